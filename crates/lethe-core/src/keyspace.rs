@@ -1,0 +1,217 @@
+//! A keyspace's name and policy: how long its messages live.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::duration::Span;
+
+/// `[a-z0-9][a-z0-9-]{0,62}`
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyspaceName(Box<str>);
+
+/// A text that is no keyspace name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a keyspace name is 1 to 63 of a-z, 0-9 and -, not beginning with -")]
+pub struct InvalidKeyspaceName;
+
+impl KeyspaceName {
+    /// The name.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyspaceName {
+    type Err = InvalidKeyspaceName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyspaceName> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let valid =
+            (1..=63).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed);
+        if valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidKeyspaceName)
+        }
+    }
+}
+
+impl fmt::Display for KeyspaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A rotation step of a keyspace: 1 and up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyVersion(u32);
+
+impl KeyVersion {
+    /// The version that a new keyspace starts with.
+    pub const FIRST: Self = Self(1);
+
+    /// None for 0.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number == 0 {
+            None
+        } else {
+            Some(Self(number))
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Most buckets that one keyspace may have alive at once, whatever the HSM could hold.
+pub const MAX_LIVE_BUCKETS: u64 = 10_000;
+
+/// Longest retention and rotation, 100 years in seconds: keeps all bucket arithmetic far from overflow.
+const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
+
+/// A keyspace's settings, valid by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    retention_seconds: u64,
+    granularity_seconds: u64,
+    rotation: Span,
+    cache_ttl: Span,
+}
+
+/// Why settings are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// Zero, a fraction of a second, or over 100 years.
+    #[error("{0} must be whole seconds, at least 1s and at most 36600d")]
+    OutOfRange(&'static str),
+    /// Messages would live more than twice as long as asked.
+    #[error("granularity must not be larger than retention")]
+    GranularityOverRetention,
+    /// Each live bucket takes a key in the HSM.
+    #[error("retention / granularity needs {needed} live buckets, at most {limit} are possible")]
+    TooManyBuckets {
+        /// Live buckets of this policy.
+        needed: u64,
+        /// Most that are possible.
+        limit: u64,
+    },
+}
+
+impl Policy {
+    /// Checks settings.
+    ///
+    /// # Errors
+    /// The first rule of [`InvalidPolicy`] that they break.
+    pub fn new(
+        retention: Span,
+        granularity: Span,
+        rotation: Span,
+        cache_ttl: Span,
+    ) -> Result<Self, InvalidPolicy> {
+        let retention_seconds = seconds("retention", retention)?;
+        let granularity_seconds = seconds("granularity", granularity)?;
+        seconds("rotation", rotation)?;
+        if granularity_seconds > retention_seconds {
+            return Err(InvalidPolicy::GranularityOverRetention);
+        }
+        let policy = Self {
+            retention_seconds,
+            granularity_seconds,
+            rotation,
+            cache_ttl,
+        };
+        let needed = policy.live_buckets();
+        if needed > MAX_LIVE_BUCKETS {
+            return Err(InvalidPolicy::TooManyBuckets {
+                needed,
+                limit: MAX_LIVE_BUCKETS,
+            });
+        }
+        Ok(policy)
+    }
+
+    /// How long a message lives at least, in seconds.
+    #[must_use]
+    pub const fn retention_seconds(&self) -> u64 {
+        self.retention_seconds
+    }
+
+    /// Width of a bucket, in seconds.
+    #[must_use]
+    pub const fn granularity_seconds(&self) -> u64 {
+        self.granularity_seconds
+    }
+
+    /// Age at which a key version is replaced.
+    #[must_use]
+    pub const fn rotation(&self) -> Span {
+        self.rotation
+    }
+
+    /// How long a client may keep a plaintext data key.
+    #[must_use]
+    pub const fn cache_ttl(&self) -> Span {
+        self.cache_ttl
+    }
+
+    /// Most buckets alive at once: those of the retention, the one in use, the one ahead.
+    #[must_use]
+    pub const fn live_buckets(&self) -> u64 {
+        self.retention_seconds.div_ceil(self.granularity_seconds) + 2
+    }
+}
+
+fn seconds(name: &'static str, span: Span) -> Result<u64, InvalidPolicy> {
+    span.whole_seconds()
+        .filter(|seconds| (1..=LONGEST_SECONDS).contains(seconds))
+        .ok_or(InvalidPolicy::OutOfRange(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(retention: &str, granularity: &str) -> Result<Policy, InvalidPolicy> {
+        let span = |text: &str| text.parse().unwrap();
+        Policy::new(span(retention), span(granularity), span("30d"), span("5m"))
+    }
+
+    #[test]
+    fn refusals() {
+        assert_eq!(
+            policy("0s", "1h"),
+            Err(InvalidPolicy::OutOfRange("retention"))
+        );
+        assert_eq!(
+            policy("1500ms", "1s"),
+            Err(InvalidPolicy::OutOfRange("retention"))
+        );
+        assert_eq!(
+            policy("1h", "2h"),
+            Err(InvalidPolicy::GranularityOverRetention)
+        );
+        assert_eq!(
+            policy("99998s", "1s"),
+            Err(InvalidPolicy::TooManyBuckets {
+                needed: 100_000,
+                limit: 10_000
+            })
+        );
+        assert_eq!(policy("72h", "1h").unwrap().live_buckets(), 74);
+    }
+
+    #[test]
+    fn names() {
+        for good in ["a", "0", "chat-2", &"a".repeat(63)] {
+            assert!(good.parse::<KeyspaceName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a_b", "a/b", "é", &"a".repeat(64)] {
+            assert!(bad.parse::<KeyspaceName>().is_err(), "{bad}");
+        }
+    }
+}

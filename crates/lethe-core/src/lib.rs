@@ -1,0 +1,16 @@
+//! The domain of Lethe: what a data key is, which keys open it, when it stops opening.
+//!
+//! Pure: no I/O, no clock, no randomness of its own; those come in through [`ports`]. Knows no
+//! other crate of the workspace, and neither HTTP, SQL, an async runtime nor PKCS#11. Start with
+//! [`grid`] (DESIGN section 4) and [`tree`] (section 5).
+
+pub mod conversation;
+pub mod duration;
+pub mod grid;
+pub mod identity;
+pub mod keyspace;
+pub mod ports;
+pub mod secret;
+pub mod time;
+pub mod tree;
+pub mod wrapped_key;

@@ -1,0 +1,245 @@
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+
+use crate::identity::{DeploymentId, HsmKeyId};
+use crate::secret::Secret32;
+use crate::time::Expiry;
+
+/// What a key in the HSM is for, as its `CKA_LABEL` says.
+///
+/// Text: `lethe/v1/bucket/<deployment>/<expiry seconds>`,
+/// `lethe/v1/root/<deployment>/<sequence>/<epoch>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyLabel {
+    /// The key X of a bucket.
+    Bucket {
+        /// Whose it is.
+        deployment: DeploymentId,
+        /// When it may be destroyed, and not before.
+        expiry: Expiry,
+    },
+    /// A root of the forgetting trees.
+    Root {
+        /// Whose it is.
+        deployment: DeploymentId,
+        /// Counts shred batches.
+        sequence: u64,
+        /// Epoch of the leader that made it.
+        epoch: u64,
+    },
+}
+
+/// A label that is not one of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a label of Lethe")]
+pub struct LabelError;
+
+impl fmt::Display for KeyLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket { deployment, expiry } => {
+                write!(f, "lethe/v1/bucket/{deployment}/{}", expiry.as_seconds())
+            }
+            Self::Root {
+                deployment,
+                sequence,
+                epoch,
+            } => {
+                write!(f, "lethe/v1/root/{deployment}/{sequence}/{epoch}")
+            }
+        }
+    }
+}
+
+impl FromStr for KeyLabel {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, LabelError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let label = match parts.as_slice() {
+            ["lethe", "v1", "bucket", deployment, expiry] => Self::Bucket {
+                deployment: deployment.parse().map_err(|_| LabelError)?,
+                expiry: Expiry::from_seconds(expiry.parse().map_err(|_| LabelError)?),
+            },
+            ["lethe", "v1", "root", deployment, sequence, epoch] => Self::Root {
+                deployment: deployment.parse().map_err(|_| LabelError)?,
+                sequence: sequence.parse().map_err(|_| LabelError)?,
+                epoch: epoch.parse().map_err(|_| LabelError)?,
+            },
+            _ => return Err(LabelError),
+        };
+        // One spelling each: no `+7`, no leading zeros.
+        if label.to_string() == text {
+            Ok(label)
+        } else {
+            Err(LabelError)
+        }
+    }
+}
+
+/// A key found in the HSM: its id and what its label says. Both must match before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HsmKey {
+    /// `CKA_ID`, 16 random bytes.
+    pub id: HsmKeyId,
+    /// `CKA_LABEL`.
+    pub label: KeyLabel,
+}
+
+/// 32 bytes under AES-256-GCM of an HSM key: 12-byte IV, ciphertext and 16-byte tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Chosen by the caller or by the device.
+    pub iv: [u8; 12],
+    /// 32 bytes of ciphertext, then the tag.
+    pub ciphertext: [u8; 48],
+}
+
+/// What a signing key may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SigningPurpose {
+    /// Receipts of shreds and expiries.
+    Receipt,
+    /// Checkpoints of the audit log.
+    Checkpoint,
+}
+
+/// The public half of a signing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerificationKey {
+    /// `CKA_ID` of the pair.
+    pub id: HsmKeyId,
+    /// What it signs.
+    pub purpose: SigningPurpose,
+    /// Ed25519 public key, 32 bytes.
+    pub public_key: [u8; 32],
+}
+
+/// What the device says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HsmStatus {
+    /// Token label.
+    pub token: String,
+    /// Manufacturer and model.
+    pub model: String,
+    /// Keys of this deployment now in the device.
+    pub keys: u64,
+}
+
+/// Why the HSM did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HsmError {
+    /// No device, no session, or no answer in time: the call may be tried again.
+    #[error("the HSM does not answer: {0}")]
+    Unavailable(String),
+    /// The PIN is wrong or locked: trying again makes it worse.
+    #[error("the HSM refuses the PIN: {0}")]
+    Pin(String),
+    /// No room for another object.
+    #[error("the HSM is full")]
+    Full,
+    /// No key with this id and label.
+    #[error("no such key in the HSM")]
+    NotFound,
+    /// The ciphertext does not open under this key and associated data.
+    #[error("does not open under this HSM key")]
+    DoesNotOpen,
+    /// More than one key bears this id and label: nothing is touched.
+    #[error("more than one key of this id and label in the HSM")]
+    Ambiguous,
+    /// The device answered something else than PKCS#11 allows here.
+    #[error("the HSM failed: {0}")]
+    Device(String),
+}
+
+/// A device that holds AES-256 keys that never leave it. Every call ends within the adapter's
+/// time limit; a call given up on does nothing later that its caller could not bear.
+#[async_trait]
+pub trait Hsm: Send + Sync {
+    /// Makes a sensitive, non-extractable, non-modifiable AES-256 token key under a fresh random
+    /// id. When the answer is lost, the key may exist: [`Self::keys`] finds it by its label.
+    async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError>;
+
+    /// All AES keys of a deployment, whatever their kind.
+    async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError>;
+
+    /// Encrypts 32 bytes under a key; each HSM key encrypts one message in its life.
+    async fn seal(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        secret: &Secret32,
+    ) -> Result<SealedSecret, HsmError>;
+
+    /// Decrypts what [`Self::seal`] made. A failed tag is tried once more, then
+    /// [`HsmError::DoesNotOpen`].
+    async fn open(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        sealed: &SealedSecret,
+    ) -> Result<Secret32, HsmError>;
+
+    /// Destroys a key found by id *and* label in the same session, and checks that it can no
+    /// longer be found. [`HsmError::NotFound`] when it was not there.
+    async fn destroy(&self, key: HsmKey) -> Result<(), HsmError>;
+
+    /// The claim of a deployment: an object that names the store instance, if there is one.
+    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError>;
+
+    /// Sets or replaces the claim.
+    async fn set_claim(
+        &self,
+        deployment: DeploymentId,
+        store_instance: &str,
+    ) -> Result<(), HsmError>;
+
+    /// Makes an Ed25519 pair for a purpose.
+    async fn create_signing_key(
+        &self,
+        deployment: DeploymentId,
+        purpose: SigningPurpose,
+    ) -> Result<VerificationKey, HsmError>;
+
+    /// The public halves of all signing pairs of a deployment.
+    async fn verification_keys(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<VerificationKey>, HsmError>;
+
+    /// Ed25519 signature over `message` by the pair `key`, 64 bytes.
+    async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError>;
+
+    /// Random bytes of the device.
+    async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError>;
+
+    /// A cheap round trip.
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_one_spelling() {
+        let deployment = DeploymentId::from_bytes([7; 16]);
+        let bucket = KeyLabel::Bucket {
+            deployment,
+            expiry: Expiry::from_seconds(1_600_000_000),
+        };
+        let root = KeyLabel::Root {
+            deployment,
+            sequence: 3,
+            epoch: 1,
+        };
+        for label in [bucket, root] {
+            assert_eq!(label.to_string().parse(), Ok(label));
+        }
+        let padded = bucket.to_string().replace("/1600000000", "/01600000000");
+        assert_eq!(padded.parse::<KeyLabel>(), Err(LabelError));
+        assert_eq!("lethe/v2/root/x/1/1".parse::<KeyLabel>(), Err(LabelError));
+    }
+}

@@ -1,0 +1,197 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use async_trait::async_trait;
+use cryptoki::object::ObjectClass;
+use lethe_core::identity::{DeploymentId, HsmKeyId};
+use lethe_core::ports::{
+    Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose, VerificationKey,
+};
+use lethe_core::secret::Secret32;
+
+use crate::config::Pkcs11Config;
+use crate::errors::{self, Failure};
+use crate::pool::Pool;
+use crate::session::Device;
+use crate::{objects, operations, signing};
+
+/// The HSM behind a PKCS#11 module.
+pub struct Pkcs11Hsm {
+    pool: Pool,
+}
+
+impl Pkcs11Hsm {
+    /// Loads the module, logs in once and looks whether the token can do what is needed. Blocks
+    /// for at most `call_timeout`.
+    ///
+    /// # Errors
+    /// [`HsmError::Pin`] when the PIN is refused: ask the operator, do not repeat.
+    pub fn open(config: Pkcs11Config) -> Result<Self, HsmError> {
+        let timeout = config.call_timeout;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("lethe-pkcs11-open".into())
+            // Nobody may listen any more: then the device is dropped.
+            .spawn(move || drop(sender.send(Device::open(config))))
+            .map_err(|error| HsmError::Unavailable(error.to_string()))?;
+        let opened = receiver
+            .recv_timeout(timeout)
+            .map_err(|_| HsmError::Unavailable("the module does not open in time".into()))?;
+        let device = opened.map_err(|failure| match failure {
+            Failure::Module(error) => errors::to_hsm_error(&error),
+            Failure::Decided(error) => error,
+            Failure::GivenUp => HsmError::Unavailable("given up".into()),
+        })?;
+        Ok(Self {
+            pool: Pool::new(device)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Hsm for Pkcs11Hsm {
+    async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError> {
+        let key = HsmKey {
+            id: objects::new_id()?,
+            label,
+        };
+        let tried = AtomicBool::new(false);
+        self.pool
+            .run(move |call| {
+                // The first attempt may have made it before its session was lost.
+                let template =
+                    objects::key_template(ObjectClass::SECRET_KEY, key.id, &label.to_string());
+                if tried.swap(true, Ordering::SeqCst) && operations::exists(call, &template)? {
+                    return Ok(key);
+                }
+                operations::create_key(call, key).map(|()| key)
+            })
+            .await
+    }
+
+    async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
+        self.pool
+            .run(move |call| objects::keys_of(call, deployment))
+            .await
+    }
+
+    async fn seal(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        secret: &Secret32,
+    ) -> Result<SealedSecret, HsmError> {
+        let aad = aad.to_vec();
+        // The call may outlive its caller, so it needs a copy of its own, wiped with it.
+        let secret = Secret32::filled(|bytes| bytes.copy_from_slice(secret.expose()));
+        self.pool
+            .run(move |call| operations::seal(call, key, &aad, &secret))
+            .await
+    }
+
+    async fn open(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        sealed: &SealedSecret,
+    ) -> Result<Secret32, HsmError> {
+        let (aad, sealed) = (aad.to_vec(), sealed.clone());
+        self.pool
+            .run(move |call| operations::open(call, key, &aad, &sealed))
+            .await
+    }
+
+    async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
+        let sent = Arc::new(AtomicBool::new(false));
+        self.pool
+            .run(move |call| {
+                // A destroy whose answer was lost may have worked.
+                if sent.load(Ordering::SeqCst) && operations::ensure_gone(call, key).is_ok() {
+                    return Ok(());
+                }
+                operations::destroy(call, key, || sent.store(true, Ordering::SeqCst))
+            })
+            .await
+    }
+
+    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
+        self.pool
+            .run(move |call| operations::claim(call, deployment))
+            .await
+    }
+
+    async fn set_claim(
+        &self,
+        deployment: DeploymentId,
+        store_instance: &str,
+    ) -> Result<(), HsmError> {
+        let value = store_instance.to_owned();
+        self.pool
+            .run(move |call| operations::set_claim(call, deployment, &value))
+            .await
+    }
+
+    async fn create_signing_key(
+        &self,
+        deployment: DeploymentId,
+        purpose: SigningPurpose,
+    ) -> Result<VerificationKey, HsmError> {
+        let id = objects::new_id()?;
+        let label = signing::label(deployment, purpose);
+        let tried = AtomicBool::new(false);
+        self.pool
+            .run(move |call| {
+                let template = objects::key_template(ObjectClass::PRIVATE_KEY, id, &label);
+                if !tried.swap(true, Ordering::SeqCst) || !operations::exists(call, &template)? {
+                    signing::create(call, id, &label)?;
+                }
+                let public_key = signing::public_key(call, id, &label)?;
+                Ok(VerificationKey {
+                    id,
+                    purpose,
+                    public_key,
+                })
+            })
+            .await
+    }
+
+    async fn verification_keys(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<VerificationKey>, HsmError> {
+        self.pool
+            .run(move |call| signing::verification_keys(call, deployment))
+            .await
+    }
+
+    async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {
+        let message = message.to_vec();
+        self.pool
+            .run(move |call| signing::sign(call, key, &message))
+            .await
+    }
+
+    async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError> {
+        let length =
+            u32::try_from(length).map_err(|_| HsmError::Device("too many random bytes".into()))?;
+        self.pool
+            .run(move |call| Ok(call.session()?.generate_random_vec(length)?))
+            .await
+    }
+
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
+        self.pool
+            .run(move |call| {
+                let (_, info) = call.device.slot()?;
+                let keys =
+                    u64::try_from(objects::keys_of(call, deployment)?.len()).unwrap_or(u64::MAX);
+                let model = format!("{} {}", info.manufacturer_id(), info.model());
+                Ok(HsmStatus {
+                    token: info.label().to_owned(),
+                    model,
+                    keys,
+                })
+            })
+            .await
+    }
+}

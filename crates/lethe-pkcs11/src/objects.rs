@@ -1,0 +1,135 @@
+//! Finding and reading objects.
+
+use cryptoki::error::Error;
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use lethe_core::identity::{DeploymentId, HsmKeyId};
+use lethe_core::ports::{HsmError, HsmKey, KeyLabel};
+
+use crate::call::Call;
+use crate::errors::{self, Failure, Meaning};
+
+/// 16 bytes for `CKA_ID`.
+pub(crate) fn new_id() -> Result<HsmKeyId, HsmError> {
+    let mut bytes = [0; 16];
+    random_bytes(&mut bytes)?;
+    Ok(HsmKeyId::from_bytes(bytes))
+}
+
+pub(crate) fn random_bytes(bytes: &mut [u8]) -> Result<(), HsmError> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| HsmError::Device("no random bytes".into()))
+}
+
+/// What a key is found by: class, id and label.
+pub(crate) fn key_template(class: ObjectClass, id: HsmKeyId, label: &str) -> Vec<Attribute> {
+    vec![
+        Attribute::Token(true),
+        Attribute::Class(class),
+        Attribute::Id(id.as_bytes().to_vec()),
+        Attribute::Label(label.as_bytes().to_vec()),
+    ]
+}
+
+/// Exactly one object of a template, in this session.
+pub(crate) fn find_one(call: &Call<'_>, template: &[Attribute]) -> Result<ObjectHandle, Failure> {
+    match call.session()?.find_objects(template)?.as_slice() {
+        [] => Err(HsmError::NotFound.into()),
+        [one] => Ok(*one),
+        _ => Err(HsmError::Ambiguous.into()),
+    }
+}
+
+/// The AES key of this id and label.
+pub(crate) fn find_key(call: &Call<'_>, key: HsmKey) -> Result<ObjectHandle, Failure> {
+    find_one(
+        call,
+        &key_template(ObjectClass::SECRET_KEY, key.id, &key.label.to_string()),
+    )
+}
+
+/// `CKA_LABEL`, `CKA_ID` and the value asked for, of an object; `None` when it went away
+/// meanwhile, empty where it has none.
+pub(crate) fn read(
+    call: &Call<'_>,
+    object: ObjectHandle,
+    wanted: &[AttributeType],
+) -> Result<Option<Vec<Attribute>>, Failure> {
+    match call.session()?.get_attributes(object, wanted) {
+        Ok(attributes) => Ok(Some(attributes)),
+        Err(error) if errors::meaning(&error) == Meaning::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Id and label of all objects of a class that have both; foreign ones included.
+pub(crate) fn list(
+    call: &Call<'_>,
+    class: ObjectClass,
+) -> Result<Vec<(ObjectHandle, HsmKeyId, String)>, Failure> {
+    let handles = call
+        .session()?
+        .find_objects(&[Attribute::Token(true), Attribute::Class(class)])?;
+    let mut found = Vec::with_capacity(handles.len());
+    for handle in handles {
+        let attributes = read(call, handle, &[AttributeType::Id, AttributeType::Label])?;
+        let (mut id, mut label) = (None, None);
+        for attribute in attributes.unwrap_or_default() {
+            match attribute {
+                Attribute::Id(bytes) => id = <[u8; 16]>::try_from(bytes).ok(),
+                Attribute::Label(bytes) => label = String::from_utf8(bytes).ok(),
+                _ => {}
+            }
+        }
+        if let (Some(id), Some(label)) = (id, label) {
+            found.push((handle, HsmKeyId::from_bytes(id), label));
+        }
+    }
+    Ok(found)
+}
+
+/// The AES keys of a deployment.
+pub(crate) fn keys_of(call: &Call<'_>, deployment: DeploymentId) -> Result<Vec<HsmKey>, Failure> {
+    let all = list(call, ObjectClass::SECRET_KEY)?;
+    Ok(all
+        .into_iter()
+        .filter_map(|(_, id, text)| {
+            let label: KeyLabel = text.parse().ok()?;
+            let (KeyLabel::Bucket {
+                deployment: whose, ..
+            }
+            | KeyLabel::Root {
+                deployment: whose, ..
+            }) = label;
+            (whose == deployment).then_some(HsmKey { id, label })
+        })
+        .collect())
+}
+
+/// Refuses to go beyond `max_objects`.
+pub(crate) fn ensure_room(call: &Call<'_>, more: u64) -> Result<(), Failure> {
+    let count = call
+        .session()?
+        .find_objects(&[Attribute::Token(true)])?
+        .len();
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    if count.saturating_add(more) > call.config().max_objects {
+        return Err(HsmError::Full.into());
+    }
+    Ok(())
+}
+
+/// Tries templates from the strictest on; a device that does not know an attribute gets the next.
+pub(crate) fn first_accepted<T>(
+    templates: &[Vec<Attribute>],
+    mut attempt: impl FnMut(&[Attribute]) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut last = Failure::Module(Error::NotSupported);
+    for template in templates {
+        match attempt(template) {
+            Err(Failure::Module(error)) if errors::is_refused_template(&error) => {
+                last = error.into()
+            }
+            other => return other,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,196 @@
+//! Threads for calls that block.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lethe_core::ports::HsmError;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::call::{Call, Ticket};
+use crate::errors::Failure;
+use crate::session::Device;
+use crate::worker::{self, Held};
+
+/// Threads given up on, per thread of the configuration, before new calls are refused.
+const GIVEN_UP_PER_THREAD: usize = 4;
+
+/// Does its work and answers; false when nobody wanted the answer any more.
+type Job = Box<dyn FnOnce(&Device, &mut Option<Held>) -> bool + Send>;
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads that take jobs.
+    live: usize,
+    /// Threads inside a call that was given up on.
+    given_up: usize,
+    closed: bool,
+}
+
+struct Shared {
+    device: Device,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+/// The pool. Dropping it lets idle threads end; hung ones end when their call does.
+pub(crate) struct Pool(Arc<Shared>);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.state.lock().closed = true;
+        self.0.wake.notify_all();
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(device: Device) -> Result<Self, HsmError> {
+        let threads = device.config.threads.max(1);
+        let shared = Arc::new(Shared {
+            device,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        });
+        let pool = Self(shared);
+        for _ in 0..threads {
+            if !pool.0.add_thread() {
+                return Err(HsmError::Unavailable("no thread".into()));
+            }
+        }
+        Ok(pool)
+    }
+
+    /// Runs an operation on a thread of the pool. It may run twice, when the session was lost.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&Call<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, HsmError> {
+        let ticket = Arc::new(Ticket::default());
+        let (sender, receiver) = oneshot::channel();
+        let theirs = Arc::clone(&ticket);
+        self.0.push(Box::new(move |device, held| {
+            if !theirs.start() {
+                return true;
+            }
+            let answer = worker::attempt(device, held, &theirs, &operation);
+            let wanted = theirs.finish();
+            if wanted {
+                // The waiter may leave just now: then the answer is lost with it.
+                let _ = sender.send(answer);
+            }
+            wanted
+        }))?;
+        // From here on, leaving in whatever way (time-out, dropped future) gives the call up.
+        let _leave = Leave {
+            shared: &self.0,
+            ticket,
+        };
+        match tokio::time::timeout(self.0.device.config.call_timeout, receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(HsmError::Unavailable("the call's thread ended".into())),
+            Err(_) => Err(HsmError::Unavailable("no answer in time".into())),
+        }
+    }
+}
+
+struct Leave<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Arc<Ticket>,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if self.ticket.give_up() {
+            self.shared.replace_thread();
+        }
+    }
+}
+
+impl Shared {
+    fn push(&self, job: Job) -> Result<(), HsmError> {
+        let mut state = self.state.lock();
+        if state.live == 0 {
+            return Err(HsmError::Unavailable(
+                "all threads hang in the module".into(),
+            ));
+        }
+        state.jobs.push_back(job);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn threads(&self) -> usize {
+        self.device.config.threads.max(1)
+    }
+
+    fn add_thread(self: &Arc<Self>) -> bool {
+        let shared = Arc::clone(self);
+        self.state.lock().live += 1;
+        let started = std::thread::Builder::new()
+            .name("lethe-pkcs11".into())
+            .spawn(move || shared.serve());
+        if started.is_err() {
+            self.state.lock().live -= 1;
+        }
+        started.is_ok()
+    }
+
+    /// A thread was left alone with its call; another one takes its place.
+    fn replace_thread(self: &Arc<Self>) {
+        let may_add = {
+            let mut state = self.state.lock();
+            state.live = state.live.saturating_sub(1);
+            state.given_up += 1;
+            state.given_up <= GIVEN_UP_PER_THREAD * self.threads()
+        };
+        if may_add {
+            // Without a thread the pool is smaller until the hung call ends.
+            self.add_thread();
+        }
+        self.drop_jobs_without_thread();
+    }
+
+    /// With no thread left, waiting jobs are answered now (their senders are dropped).
+    fn drop_jobs_without_thread(&self) {
+        let mut state = self.state.lock();
+        if state.live == 0 {
+            state.jobs.clear();
+        }
+    }
+
+    fn serve(&self) {
+        let mut held = None;
+        while let Some(job) = self.next_job() {
+            let wanted = job(&self.device, &mut held);
+            if !wanted && !self.rejoin() {
+                break;
+            }
+        }
+        worker::close(&self.device, held);
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            self.wake.wait(&mut state);
+        }
+    }
+
+    /// A hung call ended: its thread goes on only when it has not been replaced.
+    fn rejoin(&self) -> bool {
+        let mut state = self.state.lock();
+        state.given_up = state.given_up.saturating_sub(1);
+        let needed = state.live < self.threads();
+        if needed {
+            state.live += 1;
+        }
+        needed
+    }
+}

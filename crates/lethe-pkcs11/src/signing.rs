@@ -1,0 +1,124 @@
+//! Ed25519 pairs.
+
+use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use lethe_core::identity::{DeploymentId, HsmKeyId};
+use lethe_core::ports::{HsmError, SigningPurpose, VerificationKey};
+
+use crate::call::Call;
+use crate::errors::Failure;
+use crate::objects::{ensure_room, find_one, first_accepted, key_template, list, read};
+
+/// `PrintableString "edwards25519"`, which SoftHSM2 and PKCS#11 3.0 know.
+const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
+/// OID 1.3.101.112, of RFC 8410.
+const CURVE_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
+const PURPOSES: [SigningPurpose; 2] = [SigningPurpose::Receipt, SigningPurpose::Checkpoint];
+const LABEL_PREFIX: &str = "lethe/v1/sign/";
+
+pub(crate) fn label(deployment: DeploymentId, purpose: SigningPurpose) -> String {
+    let purpose = match purpose {
+        SigningPurpose::Receipt => "receipt",
+        SigningPurpose::Checkpoint => "checkpoint",
+    };
+    format!("{LABEL_PREFIX}{purpose}/{deployment}")
+}
+
+pub(crate) fn create(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), Failure> {
+    ensure_room(call, 2)?;
+    let public_with = |curve: &[u8]| {
+        let mut template = key_template(ObjectClass::PUBLIC_KEY, id, label);
+        template.extend([
+            Attribute::KeyType(KeyType::EC_EDWARDS),
+            Attribute::Private(false),
+            Attribute::Verify(true),
+            Attribute::EcParams(curve.to_vec()),
+        ]);
+        template
+    };
+    let mut private = key_template(ObjectClass::PRIVATE_KEY, id, label);
+    private.extend([
+        Attribute::KeyType(KeyType::EC_EDWARDS),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+    ]);
+    first_accepted(
+        &[public_with(CURVE_NAME), public_with(CURVE_OID)],
+        |public| {
+            Ok(call.session()?.generate_key_pair(
+                &Mechanism::EccEdwardsKeyPairGen,
+                public,
+                &private,
+            )?)
+        },
+    )?;
+    Ok(())
+}
+
+/// The public key of the pair of this id and label.
+pub(crate) fn public_key(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<[u8; 32], Failure> {
+    let handle = find_one(call, &key_template(ObjectClass::PUBLIC_KEY, id, label))?;
+    read_point(call, handle)?.ok_or_else(|| HsmError::NotFound.into())
+}
+
+fn read_point(call: &Call<'_>, handle: ObjectHandle) -> Result<Option<[u8; 32]>, Failure> {
+    let attributes = read(call, handle, &[AttributeType::EcPoint])?;
+    for attribute in attributes.unwrap_or_default() {
+        if let Attribute::EcPoint(der) = attribute {
+            // DER OCTET STRING; some devices give the bare 32 bytes.
+            let point = der.strip_prefix(&[0x04, 0x20]).unwrap_or(&der);
+            let point = point
+                .try_into()
+                .map_err(|_| HsmError::Device("not an Ed25519 point".into()))?;
+            return Ok(Some(point));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn verification_keys(
+    call: &Call<'_>,
+    deployment: DeploymentId,
+) -> Result<Vec<VerificationKey>, Failure> {
+    let mut keys = Vec::new();
+    for (handle, id, text) in list(call, ObjectClass::PUBLIC_KEY)? {
+        let purpose = PURPOSES
+            .into_iter()
+            .find(|purpose| label(deployment, *purpose) == text);
+        if let Some(purpose) = purpose
+            && let Some(public_key) = read_point(call, handle)?
+        {
+            keys.push(VerificationKey {
+                id,
+                purpose,
+                public_key,
+            });
+        }
+    }
+    Ok(keys)
+}
+
+pub(crate) fn sign(call: &Call<'_>, id: HsmKeyId, message: &[u8]) -> Result<[u8; 64], Failure> {
+    let template = [
+        Attribute::Token(true),
+        Attribute::Class(ObjectClass::PRIVATE_KEY),
+        Attribute::KeyType(KeyType::EC_EDWARDS),
+        Attribute::Id(id.as_bytes().to_vec()),
+    ];
+    let handle = find_one(call, &template)?;
+    let attributes = read(call, handle, &[AttributeType::Label])?.unwrap_or_default();
+    let ours = attributes
+        .iter()
+        .any(|attribute| matches!(attribute, Attribute::Label(label) if label.starts_with(LABEL_PREFIX.as_bytes())));
+    if !ours {
+        return Err(HsmError::NotFound.into());
+    }
+    let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
+    let signature = call.session()?.sign(&mechanism, handle, message)?;
+    signature
+        .try_into()
+        .map_err(|_| HsmError::Device("the signature is not 64 bytes".into()).into())
+}

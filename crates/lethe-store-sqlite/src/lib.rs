@@ -1,0 +1,17 @@
+//! The embedded store: one SQLite database, one process.
+//!
+//! WAL with `synchronous=FULL`, so a commit that has answered is on the disk, and `secure_delete`,
+//! so that a deleted row leaves no bytes in free pages. One connection writes, a few read.
+
+mod decode;
+mod errors;
+mod files;
+mod open;
+mod statements;
+mod store;
+mod transaction;
+
+#[cfg(test)]
+mod full_disk_tests;
+
+pub use open::SqliteStore;

@@ -1,0 +1,141 @@
+//! Opening and creating: lock, connections, version of the schema.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use lethe_core::ports::StoreError;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlitePool};
+
+use crate::{errors, files};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const READERS: u32 = 4;
+
+/// The store in one SQLite database, which this process alone has open.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pub(crate) writer: SqlitePool,
+    pub(crate) reader: SqlitePool,
+    pub(crate) instance: String,
+    // Last, so that the connections go before the lock does.
+    lock: File,
+}
+
+impl SqliteStore {
+    /// Opens a database that is there, and brings an older schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is none, [`StoreError::InUse`] when another process
+    /// has it, [`StoreError::Newer`] and [`StoreError::Corrupt`] when it is not for this release.
+    pub async fn open(path: impl AsRef<Path>, machine_id: &str) -> Result<Self, StoreError> {
+        let database = files::existing(path.as_ref())?;
+        let lock = files::lock(&database)?;
+        Self::open_locked(&database, machine_id, lock).await
+    }
+
+    /// Makes a database, readable by its owner only, and opens it. It gets its name when it is
+    /// complete: a crash half-way leaves nothing that could be taken for an empty store.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a file is there already; else as [`Self::open`].
+    pub async fn create(path: impl AsRef<Path>, machine_id: &str) -> Result<Self, StoreError> {
+        let database = files::future(path.as_ref())?;
+        let lock = files::lock(&database)?;
+        if database.symlink_metadata().is_ok() {
+            return Err(StoreError::Conflict(
+                "a file is at the path of the database",
+            ));
+        }
+        let draft = files::beside(&database, ".new");
+        files::start_draft(&draft)?;
+        write_schema(&draft).await?;
+        files::publish(&draft, &database)?;
+        Self::open_locked(&database, machine_id, lock).await
+    }
+
+    /// Ends all connections, then releases the lock. Dropping does the same without waiting.
+    pub async fn close(self) {
+        self.reader.close().await;
+        self.writer.close().await;
+        drop(self.lock);
+    }
+
+    async fn open_locked(
+        database: &Path,
+        machine_id: &str,
+        lock: File,
+    ) -> Result<Self, StoreError> {
+        let writer = connect(1, writer_options(database)).await?;
+        refuse_foreign_schema(&writer).await?;
+        MIGRATIONS.run(&writer).await.map_err(errors::migration)?;
+        let reader = connect(READERS, options(database).read_only(true)).await?;
+        let instance = format!("sqlite:{machine_id}:{}", database.display());
+        Ok(Self {
+            writer,
+            reader,
+            instance,
+            lock,
+        })
+    }
+}
+
+/// Closing the last connection moves the WAL into the database file and removes it.
+async fn write_schema(draft: &Path) -> Result<(), StoreError> {
+    let writer = connect(1, writer_options(draft)).await?;
+    let written = MIGRATIONS.run(&writer).await.map_err(errors::migration);
+    writer.close().await;
+    written
+}
+
+/// Before anything is written: an empty file is no store of ours (it may have been truncated),
+/// and the schema of a newer release is not ours to touch.
+async fn refuse_foreign_schema(writer: &SqlitePool) -> Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(writer)
+        .await
+        .map_err(errors::during("read the schema version"))?;
+    let known = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
+    match newest {
+        None => Err(StoreError::Corrupt(
+            "_sqlx_migrations.version: no schema".into(),
+        )),
+        Some(newest) if newest > known => Err(StoreError::Newer(newest)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn options(database: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(database)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+fn writer_options(database: &Path) -> SqliteConnectOptions {
+    options(database)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "ON")
+}
+
+async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        // The settings live in the connection, and closing the last one would checkpoint: keep them.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await
+        .map_err(errors::during("open"))
+}

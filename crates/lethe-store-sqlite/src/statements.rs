@@ -1,0 +1,161 @@
+//! The statements of the write transactions; each runs inside one that its caller began.
+
+use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::keyspace::Policy;
+use lethe_core::ports::{BucketRow, KeyspaceRow, StoreError, VersionRow};
+use lethe_core::time::{Expiry, Timestamp};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteArguments;
+
+use crate::decode::{self, signed};
+use crate::errors::during;
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
+
+async fn execute(
+    connection: &mut SqliteConnection,
+    name: &'static str,
+    statement: Statement<'_>,
+) -> Result<u64, StoreError> {
+    Ok(statement
+        .execute(connection)
+        .await
+        .map_err(during(name))?
+        .rows_affected())
+}
+
+pub(crate) async fn set_deployment(
+    connection: &mut SqliteConnection,
+    id: DeploymentId,
+) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT id FROM deployment")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(during("set deployment"))?;
+    match decode::deployment(&row)? {
+        Some(present) if present == id => return Ok(()),
+        Some(_) => {
+            return Err(StoreError::Conflict(
+                "the store belongs to another deployment",
+            ));
+        }
+        None => {}
+    }
+    let update = sqlx::query("UPDATE deployment SET id = ?").bind(id.as_bytes().to_vec());
+    execute(connection, "set deployment", update)
+        .await
+        .map(drop)
+}
+
+pub(crate) async fn create_keyspace(
+    connection: &mut SqliteConnection,
+    keyspace: &KeyspaceRow,
+) -> Result<(), StoreError> {
+    if keyspace.versions.is_empty() {
+        return Err(StoreError::Corrupt(
+            "key_version: a keyspace without a version".into(),
+        ));
+    }
+    let policy = &keyspace.policy;
+    let insert = sqlx::query(
+        "INSERT INTO keyspace (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(keyspace.id.as_bytes().to_vec())
+    .bind(keyspace.name.as_str().to_owned())
+    .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
+    .bind(signed(
+        policy.granularity_seconds(),
+        "keyspace.granularity_s",
+    )?)
+    .bind(signed(
+        policy.rotation().as_millis(),
+        "keyspace.rotation_ms",
+    )?)
+    .bind(signed(
+        policy.cache_ttl().as_millis(),
+        "keyspace.cache_ttl_ms",
+    )?);
+    execute(connection, "create keyspace", insert).await?;
+    for version in &keyspace.versions {
+        insert_version(connection, keyspace.id, version).await?;
+    }
+    Ok(())
+}
+
+async fn insert_version(
+    connection: &mut SqliteConnection,
+    keyspace: KeyspaceId,
+    version: &VersionRow,
+) -> Result<(), StoreError> {
+    let insert = sqlx::query(
+        "INSERT INTO key_version (keyspace_id, version, created_at_ms) VALUES (?, ?, ?)",
+    )
+    .bind(keyspace.as_bytes().to_vec())
+    .bind(i64::from(version.version.number()))
+    .bind(signed(
+        version.created_at.as_millis(),
+        "key_version.created_at_ms",
+    )?);
+    execute(connection, "create key version", insert)
+        .await
+        .map(drop)
+}
+
+pub(crate) async fn set_policy(
+    connection: &mut SqliteConnection,
+    id: KeyspaceId,
+    policy: &Policy,
+) -> Result<bool, StoreError> {
+    let update = sqlx::query(
+        "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ? WHERE id = ?",
+    )
+    .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
+    .bind(signed(policy.granularity_seconds(), "keyspace.granularity_s")?)
+    .bind(signed(policy.rotation().as_millis(), "keyspace.rotation_ms")?)
+    .bind(signed(policy.cache_ttl().as_millis(), "keyspace.cache_ttl_ms")?)
+    .bind(id.as_bytes().to_vec());
+    Ok(execute(connection, "set policy", update).await? > 0)
+}
+
+pub(crate) async fn create_buckets(
+    connection: &mut SqliteConnection,
+    buckets: &[BucketRow],
+) -> Result<(), StoreError> {
+    for bucket in buckets {
+        let insert = sqlx::query(
+            "INSERT INTO bucket (expiry_s, hsm_key_id, iv, ciphertext) VALUES (?, ?, ?, ?)",
+        )
+        .bind(signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?)
+        .bind(bucket.key.as_bytes().to_vec())
+        .bind(bucket.sealed.iv.to_vec())
+        .bind(bucket.sealed.ciphertext.to_vec());
+        execute(connection, "create buckets", insert).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn delete_bucket(
+    connection: &mut SqliteConnection,
+    expiry: Expiry,
+    key: HsmKeyId,
+) -> Result<bool, StoreError> {
+    let delete = sqlx::query("DELETE FROM bucket WHERE expiry_s = ? AND hsm_key_id = ?")
+        .bind(signed(expiry.as_seconds(), "bucket.expiry_s")?)
+        .bind(key.as_bytes().to_vec());
+    Ok(execute(connection, "delete bucket", delete).await? > 0)
+}
+
+pub(crate) async fn raise_clock_high_water(
+    connection: &mut SqliteConnection,
+    time: Timestamp,
+) -> Result<(), StoreError> {
+    let update = sqlx::query(
+        "UPDATE deployment SET clock_high_water_ms = max(coalesce(clock_high_water_ms, 0), ?)",
+    )
+    .bind(signed(time.as_millis(), "deployment.clock_high_water_ms")?);
+    match execute(connection, "raise clock high water", update).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Corrupt("deployment: not one row".into())),
+    }
+}

@@ -1,0 +1,247 @@
+//! What every adapter of the port `Store` must do: one function per clause, and
+//! [`store_contract!`](crate::store_contract!) that makes a test of each.
+
+use std::sync::Arc;
+
+use lethe_core::duration::Span;
+use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::keyspace::{KeyVersion, Policy};
+use lethe_core::ports::{BucketRow, KeyspaceRow, SealedSecret, Store, StoreError, VersionRow};
+use lethe_core::time::{Expiry, Timestamp};
+
+/// A store under test that can be closed and opened again.
+#[allow(
+    async_fn_in_trait,
+    reason = "only for tests, which await it where they are"
+)]
+pub trait Fixture: Sized {
+    /// The adapter.
+    type Store: Store + 'static;
+    /// An empty store.
+    async fn new() -> Self;
+    /// The store, open.
+    fn store(&self) -> Arc<Self::Store>;
+    /// Closes it and opens it again.
+    async fn reopen(&mut self);
+}
+
+/// A policy of this many hours, by the hour.
+#[must_use]
+pub fn policy(hours: u64) -> Policy {
+    let hour = Span::from_seconds(3_600);
+    Policy::new(
+        Span::from_seconds(hours * 3_600),
+        hour,
+        Span::from_seconds(86_400),
+        Span::from_millis(500),
+    )
+    .expect("a valid policy")
+}
+
+/// A keyspace of one version.
+#[must_use]
+pub fn keyspace(id: u8, name: &str) -> KeyspaceRow {
+    let first = VersionRow {
+        version: KeyVersion::FIRST,
+        created_at: Timestamp::from_millis(1_500),
+    };
+    let name = name.parse().expect("a valid name");
+    KeyspaceRow {
+        id: KeyspaceId::from_bytes([id; 16]),
+        name,
+        policy: policy(72),
+        versions: vec![first],
+    }
+}
+
+/// A bucket whose bytes follow from its expiry.
+#[must_use]
+pub fn bucket(expiry: u64) -> BucketRow {
+    let byte = expiry.to_le_bytes()[0];
+    let sealed = SealedSecret {
+        iv: [byte; 12],
+        ciphertext: [byte; 48],
+    };
+    BucketRow {
+        expiry: Expiry::from_seconds(expiry),
+        key: HsmKeyId::from_bytes([byte; 16]),
+        sealed,
+    }
+}
+
+/// The id is set once; the same again is fine, another is refused.
+pub async fn deployment_is_set_once(fixture: impl Fixture) {
+    let store = fixture.store();
+    let (ours, other) = (
+        DeploymentId::from_bytes([1; 16]),
+        DeploymentId::from_bytes([2; 16]),
+    );
+    assert_eq!(store.deployment().await, Ok(None));
+    assert_eq!(store.set_deployment(ours).await, Ok(()));
+    assert_eq!(store.set_deployment(ours).await, Ok(()));
+    assert!(matches!(
+        store.set_deployment(other).await,
+        Err(StoreError::Conflict(_))
+    ));
+    assert_eq!(store.deployment().await, Ok(Some(ours)));
+}
+
+/// Keyspaces come back whole, by name.
+pub async fn keyspaces_come_back_by_name(fixture: impl Fixture) {
+    let store = fixture.store();
+    let mut two = keyspace(1, "b");
+    let version = KeyVersion::new(2).expect("not zero");
+    two.versions.push(VersionRow {
+        version,
+        created_at: Timestamp::from_millis(9_000),
+    });
+    let (first, last) = (keyspace(9, "a"), keyspace(0, "c-1"));
+    for row in [&last, &two, &first] {
+        assert_eq!(store.create_keyspace(row).await, Ok(()));
+    }
+    assert_eq!(store.keyspaces().await, Ok(vec![first, two, last]));
+}
+
+/// A name or id that is taken is refused and changes nothing.
+pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.create_keyspace(&keyspace(1, "chat")).await, Ok(()));
+    for duplicate in [keyspace(2, "chat"), keyspace(1, "other")] {
+        assert!(matches!(
+            store.create_keyspace(&duplicate).await,
+            Err(StoreError::Conflict(_))
+        ));
+    }
+    assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
+}
+
+/// A policy is replaced, of a keyspace that is there.
+pub async fn policies_are_replaced(fixture: impl Fixture) {
+    let store = fixture.store();
+    let row = keyspace(1, "chat");
+    assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(false));
+    assert_eq!(store.create_keyspace(&row).await, Ok(()));
+    assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(true));
+    assert_eq!(
+        store.keyspaces().await,
+        Ok(vec![KeyspaceRow {
+            policy: policy(5),
+            ..row
+        }])
+    );
+}
+
+/// Buckets are added all or none, and listed soonest first.
+pub async fn buckets_are_all_or_none(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(
+        store.create_buckets(&[bucket(30), bucket(10)]).await,
+        Ok(())
+    );
+    let refused = store
+        .create_buckets(&[bucket(20), bucket(30), bucket(40)])
+        .await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    assert_eq!(store.buckets().await, Ok(vec![bucket(10), bucket(30)]));
+    assert_eq!(store.create_buckets(&[]).await, Ok(()));
+}
+
+/// A bucket goes only when its key id agrees.
+pub async fn buckets_go_by_expiry_and_key(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(
+        store.create_buckets(&[bucket(10), bucket(20)]).await,
+        Ok(())
+    );
+    assert_eq!(
+        store.delete_bucket(bucket(10).expiry, bucket(20).key).await,
+        Ok(false)
+    );
+    assert_eq!(store.buckets().await.map(|rows| rows.len()), Ok(2));
+    assert_eq!(
+        store.delete_bucket(bucket(10).expiry, bucket(10).key).await,
+        Ok(true)
+    );
+    assert_eq!(
+        store.delete_bucket(bucket(10).expiry, bucket(10).key).await,
+        Ok(false)
+    );
+    assert_eq!(store.buckets().await, Ok(vec![bucket(20)]));
+}
+
+/// The high-water mark never sinks.
+pub async fn clock_never_sinks(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.clock_high_water().await, Ok(None));
+    for (written, highest) in [(5, 5), (9, 9), (3, 9)] {
+        assert_eq!(
+            store
+                .raise_clock_high_water(Timestamp::from_millis(written))
+                .await,
+            Ok(())
+        );
+        assert_eq!(
+            store.clock_high_water().await,
+            Ok(Some(Timestamp::from_millis(highest)))
+        );
+    }
+}
+
+/// Everything is there after a restart, and the store names itself alike.
+pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
+    let store = fixture.store();
+    let (id, time) = (DeploymentId::from_bytes([1; 16]), Timestamp::from_millis(7));
+    let instance = store.instance().to_owned();
+    assert_eq!(store.set_deployment(id).await, Ok(()));
+    assert_eq!(store.create_keyspace(&keyspace(1, "chat")).await, Ok(()));
+    assert_eq!(store.create_buckets(&[bucket(10)]).await, Ok(()));
+    assert_eq!(store.raise_clock_high_water(time).await, Ok(()));
+    drop(store);
+    fixture.reopen().await;
+    let store = fixture.store();
+    assert_eq!(store.deployment().await, Ok(Some(id)));
+    assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
+    assert_eq!(store.buckets().await, Ok(vec![bucket(10)]));
+    assert_eq!(store.clock_high_water().await, Ok(Some(time)));
+    assert_eq!(store.instance(), instance);
+}
+
+/// Sixteen writers at once lose nothing.
+pub async fn concurrent_writers_lose_nothing(fixture: impl Fixture) {
+    let store = fixture.store();
+    let writers: Vec<_> = (0..16_u64)
+        .map(|writer| tokio::spawn(write_ten(fixture.store(), writer * 10)))
+        .collect();
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let expected: Vec<BucketRow> = (0..160).map(bucket).collect();
+    assert_eq!(store.buckets().await, Ok(expected));
+}
+
+async fn write_ten(store: Arc<impl Store>, first: u64) {
+    for expiry in first..first + 10 {
+        assert_eq!(store.create_buckets(&[bucket(expiry)]).await, Ok(()));
+    }
+}
+
+/// Makes a `#[tokio::test]` of each clause for a [`Fixture`].
+#[macro_export]
+macro_rules! store_contract {
+    ($fixture:ty) => {
+        $crate::store_contract!(@each $fixture:
+            deployment_is_set_once, keyspaces_come_back_by_name, keyspace_names_are_unique,
+            policies_are_replaced, buckets_are_all_or_none, buckets_go_by_expiry_and_key,
+            clock_never_sinks, everything_survives_reopening, concurrent_writers_lose_nothing,
+        );
+    };
+    (@each $fixture:ty: $($clause:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $clause() {
+                let fixture = <$fixture as $crate::store_contract::Fixture>::new().await;
+                $crate::store_contract::$clause(fixture).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,138 @@
+//! What the module remembers between calls: its sessions and the application's login.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cryptoki_sys::*;
+use hsm_sim::wire::{Secret, UserType};
+
+use crate::connection::Session;
+
+/// A login all sessions share. The PIN is kept to log in sessions opened later.
+#[derive(Clone)]
+pub struct Login {
+    /// Tells one login from the next; never 0.
+    pub epoch: u64,
+    /// Who.
+    pub user: UserType,
+    /// Wiped when dropped.
+    pub pin: Secret,
+}
+
+/// Everything between `C_Initialize` and `C_Finalize`.
+pub struct State {
+    /// The process that initialised: a forked child must do so itself.
+    pid: u32,
+    /// Where the daemon listens.
+    pub socket: PathBuf,
+    /// Open sessions by the module's handle.
+    pub sessions: HashMap<u64, Arc<Session>>,
+    /// Who is logged in, if anyone.
+    pub login: Option<Login>,
+    /// Last number given out, for handles and epochs.
+    counter: u64,
+}
+
+/// Never held while talking to the daemon: a call that hangs must not block the others.
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+/// Locks, whatever happened to the last holder: nothing is left half changed by a panic.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the module in this process.
+pub fn initialise(socket: PathBuf) -> Result<(), CK_RV> {
+    let mut state = lock(&STATE);
+    let pid = std::process::id();
+    if state.as_ref().is_some_and(|state| state.pid == pid) {
+        return Err(CKR_CRYPTOKI_ALREADY_INITIALIZED);
+    }
+    // After a fork this drops the parent's sessions: only our copies of its sockets are closed.
+    *state = Some(State {
+        pid,
+        socket,
+        sessions: HashMap::new(),
+        login: None,
+        counter: 0,
+    });
+    Ok(())
+}
+
+/// Stops the module and ends all its connections.
+pub fn finalise() -> Result<(), CK_RV> {
+    with(|state| state.close_all())?;
+    *lock(&STATE) = None;
+    Ok(())
+}
+
+/// Works on the state, if there is one.
+pub fn with<T>(work: impl FnOnce(&mut State) -> T) -> Result<T, CK_RV> {
+    match lock(&STATE).as_mut() {
+        Some(state) if state.pid == std::process::id() => Ok(work(state)),
+        _ => Err(CKR_CRYPTOKI_NOT_INITIALIZED),
+    }
+}
+
+/// The session behind a handle; one whose connection broke is gone.
+pub fn session(handle: u64) -> Result<Arc<Session>, CK_RV> {
+    with(|state| {
+        let session = state.sessions.get(&handle).cloned();
+        match session {
+            Some(session) if session.is_broken() => {
+                state.sessions.remove(&handle);
+                Err(CKR_SESSION_HANDLE_INVALID)
+            }
+            found => found.ok_or(CKR_SESSION_HANDLE_INVALID),
+        }
+    })?
+}
+
+impl State {
+    /// A number not used before.
+    fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Gives a session its handle.
+    pub fn insert(&mut self, session: Session) -> u64 {
+        let handle = self.next();
+        self.sessions.insert(handle, Arc::new(session));
+        handle
+    }
+
+    /// Remembers who logged in and returns the login's epoch.
+    pub fn set_login(&mut self, user: UserType, pin: Secret) -> u64 {
+        let epoch = self.next();
+        self.login = Some(Login { epoch, user, pin });
+        epoch
+    }
+
+    /// Forgets a login the daemon no longer accepts, unless a newer one took its place.
+    pub fn forget(&mut self, epoch: u64) {
+        self.login.take_if(|login| login.epoch == epoch);
+    }
+
+    /// A login ends with its last session, and with the daemon that knew of it.
+    pub fn prune(&mut self) {
+        self.sessions.retain(|_, session| session.is_alive());
+        if self.sessions.is_empty() {
+            self.login = None;
+        }
+    }
+
+    /// Whether this user is the one logged in.
+    pub fn is_logged_in(&self, user: UserType) -> bool {
+        self.login.as_ref().is_some_and(|login| login.user == user)
+    }
+
+    /// Ends every connection, also those in the middle of a call.
+    pub fn close_all(&mut self) {
+        for (_, session) in self.sessions.drain() {
+            session.shutdown();
+        }
+        self.login = None;
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line.
+
+mod dump;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
+
+use crate::admin::{AdminRequest, Status, ask};
+use crate::faults::Fault;
+use crate::{daemon, token};
+
+/// A simulator of a network HSM.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Initialises a token in a new directory.
+    Init {
+        #[arg(long)]
+        dir: PathBuf,
+        #[arg(long)]
+        label: String,
+        #[arg(long)]
+        so_pin_file: PathBuf,
+        #[arg(long)]
+        pin_file: PathBuf,
+    },
+    /// Serves the token until SIGTERM.
+    Serve {
+        #[arg(long)]
+        dir: PathBuf,
+        #[arg(long)]
+        socket: Option<PathBuf>,
+    },
+    /// Shows how the running daemon is.
+    Status(Target),
+    /// Sets, clears or lists faults of the running daemon.
+    Fault {
+        #[command(subcommand)]
+        action: Action,
+    },
+    /// Zeroizes the token of the running daemon.
+    Tamper(Target),
+    /// Prints what an invasive attacker reads out of the device now.
+    Dump(Target),
+}
+
+#[derive(clap::Args)]
+struct Target {
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Switches a fault on.
+    Set {
+        name: Fault,
+        value: Option<u64>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Switches a fault off, or all.
+    Clear {
+        #[arg(required_unless_present = "all")]
+        name: Option<Fault>,
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the faults in force.
+    List(Target),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Whatever went wrong, for the user to read.
+    pub fn run(self) -> io::Result<()> {
+        match self.command {
+            Command::Init {
+                dir,
+                label,
+                so_pin_file,
+                pin_file,
+            } => token::initialise(&dir, &label, &pin(&so_pin_file)?, &pin(&pin_file)?),
+            Command::Serve { dir, socket } => {
+                let socket = socket.unwrap_or_else(|| dir.join("hsm.sock"));
+                daemon::serve(&dir, &socket)
+            }
+            Command::Status(target) => tell(&target, &AdminRequest::Status),
+            Command::Tamper(target) => tell(&target, &AdminRequest::Tamper),
+            Command::Fault {
+                action:
+                    Action::Set {
+                        name,
+                        value,
+                        target,
+                    },
+            } => tell(&target, &AdminRequest::SetFault(name, value)),
+            Command::Fault {
+                action: Action::Clear { name, target, .. },
+            } => tell(&target, &AdminRequest::ClearFault(name)),
+            Command::Fault {
+                action: Action::List(target),
+            } => tell(&target, &AdminRequest::Status),
+            Command::Dump(target) => dump::run(&target.dir),
+        }
+    }
+}
+
+/// A PIN file's content without the line's end.
+fn pin(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut pin = Zeroizing::new(fs::read(path)?);
+    while pin.last().is_some_and(|byte| b"\r\n".contains(byte)) {
+        pin.pop();
+    }
+    Ok(pin)
+}
+
+fn tell(target: &Target, request: &AdminRequest) -> io::Result<()> {
+    let status = ask(&target.dir, request)?;
+    match target.output {
+        Output::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&status).map_err(io::Error::other)?
+        ),
+        Output::Text => show(&status),
+    }
+    Ok(())
+}
+
+fn show(status: &Status) {
+    println!(
+        "label {:?}, broken {}, flags {:#x}",
+        status.label, status.broken, status.flags
+    );
+    println!("{} objects, {} sessions", status.objects, status.sessions);
+    for (fault, value) in &status.faults {
+        let name = fault
+            .to_possible_value()
+            .map(|name| name.get_name().to_owned());
+        println!("fault {} {value}", name.unwrap_or_default());
+    }
+}

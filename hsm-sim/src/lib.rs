@@ -1,0 +1,13 @@
+//! A simulator of a network HSM: the token lives in the daemon's process, behind a socket.
+//!
+//! [`token`] answers the PKCS#11 calls of [`wire`], [`storage`] keeps its objects so that a
+//! destroyed one cannot be read again, [`daemon`] serves them and [`faults`] spoils the day.
+
+pub mod admin;
+pub mod cli;
+pub mod constants;
+pub mod daemon;
+pub mod faults;
+pub mod storage;
+pub mod token;
+pub mod wire;
