@@ -14,4 +14,5 @@ test:
 	scripts/install-test-parts
 	cargo build --workspace
 	cargo test --workspace
+	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
 	scripts/check-vectors

@@ -1,4 +1,5 @@
 //! The store contract on SQLite.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! What is not a database of ours, or not ours now, is refused with the right error.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::os::unix::fs::PermissionsExt;
 
