@@ -5,6 +5,7 @@
 //! [`grid`] (DESIGN section 4) and [`tree`] (section 5).
 
 pub mod conversation;
+pub mod directory;
 pub mod duration;
 pub mod grid;
 pub mod identity;
