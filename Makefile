@@ -1,5 +1,5 @@
 # What each target does on a fresh Debian 12 machine with Rust: README.md.
-.PHONY: check test
+.PHONY: bench check demo run test
 
 SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
@@ -8,7 +8,21 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || (echo "installing cargo-deny $(CARGO_DENY_VERSION)"; cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION))
+	@# Other platforms' packages too: their licences count.
+	cargo fetch --locked --quiet
 	cargo deny --offline check bans licenses sources
+
+# Everything on embedded defaults in ./lethe-dev, in the foreground.
+run:
+	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11
+	@scripts/what-to-try lethe-dev 127.0.0.1:8443 127.0.0.1:8444
+	@exec $${CARGO_TARGET_DIR:-target}/release/lethe dev --dir lethe-dev
+
+# Replays real conversations through a message server, a day in two seconds; DEMO_ARGS=--help says
+# what can be chosen.
+demo:
+	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p message-server
+	scripts/demo $(DEMO_ARGS)
 
 test:
 	scripts/install-test-parts
@@ -16,3 +30,9 @@ test:
 	cargo test --workspace
 	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
 	scripts/check-vectors
+
+# The design's targets, measured in one run; BENCH_ARGS=--help says what can be chosen.
+bench:
+	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
+	$${CARGO_TARGET_DIR:-target}/release/lethe-bench run $(BENCH_ARGS)
+	cargo bench -p lethe-core --bench hot_path

@@ -38,6 +38,8 @@ pub struct Status {
     pub objects: usize,
     /// Open sessions.
     pub sessions: usize,
+    /// Calls of PKCS#11 clients since the start: round trips, to a client.
+    pub calls: u64,
     /// Faults in force.
     pub faults: Vec<(Fault, u64)>,
 }

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::{fs, io, thread};
 
 use parking_lot::Mutex;
@@ -12,41 +13,83 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::{AdminRequest, AdminResponse, Status};
 use crate::faults::{Fault, Faults};
-use crate::token::Token;
+use crate::token::{IvSource, Token};
 use crate::wire::{Request, receive, send};
 
 #[derive(Clone)]
 struct Device {
     token: Arc<Mutex<Token>>,
     faults: Arc<Faults>,
+    /// Calls of the module, answered or not.
+    calls: Arc<AtomicU64>,
 }
 
-/// Serves the token of `dir` on `socket` until SIGTERM or SIGINT.
+/// How a token is served.
+pub struct Service {
+    /// Where the token is.
+    pub dir: PathBuf,
+    /// Where to listen; `hsm.sock` in `dir` if not said.
+    pub socket: Option<PathBuf>,
+    /// Who chooses IVs.
+    pub iv: IvSource,
+    /// Whether the end of standard input ends the service.
+    pub exit_on_stdin_close: bool,
+}
+
+/// Serves a token until SIGTERM, SIGINT or, if so wished, the end of standard input.
 ///
 /// # Errors
 /// When the token does not open or a socket cannot be made.
-pub fn serve(dir: &Path, socket: &Path) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+pub fn serve(service: &Service) -> io::Result<()> {
+    let dir = &service.dir;
+    let socket = service.socket.clone();
+    let socket = socket.unwrap_or_else(|| dir.join("hsm.sock"));
+    let ended = end_of_service(service.exit_on_stdin_close)?;
     let faults = Arc::new(Faults::default());
-    let token = Arc::new(Mutex::new(Token::open(dir, Arc::clone(&faults))?));
+    let token = Arc::new(Mutex::new(Token::open(
+        dir,
+        Arc::clone(&faults),
+        service.iv,
+    )?));
     let device = Device {
         token: Arc::clone(&token),
         faults,
+        calls: Arc::default(),
     };
     let admin = dir.join("admin.sock");
     listen(&admin, device.clone(), |device, _, stream| {
         device.administer(stream)
     })?;
-    listen(socket, device, |device, connection, stream| {
+    listen(&socket, device, |device, connection, stream| {
         device.converse(connection, stream)
     })?;
     println!("hsm-sim ready {}", socket.display());
-    signals.forever().next();
+    // An error means that nobody is left who could send: no reason to go on.
+    let _ = ended.recv();
     // No commit is under way while we hold the token.
     let _quiet = token.lock();
     let _ = fs::remove_file(socket);
     let _ = fs::remove_file(admin);
     Ok(())
+}
+
+/// Tells once that the service shall end.
+fn end_of_service(with_stdin: bool) -> io::Result<mpsc::Receiver<()>> {
+    let (sender, ended) = mpsc::channel();
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let signalled = sender.clone();
+    thread::spawn(move || {
+        signals.forever().next();
+        signalled.send(())
+    });
+    if with_stdin {
+        // A parent that was killed cannot tell us, but its end of the pipe closes.
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            sender.send(())
+        });
+    }
+    Ok(ended)
 }
 
 fn listen(path: &Path, device: Device, talk: fn(&Device, u64, UnixStream)) -> io::Result<()> {
@@ -77,6 +120,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 impl Device {
     fn converse(&self, connection: u64, mut stream: UnixStream) {
         while let Ok(request) = receive::<Request>(&mut stream) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
             self.faults.delay();
             let mut token = self.token.lock();
             let response = token.handle(connection, request);
@@ -118,6 +162,7 @@ impl Device {
             broken: token.is_broken(),
             objects: token.object_count(),
             sessions: token.session_count(),
+            calls: self.calls.load(Ordering::Relaxed),
             faults: self.faults.list(),
         })
     }

@@ -142,7 +142,8 @@ pub enum Request {
         key: u64,
         data: Secret,
     },
-    /// Checks that a key may be used so, for the `*Init` calls: nothing is computed.
+    /// Checks that a key may be used so, for the `*Init` calls. A device that chooses IVs answers
+    /// [`Answer::Data`] with the one to encrypt with.
     CheckKey {
         session: u64,
         mechanism: Mechanism,

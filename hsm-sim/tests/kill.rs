@@ -18,11 +18,12 @@ fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hsm-sim"))
 }
 
+/// A daemon that ends with this process, also when a test fails.
 fn serve(dir: &Path) -> Child {
     let mut child = command()
-        .arg("serve")
-        .arg("--dir")
+        .args(["serve", "--exit-on-stdin-close", "--dir"])
         .arg(dir)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -104,11 +105,11 @@ fn acknowledged_work_survives_kill_9() {
     init(temp.path());
     let dir = temp.path().join("token");
     let (mut alive, mut dead) = (BTreeSet::new(), BTreeSet::new());
-    for round in 0..12u64 {
+    for round in 0..24u64 {
         let mut child = serve(&dir);
         let (mut stream, session) = log_in(&dir);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(5 + round * 7));
+            std::thread::sleep(Duration::from_millis(5 + round * 4));
             child.kill().unwrap();
             child.wait().unwrap();
         });
@@ -130,6 +131,8 @@ fn acknowledged_work_survives_kill_9() {
             }
         }
         killer.join().unwrap();
+        let left = dumped(&dir);
+        assert!(alive.is_subset(&left) && dead.is_disjoint(&left));
     }
     let mut child = serve(&dir);
     let (mut stream, session) = log_in(&dir);
@@ -146,13 +149,51 @@ fn acknowledged_work_survives_kill_9() {
     println!("{} alive, {} destroyed", alive.len(), dead.len());
     assert!(!alive.is_empty() && !dead.is_empty());
     assert!(alive.is_subset(&found) && dead.is_disjoint(&found));
+    assert_eq!(dumped(&dir), found);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Handles of all objects that `hsm-sim dump` shows.
+fn dumped(dir: &Path) -> BTreeSet<u64> {
     let dump = command()
         .arg("dump")
         .arg("--dir")
-        .arg(&dir)
+        .arg(dir)
         .output()
         .unwrap();
     assert!(dump.status.success());
+    let dump: serde_json::Value = serde_json::from_slice(&dump.stdout).unwrap();
+    let objects = dump["objects"].as_array().unwrap();
+    let handle = |object: &serde_json::Value| object["handle"].as_u64().unwrap();
+    objects.iter().map(handle).collect()
+}
+
+#[test]
+fn it_ends_with_its_parents_pipe_and_leaves_no_socket() {
+    let temp = tempfile::tempdir().unwrap();
+    init(temp.path());
+    let dir = temp.path().join("token");
+    let mut child = serve(&dir);
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(!dir.join("hsm.sock").exists());
+}
+
+#[test]
+fn a_second_daemon_fails_at_once_and_harms_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    init(temp.path());
+    let dir = temp.path().join("token");
+    let mut child = serve(&dir);
+    let mut second = command();
+    let second = second.arg("serve").arg("--dir").arg(&dir).output().unwrap();
+    assert!(!second.status.success());
+    let error = String::from_utf8(second.stderr).unwrap();
+    let expected = format!("hsm-sim: another hsm-sim serves {}\n", dir.display());
+    assert_eq!(error, expected);
+    log_in(&dir);
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -9,11 +9,14 @@ use zeroize::Zeroizing;
 use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
 use crate::secret::Secret32;
+use crate::tree::{CoverRoot, TopPage, Tree, TreeId};
 
-/// Bytes of an entry: keyspace id, version, address key, kind of cover, seed.
-const ENTRY: usize = 16 + 4 + 32 + 1 + 32;
+/// Most bytes of an entry: keyspace id, version, address key, kind of cover, key, count.
+const LONGEST_ENTRY: usize = 16 + 4 + 32 + 1 + 32 + 8;
 /// The cover is one seed, nothing forgotten.
 const WHOLE: u8 = 0;
+/// The cover is paged: the key of the top page, and how many leaves are forgotten.
+const PAGED: u8 = 1;
 
 /// One key version's secrets.
 pub struct Entry {
@@ -23,8 +26,28 @@ pub struct Entry {
     pub version: KeyVersion,
     /// Turns conversations into addresses.
     pub address_key: Secret32,
-    /// The tree's own seed.
-    pub seed: Secret32,
+    /// Where the cover of its tree begins.
+    pub root: CoverRoot,
+}
+
+impl Entry {
+    /// Names its tree.
+    #[must_use]
+    pub const fn tree_id(&self) -> TreeId {
+        TreeId {
+            keyspace: self.keyspace,
+            version: self.version,
+        }
+    }
+
+    /// Its tree, for lookups and punctures.
+    #[must_use]
+    pub const fn tree(&self) -> Tree<'_> {
+        Tree {
+            id: self.tree_id(),
+            root: &self.root,
+        }
+    }
 }
 
 /// All live key versions, ascending by keyspace and version.
@@ -45,6 +68,20 @@ impl Directory {
         &self.entries
     }
 
+    /// One version.
+    #[must_use]
+    pub fn entry(&self, keyspace: KeyspaceId, version: KeyVersion) -> Option<&Entry> {
+        let index = self.position(keyspace, version).ok()?;
+        Some(&self.entries[index])
+    }
+
+    /// Sets where a version's cover begins, after a puncture; the old root is wiped. False when
+    /// there is no such version.
+    pub fn set_root(&mut self, tree: TreeId, root: CoverRoot) -> bool {
+        let found = self.position(tree.keyspace, tree.version);
+        found.map(|index| self.entries[index].root = root).is_ok()
+    }
+
     /// Adds or replaces a version.
     pub fn insert(&mut self, entry: Entry) {
         match self.position(entry.keyspace, entry.version) {
@@ -58,6 +95,13 @@ impl Directory {
     pub fn remove(&mut self, keyspace: KeyspaceId, version: KeyVersion) -> bool {
         let found = self.position(keyspace, version);
         found.map(|index| self.entries.remove(index)).is_ok()
+    }
+
+    /// Drops all versions of a keyspace; says which.
+    pub fn remove_keyspace(&mut self, keyspace: KeyspaceId) -> Vec<KeyVersion> {
+        let of_it = |entry: &mut Entry| entry.keyspace == keyspace;
+        let dropped = self.entries.extract_if(.., of_it);
+        dropped.map(|entry| entry.version).collect()
     }
 
     fn position(&self, keyspace: KeyspaceId, version: KeyVersion) -> Result<usize, usize> {
@@ -110,33 +154,31 @@ impl Directory {
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
         // Room for the tag: a growing buffer would leave copies of keys behind.
-        let mut page = Zeroizing::new(Vec::with_capacity(4 + self.entries.len() * ENTRY + 16));
+        let mut page = Zeroizing::new(Vec::with_capacity(
+            4 + self.entries.len() * LONGEST_ENTRY + 16,
+        ));
         page.extend_from_slice(&(self.entries.len() as u32).to_be_bytes());
         for entry in &self.entries {
-            page.extend_from_slice(entry.keyspace.as_bytes());
-            page.extend_from_slice(&entry.version.number().to_be_bytes());
-            page.extend_from_slice(entry.address_key.expose());
-            page.push(WHOLE);
-            page.extend_from_slice(entry.seed.expose());
+            entry.encode_into(&mut page);
         }
         page
     }
 
     fn decode(page: &[u8]) -> Result<Self, InvalidDirectory> {
-        let (count, body) = page.split_first_chunk().ok_or(InvalidDirectory)?;
-        let (chunks, rest) = body.as_chunks::<ENTRY>();
-        if u32::from_be_bytes(*count) as usize != chunks.len() || !rest.is_empty() {
-            return Err(InvalidDirectory);
+        let (count, mut rest) = page.split_first_chunk().ok_or(InvalidDirectory)?;
+        let mut entries: Vec<Entry> = Vec::new();
+        for _ in 0..u32::from_be_bytes(*count) {
+            let (entry, behind) = Entry::decode(rest).ok_or(InvalidDirectory)?;
+            if entries
+                .last()
+                .is_some_and(|last| last.tree_id() >= entry.tree_id())
+            {
+                return Err(InvalidDirectory);
+            }
+            entries.push(entry);
+            rest = behind;
         }
-        let entries = chunks
-            .iter()
-            .map(decode_entry)
-            .collect::<Option<Vec<_>>>()
-            .ok_or(InvalidDirectory)?;
-        let ascending = entries
-            .windows(2)
-            .all(|pair| (pair[0].keyspace, pair[0].version) < (pair[1].keyspace, pair[1].version));
-        if ascending {
+        if rest.is_empty() {
             Ok(Self { entries })
         } else {
             Err(InvalidDirectory)
@@ -144,18 +186,54 @@ impl Directory {
     }
 }
 
-fn decode_entry(bytes: &[u8; ENTRY]) -> Option<Entry> {
-    let (keyspace, rest) = bytes.split_first_chunk()?;
-    let (version, rest) = rest.split_first_chunk()?;
-    let (address_key, rest) = rest.split_first_chunk::<32>()?;
-    let (kind, seed) = rest.split_first()?;
-    let seed = seed.first_chunk::<32>().filter(|_| *kind == WHOLE)?;
-    Some(Entry {
-        keyspace: KeyspaceId::from_bytes(*keyspace),
-        version: KeyVersion::new(u32::from_be_bytes(*version))?,
-        address_key: Secret32::filled(|bytes| bytes.copy_from_slice(address_key)),
-        seed: Secret32::filled(|bytes| bytes.copy_from_slice(seed)),
-    })
+impl Entry {
+    fn encode_into(&self, page: &mut Vec<u8>) {
+        page.extend_from_slice(self.keyspace.as_bytes());
+        page.extend_from_slice(&self.version.number().to_be_bytes());
+        page.extend_from_slice(self.address_key.expose());
+        match &self.root {
+            CoverRoot::Whole(seed) => {
+                page.push(WHOLE);
+                page.extend_from_slice(seed.expose());
+            }
+            CoverRoot::Page(top) => {
+                page.push(PAGED);
+                page.extend_from_slice(top.key.expose());
+                page.extend_from_slice(&top.forgotten.to_be_bytes());
+            }
+        }
+    }
+
+    /// The entry at the beginning of `bytes`, and what is behind it.
+    fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (keyspace, rest) = bytes.split_first_chunk()?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let (address_key, rest) = rest.split_first_chunk()?;
+        let (kind, rest) = rest.split_first()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (root, rest) = match *kind {
+            WHOLE => (CoverRoot::Whole(copied(key)), rest),
+            PAGED => {
+                let (forgotten, rest) = rest.split_first_chunk()?;
+                let forgotten = u64::from_be_bytes(*forgotten);
+                // A tree of which nothing is forgotten has its seed here.
+                let key = (forgotten > 0).then(|| copied(key))?;
+                (CoverRoot::Page(TopPage { key, forgotten }), rest)
+            }
+            _ => return None,
+        };
+        let entry = Self {
+            keyspace: KeyspaceId::from_bytes(*keyspace),
+            version: KeyVersion::new(u32::from_be_bytes(*version))?,
+            address_key: copied(address_key),
+            root,
+        };
+        Some((entry, rest))
+    }
+}
+
+fn copied(bytes: &[u8; 32]) -> Secret32 {
+    Secret32::filled(|secret| secret.copy_from_slice(bytes))
 }
 
 /// Associated data of the directory key under the HSM's root.
@@ -205,7 +283,7 @@ mod tests {
             keyspace: KeyspaceId::from_bytes([keyspace; 16]),
             version,
             address_key: secret(1),
-            seed: secret(2),
+            root: CoverRoot::Whole(secret(2)),
         }
     }
 
@@ -214,6 +292,11 @@ mod tests {
         for (keyspace, version) in [(2, 1), (1, 2), (1, 1)] {
             directory.insert(entry(keyspace, version));
         }
+        let paged = CoverRoot::Page(TopPage {
+            key: secret(4),
+            forgotten: 5,
+        });
+        assert!(directory.set_root(entry(1, 2).tree_id(), paged));
         directory
     }
 
@@ -227,7 +310,14 @@ mod tests {
             .map(|e| (e.keyspace.as_bytes()[0], e.version.number()))
             .collect();
         assert_eq!(names, [(1, 1), (1, 2), (2, 1)]);
-        assert!(opened.entries()[0].seed.same_as(&secret(2)));
+        let [whole, paged, _] = opened.entries() else {
+            panic!("three entries")
+        };
+        assert!(matches!(&whole.root, CoverRoot::Whole(seed) if seed.same_as(&secret(2))));
+        let CoverRoot::Page(top) = &paged.root else {
+            panic!("a paged cover")
+        };
+        assert!(top.key.same_as(&secret(4)) && top.forgotten == 5);
     }
 
     #[test]
@@ -249,16 +339,66 @@ mod tests {
             (vec![], "empty"),
             (vec![0, 0, 0, 1], "an entry short"),
             (vec![0, 0, 0, 0, 0], "a byte over"),
-            ([vec![0, 0, 0, 1], vec![0; ENTRY]].concat(), "version 0"),
+            ([vec![0, 0, 0, 1], vec![0; 85]].concat(), "version 0"),
+            (
+                [1_u32.to_be_bytes().to_vec(), bytes_of(1, 2, 0)].concat(),
+                "kind 2",
+            ),
+            (
+                [1_u32.to_be_bytes().to_vec(), bytes_of(1, 1, 0)].concat(),
+                "paged, nothing forgotten",
+            ),
         ] {
             assert!(Directory::decode(&page).is_err(), "{what}");
         }
-        let twice = directory().encode();
-        let doubled = [&[0, 0, 0, 2], &twice[4..4 + ENTRY], &twice[4..4 + ENTRY]].concat();
+        let page = |first: u8, second: u8| {
+            let entries = [bytes_of(first, 0, 0), bytes_of(second, 1, 1)].concat();
+            [2_u32.to_be_bytes().to_vec(), entries].concat()
+        };
+        assert!(Directory::decode(&page(1, 2)).is_ok());
         assert!(
-            Directory::decode(&doubled).is_err(),
+            Directory::decode(&page(1, 1)).is_err(),
             "the same version twice"
         );
+        assert!(Directory::decode(&page(2, 1)).is_err(), "out of order");
+    }
+
+    /// An entry of version 1, spelled out.
+    fn bytes_of(keyspace: u8, kind: u8, forgotten: u64) -> Vec<u8> {
+        let mut bytes = [vec![keyspace; 16], vec![0, 0, 0, 1], vec![7; 32]].concat();
+        bytes.push(kind);
+        bytes.extend([8; 32]);
+        if kind != 0 {
+            bytes.extend(forgotten.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_keyspace_goes_with_all_its_versions() {
+        let mut directory = directory();
+        let keyspace = KeyspaceId::from_bytes([1; 16]);
+        let dropped = directory.remove_keyspace(keyspace);
+        assert_eq!(
+            dropped.iter().map(|v| v.number()).collect::<Vec<_>>(),
+            [1, 2]
+        );
+        assert!(directory.remove_keyspace(keyspace).is_empty());
+        assert_eq!(directory.entries().len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_page_has_one_encoding(
+            count in 0_u32..4, kinds: [u8; 3], forgotten: u64, cut in 0_usize..8,
+        ) {
+            let entries = (0..count).map(|n| bytes_of(n as u8, kinds[n as usize] % 3, forgotten));
+            let mut page = [vec![0, 0, 0, count as u8], entries.collect::<Vec<_>>().concat()].concat();
+            page.truncate(page.len() - page.len().min(cut));
+            if let Ok(directory) = Directory::decode(&page) {
+                proptest::prop_assert_eq!(&directory.encode()[..], &page[..]);
+            }
+        }
     }
 
     #[test]

@@ -69,7 +69,9 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, millis) in UNITS {
-            if self.0 != 0 && self.0.is_multiple_of(millis) {
+            // People write 72h, and 30d.
+            let long_enough = name != "d" || self.0 >= 7 * millis;
+            if self.0 != 0 && long_enough && self.0.is_multiple_of(millis) {
                 return write!(f, "{}{name}", self.0 / millis);
             }
         }
@@ -83,10 +85,14 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for text in ["72h", "30d", "500ms", "5m", "1s", "0s"] {
+        for text in ["72h", "24h", "30d", "500ms", "5m", "1s", "0s"] {
             let span: Span = text.parse().unwrap();
-            assert_eq!(span.to_string().parse(), Ok(span));
+            assert_eq!(span.to_string(), text);
         }
+        assert_eq!(
+            "1d".parse::<Span>().map(|span| span.to_string()),
+            Ok("24h".into())
+        );
         assert_eq!("72h".parse(), Ok(Span::from_seconds(259_200)));
     }
 

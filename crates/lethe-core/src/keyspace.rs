@@ -71,6 +71,9 @@ impl KeyVersion {
 /// Most buckets that one keyspace may have alive at once, whatever the HSM could hold.
 pub const MAX_LIVE_BUCKETS: u64 = 10_000;
 
+/// How long an HSM may be away before a keyspace of short granularity runs out of buckets.
+const AHEAD_SECONDS: u64 = 30;
+
 /// Longest retention and rotation, 100 years in seconds: keeps all bucket arithmetic far from overflow.
 const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
 
@@ -159,10 +162,16 @@ impl Policy {
         self.cache_ttl
     }
 
-    /// Most buckets alive at once: those of the retention, the one in use, the one ahead.
+    /// Most buckets alive at once: those of the retention, the one in use, those ahead.
     #[must_use]
     pub const fn live_buckets(&self) -> u64 {
-        self.retention_seconds.div_ceil(self.granularity_seconds) + 2
+        self.retention_seconds.div_ceil(self.granularity_seconds) + 1 + self.buckets_ahead()
+    }
+
+    /// Buckets made ahead of need: one, or as many as take half a minute to use up.
+    #[must_use]
+    pub const fn buckets_ahead(&self) -> u64 {
+        AHEAD_SECONDS.div_ceil(self.granularity_seconds)
     }
 }
 
@@ -196,7 +205,7 @@ mod tests {
             Err(InvalidPolicy::GranularityOverRetention)
         );
         assert_eq!(
-            policy("99998s", "1s"),
+            policy("99969s", "1s"),
             Err(InvalidPolicy::TooManyBuckets {
                 needed: 100_000,
                 limit: 10_000

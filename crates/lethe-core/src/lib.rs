@@ -4,13 +4,20 @@
 //! other crate of the workspace, and neither HTTP, SQL, an async runtime nor PKCS#11. Start with
 //! [`grid`] (DESIGN section 4) and [`tree`] (section 5).
 
+pub mod audit;
+pub mod batch;
+pub mod buckets;
+pub mod clock;
 pub mod conversation;
 pub mod directory;
 pub mod duration;
 pub mod grid;
 pub mod identity;
+pub mod initialise;
+pub mod keyring;
 pub mod keyspace;
 pub mod ports;
+pub mod receipt;
 pub mod secret;
 pub mod time;
 pub mod tree;

@@ -13,7 +13,7 @@ use crate::config::Pkcs11Config;
 use crate::errors::{self, Failure};
 use crate::pool::Pool;
 use crate::session::Device;
-use crate::{objects, operations, signing};
+use crate::{claim, objects, operations, signing};
 
 /// The HSM behind a PKCS#11 module.
 pub struct Pkcs11Hsm {
@@ -116,7 +116,7 @@ impl Hsm for Pkcs11Hsm {
 
     async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
         self.pool
-            .run(move |call| operations::claim(call, deployment))
+            .run(move |call| claim::claim(call, deployment))
             .await
     }
 
@@ -127,7 +127,7 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<(), HsmError> {
         let value = store_instance.to_owned();
         self.pool
-            .run(move |call| operations::set_claim(call, deployment, &value))
+            .run(move |call| claim::set_claim(call, deployment, &value))
             .await
     }
 

@@ -4,6 +4,7 @@ use cryptoki::session::Session;
 
 use crate::config::Pkcs11Config;
 use crate::errors::Failure;
+use crate::handles::Handles;
 use crate::session::Device;
 
 const QUEUED: u8 = 0;
@@ -45,6 +46,7 @@ pub(crate) struct Call<'a> {
     pub(crate) device: &'a Device,
     pub(crate) ticket: &'a Ticket,
     pub(crate) session: &'a Session,
+    pub(crate) handles: &'a Handles,
     pub(crate) generation: u64,
 }
 

@@ -7,11 +7,14 @@
 
 mod adapter;
 mod call;
+mod claim;
 mod config;
 mod errors;
+mod handles;
 mod objects;
 mod operations;
 mod pool;
+mod room;
 mod session;
 mod signing;
 mod worker;

@@ -1,5 +1,7 @@
 //! Finding and reading objects.
 
+use std::num::NonZeroUsize;
+
 use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use lethe_core::identity::{DeploymentId, HsmKeyId};
@@ -7,6 +9,9 @@ use lethe_core::ports::{HsmError, HsmKey, KeyLabel};
 
 use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
+
+/// Handles that one `C_FindObjects` may answer when many are expected.
+const AT_ONCE: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// 16 bytes for `CKA_ID`.
 pub(crate) fn new_id() -> Result<HsmKeyId, HsmError> {
@@ -60,14 +65,20 @@ pub(crate) fn read(
     }
 }
 
+/// All objects of a template that may match many, in large steps.
+fn find_many(call: &Call<'_>, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Failure> {
+    let found = call
+        .session()?
+        .iter_objects_with_cache_size(template, AT_ONCE)?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Id and label of all objects of a class that have both; foreign ones included.
 pub(crate) fn list(
     call: &Call<'_>,
     class: ObjectClass,
 ) -> Result<Vec<(ObjectHandle, HsmKeyId, String)>, Failure> {
-    let handles = call
-        .session()?
-        .find_objects(&[Attribute::Token(true), Attribute::Class(class)])?;
+    let handles = find_many(call, &[Attribute::Token(true), Attribute::Class(class)])?;
     let mut found = Vec::with_capacity(handles.len());
     for handle in handles {
         let attributes = read(call, handle, &[AttributeType::Id, AttributeType::Label])?;
@@ -104,17 +115,10 @@ pub(crate) fn keys_of(call: &Call<'_>, deployment: DeploymentId) -> Result<Vec<H
         .collect())
 }
 
-/// Refuses to go beyond `max_objects`.
-pub(crate) fn ensure_room(call: &Call<'_>, more: u64) -> Result<(), Failure> {
-    let count = call
-        .session()?
-        .find_objects(&[Attribute::Token(true)])?
-        .len();
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    if count.saturating_add(more) > call.config().max_objects {
-        return Err(HsmError::Full.into());
-    }
-    Ok(())
+/// How many objects the token holds that this user sees.
+pub(crate) fn count_all(call: &Call<'_>) -> Result<u64, Failure> {
+    let all = find_many(call, &[Attribute::Token(true)])?;
+    Ok(u64::try_from(all.len()).unwrap_or(u64::MAX))
 }
 
 /// Tries templates from the strictest on; a device that does not know an attribute gets the next.

@@ -1,24 +1,20 @@
-//! AES keys and the claim: each function is one attempt, in one session.
+//! AES keys: each function is one attempt, in one session.
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use lethe_core::identity::DeploymentId;
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use lethe_core::ports::{HsmError, HsmKey, SealedSecret};
 use lethe_core::secret::Secret32;
 use zeroize::Zeroizing;
 
 use crate::call::Call;
 use crate::config::IvSource;
-use crate::errors::{self, Failure};
-use crate::objects::{
-    ensure_room, find_key, find_one, first_accepted, key_template, random_bytes, read,
-};
+use crate::errors::{self, Failure, Meaning};
+use crate::objects::{find_key, find_one, first_accepted, key_template, random_bytes};
 
 const TAG_BITS: u64 = 128;
 
 pub(crate) fn create_key(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
-    ensure_room(call, 1)?;
     let mut plain = key_template(ObjectClass::SECRET_KEY, key.id, &key.label.to_string());
     plain.extend([
         Attribute::KeyType(KeyType::AES),
@@ -34,11 +30,16 @@ pub(crate) fn create_key(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
     ]);
     let mut strict = plain.clone();
     strict.push(Attribute::Copyable(false));
-    first_accepted(&[strict, plain], |template| {
+    let make = |template: &[Attribute]| {
         Ok(call
             .session()?
             .generate_key(&Mechanism::AesKeyGen, template)?)
-    })?;
+    };
+    let handle = call
+        .device
+        .room
+        .take(call, 1, || first_accepted(&[strict, plain], make))?;
+    call.handles.made(key, handle);
     Ok(())
 }
 
@@ -48,7 +49,10 @@ pub(crate) fn seal(
     aad: &[u8],
     secret: &Secret32,
 ) -> Result<SealedSecret, Failure> {
-    let handle = find_key(call, key)?;
+    let handle = match call.handles.to_seal(key) {
+        Some(handle) => handle,
+        None => find_key(call, key)?,
+    };
     let mut iv = [0; 12];
     if call.config().iv == IvSource::Caller {
         random_bytes(&mut iv)?;
@@ -57,6 +61,7 @@ pub(crate) fn seal(
     let bytes = call
         .session()?
         .encrypt(&Mechanism::AesGcm(params), handle, secret.expose())?;
+    call.handles.used(key, handle);
     if iv == [0; 12] {
         return Err(HsmError::Device("the device chose no IV".into()).into());
     }
@@ -72,6 +77,15 @@ pub(crate) fn open(
     aad: &[u8],
     sealed: &SealedSecret,
 ) -> Result<Secret32, Failure> {
+    if let Some(handle) = call.handles.to_open(key) {
+        match decrypt(call, handle, aad, sealed) {
+            // The handle may mean no key any more, or another one: search for it.
+            Err(Failure::Module(error)) if errors::meaning(&error) != Meaning::Lost => {
+                call.handles.clear();
+            }
+            other => return other,
+        }
+    }
     for _ in 0..2 {
         let handle = find_key(call, key)?;
         match decrypt(call, handle, aad, sealed) {
@@ -120,7 +134,9 @@ pub(crate) fn destroy(
     let session = call.session()?;
     before_destroy();
     session.destroy_object(handle)?;
-    ensure_gone(call, key)
+    ensure_gone(call, key)?;
+    call.device.room.freed(1);
+    Ok(())
 }
 
 pub(crate) fn ensure_gone(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
@@ -140,53 +156,4 @@ pub(crate) fn exists(call: &Call<'_>, template: &[Attribute]) -> Result<bool, Fa
         Err(Failure::Decided(HsmError::NotFound)) => Ok(false),
         Err(other) => Err(other),
     }
-}
-
-fn claim_template(deployment: DeploymentId) -> Vec<Attribute> {
-    vec![
-        Attribute::Token(true),
-        Attribute::Class(ObjectClass::DATA),
-        Attribute::Application(b"lethe".to_vec()),
-        Attribute::Label(format!("lethe/v1/claim/{deployment}").into_bytes()),
-    ]
-}
-
-pub(crate) fn claim(call: &Call<'_>, deployment: DeploymentId) -> Result<Option<String>, Failure> {
-    let mut values = Vec::new();
-    for object in call.session()?.find_objects(&claim_template(deployment))? {
-        for attribute in read(call, object, &[AttributeType::Value])?.unwrap_or_default() {
-            if let Attribute::Value(bytes) = attribute {
-                let text = String::from_utf8(bytes)
-                    .map_err(|_| HsmError::Device("the claim is not text".into()))?;
-                values.push(text);
-            }
-        }
-    }
-    values.dedup();
-    match values.len() {
-        0 | 1 => Ok(values.pop()),
-        _ => Err(HsmError::Ambiguous.into()),
-    }
-}
-
-/// The new claim is made before the old ones go: never a moment without one.
-pub(crate) fn set_claim(
-    call: &Call<'_>,
-    deployment: DeploymentId,
-    store_instance: &str,
-) -> Result<(), Failure> {
-    let old = call.session()?.find_objects(&claim_template(deployment))?;
-    if old.is_empty() {
-        ensure_room(call, 1)?;
-    }
-    let mut template = claim_template(deployment);
-    template.extend([
-        Attribute::Private(true),
-        Attribute::Value(store_instance.as_bytes().to_vec()),
-    ]);
-    call.session()?.create_object(&template)?;
-    for object in old {
-        call.session()?.destroy_object(object)?;
-    }
-    Ok(())
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::config::Pkcs11Config;
 use crate::errors::{self, Failure, Meaning};
+use crate::room::Room;
 
 /// The loaded module and what all sessions share.
 pub(crate) struct Device {
@@ -19,6 +20,7 @@ pub(crate) struct Device {
     /// not once per thread.
     pin_refused: Mutex<Option<String>>,
     generation: AtomicU64,
+    pub(crate) room: Room,
 }
 
 impl Device {
@@ -30,6 +32,7 @@ impl Device {
             module,
             pin_refused: Mutex::new(None),
             generation: AtomicU64::new(0),
+            room: Room::default(),
         };
         device.initialize()?;
         let session = device.session()?;

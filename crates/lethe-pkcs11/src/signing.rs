@@ -8,7 +8,7 @@ use lethe_core::ports::{HsmError, SigningPurpose, VerificationKey};
 
 use crate::call::Call;
 use crate::errors::Failure;
-use crate::objects::{ensure_room, find_one, first_accepted, key_template, list, read};
+use crate::objects::{find_one, first_accepted, key_template, list, read};
 
 /// `PrintableString "edwards25519"`, which SoftHSM2 and PKCS#11 3.0 know.
 const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
@@ -26,7 +26,6 @@ pub(crate) fn label(deployment: DeploymentId, purpose: SigningPurpose) -> String
 }
 
 pub(crate) fn create(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), Failure> {
-    ensure_room(call, 2)?;
     let public_with = |curve: &[u8]| {
         let mut template = key_template(ObjectClass::PUBLIC_KEY, id, label);
         template.extend([
@@ -45,16 +44,16 @@ pub(crate) fn create(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), F
         Attribute::Extractable(false),
         Attribute::Sign(true),
     ]);
-    first_accepted(
-        &[public_with(CURVE_NAME), public_with(CURVE_OID)],
-        |public| {
-            Ok(call.session()?.generate_key_pair(
-                &Mechanism::EccEdwardsKeyPairGen,
-                public,
-                &private,
-            )?)
-        },
-    )?;
+    let templates = [public_with(CURVE_NAME), public_with(CURVE_OID)];
+    let make = |public: &[Attribute]| {
+        let mechanism = Mechanism::EccEdwardsKeyPairGen;
+        Ok(call
+            .session()?
+            .generate_key_pair(&mechanism, public, &private)?)
+    };
+    call.device
+        .room
+        .take(call, 2, || first_accepted(&templates, make))?;
     Ok(())
 }
 

@@ -5,12 +5,14 @@ use lethe_core::ports::HsmError;
 
 use crate::call::{Call, Ticket};
 use crate::errors::{self, Failure, Meaning};
+use crate::handles::Handles;
 use crate::session::Device;
 
 /// The session of a thread.
 pub(crate) struct Held {
     session: Session,
     generation: u64,
+    handles: Handles,
 }
 
 /// Closes a session that is surely still ours.
@@ -60,15 +62,20 @@ fn once<T>(
         _ => Held {
             session: device.session()?,
             generation,
+            handles: Handles::default(),
         },
     };
     let call = Call {
         device,
         ticket,
         session: &current.session,
+        handles: &current.handles,
         generation,
     };
     let answer = operation(&call);
+    if answer.is_err() {
+        current.handles.clear();
+    }
     match &answer {
         Err(Failure::Module(error)) => match errors::meaning(error) {
             Meaning::Lost => device.sessions_lost(generation),

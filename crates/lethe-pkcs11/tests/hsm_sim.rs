@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Hsm, HsmError, KeyLabel};
+use lethe_core::ports::{Hsm, HsmError, KeyLabel, SigningPurpose};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
 use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm};
@@ -89,8 +89,13 @@ impl Device {
     }
 
     fn serve(&self) -> Daemon {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, options: &[&str]) -> Daemon {
         let mut child = self
-            .command(&["serve"])
+            .command(&[&["serve", "--exit-on-stdin-close"], options].concat())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -100,6 +105,16 @@ impl Device {
             .unwrap();
         assert!(line.starts_with("hsm-sim ready"), "{line}");
         Daemon(child)
+    }
+
+    fn json(&self, words: &[&str]) -> serde_json::Value {
+        let output = self.command(words).args(["--output", "json"]).output();
+        serde_json::from_slice(&output.unwrap().stdout).unwrap()
+    }
+
+    /// Round trips to the device since it was started.
+    fn calls(&self) -> u64 {
+        self.json(&["status"])["calls"].as_u64().unwrap()
     }
 
     fn fault(&self, words: &[&str]) {
@@ -138,8 +153,12 @@ fn in_child(name: &str, body: impl FnOnce(&Device)) {
 }
 
 fn open(call_timeout: Duration) -> Pkcs11Hsm {
+    Pkcs11Hsm::open(config(call_timeout)).unwrap()
+}
+
+fn config(call_timeout: Duration) -> Pkcs11Config {
     let module = binary().with_file_name("libhsm_sim_pkcs11.so");
-    Pkcs11Hsm::open(Pkcs11Config {
+    Pkcs11Config {
         module,
         token_label: "lethe".into(),
         pin: Pin::new("1234".into()),
@@ -147,8 +166,7 @@ fn open(call_timeout: Duration) -> Pkcs11Hsm {
         call_timeout,
         threads: 2,
         max_objects: 1000,
-    })
-    .unwrap()
+    }
 }
 
 fn label(seconds: u64) -> KeyLabel {
@@ -213,6 +231,118 @@ fn a_destroy_that_keeps_the_key_is_found_out() {
             device.fault(&["set", "destroy-keeps-key"]);
             let kept = hsm.destroy(key).await;
             assert!(matches!(kept, Err(HsmError::Device(_))), "{kept:?}");
+        });
+    });
+}
+
+const DEPLOYMENT: DeploymentId = DeploymentId::from_bytes([1; 16]);
+
+#[test]
+fn few_round_trips_are_made() {
+    in_child("few_round_trips_are_made", |device| {
+        let _daemon = device.serve();
+        run(async {
+            let hsm = Pkcs11Hsm::open(Pkcs11Config {
+                threads: 1,
+                ..config(Duration::from_secs(10))
+            })
+            .unwrap();
+            let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
+            let pair = pair.await.unwrap();
+            for second in 0..10 {
+                hsm.create_key(label(second)).await.unwrap();
+            }
+            let mut before = device.calls();
+            let mut spent = || {
+                let now = device.calls();
+                now - std::mem::replace(&mut before, now)
+            };
+            let key = hsm.create_key(label(10)).await.unwrap();
+            assert_eq!(spent(), 1, "create");
+            let secret = Secret32::filled(|bytes| bytes.fill(7));
+            let sealed = hsm.seal(key, b"aad", &secret).await.unwrap();
+            assert_eq!(spent(), 2, "seal");
+            hsm.open(key, b"aad", &sealed).await.unwrap();
+            assert_eq!(spent(), 2, "open");
+            hsm.sign(pair.id, b"message").await.unwrap();
+            assert_eq!(spent(), 4, "sign");
+            assert_eq!(hsm.keys(DEPLOYMENT).await.unwrap().len(), 11);
+            assert_eq!(spent(), 12, "keys");
+            hsm.destroy(key).await.unwrap();
+            assert_eq!(spent(), 3, "destroy");
+        });
+    });
+}
+
+#[test]
+fn a_device_that_chooses_ivs_seals_and_opens() {
+    in_child("a_device_that_chooses_ivs_seals_and_opens", |device| {
+        let _daemon = device.serve_with(&["--iv", "device"]);
+        run(async {
+            let hsm = Pkcs11Hsm::open(Pkcs11Config {
+                iv: IvSource::Device,
+                ..config(Duration::from_secs(10))
+            })
+            .unwrap();
+            let key = hsm.create_key(label(1)).await.unwrap();
+            let secret = Secret32::filled(|bytes| bytes.fill(7));
+            let one = hsm.seal(key, b"aad", &secret).await.unwrap();
+            let two = hsm.seal(key, b"aad", &secret).await.unwrap();
+            assert_ne!(one.iv, two.iv);
+            let opened = hsm.open(key, b"aad", &one).await.unwrap();
+            assert!(opened.same_as(&secret));
+            // Configured wrongly, nothing is sealed under an IV nobody kept.
+            let wrong = open(Duration::from_secs(10));
+            let refused = wrong.seal(key, b"aad", &secret).await;
+            assert!(matches!(refused, Err(HsmError::Device(_))), "{refused:?}");
+        });
+    });
+}
+
+#[test]
+fn a_claim_set_half_way_counts_and_is_tidied_up_by_the_next() {
+    let name = "a_claim_set_half_way_counts_and_is_tidied_up_by_the_next";
+    in_child(name, |device| {
+        let daemon = device.serve();
+        run(async {
+            let hsm = open(Duration::from_secs(10));
+            hsm.set_claim(DEPLOYMENT, "old store").await.unwrap();
+            device.fault(&["set", "crash-after-commit"]);
+            let cut = hsm.set_claim(DEPLOYMENT, "new store").await;
+            assert!(matches!(cut, Err(HsmError::Unavailable(_))), "{cut:?}");
+            drop(daemon);
+            let _daemon = device.serve();
+            let claims = || device.json(&["dump"])["objects"].as_array().unwrap().len();
+            assert_eq!(claims(), 2);
+            let claim = hsm.claim(DEPLOYMENT).await;
+            assert_eq!(claim, Ok(Some("new store".to_owned())));
+            hsm.set_claim(DEPLOYMENT, "third store").await.unwrap();
+            assert_eq!(claims(), 1);
+            let claim = hsm.claim(DEPLOYMENT).await;
+            assert_eq!(claim, Ok(Some("third store".to_owned())));
+        });
+    });
+}
+
+#[test]
+fn room_made_by_others_is_found() {
+    in_child("room_made_by_others_is_found", |device| {
+        let _daemon = device.serve();
+        run(async {
+            let small = || Pkcs11Config {
+                max_objects: 2,
+                ..config(Duration::from_secs(10))
+            };
+            let (one, other) = (
+                Pkcs11Hsm::open(small()).unwrap(),
+                Pkcs11Hsm::open(small()).unwrap(),
+            );
+            let key = one.create_key(label(1)).await.unwrap();
+            one.create_key(label(2)).await.unwrap();
+            assert_eq!(one.create_key(label(3)).await, Err(HsmError::Full));
+            other.destroy(key).await.unwrap();
+            one.create_key(label(3)).await.unwrap();
+            assert_eq!(one.create_key(label(4)).await, Err(HsmError::Full));
         });
     });
 }

@@ -4,7 +4,9 @@
 use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
-use lethe_core::ports::{BucketRow, KeyspaceRow, SealedSecret, StoreError, VersionRow};
+use lethe_core::ports::{
+    BucketRow, KeyspaceRow, MetaRow, RootShare, SealedSecret, StoreError, VersionRow,
+};
 use lethe_core::time::{Expiry, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -80,6 +82,24 @@ pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {
             iv: source.bytes("iv")?,
             ciphertext: source.bytes("ciphertext")?,
         },
+    })
+}
+
+pub(crate) fn meta(row: &SqliteRow) -> Result<MetaRow, StoreError> {
+    let source = Source { row, table: "meta" };
+    Ok(MetaRow {
+        sequence: source.number("sequence")?,
+        epoch: source.number("epoch")?,
+        share: RootShare {
+            root: HsmKeyId::from_bytes(source.bytes("root_id")?),
+            sealed: SealedSecret {
+                iv: source.bytes("iv")?,
+                ciphertext: source.bytes("ciphertext")?,
+            },
+        },
+        directory: row
+            .try_get("directory")
+            .map_err(|_| source.corrupt("directory"))?,
     })
 }
 

@@ -72,6 +72,7 @@ impl SqliteStore {
     ) -> Result<Self, StoreError> {
         let writer = connect(1, writer_options(database)).await?;
         refuse_foreign_schema(&writer).await?;
+        refuse_read_only(&writer).await?;
         MIGRATIONS.run(&writer).await.map_err(errors::migration)?;
         let reader = connect(READERS, options(database).read_only(true)).await?;
         let instance = format!("sqlite:{machine_id}:{}", database.display());
@@ -110,6 +111,20 @@ async fn refuse_foreign_schema(writer: &SqlitePool) -> Result<(), StoreError> {
         )),
         Some(newest) if newest > known => Err(StoreError::Newer(newest)),
         Some(_) => Ok(()),
+    }
+}
+
+/// SQLite opens a file that it may not write without a word, and begins transactions in it, too:
+/// only a statement that would write tells.
+async fn refuse_read_only(writer: &SqlitePool) -> Result<(), StoreError> {
+    let tried = sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE version < 0")
+        .execute(writer)
+        .await;
+    match tried {
+        Ok(_) => Ok(()),
+        // A backup may hold the lock for a while: whoever writes waits for it.
+        Err(error) if errors::is_busy(&error) => Ok(()),
+        Err(error) => Err(errors::during("open for writing")(error)),
     }
 }
 

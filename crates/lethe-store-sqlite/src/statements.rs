@@ -12,7 +12,7 @@ use crate::errors::during;
 
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
 
-async fn execute(
+pub(crate) async fn execute(
     connection: &mut SqliteConnection,
     name: &'static str,
     statement: Statement<'_>,
@@ -83,7 +83,7 @@ pub(crate) async fn create_keyspace(
     Ok(())
 }
 
-async fn insert_version(
+pub(crate) async fn insert_version(
     connection: &mut SqliteConnection,
     keyspace: KeyspaceId,
     version: &VersionRow,

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::Policy;
-use lethe_core::ports::{BucketRow, KeyspaceRow, Store, StoreError};
+use lethe_core::ports::{BatchCommit, BucketRow, KeyspaceRow, MetaRow, Store, StoreError};
 use lethe_core::time::{Expiry, Timestamp};
 use sqlx::sqlite::SqliteRow;
 
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::transaction::Write;
-use crate::{decode, statements};
+use crate::{batch, decode, statements};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
@@ -59,9 +59,15 @@ impl Store for SqliteStore {
         decode::keyspaces(&self.rows("read keyspaces", statement).await?)
     }
 
-    async fn create_keyspace(&self, keyspace: &KeyspaceRow) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "create keyspace").await?;
-        let done = statements::create_keyspace(&mut write.inner, keyspace).await;
+    async fn meta(&self) -> Result<Option<MetaRow>, StoreError> {
+        let statement = "SELECT sequence, epoch, root_id, iv, ciphertext, directory FROM meta";
+        let rows = self.rows("read meta", statement).await?;
+        rows.first().map(decode::meta).transpose()
+    }
+
+    async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "commit batch").await?;
+        let done = batch::commit_batch(&mut write.inner, batch).await;
         write.finish(done).await
     }
 

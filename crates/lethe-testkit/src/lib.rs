@@ -1,5 +1,7 @@
 //! See the workspace README.
 
+pub mod audit_contract;
+
 pub mod store_contract;
 
 pub mod hsm_contract;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
-use lethe_core::ports::{BucketRow, KeyspaceRow, SealedSecret, Store, StoreError, VersionRow};
+use lethe_core::ports::{
+    BatchCommit, BucketRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare, SealedSecret, Store,
+    StoreError, VersionRow,
+};
 use lethe_core::time::{Expiry, Timestamp};
 
 /// A store under test that can be closed and opened again.
@@ -86,6 +89,83 @@ pub async fn deployment_is_set_once(fixture: impl Fixture) {
     assert_eq!(store.deployment().await, Ok(Some(ours)));
 }
 
+/// A batch of this sequence, with changes.
+#[must_use]
+pub fn batch(sequence: u64, keyspaces: Vec<KeyspaceChange>) -> BatchCommit {
+    let byte = sequence.to_le_bytes()[0];
+    let sealed = SealedSecret {
+        iv: [byte; 12],
+        ciphertext: [byte; 48],
+    };
+    let root = HsmKeyId::from_bytes([byte; 16]);
+    let meta = MetaRow {
+        sequence,
+        epoch: sequence + 1,
+        share: RootShare { root, sealed },
+        directory: vec![byte; 300],
+    };
+    BatchCommit { meta, keyspaces }
+}
+
+async fn create(store: &impl Store, sequence: u64, row: &KeyspaceRow) -> Result<(), StoreError> {
+    let change = KeyspaceChange::Create(row.clone());
+    store.commit_batch(&batch(sequence, vec![change])).await
+}
+
+/// The meta row goes forward one by one and comes back whole.
+pub async fn meta_goes_forward_one_by_one(fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.meta().await, Ok(None));
+    let refused = |done| matches!(done, Err(StoreError::Conflict(_)));
+    assert!(refused(store.commit_batch(&batch(2, vec![])).await));
+    assert_eq!(store.commit_batch(&batch(1, vec![])).await, Ok(()));
+    assert!(refused(store.commit_batch(&batch(1, vec![])).await));
+    assert!(refused(store.commit_batch(&batch(3, vec![])).await));
+    assert_eq!(store.meta().await, Ok(Some(batch(1, vec![]).meta)));
+    assert_eq!(store.commit_batch(&batch(2, vec![])).await, Ok(()));
+    assert_eq!(store.meta().await, Ok(Some(batch(2, vec![]).meta)));
+}
+
+/// A batch of which one change is refused changes nothing.
+pub async fn batches_are_all_or_nothing(fixture: impl Fixture) {
+    let store = fixture.store();
+    let (chat, other) = (keyspace(1, "chat"), keyspace(2, "other"));
+    assert_eq!(create(&*store, 1, &chat).await, Ok(()));
+    let second = KeyVersion::new(2).expect("not zero");
+    for refused in [
+        KeyspaceChange::Create(keyspace(9, "chat")),
+        KeyspaceChange::DropVersion(chat.id, second),
+        KeyspaceChange::DropKeyspace(KeyspaceId::from_bytes([7; 16])),
+    ] {
+        let changes = vec![KeyspaceChange::Create(other.clone()), refused];
+        let done = store.commit_batch(&batch(2, changes)).await;
+        assert!(matches!(done, Err(StoreError::Conflict(_))));
+        assert_eq!(store.meta().await, Ok(Some(batch(1, vec![]).meta)));
+        assert_eq!(store.keyspaces().await, Ok(vec![chat.clone()]));
+    }
+}
+
+/// Versions and keyspaces come and go.
+pub async fn versions_and_keyspaces_come_and_go(fixture: impl Fixture) {
+    let store = fixture.store();
+    let mut chat = keyspace(1, "chat");
+    assert_eq!(create(&*store, 1, &chat).await, Ok(()));
+    let second = VersionRow {
+        version: KeyVersion::new(2).expect("not zero"),
+        created_at: Timestamp::from_millis(7),
+    };
+    let changes = vec![
+        KeyspaceChange::AddVersion(chat.id, second.clone()),
+        KeyspaceChange::DropVersion(chat.id, KeyVersion::FIRST),
+    ];
+    assert_eq!(store.commit_batch(&batch(2, changes)).await, Ok(()));
+    chat.versions = vec![second];
+    assert_eq!(store.keyspaces().await, Ok(vec![chat.clone()]));
+    let changes = vec![KeyspaceChange::DropKeyspace(chat.id)];
+    assert_eq!(store.commit_batch(&batch(3, changes)).await, Ok(()));
+    assert_eq!(store.keyspaces().await, Ok(vec![]));
+}
+
 /// Keyspaces come back whole, by name.
 pub async fn keyspaces_come_back_by_name(fixture: impl Fixture) {
     let store = fixture.store();
@@ -96,8 +176,8 @@ pub async fn keyspaces_come_back_by_name(fixture: impl Fixture) {
         created_at: Timestamp::from_millis(9_000),
     });
     let (first, last) = (keyspace(9, "a"), keyspace(0, "c-1"));
-    for row in [&last, &two, &first] {
-        assert_eq!(store.create_keyspace(row).await, Ok(()));
+    for (sequence, row) in [(1, &last), (2, &two), (3, &first)] {
+        assert_eq!(create(&*store, sequence, row).await, Ok(()));
     }
     assert_eq!(store.keyspaces().await, Ok(vec![first, two, last]));
 }
@@ -105,10 +185,10 @@ pub async fn keyspaces_come_back_by_name(fixture: impl Fixture) {
 /// A name or id that is taken is refused and changes nothing.
 pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
     let store = fixture.store();
-    assert_eq!(store.create_keyspace(&keyspace(1, "chat")).await, Ok(()));
+    assert_eq!(create(&*store, 1, &keyspace(1, "chat")).await, Ok(()));
     for duplicate in [keyspace(2, "chat"), keyspace(1, "other")] {
         assert!(matches!(
-            store.create_keyspace(&duplicate).await,
+            create(&*store, 2, &duplicate).await,
             Err(StoreError::Conflict(_))
         ));
     }
@@ -120,7 +200,7 @@ pub async fn policies_are_replaced(fixture: impl Fixture) {
     let store = fixture.store();
     let row = keyspace(1, "chat");
     assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(false));
-    assert_eq!(store.create_keyspace(&row).await, Ok(()));
+    assert_eq!(create(&*store, 1, &row).await, Ok(()));
     assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(true));
     assert_eq!(
         store.keyspaces().await,
@@ -193,7 +273,7 @@ pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     let (id, time) = (DeploymentId::from_bytes([1; 16]), Timestamp::from_millis(7));
     let instance = store.instance().to_owned();
     assert_eq!(store.set_deployment(id).await, Ok(()));
-    assert_eq!(store.create_keyspace(&keyspace(1, "chat")).await, Ok(()));
+    assert_eq!(create(&*store, 1, &keyspace(1, "chat")).await, Ok(()));
     assert_eq!(store.create_buckets(&[bucket(10)]).await, Ok(()));
     assert_eq!(store.raise_clock_high_water(time).await, Ok(()));
     drop(store);
@@ -230,7 +310,8 @@ async fn write_ten(store: Arc<impl Store>, first: u64) {
 macro_rules! store_contract {
     ($fixture:ty) => {
         $crate::store_contract!(@each $fixture:
-            deployment_is_set_once, keyspaces_come_back_by_name, keyspace_names_are_unique,
+            deployment_is_set_once, meta_goes_forward_one_by_one, batches_are_all_or_nothing,
+            versions_and_keyspaces_come_and_go, keyspaces_come_back_by_name, keyspace_names_are_unique,
             policies_are_replaced, buckets_are_all_or_none, buckets_go_by_expiry_and_key,
             clock_never_sinks, everything_survives_reopening, concurrent_writers_lose_nothing,
         );

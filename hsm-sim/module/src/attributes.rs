@@ -3,8 +3,10 @@
 use cryptoki_sys::*;
 use hsm_sim::wire::{Answer, Attribute, Request};
 
+use crate::cipher::Ahead;
 use crate::client::unexpected;
-use crate::state;
+use crate::connection::Session;
+use crate::state::{self, lock};
 
 /// What goes into one entry of the caller's template.
 pub struct Entry {
@@ -24,15 +26,15 @@ pub fn get(
     rooms: &[Option<usize>],
 ) -> Result<(Vec<Entry>, CK_RV), CK_RV> {
     let session = state::session(handle)?;
-    let request = Request::AttributeValues {
-        session: session.remote,
-        object,
-        kinds,
+    let values = match read_ahead(&session, object, &kinds) {
+        Some(values) => values,
+        None => ask(&session, object, &kinds)?,
     };
-    let values = match session.call(&request)? {
-        Answer::Attributes(values) if values.len() == rooms.len() => values,
-        other => return unexpected(other),
-    };
+    if rooms.iter().all(Option::is_none) {
+        // Callers ask for the lengths and then for the values: one round trip is enough.
+        let values = kinds.into_iter().zip(values.iter().cloned()).collect();
+        lock(&session.operations).ahead = Some(Ahead { object, values });
+    }
     let mut result = CKR_OK;
     let mut entries = Vec::with_capacity(values.len());
     for (value, room) in values.into_iter().zip(rooms) {
@@ -43,6 +45,31 @@ pub fn get(
         }
     }
     Ok((entries, result))
+}
+
+type Values = Vec<Result<Vec<u8>, u64>>;
+
+fn ask(session: &Session, object: u64, kinds: &[u64]) -> Result<Values, CK_RV> {
+    let request = Request::AttributeValues {
+        session: session.remote,
+        object,
+        kinds: kinds.to_vec(),
+    };
+    match session.call(&request)? {
+        Answer::Attributes(values) if values.len() == kinds.len() => Ok(values),
+        other => unexpected(other),
+    }
+}
+
+/// The answer to the question just asked for lengths; it serves once.
+fn read_ahead(session: &Session, object: u64, kinds: &[u64]) -> Option<Values> {
+    let ahead = lock(&session.operations).ahead.take()?;
+    let find = |kind: &u64| {
+        let mut values = ahead.values.iter();
+        values.find(|(had, _)| had == kind).map(|it| it.1.clone())
+    };
+    let values = kinds.iter().map(find).collect::<Option<Values>>()?;
+    (ahead.object == object).then_some(values)
 }
 
 fn fit(value: Result<Vec<u8>, u64>, room: Option<usize>) -> (Entry, CK_RV) {

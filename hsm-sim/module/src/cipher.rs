@@ -19,10 +19,20 @@ const TAG: usize = 16;
 pub struct Operations {
     /// Objects found and not yet handed out.
     pub found: Option<VecDeque<u64>>,
+    /// What came with the answer to a question for lengths only.
+    pub ahead: Option<Ahead>,
     encrypt: Option<Active>,
     decrypt: Option<Active>,
     sign: Option<Active>,
     verify: Option<Active>,
+}
+
+/// Attributes read ahead of an object.
+pub struct Ahead {
+    /// The object's handle.
+    pub object: u64,
+    /// Kinds and what the daemon said of them.
+    pub values: Vec<(u64, Result<Vec<u8>, u64>)>,
 }
 
 /// An operation between its `Init` and its end.
@@ -57,31 +67,39 @@ impl Operations {
     }
 }
 
-/// `C_EncryptInit` and its like.
+/// `C_EncryptInit` and its like. The IV, if the device chose it.
 pub fn init(
     handle: u64,
     operation: Operation,
-    mechanism: Mechanism,
+    mut mechanism: Mechanism,
     key: u64,
-) -> Result<(), CK_RV> {
+) -> Result<Option<Vec<u8>>, CK_RV> {
     let session = state::session(handle)?;
     if lock(&session.operations).slot(operation).is_some() {
         return Err(CKR_OPERATION_ACTIVE);
     }
     let remote = session.remote;
-    session.run(&Request::CheckKey {
+    let answer = session.call(&Request::CheckKey {
         session: remote,
         mechanism: mechanism.clone(),
         key,
         operation,
     })?;
+    let iv = match (answer, mechanism.gcm.as_mut()) {
+        (Answer::Done, _) => None,
+        (Answer::Data(iv), Some(params)) if iv.0.len() == params.iv.len() => {
+            params.iv.clone_from(&iv.0);
+            Some(iv.0.clone())
+        }
+        (other, _) => return unexpected(other),
+    };
     let data = Secret(Vec::new());
     *lock(&session.operations).slot(operation) = Some(Active {
         mechanism,
         key,
         data,
     });
-    Ok(())
+    Ok(iv)
 }
 
 /// `C_EncryptUpdate` and its like: keeps the part. An error ends the operation.

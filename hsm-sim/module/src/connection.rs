@@ -48,6 +48,8 @@ impl Session {
 
     /// Makes a call in this session, logged in if the application is.
     pub fn call(&self, request: &Request) -> Result<Answer, CK_RV> {
+        // What was read ahead may change by any other call.
+        lock(&self.operations).ahead = None;
         let mut known = lock(&self.login);
         self.follow_login(&mut known)?;
         self.exchange(request)?

@@ -168,7 +168,9 @@ functions! {
     }
 
     fn C_EncryptInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
-        cipher::init(session, Operation::Encrypt, raw::mechanism(mechanism)?, key)
+        let iv = cipher::init(session, Operation::Encrypt, raw::mechanism(mechanism)?, key)?;
+        raw::put_iv(mechanism, iv.as_deref());
+        Ok(())
     }
     fn C_Encrypt(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
         finish(session, Operation::Encrypt, Some(raw::slice(data, length)?), out, out_length)
@@ -180,7 +182,7 @@ functions! {
         finish(session, Operation::Encrypt, None, out, out_length)
     }
     fn C_DecryptInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
-        cipher::init(session, Operation::Decrypt, raw::mechanism(mechanism)?, key)
+        cipher::init(session, Operation::Decrypt, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Decrypt(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
         finish(session, Operation::Decrypt, Some(raw::slice(data, length)?), out, out_length)
@@ -192,7 +194,7 @@ functions! {
         finish(session, Operation::Decrypt, None, out, out_length)
     }
     fn C_SignInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
-        cipher::init(session, Operation::Sign, raw::mechanism(mechanism)?, key)
+        cipher::init(session, Operation::Sign, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Sign(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
         finish(session, Operation::Sign, Some(raw::slice(data, length)?), out, out_length)
@@ -204,7 +206,7 @@ functions! {
         finish(session, Operation::Sign, None, out, out_length)
     }
     fn C_VerifyInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
-        cipher::init(session, Operation::Verify, raw::mechanism(mechanism)?, key)
+        cipher::init(session, Operation::Verify, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Verify(session: Handle, data: Bytes, length: CK_ULONG, signature: Bytes, signature_length: CK_ULONG) {
         sign::verify(session, Some(raw::slice(data, length)?), raw::slice(signature, signature_length)?)

@@ -105,6 +105,19 @@ unsafe fn gcm(raw: &CK_MECHANISM) -> Result<GcmParams, CK_RV> {
     })
 }
 
+/// Writes the IV that the device chose into the caller's parameters, which [`mechanism`] has read.
+pub unsafe fn put_iv(mechanism: *const CK_MECHANISM, iv: Option<&[u8]>) {
+    let Some(iv) = iv else { return };
+    // SAFETY: the caller vouches for all pointers; the IV is as long as the one read from there.
+    unsafe {
+        let params: CK_GCM_PARAMS = (*mechanism)
+            .pParameter
+            .cast::<CK_GCM_PARAMS>()
+            .read_unaligned();
+        std::ptr::copy_nonoverlapping(iv.as_ptr(), params.pIv, iv.len());
+    }
+}
+
 /// No parameters, or those that say "pure Ed25519": neither prehashed nor with a context.
 unsafe fn pure_eddsa(raw: &CK_MECHANISM) -> Result<(), CK_RV> {
     if raw.ulParameterLen == 0 {

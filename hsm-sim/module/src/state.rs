@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cryptoki_sys::*;
@@ -22,8 +23,6 @@ pub struct Login {
 
 /// Everything between `C_Initialize` and `C_Finalize`.
 pub struct State {
-    /// The process that initialised: a forked child must do so itself.
-    pid: u32,
     /// Where the daemon listens.
     pub socket: PathBuf,
     /// Open sessions by the module's handle.
@@ -34,8 +33,39 @@ pub struct State {
     counter: u64,
 }
 
-/// Never held while talking to the daemon: a call that hangs must not block the others.
-static STATE: Mutex<Option<State>> = Mutex::new(None);
+/// One process's state. `None` outside of `C_Initialize` and `C_Finalize`.
+struct Process {
+    pid: u32,
+    /// Never held while talking to the daemon: a call that hangs must not block the others.
+    state: Mutex<Option<State>>,
+}
+
+/// The state of the process that asked last. A forked child finds its parent's here, whose lock a
+/// thread may hold that does not exist in the child: the child gets a state of its own.
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
+
+fn process() -> &'static Process {
+    let pid = std::process::id();
+    loop {
+        let current = PROCESS.load(Ordering::Acquire);
+        // SAFETY: null, or published below and never freed.
+        let known = unsafe { current.as_ref() };
+        if let Some(known) = known.filter(|known| known.pid == pid) {
+            return known;
+        }
+        let state = Mutex::new(None);
+        let fresh = Box::into_raw(Box::new(Process { pid, state }));
+        let swapped = PROCESS.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire);
+        if swapped.is_err() {
+            // SAFETY: made above, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(fresh) });
+        } else if let Some(parent) = known {
+            // Closes our copies of the parent's sockets and wipes its PIN, if no thread was at it.
+            let left = parent.state.try_lock().ok().and_then(|mut it| it.take());
+            drop(left);
+        }
+    }
+}
 
 /// Locks, whatever happened to the last holder: nothing is left half changed by a panic.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,14 +74,11 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Starts the module in this process.
 pub fn initialise(socket: PathBuf) -> Result<(), CK_RV> {
-    let mut state = lock(&STATE);
-    let pid = std::process::id();
-    if state.as_ref().is_some_and(|state| state.pid == pid) {
+    let mut state = lock(&process().state);
+    if state.is_some() {
         return Err(CKR_CRYPTOKI_ALREADY_INITIALIZED);
     }
-    // After a fork this drops the parent's sessions: only our copies of its sockets are closed.
     *state = Some(State {
-        pid,
         socket,
         sessions: HashMap::new(),
         login: None,
@@ -63,16 +90,16 @@ pub fn initialise(socket: PathBuf) -> Result<(), CK_RV> {
 /// Stops the module and ends all its connections.
 pub fn finalise() -> Result<(), CK_RV> {
     with(|state| state.close_all())?;
-    *lock(&STATE) = None;
+    *lock(&process().state) = None;
     Ok(())
 }
 
 /// Works on the state, if there is one.
 pub fn with<T>(work: impl FnOnce(&mut State) -> T) -> Result<T, CK_RV> {
-    match lock(&STATE).as_mut() {
-        Some(state) if state.pid == std::process::id() => Ok(work(state)),
-        _ => Err(CKR_CRYPTOKI_NOT_INITIALIZED),
-    }
+    lock(&process().state)
+        .as_mut()
+        .map(work)
+        .ok_or(CKR_CRYPTOKI_NOT_INITIALIZED)
 }
 
 /// The session behind a handle; one whose connection broke is gone.

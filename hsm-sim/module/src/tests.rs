@@ -1,6 +1,9 @@
 //! The C surface against a daemon that knows only what these tests ask.
 
+mod on_token;
+
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Mutex;
 
 use cryptoki_sys::*;
 use hsm_sim::wire::{self, Answer, Request, Response, Secret};
@@ -34,9 +37,12 @@ fn serve(mut stream: UnixStream) {
     }
 }
 
-// One test: the module's state belongs to the process.
+/// The module's state belongs to the process: one test at a time.
+pub(crate) static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn calls_reach_the_daemon() {
+    let _turn = state::lock(&TURN);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();

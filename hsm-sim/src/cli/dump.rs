@@ -18,7 +18,8 @@ pub(super) fn run(dir: &Path) -> io::Result<()> {
         .iter()
         .map(|(handle, object)| show(*handle, object))
         .collect();
-    let all = json!({ "label": state.label, "serial": state.serial, "objects": objects });
+    let all =
+        json!({ "label": state.header.label, "serial": state.header.serial, "objects": objects });
     println!(
         "{}",
         serde_json::to_string_pretty(&all).map_err(io::Error::other)?

@@ -9,8 +9,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use crate::admin::{AdminRequest, Status, ask};
+use crate::daemon::{self, Service};
 use crate::faults::Fault;
-use crate::{daemon, token};
+use crate::token::{self, IvSource};
 
 /// A simulator of a network HSM.
 #[derive(Parser)]
@@ -39,6 +40,12 @@ enum Command {
         dir: PathBuf,
         #[arg(long)]
         socket: Option<PathBuf>,
+        /// Who chooses the IV of AES-GCM: some devices let no caller do it.
+        #[arg(long, value_enum, default_value = "caller")]
+        iv: IvSource,
+        /// Ends as well when standard input closes, so that a killed parent leaves no orphan.
+        #[arg(long)]
+        exit_on_stdin_close: bool,
     },
     /// Shows how the running daemon is.
     Status(Target),
@@ -102,10 +109,17 @@ impl Cli {
                 so_pin_file,
                 pin_file,
             } => token::initialise(&dir, &label, &pin(&so_pin_file)?, &pin(&pin_file)?),
-            Command::Serve { dir, socket } => {
-                let socket = socket.unwrap_or_else(|| dir.join("hsm.sock"));
-                daemon::serve(&dir, &socket)
-            }
+            Command::Serve {
+                dir,
+                socket,
+                iv,
+                exit_on_stdin_close,
+            } => daemon::serve(&Service {
+                dir,
+                socket,
+                iv,
+                exit_on_stdin_close,
+            }),
             Command::Status(target) => tell(&target, &AdminRequest::Status),
             Command::Tamper(target) => tell(&target, &AdminRequest::Tamper),
             Command::Fault {
@@ -153,7 +167,10 @@ fn show(status: &Status) {
         "label {:?}, broken {}, flags {:#x}",
         status.label, status.broken, status.flags
     );
-    println!("{} objects, {} sessions", status.objects, status.sessions);
+    println!(
+        "{} objects, {} sessions, {} calls",
+        status.objects, status.sessions, status.calls
+    );
     for (fault, value) in &status.faults {
         let name = fault
             .to_possible_value()

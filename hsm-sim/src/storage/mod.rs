@@ -1,30 +1,51 @@
-//! The state directory: `cell` holds a key, `state-<n>.bin` all objects encrypted under it.
+//! The state directory: `objects` holds records, each encrypted under a key of its own that
+//! stands in `cell`.
 //!
-//! Every commit draws a new key, writes a new state file, switches the cell and effaces the old
-//! key. So what a destroyed object leaves on disk is noise, at the price of one rewrite of all
-//! objects per commit (cheap up to some 10,000 of them).
+//! A create writes a record and then its key; a destroy overwrites the key in place. Both cost a
+//! few flushes of preallocated blocks, whatever the number of objects. No key is ever used again,
+//! so whoever kept every old content of `objects` opens with the present `cell` what lives now
+//! and nothing else. What replaces another record says so; a start finishes what a crash left.
 
 pub(crate) mod cell;
-pub(crate) mod seal;
+mod directory;
+mod disk;
+mod load;
+mod map;
+mod record;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-pub use state::State;
+pub use load::read;
+pub use state::{Header, State};
 
-use cell::CellKey;
+use cell::{Cell, Entry};
+use directory::{lock, private, sync_dir};
+use disk::Disk;
+use map::{Home, Map};
+use record::{Content, Records, Write};
 
+const CELL: &str = "cell";
+const OBJECTS: &str = "objects";
 const TAMPERED: &str = "tampered";
+
+/// Where a record begins in `objects`, and the place of its key in `cell`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+struct Slot(u32);
 
 /// An open state directory, locked against a second daemon.
 pub struct Storage {
     dir: PathBuf,
-    cell: File,
+    cell: Cell,
+    records: Records,
+    map: Map,
+    header: Slot,
+    /// The youngest record's; each record has its own.
     sequence: u64,
     _lock: File,
 }
@@ -37,38 +58,45 @@ impl Storage {
     pub fn create(dir: &Path, state: &State) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let lock = lock(dir)?;
-        if dir.join("cell").exists() {
+        if dir.join(CELL).exists() {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "a token is here already",
             ));
         }
         // The name `cell` appears last, when the token in it is complete.
-        let cell = private(&dir.join("cell.new"), true)?;
-        cell.set_len(8192)?;
         let mut storage = Self {
             dir: dir.to_owned(),
-            cell,
+            cell: Cell(Disk::new(private(&dir.join("cell.new"), true)?)),
+            records: Records(Disk::new(private(&dir.join(OBJECTS), true)?)),
+            map: Map::default(),
+            header: Slot::default(),
             sequence: 0,
             _lock: lock,
         };
-        storage.commit(state)?;
-        fs::rename(dir.join("cell.new"), dir.join("cell"))?;
+        storage.header = storage.write(&header(state, 0, None), Vec::new())?;
+        let handles: Vec<u64> = state.objects.keys().copied().collect();
+        for handle in handles {
+            storage.add(state, &[handle])?;
+        }
+        fs::rename(dir.join("cell.new"), dir.join(CELL))?;
         sync_dir(dir)?;
         Ok(storage)
     }
 
     /// Opens a directory for serving; `None` for a token that was tampered with. Finishes what
-    /// a crash interrupted: effaces the older of two keys, removes stale state files.
+    /// a crash interrupted.
     ///
     /// # Errors
     /// When another daemon serves it, no token is there, or its state does not open.
     pub fn open(dir: &Path) -> io::Result<(Self, Option<State>)> {
         let lock = lock(dir)?;
-        let cell = private(&dir.join("cell"), false)?;
         let mut storage = Self {
             dir: dir.to_owned(),
-            cell,
+            cell: Cell(Disk::new(private(&dir.join(CELL), false)?)),
+            records: Records(Disk::new(private(&dir.join(OBJECTS), false)?)),
+            map: Map::default(),
+            header: Slot::default(),
             sequence: 0,
             _lock: lock,
         };
@@ -76,121 +104,136 @@ impl Storage {
             storage.tamper()?;
             return Ok((storage, None));
         }
-        let (key, state) = load(dir, &storage.cell)?;
-        storage.sequence = key.sequence;
-        cell::efface_other(&storage.cell, key.sequence)?;
-        storage.remove_states(Some(key.sequence))?;
+        let state = storage.load()?;
         Ok((storage, Some(state)))
     }
 
-    /// Makes `state` the durable one and every earlier state unreadable.
+    /// Makes new objects of `state` durable, all or none.
     ///
     /// # Errors
-    /// When the file system refuses; which of the two states is durable is then unknown.
-    pub fn commit(&mut self, state: &State) -> io::Result<()> {
-        let old = self.sequence;
-        let key = self.prepare(state)?;
-        cell::write(&self.cell, &key)?;
-        cell::efface_other(&self.cell, key.sequence)?;
-        self.sequence = key.sequence;
-        match fs::remove_file(state_path(&self.dir, old)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    /// Here and below: when the file system refuses; what is durable is then unknown.
+    pub fn add(&mut self, state: &State, handles: &[u64]) -> io::Result<()> {
+        let record = Write::objects(state, handles, None);
+        self.write(&record, handles.to_vec()).map(drop)
     }
 
-    /// The first half of a commit: the new state is on disk, the cell does not know it.
-    fn prepare(&self, state: &State) -> io::Result<CellKey> {
-        let key = CellKey::draw(self.sequence + 1)?;
-        let mut file = private(&state_path(&self.dir, key.sequence), true)?;
-        file.write_all(&seal::seal(state, &key)?)?;
-        file.sync_all()?;
-        sync_dir(&self.dir)?;
-        Ok(key)
+    /// Makes an object unreadable that is no longer in `state`.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn remove(&mut self, state: &State, handle: u64) -> io::Result<()> {
+        self.rewrite(state, handle)
     }
 
-    /// Effaces the cell and every object, for good.
+    /// Makes an object's change durable and its earlier content unreadable.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn update(&mut self, state: &State, handle: u64) -> io::Result<()> {
+        self.rewrite(state, handle)
+    }
+
+    /// Makes the header durable and the earlier one unreadable.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn save_header(&mut self, state: &State) -> io::Result<()> {
+        let old = self.header;
+        let replaces = self.map.home(old).map(|home| home.sequence);
+        self.header = self.write(&header(state, 0, replaces), Vec::new())?;
+        self.forget(&[old])
+    }
+
+    /// Makes the header durable and every object unreadable.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn clear(&mut self, state: &State) -> io::Result<()> {
+        let old = self.map.slots();
+        let since = self.sequence + 1;
+        self.header = self.write(&header(state, since, None), Vec::new())?;
+        self.forget(&old)
+    }
+
+    /// Effaces the cell and then every record, for good.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn tamper(&mut self) -> io::Result<()> {
-        // The key first: once it is gone, all else is tidying up.
-        cell::efface_all(&self.cell)?;
+        // The keys first: once they are gone, all else is tidying up.
+        self.cell.0.overwrite()?;
+        self.records.0.overwrite()?;
         private(&self.dir.join(TAMPERED), true)?.sync_all()?;
-        self.remove_states(None)?;
         sync_dir(&self.dir)
     }
 
-    fn remove_states(&self, keep: Option<u64>) -> io::Result<()> {
-        let keep = keep.map(|sequence| state_path(&self.dir, sequence));
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
-            let is_state = name.is_some_and(|name| name.starts_with("state-"));
-            if is_state && Some(&path) != keep.as_ref() {
-                fs::remove_file(path)?;
-            }
+    /// Replaces the record of an object by what `state` holds of it.
+    fn rewrite(&mut self, state: &State, handle: u64) -> io::Result<()> {
+        let (slot, home) = self
+            .map
+            .home_of(handle)
+            .ok_or_else(|| io::Error::other("an object without record"))?;
+        let kept = |handle: &u64| state.objects.contains_key(handle);
+        let handles: Vec<u64> = home.handles.iter().copied().filter(kept).collect();
+        if !handles.is_empty() {
+            let record = Write::objects(state, &handles, Some(home.sequence));
+            self.write(&record, handles.clone())?;
         }
+        self.forget(&[slot])
+    }
+
+    /// The record first, then its key: a key that is there always opens something.
+    fn write(&mut self, record: &Write<'_>, handles: Vec<u64>) -> io::Result<Slot> {
+        let plain = record::encode(record)?;
+        let length = u32::try_from(plain.len() + record::TAG).map_err(io::Error::other)?;
+        let slots = record::slots_of(length);
+        let slot = self.allocate(slots)?;
+        self.sequence += 1;
+        let mut entry = Entry::draw(slot, self.sequence)?;
+        entry.length = length;
+        self.records.write(slot, &record::seal(plain, &entry)?)?;
+        self.cell.write(&entry)?;
+        let home = Home {
+            sequence: self.sequence,
+            slots,
+            handles,
+        };
+        self.map.insert(slot, home);
+        Ok(slot)
+    }
+
+    fn allocate(&mut self, slots: u32) -> io::Result<Slot> {
+        loop {
+            if let Some(slot) = self.map.free_run(slots) {
+                return Ok(slot);
+            }
+            // A crash may have left one file longer than the other.
+            let (keys, records) = (self.cell.slots()?, self.records.slots()?);
+            if keys <= records {
+                self.cell.grow()?;
+            }
+            if records <= keys {
+                self.records.grow()?;
+            }
+            self.map.grow_to(self.room()?);
+        }
+    }
+
+    fn room(&self) -> io::Result<u32> {
+        Ok(self.cell.slots()?.min(self.records.slots()?))
+    }
+
+    fn forget(&mut self, slots: &[Slot]) -> io::Result<()> {
+        self.cell.efface(slots)?;
+        slots.iter().for_each(|slot| self.map.remove(*slot));
         Ok(())
     }
 }
 
-/// Reads the state without lock or writes, as an attacker with the disk would.
-///
-/// # Errors
-/// When there is none that opens.
-pub fn read(dir: &Path) -> io::Result<State> {
-    let mut last = io::Error::other("no state");
-    // A daemon at work may remove the state file between our two reads.
-    for _ in 0..50 {
-        match load(dir, &File::open(dir.join("cell"))?) {
-            Ok((_, state)) => return Ok(state),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn load(dir: &Path, cell: &File) -> io::Result<(CellKey, State)> {
-    let key = cell::read(cell)?.into_iter().next();
-    let key = key.ok_or_else(|| io::Error::other("the cell holds no key"))?;
-    let state = seal::open(fs::read(state_path(dir, key.sequence))?, &key)?;
-    Ok((key, state))
-}
-
-fn state_path(dir: &Path, sequence: u64) -> PathBuf {
-    dir.join(format!("state-{sequence}.bin"))
-}
-
-fn private(path: &Path, create: bool) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(create)
-        .truncate(create)
-        .mode(0o600)
-        .open(path)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn lock(dir: &Path) -> io::Result<File> {
-    let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::other("another daemon serves this directory"))
-        }
-        Err(TryLockError::Error(error)) => Err(error),
+fn header(state: &State, since: u64, replaces: Option<u64>) -> Write<'_> {
+    let header = &state.header;
+    Write {
+        replaces,
+        content: Content::Header { since, header },
     }
 }

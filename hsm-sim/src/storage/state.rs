@@ -8,8 +8,16 @@ use crate::token::object::Object;
 use crate::token::pin::Pin;
 
 /// Everything durable of one token.
-#[derive(Serialize, Deserialize)]
 pub struct State {
+    /// All but the objects.
+    pub header: Header,
+    /// Token objects by handle.
+    pub objects: BTreeMap<u64, Object>,
+}
+
+/// What a token is, apart from its objects.
+#[derive(Serialize, Deserialize)]
+pub struct Header {
     /// Token label.
     pub label: String,
     /// Serial number, drawn at initialisation.
@@ -18,8 +26,7 @@ pub struct State {
     pub so_pin: Pin,
     /// The user's PIN, once set.
     pub user_pin: Option<Pin>,
-    /// Handle of the next token object: never used twice.
-    pub next_handle: u64,
-    /// Token objects by handle.
-    pub objects: BTreeMap<u64, Object>,
+    /// Every handle ever given out is below. Handles are reserved many at a time, so that not
+    /// every new object costs a write of the header.
+    pub handles_end: u64,
 }

@@ -4,6 +4,7 @@ use super::Token;
 use super::pin::Pin;
 use crate::constants::*;
 use crate::faults::Fault;
+use crate::storage::Storage;
 use crate::wire::{Answer, Response, Secret, UserType};
 
 impl Token {
@@ -16,10 +17,10 @@ impl Token {
         }
         self.check_pin(UserType::SecurityOfficer, so_pin)?;
         let state = self.state_mut()?;
-        state.label = label;
-        state.user_pin = None;
+        state.header.label = label;
+        state.header.user_pin = None;
         state.objects.clear();
-        self.commit().map(|()| Answer::Done)
+        self.commit(Storage::clear).map(|()| Answer::Done)
     }
 
     pub(super) fn init_pin(&mut self, connection: u64, session: u64, pin: &Secret) -> Response {
@@ -27,8 +28,8 @@ impl Token {
         if self.sessions.login(connection) != Some(UserType::SecurityOfficer) {
             return Err(CKR_USER_NOT_LOGGED_IN);
         }
-        self.state_mut()?.user_pin = Some(Pin::new(&pin.0)?);
-        self.commit().map(|()| Answer::Done)
+        self.state_mut()?.header.user_pin = Some(Pin::new(&pin.0)?);
+        self.commit(Storage::save_header).map(|()| Answer::Done)
     }
 
     pub(super) fn set_pin(
@@ -44,12 +45,12 @@ impl Token {
         let user = self.sessions.login(connection).unwrap_or(UserType::User);
         self.check_pin(user, old)?;
         let pin = Pin::new(&new.0)?;
-        let state = self.state_mut()?;
+        let header = &mut self.state_mut()?.header;
         match user {
-            UserType::SecurityOfficer => state.so_pin = pin,
-            UserType::User => state.user_pin = Some(pin),
+            UserType::SecurityOfficer => header.so_pin = pin,
+            UserType::User => header.user_pin = Some(pin),
         }
-        self.commit().map(|()| Answer::Done)
+        self.commit(Storage::save_header).map(|()| Answer::Done)
     }
 
     pub(super) fn log_in(
@@ -100,10 +101,10 @@ impl Token {
         if self.faults.get(Fault::PinLocked).is_some() {
             return Err(CKR_PIN_LOCKED);
         }
-        let state = self.state_mut()?;
+        let header = &mut self.state_mut()?.header;
         let pin = match user {
-            UserType::SecurityOfficer => &mut state.so_pin,
-            UserType::User => state
+            UserType::SecurityOfficer => &mut header.so_pin,
+            UserType::User => header
                 .user_pin
                 .as_mut()
                 .ok_or(CKR_USER_PIN_NOT_INITIALIZED)?,
@@ -111,7 +112,7 @@ impl Token {
         let before = pin.tries();
         let verdict = pin.check(&given.0);
         if pin.tries() != before {
-            self.commit()?;
+            self.commit(Storage::save_header)?;
         }
         verdict
     }

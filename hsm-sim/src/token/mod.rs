@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod crypto;
+mod iv;
 mod login;
 pub mod object;
 mod objects;
@@ -20,7 +21,7 @@ use aws_lc_rs::rand;
 
 use crate::constants::*;
 use crate::faults::{Fault, Faults};
-use crate::storage::{State, Storage};
+use crate::storage::{Header, State, Storage};
 use crate::wire::{Answer, Request, Response, Secret, TokenInfo};
 use object::Object;
 use pin::Pin;
@@ -29,15 +30,27 @@ use session::Sessions;
 /// Token objects a token holds unless a fault says otherwise.
 pub const MAX_OBJECTS: u64 = 10_000;
 
+/// Who chooses the IV of AES-GCM encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum IvSource {
+    /// The caller, as PKCS#11 has it.
+    Caller,
+    /// The device: the caller passes 12 zero bytes, into which `C_EncryptInit` writes.
+    Device,
+}
+
 /// A token with its store, its sessions and its faults.
 pub struct Token {
     storage: Storage,
     /// `None` after tampering, or when a commit failed and nobody knows what is durable.
     state: Option<State>,
+    /// Of the next token object: never used twice, also not after a restart.
+    next_handle: u64,
     sessions: Sessions,
     session_objects: BTreeMap<u64, SessionObject>,
     last_session_object: u64,
     committed: bool,
+    iv: IvSource,
     faults: Arc<Faults>,
 }
 
@@ -59,15 +72,15 @@ pub fn initialise(dir: &Path, label: &str, so_pin: &[u8], user_pin: &[u8]) -> io
     }
     let mut serial = [0; 8];
     rand::fill(&mut serial).map_err(|_| io::Error::other("no randomness"))?;
-    let state = State {
+    let header = Header {
         label: label.to_owned(),
         serial: hex(&serial),
         so_pin: pin(so_pin)?,
         user_pin: Some(pin(user_pin)?),
-        next_handle: 1,
-        objects: BTreeMap::new(),
+        handles_end: 1,
     };
-    Storage::create(dir, &state).map(drop)
+    let objects = BTreeMap::new();
+    Storage::create(dir, &State { header, objects }).map(drop)
 }
 
 impl Token {
@@ -75,15 +88,18 @@ impl Token {
     ///
     /// # Errors
     /// As [`Storage::open`].
-    pub fn open(dir: &Path, faults: Arc<Faults>) -> io::Result<Self> {
+    pub fn open(dir: &Path, faults: Arc<Faults>, iv: IvSource) -> io::Result<Self> {
         let (storage, state) = Storage::open(dir)?;
+        let next_handle = state.as_ref().map_or(1, |state| state.header.handles_end);
         Ok(Self {
             storage,
             state,
+            next_handle,
             sessions: Sessions::default(),
             session_objects: BTreeMap::new(),
             last_session_object: 0,
             committed: false,
+            iv,
             faults,
         })
     }
@@ -169,6 +185,7 @@ impl Token {
                 key,
                 data,
             } => {
+                self.use_iv(c, session, &mechanism)?;
                 let key = self.find(c, session, key, CKR_KEY_HANDLE_INVALID)?;
                 crypto::encrypt(key, &mechanism, &data)
                     .map(Secret)
@@ -190,7 +207,8 @@ impl Token {
                 operation,
             } => {
                 let key = self.find(c, session, key, CKR_KEY_HANDLE_INVALID)?;
-                crypto::check(key, &mechanism, operation).map(|()| Answer::Done)
+                crypto::check(key, &mechanism, operation)?;
+                self.draw_iv(c, session, &mechanism, operation)
             }
             Request::Sign {
                 session,
@@ -276,9 +294,13 @@ impl Token {
         self.state.as_mut().ok_or(CKR_DEVICE_ERROR)
     }
 
-    fn commit(&mut self) -> Result<(), u64> {
+    /// Makes a change of the state durable.
+    fn commit(
+        &mut self,
+        change: impl FnOnce(&mut Storage, &State) -> io::Result<()>,
+    ) -> Result<(), u64> {
         let state = self.state.as_ref().ok_or(CKR_DEVICE_ERROR)?;
-        if self.storage.commit(state).is_ok() {
+        if change(&mut self.storage, state).is_ok() {
             return Ok(());
         }
         // Memory and disk may differ now: say nothing more until a restart reads the disk.
@@ -297,10 +319,10 @@ impl Token {
     pub fn info(&self) -> Result<TokenInfo, u64> {
         let state = self.state()?;
         let mut flags = CKF_RNG | CKF_LOGIN_REQUIRED | CKF_TOKEN_INITIALIZED;
-        if state.so_pin.locked() {
+        if state.header.so_pin.locked() {
             flags |= CKF_SO_PIN_LOCKED;
         }
-        if let Some(pin) = &state.user_pin {
+        if let Some(pin) = &state.header.user_pin {
             flags |= CKF_USER_PIN_INITIALIZED;
             flags |= if pin.tries() > 0 {
                 CKF_USER_PIN_COUNT_LOW
@@ -312,8 +334,8 @@ impl Token {
         }
         let free_objects = self.capacity().saturating_sub(state.objects.len() as u64);
         Ok(TokenInfo {
-            label: state.label.clone(),
-            serial: state.serial.clone(),
+            label: state.header.label.clone(),
+            serial: state.header.serial.clone(),
             flags,
             free_objects,
         })

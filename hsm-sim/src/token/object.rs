@@ -57,6 +57,11 @@ impl Object {
         self.0.iter().map(|(kind, value)| (*kind, value.as_slice()))
     }
 
+    /// Bytes it takes at most when written.
+    pub(crate) fn size(&self) -> usize {
+        self.0.values().map(|value| value.len() + 20).sum()
+    }
+
     /// Whether the object outlives its session.
     #[must_use]
     pub fn is_token(&self) -> bool {

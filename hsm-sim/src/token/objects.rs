@@ -5,10 +5,13 @@ use super::template::{check_change, parse};
 use super::{SessionObject, Token, create};
 use crate::constants::*;
 use crate::faults::Fault;
+use crate::storage::Storage;
 use crate::wire::{Answer, Attribute, Response, UserType};
 
 /// Handles of session objects start here, far above any token object's.
 const SESSION_HANDLES: u64 = 1 << 48;
+/// How many handles are reserved at once.
+const HANDLES_AHEAD: u64 = 256;
 
 impl Token {
     fn sees(&self, connection: u64, object: &Object) -> bool {
@@ -47,8 +50,11 @@ impl Token {
             .objects
             .iter()
             .chain(own.map(|(handle, it)| (handle, &it.object)));
+        // What few objects have in common is compared first: most differ there already.
+        let mut template = template.to_vec();
+        template.sort_by_key(|wanted| ![CKA_ID, CKA_LABEL].contains(&wanted.kind));
         let found =
-            all.filter(|(_, object)| self.sees(connection, object) && object.matches(template));
+            all.filter(|(_, object)| object.matches(&template) && self.sees(connection, object));
         Ok(Answer::Objects(found.map(|(handle, _)| *handle).collect()))
     }
 
@@ -81,23 +87,36 @@ impl Token {
         if self.faults.get(Fault::Full).is_some() || durable > room {
             return Err(CKR_DEVICE_MEMORY);
         }
-        let mut handles = Vec::new();
+        self.reserve_handles(durable)?;
+        let (mut handles, mut made) = (Vec::new(), Vec::new());
         for object in objects {
-            handles.push(self.place(connection, session, object)?);
+            let token = object.is_token();
+            let handle = self.place(connection, session, object)?;
+            handles.push(handle);
+            made.extend(token.then_some(handle));
         }
-        if durable > 0 {
-            self.commit()?;
+        if !made.is_empty() {
+            self.commit(|storage, state| storage.add(state, &made))?;
             self.committed = true;
         }
         Ok(handles)
     }
 
+    /// Sees to it that the next handles are durably below the header's end.
+    fn reserve_handles(&mut self, count: u64) -> Result<(), u64> {
+        let needed = self.next_handle + count;
+        if needed <= self.state()?.header.handles_end {
+            return Ok(());
+        }
+        self.state_mut()?.header.handles_end = needed + HANDLES_AHEAD;
+        self.commit(Storage::save_header)
+    }
+
     fn place(&mut self, connection: u64, session: u64, object: Object) -> Result<u64, u64> {
         if object.is_token() {
-            let state = self.state_mut()?;
-            let handle = state.next_handle;
-            state.next_handle += 1;
-            state.objects.insert(handle, object);
+            let handle = self.next_handle;
+            self.next_handle += 1;
+            self.state_mut()?.objects.insert(handle, object);
             return Ok(handle);
         }
         self.last_session_object += 1;
@@ -125,7 +144,7 @@ impl Token {
             return Ok(Answer::Done);
         }
         self.state_mut()?.objects.remove(&handle);
-        self.commit()?;
+        self.commit(|storage, state| storage.remove(state, handle))?;
         self.committed = true;
         Ok(Answer::Done)
     }
@@ -157,7 +176,7 @@ impl Token {
         }
         create::record_secrecy(object);
         if durable {
-            self.commit()?;
+            self.commit(|storage, state| storage.update(state, handle))?;
         }
         Ok(Answer::Done)
     }

@@ -10,6 +10,8 @@ use crate::wire::UserType;
 pub(crate) struct Session {
     pub(crate) connection: u64,
     pub(crate) read_write: bool,
+    /// Drawn by the device for the encryption begun here.
+    pub(crate) iv: Option<[u8; 12]>,
 }
 
 /// All sessions of all connections.
@@ -31,6 +33,7 @@ impl Sessions {
             Session {
                 connection,
                 read_write,
+                iv: None,
             },
         );
         Ok(self.last)
@@ -42,6 +45,18 @@ impl Sessions {
             .get(&handle)
             .filter(|session| session.connection == connection);
         session.copied().ok_or(CKR_SESSION_HANDLE_INVALID)
+    }
+
+    pub(crate) fn set_iv(
+        &mut self,
+        connection: u64,
+        handle: u64,
+        iv: Option<[u8; 12]>,
+    ) -> Result<(), u64> {
+        self.get(connection, handle)?;
+        let session = self.open.get_mut(&handle);
+        session.ok_or(CKR_SESSION_HANDLE_INVALID)?.iv = iv;
+        Ok(())
     }
 
     /// Closes one session; the connection's last one takes the login along.

@@ -10,10 +10,14 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_with(IvSource::Caller)
+}
+
+fn bench_with(iv: IvSource) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     initialise(dir.path(), "test", b"12345678", b"1234").unwrap();
     let faults = Arc::new(Faults::default());
-    let mut token = Token::open(dir.path(), Arc::clone(&faults)).unwrap();
+    let mut token = Token::open(dir.path(), Arc::clone(&faults), iv).unwrap();
     let Ok(Answer::Session(session)) = token.handle(1, Request::OpenSession { read_write: true })
     else {
         panic!()
@@ -253,4 +257,35 @@ fn faults_bite() {
     assert_eq!(b.find(), Err(CKR_SESSION_HANDLE_INVALID));
     b.token.tamper().unwrap();
     assert_eq!(b.find(), Err(CKR_DEVICE_ERROR));
+}
+
+#[test]
+fn a_device_that_chooses_ivs_takes_its_own_only_and_each_once() {
+    let mut b = bench_with(IvSource::Device);
+    b.log_in(b"1234").unwrap();
+    let key = b.generate(vec![]).unwrap();
+    let with = |iv: &[u8]| {
+        let mut mechanism = gcm(12);
+        mechanism.gcm.as_mut().unwrap().iv = iv.to_vec();
+        mechanism
+    };
+    let begin = |iv: &[u8]| Request::CheckKey {
+        session: b.session,
+        mechanism: with(iv),
+        key,
+        operation: crate::wire::Operation::Encrypt,
+    };
+    let (own, theirs) = (begin(&[7; 12]), begin(&[0; 12]));
+    assert_eq!(b.token.handle(1, own), Err(CKR_MECHANISM_PARAM_INVALID));
+    let Ok(Answer::Data(iv)) = b.token.handle(1, theirs.clone()) else {
+        panic!()
+    };
+    assert!(b.encrypt(key, with(&iv.0)).is_ok());
+    let again = b.encrypt(key, with(&iv.0));
+    assert_eq!(again, Err(CKR_MECHANISM_PARAM_INVALID));
+    b.token.handle(1, theirs).unwrap();
+    assert_eq!(
+        b.encrypt(key, with(&[0; 12])),
+        Err(CKR_MECHANISM_PARAM_INVALID)
+    );
 }

@@ -38,6 +38,50 @@ pub struct KeyspaceRow {
     pub versions: Vec<VersionRow>,
 }
 
+/// The directory key under one HSM's root. One share opens it alone; k-of-n splits come with more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootShare {
+    /// The root in the HSM.
+    pub root: HsmKeyId,
+    /// The directory key under it.
+    pub sealed: SealedSecret,
+}
+
+/// The meta row: the one place that says which root is the right one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaRow {
+    /// Counts batches, from 1.
+    pub sequence: u64,
+    /// Epoch of the leader that wrote it.
+    pub epoch: u64,
+    /// The directory key.
+    pub share: RootShare,
+    /// The directory, sealed under its key.
+    pub directory: Vec<u8>,
+}
+
+/// What a batch changes in the tables of keyspaces and versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyspaceChange {
+    /// A new keyspace with its first version.
+    Create(KeyspaceRow),
+    /// A new newest version.
+    AddVersion(KeyspaceId, VersionRow),
+    /// A version is forgotten.
+    DropVersion(KeyspaceId, KeyVersion),
+    /// A keyspace is forgotten with all its versions.
+    DropKeyspace(KeyspaceId),
+}
+
+/// What one batch writes, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchCommit {
+    /// The new meta row; the present one must be of the sequence before.
+    pub meta: MetaRow,
+    /// Changes of keyspaces, in order.
+    pub keyspaces: Vec<KeyspaceChange>,
+}
+
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -74,8 +118,12 @@ pub trait Store: Send + Sync {
     /// All keyspaces, by name.
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError>;
 
-    /// Adds a keyspace with its first version; [`StoreError::Conflict`] when the name is taken.
-    async fn create_keyspace(&self, keyspace: &KeyspaceRow) -> Result<(), StoreError>;
+    /// The meta row, read on a connection that did not write it; none before the first batch.
+    async fn meta(&self) -> Result<Option<MetaRow>, StoreError>;
+
+    /// Writes a batch, all or nothing. [`StoreError::Conflict`] when the meta row is not of the
+    /// sequence before, a name is taken, or what is dropped is not there.
+    async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError>;
 
     /// Replaces a keyspace's policy. False when there is no such keyspace.
     async fn set_policy(&self, id: KeyspaceId, policy: &Policy) -> Result<bool, StoreError>;

@@ -1,0 +1,99 @@
+//! `/v1/keyspaces`
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, below};
+use crate::error::Error;
+use crate::names::KeyspaceName;
+
+/// A keyspace's policy; durations as in `72h`, `30d`, `500ms`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspaceSettings {
+    /// How long messages live at least.
+    pub retention: String,
+    /// How much longer they may live.
+    pub granularity: String,
+    /// Age at which a key version is replaced.
+    pub rotation: String,
+    /// How long a client may keep a plaintext data key.
+    pub cache_ttl: String,
+    /// The oldest key version that may still open, if it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_version: Option<u32>,
+}
+
+/// A keyspace as the service shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyspace {
+    /// Its name.
+    pub name: String,
+    /// Its policy.
+    #[serde(flatten)]
+    pub settings: KeyspaceSettings,
+    /// What else the service tells: versions, live buckets.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a `PUT` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutKeyspace {
+    /// The keyspace is new.
+    Created,
+    /// It was there; its settings count for keys issued from now on.
+    Changed,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    keyspaces: Vec<Keyspace>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+impl Client {
+    /// All keyspaces that this client may see, page by page.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn keyspaces(&self) -> Result<Vec<Keyspace>, Error> {
+        let mut all: Vec<Keyspace> = Vec::new();
+        let mut path = "/v1/keyspaces".to_owned();
+        loop {
+            let page: Page = self.get(path).await?.parse()?;
+            all.extend(page.keyspaces);
+            let Some(after) = page.next else {
+                return Ok(all);
+            };
+            let after: KeyspaceName = after
+                .parse()
+                .map_err(|_| Error::unexpected("next is no keyspace name"))?;
+            path = format!("/v1/keyspaces?after={}", after.as_str());
+        }
+    }
+
+    /// One keyspace.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn keyspace(&self, name: &KeyspaceName) -> Result<Keyspace, Error> {
+        self.get(below(name, "")).await?.parse()
+    }
+
+    /// Makes a keyspace, or changes its policy for keys issued from now on. Role: operator. Not
+    /// repeated by itself: a repetition could undo what someone else set in between.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put_keyspace(
+        &self,
+        name: &KeyspaceName,
+        settings: &KeyspaceSettings,
+    ) -> Result<PutKeyspace, Error> {
+        let answer = self.put(below(name, ""), settings).await?;
+        Ok(match answer.status {
+            201 => PutKeyspace::Created,
+            _ => PutKeyspace::Changed,
+        })
+    }
+}

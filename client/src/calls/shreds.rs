@@ -1,0 +1,276 @@
+//! `/v1/keyspaces/{ks}/shreds`
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::batch;
+use crate::client::{Client, below};
+use crate::error::{Error, Problem};
+use crate::names::{Conversation, InvalidName, KeyspaceName};
+use crate::wire::{ItemError, required, time};
+
+/// Names one wish to shred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShredId(Uuid);
+
+impl ShredId {
+    /// A new one, drawn at random.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for ShredId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ShredId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for ShredId {
+    type Error = uuid::Error;
+
+    fn try_from(text: String) -> Result<Self, uuid::Error> {
+        text.parse()
+    }
+}
+
+impl From<ShredId> for String {
+    fn from(id: ShredId) -> Self {
+        id.to_string()
+    }
+}
+
+/// A wish to shred a conversation. It bears its id from the start: write it down before sending.
+/// Sent again, after a crash or a lost answer, it returns the first result instead of destroying
+/// what was written in between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ShredBody", into = "ShredBody")]
+pub struct ShredRequest {
+    id: ShredId,
+    conversation: Conversation,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct ShredBody {
+    id: ShredId,
+    conversation: String,
+}
+
+impl ShredRequest {
+    /// Draws a new id.
+    #[must_use]
+    pub fn new(conversation: Conversation) -> Self {
+        Self::with_id(ShredId::random(), conversation)
+    }
+
+    /// One that was written down earlier.
+    #[must_use]
+    pub const fn with_id(id: ShredId, conversation: Conversation) -> Self {
+        Self { id, conversation }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> ShredId {
+        self.id
+    }
+
+    /// What it shreds.
+    #[must_use]
+    pub const fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+}
+
+impl TryFrom<ShredBody> for ShredRequest {
+    type Error = InvalidName;
+
+    fn try_from(body: ShredBody) -> Result<Self, InvalidName> {
+        Ok(Self::with_id(body.id, body.conversation.parse()?))
+    }
+}
+
+impl From<ShredRequest> for ShredBody {
+    fn from(request: ShredRequest) -> Self {
+        Self {
+            id: request.id,
+            conversation: request.conversation.as_str().to_owned(),
+        }
+    }
+}
+
+/// How far a shred is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shred {
+    /// It is never taken back and every key of the conversation is refused from now on; the keys
+    /// are not yet destroyed everywhere.
+    Accepted {
+        /// Which.
+        id: ShredId,
+        /// Since when.
+        accepted_at: Option<Timestamp>,
+    },
+    /// It is irrevocable.
+    Destroyed(Box<Shredded>),
+}
+
+/// A finished shred.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shredded {
+    /// Which.
+    pub id: ShredId,
+    /// Since when the keys are refused.
+    pub accepted_at: Timestamp,
+    /// When they were destroyed.
+    pub destroyed_at: Timestamp,
+    /// When the last lease of a plaintext key given out can have ended.
+    pub leases_end_at: Timestamp,
+    /// The signed receipt, as it came: verify it with `lethe receipt verify`.
+    pub receipt: Value,
+    /// Shows which conversation the receipt speaks of. Its owner's to keep.
+    pub opening: Value,
+}
+
+#[derive(Deserialize)]
+struct ShredAnswer {
+    id: Option<ShredId>,
+    state: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    accepted_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    destroyed_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    leases_end_at: Option<Timestamp>,
+    receipt: Option<Value>,
+    opening: Option<Value>,
+    error: Option<ItemError>,
+}
+
+#[derive(Deserialize)]
+struct ItemsAnswer {
+    items: Vec<ShredAnswer>,
+}
+
+impl ShredAnswer {
+    /// `expected` is the id that was sent; an answer about another shred is refused.
+    fn read(self, expected: ShredId) -> Result<Shred, Error> {
+        if required(self.id, "id")? != expected {
+            return Err(Error::unexpected("it is about another shred"));
+        }
+        let destroyed = match self.state.as_deref() {
+            Some("destroyed") => true,
+            Some("accepted") => false,
+            Some(_) => return Err(Error::unexpected("an unknown state")),
+            None => self.destroyed_at.is_some(),
+        };
+        if !destroyed {
+            return Ok(Shred::Accepted {
+                id: expected,
+                accepted_at: self.accepted_at,
+            });
+        }
+        Ok(Shred::Destroyed(Box::new(Shredded {
+            id: expected,
+            accepted_at: required(self.accepted_at, "accepted_at")?,
+            destroyed_at: required(self.destroyed_at, "destroyed_at")?,
+            leases_end_at: required(self.leases_end_at, "leases_end_at")?,
+            receipt: required(self.receipt, "receipt")?,
+            opening: self.opening.unwrap_or(Value::Null),
+        })))
+    }
+}
+
+impl Client {
+    /// Shreds a conversation; waits up to 10 s for the end and answers [`Shred::Accepted`] then.
+    /// Role: message-server or operator.
+    ///
+    /// # Errors
+    /// See [`Error`]. After any error send the same request again: it may have been accepted.
+    pub async fn shred(
+        &self,
+        keyspace: &KeyspaceName,
+        request: &ShredRequest,
+    ) -> Result<Shred, Error> {
+        let answer = self.post(below(keyspace, "/shreds"), request).await?;
+        answer.parse::<ShredAnswer>()?.read(request.id)
+    }
+
+    /// Shreds any number of conversations, in order.
+    ///
+    /// # Errors
+    /// See [`Error`]; one item's refusal stands in its place. After an error of the whole call
+    /// send all of it again.
+    pub async fn shred_batch(
+        &self,
+        keyspace: &KeyspaceName,
+        requests: &[ShredRequest],
+    ) -> Result<Vec<Result<Shred, Problem>>, Error> {
+        let chunks =
+            batch::chunks(requests).map_err(|error| Error::unexpected(error.to_string()))?;
+        let mut results = Vec::with_capacity(requests.len());
+        for chunk in chunks {
+            let path = below(keyspace, "/shreds");
+            let answer = self.post_bytes(path, chunk.body).await?;
+            let items = answer.parse::<ItemsAnswer>()?.items;
+            if items.len() != chunk.items {
+                return Err(Error::unexpected("not as many items as were sent"));
+            }
+            for mut item in items {
+                let request = &requests[results.len()];
+                results.push(match item.error.take() {
+                    Some(error) => Err(error.into()),
+                    None => Ok(item.read(request.id)?),
+                });
+            }
+        }
+        Ok(results)
+    }
+
+    /// How far a shred is.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn shred_status(&self, keyspace: &KeyspaceName, id: ShredId) -> Result<Shred, Error> {
+        let answer = self.get(below(keyspace, &format!("/shreds/{id}"))).await?;
+        answer.parse::<ShredAnswer>()?.read(id)
+    }
+
+    /// Shreds a conversation and asks again until it is destroyed, or until `patience` ends; the
+    /// last answer tells which.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn shred_and_wait(
+        &self,
+        keyspace: &KeyspaceName,
+        request: &ShredRequest,
+        patience: Duration,
+    ) -> Result<Shred, Error> {
+        let end = Instant::now() + patience;
+        let mut pause = Duration::from_millis(100);
+        let mut shred = self.shred(keyspace, request).await?;
+        while matches!(shred, Shred::Accepted { .. }) && Instant::now() < end {
+            tokio::time::sleep_until((Instant::now() + pause).min(end)).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+            shred = self.shred_status(keyspace, request.id).await?;
+        }
+        Ok(shred)
+    }
+}

@@ -1,0 +1,82 @@
+//! How to reach the service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+
+/// Everything that [`crate::Client::new`] needs.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// `https://host:port`, nothing behind it.
+    pub server: String,
+    /// PEM file of the authorities that may have signed the service's certificate.
+    pub ca: PathBuf,
+    /// PEM file of this client's certificate, with its chain.
+    pub certificate: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How to try again.
+    pub retries: RetryPolicy,
+}
+
+impl ClientConfig {
+    /// With the default timeouts and retries.
+    pub fn new(
+        server: impl Into<String>,
+        ca: impl Into<PathBuf>,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            server: server.into(),
+            ca: ca.into(),
+            certificate: certificate.into(),
+            key: key.into(),
+            timeouts: Timeouts::default(),
+            retries: RetryPolicy::default(),
+        }
+    }
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For one attempt, answer included. A shred may take 10 s before it answers 202.
+    pub attempt: Duration,
+    /// For a call with all its attempts and the pauses between them.
+    pub call: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            attempt: Duration::from_secs(15),
+            call: Duration::from_secs(45),
+        }
+    }
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The server's address.
+    #[error("the server must be https://host:port, not {0:?}")]
+    Server(String),
+    /// A file that cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Certificates that do not make a TLS client.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+}

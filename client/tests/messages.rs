@@ -1,0 +1,392 @@
+//! Messages and the leases of their keys, on a key source and a clock that the test moves.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use lethe_client::{
+    CacheLimits, Clock, Context, Conversation, DataKey, Envelope, EnvelopeError, Error, ErrorCode,
+    IssuedKey, KeySource, KeyspaceName, MessageError, Messages, Problem, Sealed, Timestamp,
+    UnwrapRequest, UnwrappedKey,
+};
+
+/// Keys of a keyspace with use of 60 s, cache of 10 s and life of 100 s.
+#[derive(Clone, Default)]
+struct Keys(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    now: i64,
+    cache_seconds: i64,
+    issued: HashMap<String, (Conversation, u8, i64)>,
+    shredded: Vec<Conversation>,
+    issues: usize,
+    unwraps: usize,
+    batches: usize,
+}
+
+impl Clock for Keys {
+    fn now(&self) -> Timestamp {
+        at(self.0.lock().unwrap().now)
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn data_key(number: u8) -> DataKey {
+    DataKey::filled::<()>(|bytes| {
+        bytes.fill(number);
+        Ok(())
+    })
+    .unwrap()
+}
+
+fn problem(code: &str) -> Problem {
+    Problem {
+        code: ErrorCode::from(code),
+        status: Some(410),
+        detail: String::new(),
+        retry_after: None,
+        request_id: None,
+    }
+}
+
+impl State {
+    fn open(&self, request: &UnwrapRequest) -> Result<UnwrappedKey, Problem> {
+        let found = self.issued.get(request.wrapped_key.as_str());
+        let (conversation, number, expires) =
+            found.ok_or_else(|| problem("invalid_wrapped_key"))?;
+        if *conversation != request.conversation {
+            return Err(problem("invalid_wrapped_key"));
+        }
+        if self.shredded.contains(conversation) {
+            return Err(problem("shredded"));
+        }
+        if self.now >= *expires {
+            return Err(problem("expired"));
+        }
+        Ok(UnwrappedKey {
+            data_key: data_key(*number),
+            version: 1,
+            cache_until: at(self.now + self.cache_seconds),
+            expires_at: at(*expires),
+        })
+    }
+}
+
+impl KeySource for Keys {
+    async fn issue(
+        &self,
+        _: &KeyspaceName,
+        conversation: &Conversation,
+    ) -> Result<IssuedKey, Error> {
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock().unwrap();
+        state.issues += 1;
+        let number = u8::try_from(state.issues).unwrap();
+        let wrapped_key = format!("lethe:v1:{number}");
+        let expires = state.now + 100;
+        let row = (conversation.clone(), number, expires);
+        state.issued.insert(wrapped_key.clone(), row);
+        Ok(IssuedKey {
+            data_key: data_key(number),
+            wrapped_key: wrapped_key.parse().unwrap(),
+            version: 1,
+            use_until: at(state.now + 60),
+            cache_until: at(state.now + state.cache_seconds),
+            expires_at: at(expires),
+        })
+    }
+
+    async fn unwrap(
+        &self,
+        _: &KeyspaceName,
+        request: &UnwrapRequest,
+    ) -> Result<UnwrappedKey, Error> {
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock().unwrap();
+        state.unwraps += 1;
+        Ok(state.open(request)?)
+    }
+
+    async fn unwrap_batch(
+        &self,
+        _: &KeyspaceName,
+        requests: &[UnwrapRequest],
+    ) -> Result<Vec<Result<UnwrappedKey, Problem>>, Error> {
+        let mut state = self.0.lock().unwrap();
+        state.batches += 1;
+        state.unwraps += requests.len();
+        Ok(requests.iter().map(|request| state.open(request)).collect())
+    }
+}
+
+impl Keys {
+    fn caching(seconds: i64) -> Self {
+        let keys = Self::default();
+        keys.0.lock().unwrap().cache_seconds = seconds;
+        keys
+    }
+
+    fn messages(&self) -> Messages<Self> {
+        self.messages_with(CacheLimits::default())
+    }
+
+    fn messages_with(&self, limits: CacheLimits) -> Messages<Self> {
+        Messages::with_clock(self.clone(), limits, Arc::new(self.clone()))
+    }
+
+    fn set(&self, now: i64) {
+        self.0.lock().unwrap().now = now;
+    }
+
+    /// Issues, unwraps.
+    fn counts(&self) -> (usize, usize) {
+        let state = self.0.lock().unwrap();
+        (state.issues, state.unwraps)
+    }
+}
+
+fn place(conversation: &str, id: &str) -> Context {
+    Context {
+        keyspace: "chat".parse().unwrap(),
+        conversation: conversation.parse().unwrap(),
+        message_id: id.parse().unwrap(),
+    }
+}
+
+fn code(error: &MessageError) -> Option<&ErrorCode> {
+    match error {
+        MessageError::Key(error) => error.code(),
+        MessageError::Envelope(_) => None,
+    }
+}
+
+async fn sealed(messages: &Messages<Keys>, conversation: &str, id: &str) -> Sealed {
+    let context = place(conversation, id);
+    let envelope = messages.seal(&context, id.as_bytes()).await.unwrap();
+    Sealed { context, envelope }
+}
+
+async fn open(messages: &Messages<Keys>, sealed: &Sealed) -> Result<Vec<u8>, MessageError> {
+    messages.open(&sealed.context, &sealed.envelope).await
+}
+
+#[tokio::test]
+async fn one_key_seals_until_its_lease_or_its_use_ends() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let first = sealed(&messages, "c", "1").await;
+    keys.set(9);
+    assert_eq!(
+        sealed(&messages, "c", "2").await.envelope.wrapped_key,
+        first.envelope.wrapped_key
+    );
+    assert_ne!(
+        sealed(&messages, "d", "3").await.envelope.wrapped_key,
+        first.envelope.wrapped_key
+    );
+    keys.set(10);
+    assert_ne!(
+        sealed(&messages, "c", "4").await.envelope.wrapped_key,
+        first.envelope.wrapped_key
+    );
+    assert_eq!(keys.counts(), (3, 0));
+
+    let keys = Keys::caching(1_000);
+    let messages = keys.messages();
+    sealed(&messages, "c", "1").await;
+    keys.set(59);
+    sealed(&messages, "c", "2").await;
+    assert_eq!(keys.counts().0, 1);
+    keys.set(60);
+    sealed(&messages, "c", "3").await;
+    assert_eq!(keys.counts().0, 2, "use_until has come");
+}
+
+#[tokio::test]
+async fn a_kept_key_opens_until_its_lease_ends_and_never_past_its_expiry() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let message = sealed(&messages, "c", "1").await;
+    assert_eq!(open(&messages, &message).await.unwrap(), b"1");
+    assert_eq!(keys.counts(), (1, 0), "the key that sealed it is kept");
+    keys.set(10);
+    open(&messages, &message).await.unwrap();
+    open(&messages, &message).await.unwrap();
+    assert_eq!(keys.counts(), (1, 1));
+    keys.set(95);
+    open(&messages, &message).await.unwrap();
+    keys.set(99);
+    open(&messages, &message).await.unwrap();
+    assert_eq!(keys.counts(), (1, 2));
+    keys.set(100);
+    let error = open(&messages, &message).await.unwrap_err();
+    assert_eq!(code(&error), Some(&ErrorCode::Expired));
+    assert_eq!(
+        keys.counts(),
+        (1, 3),
+        "the lease of 105 did not outlive the expiry of 100"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_kept_is_used_once() {
+    let keys = Keys::caching(0);
+    let messages = keys.messages();
+    let message = sealed(&messages, "c", "1").await;
+    sealed(&messages, "c", "2").await;
+    open(&messages, &message).await.unwrap();
+    open(&messages, &message).await.unwrap();
+    assert_eq!(keys.counts(), (2, 2));
+}
+
+#[tokio::test]
+async fn without_a_cache_every_reading_asks() {
+    let keys = Keys::caching(10);
+    let writer = keys.messages();
+    let message = sealed(&writer, "c", "1").await;
+    let none = CacheLimits {
+        sealing: 0,
+        opening: 0,
+    };
+    let reader = keys.messages_with(none);
+    open(&reader, &message).await.unwrap();
+    open(&reader, &message).await.unwrap();
+    assert_eq!(keys.counts(), (1, 2));
+}
+
+#[tokio::test]
+async fn together_they_ask_once() {
+    let keys = Keys::caching(10);
+    let messages = Arc::new(keys.messages());
+    let seal = |id: usize| {
+        let messages = Arc::clone(&messages);
+        tokio::spawn(async move { sealed(&messages, "c", &id.to_string()).await })
+    };
+    let all: Vec<_> = (0..50).map(seal).collect();
+    let mut nonces = std::collections::HashSet::new();
+    for one in all {
+        nonces.insert(one.await.unwrap().envelope.bytes[1..13].to_vec());
+    }
+    assert_eq!(keys.counts(), (1, 0));
+    assert_eq!(nonces.len(), 50, "each with a nonce of its own");
+}
+
+#[tokio::test]
+async fn a_clock_far_ahead_is_named() {
+    let keys = Keys::caching(10);
+    struct Ahead;
+    impl Clock for Ahead {
+        fn now(&self) -> Timestamp {
+            at(1_000)
+        }
+    }
+    let messages = Messages::with_clock(keys.clone(), CacheLimits::default(), Arc::new(Ahead));
+    let error = messages.seal(&place("c", "1"), b"").await.unwrap_err();
+    assert!(error.to_string().contains("clock"), "{error}");
+    assert_eq!(keys.counts().0, 3);
+}
+
+#[tokio::test]
+async fn forgetting_is_for_one_conversation_and_for_both_sides() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let gone = sealed(&messages, "c", "1").await;
+    let stays = sealed(&messages, "d", "2").await;
+    let shredded: Conversation = "c".parse().unwrap();
+    keys.0.lock().unwrap().shredded.push(shredded.clone());
+    assert!(open(&messages, &gone).await.is_ok(), "the lease still runs");
+    messages.forget(&"chat".parse().unwrap(), &shredded);
+    let error = open(&messages, &gone).await.unwrap_err();
+    assert_eq!(code(&error), Some(&ErrorCode::Shredded));
+    assert!(open(&messages, &stays).await.is_ok());
+    assert_eq!(keys.counts(), (2, 1));
+    let next = sealed(&messages, "c", "3").await;
+    assert_ne!(next.envelope.wrapped_key, gone.envelope.wrapped_key);
+}
+
+#[tokio::test]
+async fn purged_keys_are_gone_also_unused() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let message = sealed(&messages, "c", "1").await;
+    keys.set(10);
+    messages.purge();
+    keys.set(0); // a kept key would be used again
+    open(&messages, &message).await.unwrap();
+    assert_eq!(keys.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn they_are_purged_without_being_asked() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let message = sealed(&messages, "c", "1").await;
+    for _ in 0..100 {
+        keys.set(10);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        keys.set(0); // a kept key would be used again
+        open(&messages, &message).await.unwrap();
+        if keys.counts() == (1, 1) {
+            return;
+        }
+    }
+    panic!("the key is still kept");
+}
+
+#[tokio::test]
+async fn a_kept_key_opens_for_its_own_conversation_only() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let mut message = sealed(&messages, "c", "1").await;
+    message.context = place("d", "1");
+    let error = open(&messages, &message).await.unwrap_err();
+    assert_eq!(code(&error), Some(&ErrorCode::InvalidWrappedKey));
+}
+
+#[tokio::test]
+async fn a_batch_asks_once_for_each_key_and_keeps_the_order() {
+    let keys = Keys::caching(10);
+    let messages = keys.messages();
+    let mut batch = Vec::new();
+    for (conversation, id) in [("c", "1"), ("d", "2"), ("c", "3")] {
+        batch.push(sealed(&messages, conversation, id).await);
+    }
+    keys.set(50); // the leases have ended
+    batch.push(sealed(&messages, "e", "4").await);
+    keys.0.lock().unwrap().shredded.push("d".parse().unwrap());
+    let mut altered = batch[0].clone();
+    altered.envelope.bytes[20] ^= 1;
+    batch.push(altered);
+    let foreign = Envelope {
+        wrapped_key: "lethe:v1:unknown".parse().unwrap(),
+        bytes: batch[0].envelope.bytes.clone(),
+    };
+    batch.push(Sealed {
+        context: place("c", "1"),
+        envelope: foreign,
+    });
+
+    let opened = messages.open_batch(&batch).await.unwrap();
+    assert_eq!(opened[0].as_ref().unwrap(), b"1");
+    assert_eq!(
+        code(opened[1].as_ref().unwrap_err()),
+        Some(&ErrorCode::Shredded)
+    );
+    assert_eq!(opened[2].as_ref().unwrap(), b"3");
+    assert_eq!(opened[3].as_ref().unwrap(), b"4");
+    assert!(matches!(
+        opened[4],
+        Err(MessageError::Envelope(EnvelopeError::Altered))
+    ));
+    let last = opened[5].as_ref().unwrap_err();
+    assert_eq!(code(last), Some(&ErrorCode::InvalidWrappedKey));
+    // c's, d's and the unknown one; e's is kept from the sealing.
+    assert_eq!((keys.counts().1, keys.0.lock().unwrap().batches), (3, 1));
+
+    messages.open_batch(&batch).await.unwrap();
+    assert_eq!(keys.counts().1, 5, "c's key is kept, refusals are not");
+}

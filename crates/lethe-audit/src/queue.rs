@@ -1,0 +1,153 @@
+//! Where callers and writer meet: the commit that is filling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::ports::AuditError;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::commit::{Commit, Durable};
+
+/// Lines that wait for the disk at most, in bytes; beyond, appends are refused.
+const MOST_WAITING: usize = 64 << 20;
+
+/// With the first caller there, how long the writer waits for the others whom it has just answered,
+/// so that they share the next write (ADR 0002). A lone caller never waits.
+const LINGER: Duration = Duration::from_micros(50);
+
+#[derive(Default)]
+struct Filling {
+    lines: Vec<u8>,
+    callers: usize,
+    /// The writer sleeps until this many callers are there; 0: it is awake.
+    wanted: usize,
+    commit: Arc<Commit>,
+    failed: Option<AuditError>,
+    closed: bool,
+}
+
+/// The commit that is filling, and whether it may fill.
+#[derive(Default)]
+pub(crate) struct Queue {
+    filling: Mutex<Filling>,
+    work: Condvar,
+}
+
+/// A commit that the writer has taken. Dropped without an answer, it failed.
+pub(crate) struct Batch {
+    /// Each with its line end.
+    pub(crate) lines: Vec<u8>,
+    pub(crate) callers: usize,
+    pub(crate) commit: Arc<Commit>,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.commit.finish_all(Err(ended()));
+    }
+}
+
+/// What the writer finds.
+pub(crate) enum Taken {
+    /// Something to write.
+    Batch(Batch),
+    /// Nothing for this long.
+    Nothing,
+    /// Nothing, and no more to come.
+    Closed,
+}
+
+fn ended() -> AuditError {
+    AuditError("the log is closed".into())
+}
+
+impl Queue {
+    /// Adds a line to the commit that is filling.
+    pub(crate) fn add(&self, line: &[u8]) -> Result<Durable, AuditError> {
+        let mut filling = self.filling.lock();
+        if filling.closed {
+            return Err(ended());
+        }
+        if let Some(error) = &filling.failed {
+            return Err(error.clone());
+        }
+        if filling.lines.len() + line.len() > MOST_WAITING {
+            return Err(AuditError("the disk does not keep up".into()));
+        }
+        filling.lines.extend_from_slice(line);
+        filling.lines.push(b'\n');
+        filling.callers += 1;
+        let enough = filling.callers == filling.wanted;
+        let durable = Durable::new(Arc::clone(&filling.commit));
+        drop(filling);
+        if enough {
+            self.work.notify_one();
+        }
+        Ok(durable)
+    }
+
+    /// Waits for lines, and takes all there are. `spare` is filled next; `answered` callers are
+    /// on their way back.
+    pub(crate) fn take(&self, spare: Vec<u8>, answered: usize, patience: Duration) -> Taken {
+        let mut filling = self.filling.lock();
+        self.sleep(&mut filling, 1, patience);
+        if answered > 1 && filling.callers > 0 {
+            self.sleep(&mut filling, answered, LINGER);
+        }
+        if filling.callers == 0 {
+            return if filling.closed {
+                Taken::Closed
+            } else {
+                Taken::Nothing
+            };
+        }
+        Taken::Batch(filling.take(spare))
+    }
+
+    fn sleep(&self, filling: &mut MutexGuard<'_, Filling>, wanted: usize, patience: Duration) {
+        if filling.callers < wanted && !filling.closed {
+            filling.wanted = wanted;
+            self.work.wait_for(filling, patience);
+            filling.wanted = 0;
+        }
+    }
+
+    /// Refuses lines until [`Self::recover`]; those that wait fail.
+    pub(crate) fn fail(&self, error: &AuditError) {
+        let mut filling = self.filling.lock();
+        filling.failed = Some(error.clone());
+        let batch = filling.take(Vec::new());
+        drop(filling);
+        batch.commit.finish_all(Err(error.clone()));
+    }
+
+    /// Takes lines again.
+    pub(crate) fn recover(&self) {
+        self.filling.lock().failed = None;
+    }
+
+    /// Whether lines are taken.
+    pub(crate) fn check(&self) -> Result<(), AuditError> {
+        let filling = self.filling.lock();
+        if filling.closed {
+            return Err(ended());
+        }
+        filling.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Refuses further lines; those that wait are still written.
+    pub(crate) fn close(&self) {
+        self.filling.lock().closed = true;
+        self.work.notify_one();
+    }
+}
+
+impl Filling {
+    fn take(&mut self, spare: Vec<u8>) -> Batch {
+        Batch {
+            lines: std::mem::replace(&mut self.lines, spare),
+            callers: std::mem::take(&mut self.callers),
+            commit: std::mem::take(&mut self.commit),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One segment: a file filled with line ends before use, so that a line reader sees empty lines
+//! behind the last record, and a write changes no metadata: `O_DSYNC` then costs one disk write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::OFlags;
+
+use crate::folder::{Folder, MODE};
+
+/// Small, and flushed one by one, so that the commits of the running segment get in between.
+const CHUNK: usize = 256 << 10;
+
+/// The segment that is written.
+pub(crate) struct Segment {
+    pub(crate) number: u64,
+    file: File,
+    end: u64,
+    bytes: u64,
+}
+
+impl Segment {
+    /// Takes a draft of `bytes` into use under this number.
+    pub(crate) fn publish(
+        folder: &Folder,
+        draft: &Path,
+        number: u64,
+        bytes: u64,
+    ) -> io::Result<Self> {
+        let path = folder.publish(draft, number)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlags::DSYNC.bits().cast_signed())
+            .open(path)?;
+        Ok(Self {
+            number,
+            file,
+            end: 0,
+            bytes,
+        })
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    pub(crate) const fn fits(&self, length: usize) -> bool {
+        self.end + length as u64 <= self.bytes
+    }
+
+    /// One durable write behind the last line.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(lines, self.end)?;
+        self.check()?;
+        self.end += lines.len() as u64;
+        Ok(())
+    }
+
+    /// A file that was deleted takes writes as before, for nobody.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if rustix::fs::fstat(&self.file)?.st_nlink == 0 {
+            return Err(io::Error::other("the segment was deleted"));
+        }
+        Ok(())
+    }
+
+    /// Cuts off what was not used.
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.file.set_len(self.end)
+    }
+}
+
+/// Makes the file of a segment, all line ends, durable; the slow part. Stops early, as failed,
+/// when told to.
+pub(crate) fn draft(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
+    // Not truncated but new: should the name still lead to a segment, its lines stay.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(MODE)
+        .open(path)?;
+    let chunk = vec![b'\n'; CHUNK];
+    let mut left = bytes;
+    while left > 0 {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let part = left.min(CHUNK as u64) as usize;
+        file.write_all(&chunk[..part])?;
+        file.sync_data()?;
+        left -= part as u64;
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can pull the plug; that each write waits for the disk is a flag of the file.
+    #[test]
+    fn writes_wait_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(directory.path()).unwrap();
+        let path = folder.draft("next");
+        draft(&path, 4_096, &AtomicBool::new(false)).unwrap();
+        let segment = Segment::publish(&folder, &path, 1, 4_096).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&segment.file).unwrap();
+        assert!(flags.contains(OFlags::DSYNC), "{flags:?}");
+    }
+
+    #[test]
+    fn a_draft_that_is_not_wanted_any_more_stops() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("draft");
+        assert!(draft(&path, 4_096, &AtomicBool::new(true)).is_err());
+    }
+}

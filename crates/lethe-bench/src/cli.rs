@@ -1,0 +1,39 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::control::Control;
+use crate::error::BenchError;
+use crate::run::{Load, Run};
+
+/// Benchmarks of Lethe.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures control, Lethe and OpenBao in one run and compares with the design's targets.
+    Run(Run),
+    /// Serves a fixed body over the service's stack.
+    Control(Control),
+    /// Loads a running control server, to try settings.
+    Load(Load),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// [`BenchError`], for the user to read.
+    pub fn run(self) -> Result<(), BenchError> {
+        match self.command {
+            Command::Run(run) => run.run(),
+            Command::Control(control) => control.run(),
+            Command::Load(load) => load.run(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What processes used, from `/proc`.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::BenchError;
+
+/// Linux counts in hundredths of a second on every platform that we run on.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pid(pub(crate) u32);
+
+impl Pid {
+    /// This process.
+    pub(crate) fn this() -> Self {
+        Self(std::process::id())
+    }
+
+    /// User and system time so far, all threads, without children.
+    pub(crate) fn cpu(self) -> Result<Duration, BenchError> {
+        let stat = self.read("stat")?;
+        cpu_of_stat(&stat).ok_or_else(|| BenchError::Server(format!("/proc stat: {stat}")))
+    }
+
+    /// Most memory ever resident, in bytes.
+    pub(crate) fn peak_memory(self) -> Result<u64, BenchError> {
+        let status = self.read("status")?;
+        peak_of_status(&status).ok_or_else(|| BenchError::Server("/proc status: no VmHWM".into()))
+    }
+
+    /// Its children now.
+    pub(crate) fn children(self) -> Vec<Self> {
+        let children = self.read(&format!("task/{}/children", self.0));
+        let numbers = children.unwrap_or_default();
+        numbers
+            .split_whitespace()
+            .filter_map(|n| n.parse().ok())
+            .map(Self)
+            .collect()
+    }
+
+    fn read(self, file: &str) -> Result<String, BenchError> {
+        let path = format!("/proc/{}/{file}", self.0);
+        fs::read_to_string(&path).map_err(BenchError::io(path))
+    }
+}
+
+/// Fields 14 and 15; the name before them may hold blanks and brackets.
+fn cpu_of_stat(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let user: u32 = times.next()?.parse().ok()?;
+    let system: u32 = times.next()?.parse().ok()?;
+    Some(TICK * (user + system))
+}
+
+fn peak_of_status(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 13 14";
+        assert_eq!(cpu_of_stat(stat), Some(Duration::from_secs(2)));
+        assert_eq!(cpu_of_stat("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn peak_memory_is_in_bytes() {
+        assert_eq!(peak_of_status("Name:\ta\nVmHWM:\t   12 kB\n"), Some(12_288));
+        assert!(Pid::this().peak_memory().unwrap() > 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! The load generator, the control server and the peers of `make bench`.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`load`] | a closed loop of requests over mTLS, cheap enough to share two cores with the server |
+//! | [`control`] | the same stack as the service with a fixed body: what TLS and HTTP alone cost |
+//! | [`peers`] | the servers that are measured: control, Lethe, OpenBao |
+//! | [`run`] | rounds over all of them, medians, targets, the table |
+//!
+//! A run with one wrong answer is reported as failed, never counted.
+
+pub mod cli;
+mod clock;
+pub mod control;
+mod cpu;
+mod error;
+mod identity;
+pub mod load;
+mod peers;
+mod pki;
+mod run;
+
+pub use error::BenchError;

@@ -1,0 +1,11 @@
+//! A closed loop: each connection sends its next request when the answer to the last one is in.
+//! One thread, since it shares the cores with the server it measures.
+
+mod connection;
+mod interval;
+mod response;
+mod workload;
+
+pub(crate) use connection::Connection;
+pub(crate) use interval::{Interval, Measured, measure};
+pub(crate) use workload::{Fixed, Workload, head_before_length};

@@ -1,0 +1,292 @@
+//! Buckets in the store and the HSM: made ahead of need, destroyed at their expiry. DESIGN
+//! section 4.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::batch::{BatchError, Halt, Ports, destroy};
+use crate::grid;
+use crate::identity::{DeploymentId, HsmKeyId};
+use crate::keyspace::Policy;
+use crate::ports::{BucketRow, HsmError, HsmKey, KeyLabel};
+use crate::secret::Secret32;
+use crate::time::{Expiry, Timestamp};
+
+/// HSM calls in flight at once.
+const CALLS: usize = 4;
+
+/// Bucket keys that have become usable.
+pub type BucketKeys = Vec<(Expiry, Arc<Secret32>)>;
+
+/// The buckets that a key issued from now on, and until those ahead are used up, may get.
+#[must_use]
+pub fn required(policy: &Policy, now: Timestamp) -> BTreeSet<Expiry> {
+    let width = policy.granularity_seconds().saturating_mul(1_000);
+    (0..=policy.buckets_ahead())
+        .map(|step| grid::place(policy, now.saturating_add(width.saturating_mul(step))).expiry)
+        .collect()
+}
+
+/// The buckets that this deployment answers for.
+pub struct Buckets {
+    deployment: DeploymentId,
+    /// Rows in the store, by expiry.
+    rows: BTreeMap<Expiry, HsmKeyId>,
+    /// Keys in the HSM without a row; they die at the expiry that their label says.
+    orphans: BTreeSet<(Expiry, HsmKeyId)>,
+    /// The store may hold rows that we do not know of.
+    uncertain: bool,
+}
+
+/// What one pass of the reaper did.
+#[derive(Debug, Default)]
+pub struct Reaped {
+    /// Destroyed in the HSM and deleted in the store.
+    pub destroyed: Vec<Expiry>,
+    /// Still to be done, with the reason.
+    pub failed: Vec<(Expiry, BatchError)>,
+}
+
+impl Buckets {
+    /// Finds all buckets and opens those that have not expired.
+    ///
+    /// # Errors
+    /// [`Halt::BucketKeyMissing`] and [`Halt::BucketDoesNotOpen`] for an unexpired row that the
+    /// HSM cannot open: nothing is destroyed then.
+    pub async fn load(
+        ports: &Ports,
+        deployment: DeploymentId,
+        now: Timestamp,
+    ) -> Result<(Self, BucketKeys), BatchError> {
+        let mut in_hsm = bucket_keys(ports, deployment).await?;
+        let rows = ports.store.buckets().await?;
+        let live: Vec<_> = rows
+            .iter()
+            .filter(|row| !row.expiry.has_passed(now))
+            .cloned()
+            .collect();
+        for row in &live {
+            if !in_hsm.contains(&(row.expiry, row.key)) {
+                return Err(Halt::BucketKeyMissing(row.expiry.as_seconds()).into());
+            }
+        }
+        let keys = open_all(ports, deployment, live).await?;
+        for row in &rows {
+            in_hsm.remove(&(row.expiry, row.key));
+        }
+        let buckets = Self {
+            deployment,
+            rows: rows.iter().map(|row| (row.expiry, row.key)).collect(),
+            orphans: in_hsm,
+            uncertain: false,
+        };
+        Ok((buckets, keys))
+    }
+
+    /// Makes those of `wanted` that are missing, and reads each back before it is used.
+    ///
+    /// # Errors
+    /// Nothing of it is usable then; the next call goes on.
+    pub async fn make(
+        &mut self,
+        ports: &Ports,
+        wanted: &BTreeSet<Expiry>,
+    ) -> Result<BucketKeys, BatchError> {
+        let mut keys = self.adopt(ports).await?;
+        let missing = wanted
+            .iter()
+            .filter(|expiry| !self.rows.contains_key(expiry));
+        let missing: Vec<Expiry> = missing.copied().collect();
+        if missing.is_empty() {
+            return Ok(keys);
+        }
+        let rows = self.seal_new(ports, missing).await?;
+        self.uncertain = true;
+        ports.store.create_buckets(&rows).await?;
+        keys.extend(self.adopt(ports).await?);
+        Ok(keys)
+    }
+
+    /// Destroys the keys whose expiry has passed, then deletes their rows. What fails stays.
+    pub async fn reap(&mut self, ports: &Ports, now: Timestamp) -> Reaped {
+        let mut reaped = Reaped::default();
+        for (expiry, key) in self.overdue(now) {
+            match self.reap_one(ports, expiry, key).await {
+                Ok(()) => reaped.destroyed.push(expiry),
+                Err(error) => reaped.failed.push((expiry, error)),
+            }
+        }
+        reaped
+    }
+
+    /// Buckets that live.
+    #[must_use]
+    pub fn live(&self, now: Timestamp) -> Vec<Expiry> {
+        let rows = self.rows.keys().copied();
+        rows.filter(|expiry| !expiry.has_passed(now)).collect()
+    }
+
+    /// The oldest bucket that should be gone by now.
+    #[must_use]
+    pub fn oldest_overdue(&self, now: Timestamp) -> Option<Expiry> {
+        let row = self.rows.keys().next().copied();
+        let orphan = self.orphans.first().map(|(expiry, _)| *expiry);
+        let oldest = [row, orphan].into_iter().flatten().min();
+        oldest.filter(|expiry| expiry.has_passed(now))
+    }
+
+    /// When the reaper has to run next.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Expiry> {
+        self.rows.keys().next().copied()
+    }
+
+    /// Objects in the HSM.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.rows.len() + self.orphans.len()
+    }
+
+    fn overdue(&self, now: Timestamp) -> Vec<(Expiry, HsmKeyId)> {
+        let rows = self.rows.iter().map(|(expiry, key)| (*expiry, *key));
+        let all = rows.chain(self.orphans.iter().copied());
+        all.filter(|(expiry, _)| expiry.has_passed(now)).collect()
+    }
+
+    async fn reap_one(
+        &mut self,
+        ports: &Ports,
+        expiry: Expiry,
+        id: HsmKeyId,
+    ) -> Result<(), BatchError> {
+        destroy(ports, bucket_key(self.deployment, expiry, id)).await?;
+        if self.rows.get(&expiry) == Some(&id) {
+            ports.store.delete_bucket(expiry, id).await?;
+            self.rows.remove(&expiry);
+        }
+        self.orphans.remove(&(expiry, id));
+        Ok(())
+    }
+
+    /// After an answer was lost the store may hold rows that we do not know of.
+    async fn adopt(&mut self, ports: &Ports) -> Result<BucketKeys, BatchError> {
+        if !self.uncertain {
+            return Ok(Vec::new());
+        }
+        let rows = ports.store.buckets().await?;
+        let new: Vec<_> = rows
+            .iter()
+            .filter(|row| !self.rows.contains_key(&row.expiry))
+            .cloned()
+            .collect();
+        let keys = open_all(ports, self.deployment, new.clone()).await?;
+        for row in new {
+            self.orphans.remove(&(row.expiry, row.key));
+            self.rows.insert(row.expiry, row.key);
+        }
+        self.uncertain = false;
+        Ok(keys)
+    }
+
+    async fn seal_new(
+        &mut self,
+        ports: &Ports,
+        missing: Vec<Expiry>,
+    ) -> Result<Vec<BucketRow>, BatchError> {
+        let deployment = self.deployment;
+        let made: Vec<_> = stream::iter(missing)
+            .map(|expiry| seal_one(ports.clone(), deployment, expiry))
+            .buffer_unordered(CALLS)
+            .collect()
+            .await;
+        // Keys that were made although something failed: they have no row, and die with their label.
+        for row in made.iter().flatten() {
+            self.orphans.insert((row.expiry, row.key));
+        }
+        made.into_iter().collect()
+    }
+}
+
+async fn seal_one(
+    ports: Ports,
+    deployment: DeploymentId,
+    expiry: Expiry,
+) -> Result<BucketRow, BatchError> {
+    let key = ports
+        .hsm
+        .create_key(KeyLabel::Bucket { deployment, expiry })
+        .await?;
+    let secret = Secret32::try_filled(|bytes| ports.entropy.fill(bytes))?;
+    let aad = bucket_aad(deployment, expiry, key.id);
+    let sealed = ports.hsm.seal(key, &aad, &secret).await?;
+    Ok(BucketRow {
+        expiry,
+        key: key.id,
+        sealed,
+    })
+}
+
+async fn open_all(
+    ports: &Ports,
+    deployment: DeploymentId,
+    rows: Vec<BucketRow>,
+) -> Result<BucketKeys, BatchError> {
+    stream::iter(rows)
+        .map(|row| open_one(ports.clone(), deployment, row))
+        .buffer_unordered(CALLS)
+        .try_collect()
+        .await
+}
+
+async fn open_one(
+    ports: Ports,
+    deployment: DeploymentId,
+    row: BucketRow,
+) -> Result<(Expiry, Arc<Secret32>), BatchError> {
+    let BucketRow {
+        expiry,
+        key: id,
+        sealed,
+    } = row;
+    let key = bucket_key(deployment, expiry, id);
+    let aad = bucket_aad(deployment, expiry, id);
+    match ports.hsm.open(key, &aad, &sealed).await {
+        Ok(secret) => Ok((expiry, Arc::new(secret))),
+        Err(HsmError::NotFound) => Err(Halt::BucketKeyMissing(expiry.as_seconds()).into()),
+        Err(HsmError::DoesNotOpen) => Err(Halt::BucketDoesNotOpen(expiry.as_seconds()).into()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn bucket_keys(
+    ports: &Ports,
+    deployment: DeploymentId,
+) -> Result<BTreeSet<(Expiry, HsmKeyId)>, HsmError> {
+    let keys = ports.hsm.keys(deployment).await?;
+    let bucket = |key: HsmKey| match key.label {
+        KeyLabel::Bucket { expiry, .. } => Some((expiry, key.id)),
+        KeyLabel::Root { .. } => None,
+    };
+    Ok(keys.into_iter().filter_map(bucket).collect())
+}
+
+const fn bucket_key(deployment: DeploymentId, expiry: Expiry, id: HsmKeyId) -> HsmKey {
+    HsmKey {
+        id,
+        label: KeyLabel::Bucket { deployment, expiry },
+    }
+}
+
+/// Associated data of a bucket secret under its HSM key.
+#[must_use]
+pub fn bucket_aad(deployment: DeploymentId, expiry: Expiry, key: HsmKeyId) -> Vec<u8> {
+    [
+        b"lethe/v1/bucket".as_slice(),
+        deployment.as_bytes(),
+        &expiry.as_seconds().to_be_bytes(),
+        key.as_bytes(),
+    ]
+    .concat()
+}

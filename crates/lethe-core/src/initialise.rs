@@ -1,0 +1,71 @@
+//! What `lethe init` does: prepares an empty store and an HSM for each other. Interrupted at any
+//! point it can be run again.
+
+use crate::batch::{BatchError, Current, Halt, Ports};
+use crate::identity::DeploymentId;
+use crate::ports::SigningPurpose;
+
+/// What was found or made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Initialised {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// False when all had been there before.
+    pub made: bool,
+}
+
+/// Deployment id, claim, signing keys, first root, in this order; what is there stays.
+///
+/// # Errors
+/// [`Halt::ForeignClaim`] when the HSM names another store for this deployment; else those of the
+/// ports.
+pub async fn initialise(ports: &Ports) -> Result<Initialised, BatchError> {
+    let deployment = deployment(ports).await?;
+    if ports.store.meta().await?.is_some() {
+        return Ok(Initialised {
+            deployment,
+            made: false,
+        });
+    }
+    claim(ports, deployment).await?;
+    signing_keys(ports, deployment).await?;
+    Current::first(ports, deployment).await?;
+    Ok(Initialised {
+        deployment,
+        made: true,
+    })
+}
+
+async fn deployment(ports: &Ports) -> Result<DeploymentId, BatchError> {
+    if let Some(deployment) = ports.store.deployment().await? {
+        return Ok(deployment);
+    }
+    let mut bytes = [0; 16];
+    ports.entropy.fill(&mut bytes)?;
+    let drawn = DeploymentId::from_bytes(bytes);
+    ports.store.set_deployment(drawn).await?;
+    Ok(drawn)
+}
+
+async fn claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
+    let ours = ports.store.instance();
+    match ports.hsm.claim(deployment).await? {
+        Some(claimed) if claimed == ours => Ok(()),
+        Some(claimed) => Err(Halt::ForeignClaim {
+            claimed,
+            ours: ours.to_owned(),
+        }
+        .into()),
+        None => Ok(ports.hsm.set_claim(deployment, ours).await?),
+    }
+}
+
+async fn signing_keys(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
+    let present = ports.hsm.verification_keys(deployment).await?;
+    for purpose in [SigningPurpose::Receipt, SigningPurpose::Checkpoint] {
+        if !present.iter().any(|key| key.purpose == purpose) {
+            ports.hsm.create_signing_key(deployment, purpose).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The id of a request to forget: a UUID, chosen by the caller or drawn for him.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// 16 bytes, shown as a UUID (RFC 9562): hex in groups of 8, 4, 4, 4 and 12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId([u8; 16]);
+
+/// Text that is no UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is a UUID: 8-4-4-4-12 hex digits")]
+pub struct InvalidRequestId;
+
+impl RequestId {
+    /// From its 16 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = InvalidRequestId;
+
+    /// Takes either case, as callers' libraries write it.
+    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+        let text = text.to_ascii_lowercase();
+        let digits = text.replace('-', "");
+        let number = u128::from_str_radix(&digits, 16).map_err(|_| InvalidRequestId)?;
+        let id = Self(number.to_be_bytes());
+        // The hyphens where they belong, and no sign.
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(InvalidRequestId)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uuids() {
+        let text = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
+        let id: RequestId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        let bare = text.replace('-', "");
+        for bad in [
+            "",
+            "0",
+            bare.as_str(),
+            &text[1..],
+            &format!("{text}0"),
+            &text.replace("01", "+1"),
+        ] {
+            assert_eq!(bad.parse::<RequestId>(), Err(InvalidRequestId), "{bad}");
+        }
+    }
+}

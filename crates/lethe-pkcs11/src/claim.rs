@@ -1,0 +1,110 @@
+//! The claim: a data object that names the store instance of a deployment.
+//!
+//! Its value is `<number> <store instance>`. To set a claim is to make an object of the next
+//! number and then remove the others. Whoever gives up in between leaves two, of which the higher
+//! number counts: from the moment it exists the claim has been moved, on purpose, and the rest is
+//! tidying up, which the next `set_claim` does.
+
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use lethe_core::identity::DeploymentId;
+use lethe_core::ports::HsmError;
+
+use crate::call::Call;
+use crate::errors::{self, Failure, Meaning};
+use crate::objects::read;
+
+fn template(deployment: DeploymentId) -> Vec<Attribute> {
+    vec![
+        Attribute::Token(true),
+        Attribute::Class(ObjectClass::DATA),
+        Attribute::Application(b"lethe".to_vec()),
+        Attribute::Label(format!("lethe/v1/claim/{deployment}").into_bytes()),
+    ]
+}
+
+/// A claim's number and store instance.
+fn parse(value: &[u8]) -> Option<(u64, String)> {
+    let (number, store) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    Some((number.parse().ok()?, store.to_owned()))
+}
+
+type Found = (ObjectHandle, (u64, String));
+
+fn find(call: &Call<'_>, deployment: DeploymentId) -> Result<Vec<Found>, Failure> {
+    let mut found = Vec::new();
+    for object in call.session()?.find_objects(&template(deployment))? {
+        for attribute in read(call, object, &[AttributeType::Value])?.unwrap_or_default() {
+            if let Attribute::Value(bytes) = attribute {
+                let claim = parse(&bytes)
+                    .ok_or_else(|| HsmError::Device("the claim is not readable".into()))?;
+                found.push((object, claim));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The store instance of the highest number. Two of the same number come from two services that
+/// claimed at the same time: nobody can tell which is right.
+pub(crate) fn claim(call: &Call<'_>, deployment: DeploymentId) -> Result<Option<String>, Failure> {
+    let mut claims: Vec<_> = find(call, deployment)?
+        .into_iter()
+        .map(|(_, claim)| claim)
+        .collect();
+    claims.sort();
+    claims.dedup();
+    let last = claims.pop();
+    match (claims.last(), &last) {
+        (Some((number, _)), Some((highest, _))) if number == highest => {
+            Err(HsmError::Ambiguous.into())
+        }
+        _ => Ok(last.map(|(_, store)| store)),
+    }
+}
+
+/// The new claim is made before the old ones go: never a moment without one.
+pub(crate) fn set_claim(
+    call: &Call<'_>,
+    deployment: DeploymentId,
+    store_instance: &str,
+) -> Result<(), Failure> {
+    let old = find(call, deployment)?;
+    let number = old.iter().map(|(_, (number, _))| number + 1).max();
+    let value = format!("{} {store_instance}", number.unwrap_or(1));
+    let mut template = template(deployment);
+    template.extend([
+        Attribute::Private(true),
+        Attribute::Value(value.into_bytes()),
+    ]);
+    let make = || Ok(call.session()?.create_object(&template)?);
+    if old.is_empty() {
+        call.device.room.take(call, 1, make)?;
+    } else {
+        // Takes the place of one that goes: a full token must not stand in the way.
+        make()?;
+    }
+    for (object, _) in old {
+        remove(call, object)?;
+    }
+    Ok(())
+}
+
+fn remove(call: &Call<'_>, object: ObjectHandle) -> Result<(), Failure> {
+    match call.session()?.destroy_object(object) {
+        Err(error) if errors::meaning(&error) != Meaning::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_a_number_and_a_store() {
+        assert_eq!(parse(b"7 a store"), Some((7, "a store".to_owned())));
+        for bad in [&b"store"[..], b"x store", b"\xff 1", b""] {
+            assert_eq!(parse(bad), None);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How many objects the token holds, counted once and then kept, so that a create need not list
+//! them all.
+
+use lethe_core::ports::HsmError;
+use parking_lot::Mutex;
+
+use crate::call::Call;
+use crate::errors::{self, Failure, Meaning};
+use crate::objects::count_all;
+
+#[derive(Default)]
+struct Count {
+    /// Objects on the token; `None` until counted, and when the device said otherwise.
+    known: Option<u64>,
+    /// Objects that calls are just making.
+    coming: u64,
+    /// Objects made here, ever.
+    made: u64,
+}
+
+/// The token's room. Other applications change it unseen, so it is counted anew before anybody
+/// is refused; never locked around a call.
+#[derive(Default)]
+pub(crate) struct Room(Mutex<Count>);
+
+impl Room {
+    /// Makes objects if there is room for them.
+    pub(crate) fn take<T>(
+        &self,
+        call: &Call<'_>,
+        objects: u64,
+        make: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let most = call.config().max_objects;
+        if !self.reserve(objects, most) {
+            self.recount(call)?;
+            if !self.reserve(objects, most) {
+                return Err(HsmError::Full.into());
+            }
+        }
+        let made = make();
+        self.settle(objects, &made);
+        made
+    }
+
+    fn reserve(&self, objects: u64, most: u64) -> bool {
+        let mut count = self.0.lock();
+        let fits = count
+            .known
+            .is_some_and(|known| known + count.coming + objects <= most);
+        if fits {
+            count.coming += objects;
+        }
+        fits
+    }
+
+    fn recount(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let before = self.0.lock().made;
+        let found = count_all(call)?;
+        let mut count = self.0.lock();
+        // What was made meanwhile may be counted twice, but not missed.
+        count.known = Some(found + (count.made - before));
+        Ok(())
+    }
+
+    fn settle<T>(&self, objects: u64, made: &Result<T, Failure>) {
+        let mut count = self.0.lock();
+        count.coming = count.coming.saturating_sub(objects);
+        match made {
+            Ok(_) => {
+                count.made += objects;
+                count.known = count.known.map(|known| known + objects);
+            }
+            // It may have been made, or the device counts differently.
+            Err(Failure::Module(error)) if unsure(errors::meaning(error)) => count.known = None,
+            Err(_) => {}
+        }
+    }
+
+    /// Objects were destroyed here.
+    pub(crate) fn freed(&self, objects: u64) {
+        let mut count = self.0.lock();
+        count.known = count.known.map(|known| known.saturating_sub(objects));
+    }
+}
+
+fn unsure(meaning: Meaning) -> bool {
+    matches!(
+        meaning,
+        Meaning::Lost | Meaning::Unwell | Meaning::Unavailable | Meaning::Full
+    )
+}

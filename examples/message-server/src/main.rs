@@ -1,0 +1,23 @@
+//! Arguments and exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use message_server::cli::{Cli, Command};
+use message_server::{replay, serve};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(arguments).await.map(|()| true),
+        Command::Replay(arguments) => replay::run(arguments).await,
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("message-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

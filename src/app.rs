@@ -1,0 +1,263 @@
+//! Composition root: the only place that names SQLite, PKCS#11 and files.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use lethe_audit::FileAuditSink;
+use lethe_core::batch::{BatchError, Halt, Ports};
+use lethe_core::clock::SteadyClock;
+use lethe_core::initialise::{Initialised, initialise};
+use lethe_core::ports::{AuditError, Hsm, HsmError, Store, StoreError};
+use lethe_pkcs11::Pkcs11Hsm;
+use lethe_store_sqlite::SqliteStore;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::access::Access;
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::entropy::SystemEntropy;
+use crate::http::{self, Limits, ops};
+use crate::jobs::Keeper;
+use crate::metrics::{Exposition, MeteredHsm, Metrics};
+use crate::service::{Condition, Service};
+use crate::tls::{TlsError, server_config};
+
+/// Why the service does not run, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration, or a file that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The device.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A person has to look.
+    #[error("halted: {0}")]
+    Halted(#[from] Halt),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// Anything of the system.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+    /// Store and HSM together.
+    #[error("{0}")]
+    Batch(BatchError),
+}
+
+impl From<BatchError> for AppError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Halt(halt) => Self::Halted(halt),
+            BatchError::Store(error) => Self::Store(error),
+            BatchError::Hsm(error) => Self::Hsm(error),
+            other => Self::Batch(other),
+        }
+    }
+}
+
+/// Prepares store and HSM of a configuration; what is there stays.
+///
+/// # Errors
+/// [`AppError`]; can be run again.
+pub async fn init(config: &Config) -> Result<Initialised, AppError> {
+    let store = match SqliteStore::create(&config.store.sqlite, &machine_id()).await {
+        Err(StoreError::Conflict(_)) => {
+            SqliteStore::open(&config.store.sqlite, &machine_id()).await?
+        }
+        created => created?,
+    };
+    // Who called when is nobody else's business.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.audit.directory)?;
+    let hsm = Arc::new(open_hsm(config).await?);
+    Ok(initialise(&ports(hsm, Arc::new(store))).await?)
+}
+
+/// A service that is open and not yet serving.
+pub struct App {
+    service: Arc<Service>,
+    keeper: Keeper,
+    exposition: Exposition,
+    audit: Arc<FileAuditSink>,
+    hsm: Arc<dyn Hsm>,
+    store: Arc<SqliteStore>,
+}
+
+impl App {
+    /// Opens store, HSM, audit log and the deployment in them.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing was destroyed.
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        let (metrics, exposition) = Metrics::new();
+        let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
+        let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
+        let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
+        let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+        let clock = Arc::new(clock);
+        let ports = ports(Arc::clone(&hsm), Arc::clone(&store) as Arc<dyn Store>);
+        let (keeper, handle) =
+            Keeper::open(ports, Arc::clone(&clock), config.hsm.max_objects).await?;
+        let service = Service {
+            keyring: ArcSwap::from_pointee(keeper.keyring()),
+            clock,
+            entropy: SystemEntropy,
+            audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
+            access: Access::new(&config.access),
+            metrics,
+            keeper: handle,
+            condition: Mutex::new(Condition::default()),
+            request_timeout: config.server.request_timeout,
+        };
+        Ok(Self {
+            service: Arc::new(service),
+            keeper,
+            exposition,
+            audit,
+            hsm,
+            store,
+        })
+    }
+
+    /// The service, for who runs in the same process.
+    #[must_use]
+    pub fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.service)
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn hsm(&self) -> Arc<dyn Hsm> {
+        Arc::clone(&self.hsm)
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> Arc<SqliteStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// Serves until SIGTERM or SIGINT; `ready` hears the API's address once it answers.
+    ///
+    /// # Errors
+    /// [`AppError::Halted`] when a person has to look; else what kept it from serving.
+    pub async fn run(
+        self,
+        config: &Config,
+        ready: impl AsyncFnOnce(SocketAddr) -> Result<(), AppError>,
+    ) -> Result<(), AppError> {
+        let server = &config.server;
+        let tls = server_config(&server.certificate, &server.key, &server.client_ca)?;
+        let listener = listen(server.listen).await?;
+        let ops_listener = listen(server.ops_listen).await?;
+        let address = listener.local_addr()?;
+        let mut signals = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let (stop, stopped) = watch::channel(false);
+        let limits = Limits {
+            connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            grace: server.shutdown_grace,
+        };
+        let ops = ops::router(ops::Ops {
+            service: Arc::clone(&self.service),
+            exposition: Arc::new(self.exposition),
+        });
+        let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
+        let router = http::router(Arc::clone(&self.service));
+        let metrics = self.service.metrics.clone();
+        let api = tokio::spawn(http::serve(
+            listener,
+            tls,
+            router,
+            metrics,
+            limits,
+            stopped.clone(),
+        ));
+        let mut keeper = tokio::spawn(self.keeper.run(Arc::clone(&self.service), stopped));
+        let begun = tokio::select! {
+            begun = ready(address) => begun,
+            ended = &mut keeper => Err(keeper_ended(ended)),
+        };
+        let ended = match begun {
+            Ok(()) => tokio::select! {
+                _ = signals.0.recv() => Ok(()),
+                _ = signals.1.recv() => Ok(()),
+                ended = &mut keeper => Err(keeper_ended(ended)),
+            },
+            failed => failed,
+        };
+        tracing::info!("stopping");
+        // The receivers may be gone already.
+        let _ = stop.send(true);
+        let _ = api.await;
+        if ended.is_ok() {
+            let _ = keeper.await;
+        }
+        ops.abort();
+        if let Err(error) = self.audit.close().await {
+            tracing::warn!(%error, "the audit log was not closed cleanly");
+        }
+        ended
+    }
+}
+
+fn keeper_ended(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> AppError {
+    match ended {
+        Ok(Err(halt)) => {
+            tracing::error!(%halt, "halting");
+            AppError::Halted(halt)
+        }
+        Ok(Ok(())) => AppError::System(std::io::Error::other("the background work ended")),
+        Err(error) => AppError::System(std::io::Error::other(error)),
+    }
+}
+
+fn ports(hsm: Arc<dyn Hsm>, store: Arc<dyn Store>) -> Ports {
+    Ports {
+        hsm,
+        store,
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// Loading a module and logging in may block.
+async fn open_hsm(config: &Config) -> Result<Pkcs11Hsm, AppError> {
+    let config = config.hsm.pkcs11()?;
+    let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
+    Ok(opened.map_err(std::io::Error::other)??)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| AppError::Listen(address, error))
+}
+
+/// Names this machine in the claim.
+fn machine_id() -> String {
+    let read = |path| std::fs::read_to_string(Path::new(path)).ok();
+    let id = read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/hostname"));
+    id.map_or_else(|| "unknown".into(), |id| id.trim().to_owned())
+}

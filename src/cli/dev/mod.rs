@@ -1,0 +1,80 @@
+//! `lethe dev`: everything for development in one folder.
+
+mod device;
+mod files;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use lethe_core::duration::Span;
+use lethe_core::keyspace::Policy;
+
+use super::{Failure, app_failure, block_on, environment};
+use crate::app::{self, App, AppError};
+use crate::config::Config;
+use crate::logging;
+use crate::service::Service;
+
+/// `lethe dev`
+#[derive(Args)]
+pub(super) struct Dev {
+    /// The folder; made when missing, gone on with when there.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Address of the API.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Address of health, readiness and metrics.
+    #[arg(long, default_value = "127.0.0.1:8444")]
+    ops_listen: SocketAddr,
+}
+
+impl Dev {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        files::prepare(&self.dir, self.listen, self.ops_listen)?;
+        let config = Config::load(&self.dir.join("lethe.toml"))?;
+        environment::ensure(&config.hsm.environment)?;
+        logging::start(&config.log).map_err(std::io::Error::other)?;
+        // Ends with this process, however that ends.
+        let device = device::Device::start(&self.dir, &config.hsm.token)?;
+        let served = block_on(async { self.serve(&config).await.map_err(app_failure) });
+        device.stop()?;
+        served
+    }
+
+    async fn serve(&self, config: &Config) -> Result<(), AppError> {
+        app::init(config).await?;
+        let app = App::open(config).await?;
+        files::write_verification_keys(&self.dir, &app).await?;
+        let service = app.service();
+        app.run(config, async |address| {
+            make_chat(&service).await?;
+            println!("lethe ready https://{address}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The keyspace that CONTRACT.md promises.
+async fn make_chat(service: &Service) -> Result<(), AppError> {
+    let name = "chat".parse().map_err(std::io::Error::other)?;
+    if service.keyring.load().keyspaces.contains_key(&name) {
+        return Ok(());
+    }
+    let seconds = Span::from_seconds;
+    let policy = Policy::new(
+        seconds(72 * 3_600),
+        seconds(3_600),
+        seconds(30 * 86_400),
+        seconds(300),
+    )
+    .map_err(std::io::Error::other)?;
+    service
+        .keeper
+        .put_keyspace(name, policy)
+        .await
+        .map_err(std::io::Error::other)?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use super::Failure;
+
+/// A PKCS#11 module reads variables from its process, and changing them in a running process is
+/// not safe: starts this program again in its place with the variables set.
+pub(super) fn ensure(variables: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let set = |(name, value): (&String, &String)| {
+        std::env::var_os(name).as_deref() == Some(OsStr::new(value))
+    };
+    if variables.iter().all(set) {
+        return Ok(());
+    }
+    let error = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .envs(variables)
+        .exec();
+    Err(error.into())
+}

@@ -1,0 +1,33 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::{Failure, app_failure, block_on, environment};
+use crate::app;
+use crate::config::Config;
+
+/// `lethe init`
+#[derive(Args)]
+pub(super) struct Init {
+    /// The configuration file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+impl Init {
+    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+        let config = Config::load(&self.config)?;
+        environment::ensure(&config.hsm.environment)?;
+        let done = block_on(async { app::init(&config).await.map_err(app_failure) })?;
+        let (deployment, made) = (done.deployment.to_string(), done.made);
+        let shown = json!({ "deployment": deployment, "made": made });
+        let verb = if made {
+            "initialised"
+        } else {
+            "was initialised before"
+        };
+        output.print(&shown, || format!("deployment {deployment} {verb}"))
+    }
+}

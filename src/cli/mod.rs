@@ -1,0 +1,116 @@
+//! The command line: one file per command.
+
+mod dev;
+mod environment;
+mod init;
+mod keyspace;
+mod openapi;
+mod output;
+mod pki;
+mod remote;
+mod serve;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::AppError;
+use output::Output;
+
+/// A key management service that forgets.
+#[derive(Parser)]
+#[command(name = "lethe", version, propagate_version = true)]
+pub struct Cli {
+    /// How results are shown.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything for development in one folder: service, simulated HSM, throwaway PKI.
+    Dev(dev::Dev),
+    /// Runs the service.
+    Serve(serve::Serve),
+    /// Prepares store and HSM of a configuration.
+    Init(init::Init),
+    /// Shows and sets policies.
+    #[command(subcommand)]
+    Keyspace(keyspace::Keyspace),
+    /// What would be readable if everything were seized now.
+    Status(status::Status),
+    /// Makes certificates for development and small set-ups.
+    #[command(subcommand)]
+    Pki(pki::Pki),
+    /// Prints the specification of the API.
+    Openapi,
+}
+
+/// A failure, in one line.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    halted: bool,
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string().replace('\n', " ");
+        let mut source = error.source();
+        while let Some(inner) = source {
+            let inner_text = inner.to_string();
+            if !message.contains(&inner_text) {
+                message.push_str(": ");
+                message.push_str(&inner_text);
+            }
+            source = inner.source();
+        }
+        Self {
+            message,
+            halted: false,
+        }
+    }
+}
+
+/// A halt is told apart by its exit code: restarting does not help.
+fn app_failure(error: AppError) -> Failure {
+    let halted = matches!(error, AppError::Halted(_));
+    Failure {
+        halted,
+        ..Failure::from(error)
+    }
+}
+
+impl Cli {
+    /// Runs the command: 0 on success, 3 when the service halted, else 1.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.obey() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("lethe: {}", failure.message);
+                ExitCode::from(if failure.halted { 3 } else { 1 })
+            }
+        }
+    }
+
+    fn obey(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Dev(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Init(command) => command.run(self.output),
+            Command::Keyspace(command) => command.run(self.output),
+            Command::Status(command) => command.run(self.output),
+            Command::Pki(command) => command.run(self.output),
+            Command::Openapi => openapi::run(),
+        }
+    }
+}
+
+/// A runtime for commands; `serve` takes all cores.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Runtime::new()?.block_on(work)
+}

@@ -1,0 +1,28 @@
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Failure;
+
+/// `--output`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Output {
+    /// Prints a result one way or the other.
+    pub(super) fn print(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Text => println!("{}", text()),
+            Self::Json => println!("{}", serde_json::to_string(value)?),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use lethe_core::ports::Clock;
+use serde_json::json;
+
+use super::Failure;
+use super::output::Output;
+use crate::access::SpiffeId;
+use crate::clock::SystemClock;
+use crate::pki::{Authority, beside};
+
+const DAY: u64 = 86_400;
+
+/// `lethe pki`
+#[derive(Subcommand)]
+pub(super) enum Pki {
+    /// Makes a CA: ca.crt and ca.key.
+    Ca {
+        /// Folder for both files; refused when there is a CA.
+        #[arg(long)]
+        out: PathBuf,
+        /// Common name.
+        #[arg(long, default_value = "Lethe CA")]
+        name: String,
+        /// Life in days.
+        #[arg(long, default_value_t = 3_650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: u32,
+    },
+    /// Makes a client or server certificate: PREFIX.crt and PREFIX.key.
+    Issue {
+        /// Folder of the CA.
+        #[arg(long)]
+        ca: PathBuf,
+        /// Path of both files without extension.
+        #[arg(long)]
+        out: PathBuf,
+        /// A client of this SPIFFE id.
+        #[arg(long, required_unless_present = "server", conflicts_with = "server")]
+        spiffe_id: Option<SpiffeId>,
+        /// A server of these host names and addresses.
+        #[arg(long, num_args = 1..)]
+        server: Vec<String>,
+        /// Life in days.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: u32,
+    },
+}
+
+impl Pki {
+    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+        let now = SystemClock.now();
+        let life = |days: u32| Duration::from_secs(u64::from(days) * DAY);
+        let made = match self {
+            Self::Ca { out, name, days } => {
+                std::fs::create_dir_all(&out)?;
+                if out.join("ca.crt").exists() || out.join("ca.key").exists() {
+                    let text = format!("{} holds a CA already", out.display());
+                    return Err(std::io::Error::other(text).into());
+                }
+                Authority::create(&out, &name, now, life(days))?;
+                out.join("ca")
+            }
+            Self::Issue {
+                ca,
+                out,
+                spiffe_id,
+                server,
+                days,
+            } => {
+                let authority = Authority::open(&ca)?;
+                match spiffe_id {
+                    Some(id) => authority.issue_client(&out, &id, now, life(days))?,
+                    None => authority.issue_server(&out, &server, now, life(days))?,
+                }
+                out
+            }
+        };
+        let (certificate, key) = (beside(&made, "crt"), beside(&made, "key"));
+        let shown = json!({ "certificate": certificate, "key": key });
+        output.print(&shown, || {
+            format!("{}\n{}", certificate.display(), key.display())
+        })
+    }
+}

@@ -1,0 +1,62 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use lethe_client::{Client, ClientConfig};
+
+use super::Failure;
+use crate::config::Config;
+
+/// Which service, and as whom.
+#[derive(Args)]
+pub(super) struct Remote {
+    /// `https://host:port`
+    #[arg(long, env = "LETHE_SERVER")]
+    server: Option<String>,
+    /// CA of the service's certificate, PEM.
+    #[arg(long, env = "LETHE_CA")]
+    ca: Option<PathBuf>,
+    /// Client certificate, PEM.
+    #[arg(long, env = "LETHE_CERT")]
+    cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, env = "LETHE_KEY")]
+    key: Option<PathBuf>,
+    /// A development folder: takes the operator's certificate from it.
+    #[arg(long, env = "LETHE_DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Remote {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let pki = self.dir.as_ref().map(|dir| dir.join("pki"));
+        let file = |given: &Option<PathBuf>, name: &str, option: &str| {
+            let found = given.clone().or_else(|| Some(pki.as_ref()?.join(name)));
+            found.ok_or_else(|| missing(option))
+        };
+        let config = ClientConfig::new(
+            self.address()?,
+            file(&self.ca, "ca.crt", "--ca")?,
+            file(&self.cert, "operator.crt", "--cert")?,
+            file(&self.key, "operator.key", "--key")?,
+        );
+        Ok(Client::new(&config)?)
+    }
+
+    fn address(&self) -> Result<String, Failure> {
+        match (&self.server, &self.dir) {
+            (Some(server), _) => Ok(server.clone()),
+            (None, Some(dir)) => {
+                let config = Config::load(&dir.join("lethe.toml"))?;
+                Ok(format!("https://{}", config.server.listen))
+            }
+            (None, None) => Err(missing("--server")),
+        }
+    }
+}
+
+fn missing(option: &str) -> Failure {
+    std::io::Error::other(format!(
+        "{option} is needed, or --dir of a development service"
+    ))
+    .into()
+}

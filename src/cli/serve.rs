@@ -1,0 +1,32 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, app_failure, block_on, environment};
+use crate::app::App;
+use crate::config::Config;
+use crate::logging;
+
+/// `lethe serve`
+#[derive(Args)]
+pub(super) struct Serve {
+    /// The configuration file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = Config::load(&self.config)?;
+        environment::ensure(&config.hsm.environment)?;
+        logging::start(&config.log).map_err(std::io::Error::other)?;
+        block_on(async {
+            let app = App::open(&config).await.map_err(app_failure)?;
+            let ready = async |address| {
+                println!("lethe ready https://{address}");
+                Ok(())
+            };
+            app.run(&config, ready).await.map_err(app_failure)
+        })
+    }
+}

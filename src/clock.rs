@@ -1,0 +1,59 @@
+//! The one place that reads clocks.
+
+use std::time::{Duration, SystemTime};
+
+use lethe_core::ports::Clock;
+use lethe_core::time::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+/// The machine's clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // Before 1970 it is the epoch: the high-water mark says better.
+        let millis = since.map_or(0, |since| since.as_millis());
+        Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    fn since_boot(&self) -> Duration {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_kernel() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+            Duration::from_secs_f64(seconds)
+        };
+        let before = uptime();
+        let now = SystemClock.since_boot();
+        // /proc/uptime is cut to hundredths.
+        let after = uptime() + Duration::from_millis(10);
+        assert!(
+            before <= now && now <= after,
+            "{before:?} {now:?} {after:?}"
+        );
+    }
+
+    #[test]
+    fn counts_milliseconds() {
+        // A new file bears the kernel's time of day, up to one tick behind.
+        let file = tempfile::tempfile().unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = u128::from(SystemClock.now().as_millis());
+        assert!(now.abs_diff(modified.as_millis()) < 60_000, "{now}");
+    }
+}

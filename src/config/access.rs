@@ -1,0 +1,41 @@
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use crate::access::{KeyspacePattern, Role, SpiffeId};
+
+/// `[access]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSection {
+    /// `[[access.client]]`, one for each.
+    #[serde(default)]
+    pub client: Vec<ClientEntry>,
+}
+
+impl AccessSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        // Two grants for one client: which one was meant is not ours to guess.
+        match self
+            .client
+            .iter()
+            .find(|entry| !seen.insert(&entry.spiffe_id))
+        {
+            Some(entry) => Err(format!("access.client names {} twice", entry.spiffe_id)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One client.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientEntry {
+    /// The URI SAN of its certificate.
+    pub spiffe_id: SpiffeId,
+    /// What it may do.
+    pub role: Role,
+    /// On which keyspaces.
+    pub keyspaces: Vec<KeyspacePattern>,
+}

@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lethe_pkcs11::{IvSource, Pin, Pkcs11Config};
+use serde::Deserialize;
+
+use super::{ConfigError, is_open_to_all, read};
+
+/// `[hsm]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HsmSection {
+    /// The PKCS#11 module.
+    pub module: PathBuf,
+    /// Label of the token.
+    pub token: String,
+    /// File with the user PIN.
+    pub pin_file: PathBuf,
+    /// Who chooses IVs.
+    #[serde(default)]
+    pub iv: Iv,
+    /// How long a call may take.
+    #[serde(
+        default = "call_timeout",
+        deserialize_with = "super::span::deserialize"
+    )]
+    pub call_timeout: Duration,
+    /// Sessions, each on a thread of its own.
+    #[serde(default = "threads")]
+    pub threads: usize,
+    /// Objects that the token may hold.
+    #[serde(default = "max_objects")]
+    pub max_objects: u64,
+    /// Variables that the module reads from its process.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// `hsm.iv`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Iv {
+    /// Lethe draws them.
+    #[default]
+    Caller,
+    /// The device draws them.
+    Device,
+}
+
+const fn call_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+const fn threads() -> usize {
+    4
+}
+
+const fn max_objects() -> u64 {
+    20_000
+}
+
+impl HsmSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(1..=64).contains(&self.threads) {
+            return Err("hsm.threads must be 1 to 64".into());
+        }
+        // PKCS#11 pads labels to 32 bytes.
+        if !(1..=32).contains(&self.token.len()) {
+            return Err("hsm.token must be 1 to 32 bytes".into());
+        }
+        if self.max_objects == 0 {
+            return Err("hsm.max_objects must be at least 1".into());
+        }
+        let named = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
+        if !self.environment.keys().all(named) {
+            return Err("hsm.environment has a name that no variable can have".into());
+        }
+        super::span::check("hsm.call_timeout", self.call_timeout)
+    }
+
+    /// For the adapter; reads the PIN.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the PIN file cannot be read, is empty, or everybody may read it.
+    pub fn pkcs11(&self) -> Result<Pkcs11Config, ConfigError> {
+        let pin = self.pin()?;
+        Ok(Pkcs11Config {
+            module: self.module.clone(),
+            token_label: self.token.clone(),
+            pin,
+            iv: match self.iv {
+                Iv::Caller => IvSource::Caller,
+                Iv::Device => IvSource::Device,
+            },
+            call_timeout: self.call_timeout,
+            threads: self.threads,
+            max_objects: self.max_objects,
+        })
+    }
+
+    fn pin(&self) -> Result<Pin, ConfigError> {
+        let invalid = |reason: &str| ConfigError::Invalid {
+            path: self.pin_file.clone(),
+            reason: reason.to_owned(),
+        };
+        let text = zeroize::Zeroizing::new(read(&self.pin_file)?);
+        if is_open_to_all(&self.pin_file) {
+            return Err(invalid("every user may read this PIN: chmod o= it"));
+        }
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(invalid("holds no PIN")),
+            pin => Ok(Pin::new(pin.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// `[log]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    /// How lines look.
+    #[serde(default)]
+    pub format: LogFormat,
+    /// Least level, or directives per module.
+    #[serde(default = "level")]
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+fn level() -> String {
+    "info".into()
+}
+
+impl LogSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let filter = EnvFilter::try_new(&self.level);
+        filter.map_err(|error| format!("log.level: {error}"))?;
+        Ok(())
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            level: level(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The configuration file: one section per file, unknown options refused, secrets by path,
+//! relative paths from the file's own folder.
+
+mod access;
+mod audit;
+mod hsm;
+mod log;
+mod server;
+mod span;
+mod store;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use access::{AccessSection, ClientEntry};
+pub use audit::AuditSection;
+pub use hsm::HsmSection;
+pub use log::{LogFormat, LogSection};
+pub use server::ServerSection;
+pub use store::StoreSection;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Listeners and TLS.
+    pub server: ServerSection,
+    /// The database.
+    pub store: StoreSection,
+    /// The device.
+    pub hsm: HsmSection,
+    /// The audit log.
+    pub audit: AuditSection,
+    /// Logging.
+    #[serde(default)]
+    pub log: LogSection,
+    /// Who may do what.
+    pub access: AccessSection,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file, or one that it names, cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not what it has to be.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, in one line.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the option and the reason.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let mut config = Self::parse(&text).map_err(|reason| ConfigError::Invalid {
+            path: path.to_owned(),
+            reason,
+        })?;
+        let folder = std::path::absolute(path).ok();
+        let folder = folder
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("/"));
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        config
+            .resolve(folder, credentials.as_deref())
+            .map_err(|reason| ConfigError::Invalid {
+                path: path.to_owned(),
+                reason,
+            })?;
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| one_line(error, text))?;
+        config.server.check()?;
+        config.hsm.check()?;
+        config.audit.check()?;
+        config.log.check()?;
+        config.access.check()?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, folder: &Path, credentials: Option<&Path>) -> Result<(), String> {
+        let paths = [
+            ("server.certificate", &mut self.server.certificate),
+            ("server.key", &mut self.server.key),
+            ("server.client_ca", &mut self.server.client_ca),
+            ("store.sqlite", &mut self.store.sqlite),
+            ("hsm.module", &mut self.hsm.module),
+            ("hsm.pin_file", &mut self.hsm.pin_file),
+            ("audit.directory", &mut self.audit.directory),
+        ];
+        for (option, path) in paths {
+            let expanded = expand(path, credentials).map_err(|why| format!("{option} {why}"))?;
+            *path = folder.join(expanded);
+        }
+        for value in self.hsm.environment.values_mut() {
+            if let Some(relative) = value.strip_prefix("./") {
+                *value = folder.join(relative).to_string_lossy().into_owned();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `$CREDENTIALS_DIRECTORY/name`, as systemd hands secrets over.
+fn expand(path: &Path, credentials: Option<&Path>) -> Result<PathBuf, &'static str> {
+    match (path.strip_prefix("$CREDENTIALS_DIRECTORY"), credentials) {
+        (Ok(name), Some(folder)) => Ok(folder.join(name)),
+        (Ok(_), None) => Err("names a systemd credential, but CREDENTIALS_DIRECTORY is not set"),
+        (Err(_), _) if path.as_os_str().is_empty() => Err("must not be empty"),
+        (Err(_), _) if path.starts_with("~") || path.to_string_lossy().starts_with('$') => {
+            Err("may use no variable but $CREDENTIALS_DIRECTORY")
+        }
+        (Err(_), _) => Ok(path.to_owned()),
+    }
+}
+
+/// Reads a text file, with its name in the error.
+///
+/// # Errors
+/// [`ConfigError::Read`].
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Whether users of the machine beyond owner and group may use a secret's file. The group may: that
+/// is how systemd's credentials look, whose access list shows as group permissions.
+#[must_use]
+pub fn is_open_to_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+}
+
+/// Line, reason and option; TOML's own report takes several lines.
+fn one_line(mut error: toml::de::Error, text: &str) -> String {
+    let line = error
+        .span()
+        .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+    error.set_input(None);
+    let reason = error.to_string();
+    format!("line {line}: {}", reason.trim_end().replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// `[server]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSection {
+    /// Address of the API.
+    pub listen: SocketAddr,
+    /// Address of health, readiness and metrics; plain HTTP.
+    #[serde(default = "ops_listen")]
+    pub ops_listen: SocketAddr,
+    /// The server's certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// CA certificates of clients, PEM.
+    pub client_ca: PathBuf,
+    /// Connections open at once.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+    /// For a TLS handshake, and for the head of a request.
+    #[serde(
+        default = "header_timeout",
+        deserialize_with = "super::span::deserialize"
+    )]
+    pub header_timeout: Duration,
+    /// For a whole request.
+    #[serde(
+        default = "request_timeout",
+        deserialize_with = "super::span::deserialize"
+    )]
+    pub request_timeout: Duration,
+    /// For requests under way when the service stops.
+    #[serde(
+        default = "shutdown_grace",
+        deserialize_with = "super::span::deserialize"
+    )]
+    pub shutdown_grace: Duration,
+}
+
+fn ops_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8444))
+}
+
+const fn max_connections() -> usize {
+    10_000
+}
+
+const fn header_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+const fn request_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn shutdown_grace() -> Duration {
+    Duration::from_secs(10)
+}
+
+impl ServerSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.max_connections == 0 {
+            return Err("server.max_connections must be at least 1".into());
+        }
+        super::span::check("server.header_timeout", self.header_timeout)?;
+        super::span::check("server.request_timeout", self.request_timeout)?;
+        // None is a choice: stop at once.
+        if self.shutdown_grace.is_zero() {
+            return Ok(());
+        }
+        super::span::check("server.shutdown_grace", self.shutdown_grace)
+    }
+}

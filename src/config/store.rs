@@ -1,0 +1,11 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// The SQLite database.
+    pub sqlite: PathBuf,
+}

@@ -1,0 +1,186 @@
+use std::fs::{Permissions, set_permissions, write};
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../config/lethe.toml");
+
+fn with(from: &str, to: &str) -> Result<Config, String> {
+    assert!(SAMPLE.contains(from), "{from}");
+    Config::parse(&SAMPLE.replacen(from, to, 1))
+}
+
+#[test]
+fn the_sample_is_valid_and_shows_every_option() {
+    let config = Config::parse(SAMPLE).unwrap();
+    let shown = format!("{config:?}");
+    // Debug writes `field: value`, and every field is an option or a section.
+    let fields: Vec<_> = shown
+        .match_indices(": ")
+        .filter_map(|(at, _)| {
+            shown[..at]
+                .rsplit(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .next()
+        })
+        .filter(|field| !field.is_empty())
+        .collect();
+    assert!(fields.len() > 20, "{shown}");
+    for field in fields {
+        let named = |line: &str| {
+            let line = line.trim_start_matches("# ");
+            let option = line.split('=').next().map(str::trim) == Some(field);
+            let sections = line.trim_matches(['[', ']']).split('.').any(|s| s == field);
+            option || line.starts_with('[') && sections || line.contains(&format!("{{ {field} ="))
+        };
+        assert!(
+            SAMPLE.lines().any(named),
+            "{field} is not in config/lethe.toml"
+        );
+    }
+}
+
+#[test]
+fn errors_name_line_and_option() {
+    for (from, to, named) in [
+        ("threads = 4", "thraeds = 4", "unknown field `thraeds`"),
+        ("threads = 4", "threads = -4", "in `hsm.threads`"),
+        (
+            "listen = \"127.0.0.1:8443\"",
+            "listen = \"here\"",
+            "in `server.listen`",
+        ),
+        ("\"5s\"", "\"5 s\"", "in `hsm.call_timeout`"),
+        ("sqlite = \"lethe.db\"", "", "missing field `sqlite`"),
+        (
+            "role = \"operator\"",
+            "role = \"king\"",
+            "unknown variant `king`",
+        ),
+        (
+            "spiffe://example.org/chat",
+            "http://example.org",
+            "not a SPIFFE id",
+        ),
+        (
+            "keyspaces = [\"chat\"]",
+            "keyspaces = [\"c*t\"]",
+            "'c*t' is no keyspace",
+        ),
+        ("[store]", "[store", "unclosed table"),
+    ] {
+        let error = with(from, to).unwrap_err();
+        assert!(error.contains(named), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+        // A missing option is reported where its section begins.
+        let at = if to.is_empty() { "[store]" } else { from };
+        let before = &SAMPLE[..SAMPLE.find(at).unwrap()];
+        let line = before.matches('\n').count() + 1;
+        assert!(
+            error.starts_with(&format!("line {line}: ")),
+            "{error} at {line}"
+        );
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused_by_name() {
+    for (from, to, option) in [
+        ("threads = 4", "threads = 0", "hsm.threads"),
+        ("\"5s\"", "\"0s\"", "hsm.call_timeout"),
+        ("max_objects = 20000", "max_objects = 0", "hsm.max_objects"),
+        ("token = \"lethe\"", "token = \"\"", "hsm.token"),
+        ("{ HSM", "{ \"A=B\" = \"\", HSM", "hsm.environment"),
+        (
+            "max_connections = 10000",
+            "max_connections = 0",
+            "server.max_connections",
+        ),
+        (
+            "header_timeout = \"10s\"",
+            "header_timeout = \"1ms\"",
+            "server.header_timeout",
+        ),
+        (
+            "request_timeout = \"30s\"",
+            "request_timeout = \"1d\"",
+            "server.request_timeout",
+        ),
+        (
+            "shutdown_grace = \"10s\"",
+            "shutdown_grace = \"2h\"",
+            "server.shutdown_grace",
+        ),
+        (
+            "segment_bytes = 16777216",
+            "segment_bytes = 1",
+            "audit.segment_bytes",
+        ),
+        ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
+        (
+            "example.org/operator",
+            "example.org/chat",
+            "access.client names spiffe://",
+        ),
+    ] {
+        let error = with(from, to).unwrap_err();
+        assert!(error.starts_with(option), "{error}");
+    }
+    assert!(with("shutdown_grace = \"10s\"", "shutdown_grace = \"0s\"").is_ok());
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lethe.toml");
+    write(&path, SAMPLE).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.store.sqlite, folder.path().join("lethe.db"));
+    assert_eq!(config.server.key, folder.path().join("pki/server.key"));
+    let socket = folder.path().join("hsm/hsm.sock");
+    assert_eq!(
+        config.hsm.environment["HSM_SIM_SOCKET"],
+        socket.to_str().unwrap()
+    );
+    let error = Config::load(&folder.path().join("none")).unwrap_err();
+    assert!(error.to_string().contains("none: "), "{error}");
+}
+
+#[test]
+fn credentials_are_expanded_and_no_other_variable() {
+    let credentials = Some(Path::new("/run/credentials/lethe.service"));
+    let pin = |text: &str, credentials| {
+        let mut config = with("\"pin\"", &format!("\"{text}\"")).unwrap();
+        config.resolve(Path::new("/etc/lethe"), credentials)?;
+        Ok::<_, String>(config.hsm.pin_file)
+    };
+    assert_eq!(
+        pin("$CREDENTIALS_DIRECTORY/pin", credentials).unwrap(),
+        Path::new("/run/credentials/lethe.service/pin")
+    );
+    assert_eq!(pin("/srv/pin", None).unwrap(), Path::new("/srv/pin"));
+    for bad in ["$CREDENTIALS_DIRECTORY/pin", "$HOME/pin", "~/pin", ""] {
+        let error = pin(bad, None).unwrap_err();
+        assert!(error.starts_with("hsm.pin_file "), "{error}");
+    }
+}
+
+#[test]
+fn a_pin_that_everybody_may_read_or_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::parse(SAMPLE).unwrap();
+    config.hsm.pin_file = folder.path().join("pin");
+    for (text, mode, refused) in [
+        ("1234\n", 0o600, None),
+        ("1234", 0o440, None),
+        ("1234", 0o644, Some("every user")),
+        ("\n", 0o600, Some("holds no PIN")),
+    ] {
+        let _ = std::fs::remove_file(&config.hsm.pin_file);
+        write(&config.hsm.pin_file, text).unwrap();
+        set_permissions(&config.hsm.pin_file, Permissions::from_mode(mode)).unwrap();
+        match (config.hsm.pkcs11(), refused) {
+            (Ok(_), None) => {}
+            (Err(error), Some(reason)) => assert!(error.to_string().contains(reason), "{error}"),
+            (result, _) => panic!("{text:?} {mode:o}: {result:?}"),
+        }
+    }
+}

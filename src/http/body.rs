@@ -1,0 +1,95 @@
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::problem::{Code, Problem};
+
+/// Largest body.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+/// Largest batch.
+pub(super) const MOST_ITEMS: usize = 1_000;
+
+/// Reads a JSON body of at most [`MOST_BYTES`].
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = media_type
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
+    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "the body must be application/json",
+        ));
+    }
+    match Limited::new(body, MOST_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            Code::TooLarge,
+            "the body is larger than 1 MiB",
+        )),
+        Err(_) => Err(Problem::invalid("the body ended early")),
+    }
+}
+
+/// Parses a body; unknown fields are refused by the type.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| invalid_json(&error))
+}
+
+/// The reason without the values of the request: those may be ids.
+fn invalid_json(error: &serde_json::Error) -> Problem {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a field is missing, unknown or of the wrong type",
+        _ => "the body is not JSON",
+    };
+    Problem::invalid(format_args!(
+        "{what} (line {}, column {})",
+        error.line(),
+        error.column()
+    ))
+}
+
+/// `{"items": [...]}`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+}
+
+/// One item, or a batch of them.
+pub(super) enum Items<T> {
+    One(T),
+    /// A bad item is an answer of its own.
+    Many(Vec<Result<T, Problem>>),
+}
+
+impl<T> Items<T> {
+    pub(super) fn parse<'a>(body: &'a [u8]) -> Result<Self, Problem>
+    where
+        T: Deserialize<'a>,
+    {
+        // A batch begins so, whatever the white space; anything else is one item.
+        let Ok(batch) = serde_json::from_slice::<Batch<'a>>(body) else {
+            return parse(body).map(Self::One);
+        };
+        match batch.items.len() {
+            1..=MOST_ITEMS => {}
+            0 => return Err(Problem::invalid("a batch has at least 1 item")),
+            _ => {
+                return Err(Problem::new(
+                    Code::TooLarge,
+                    "a batch has at most 1,000 items",
+                ));
+            }
+        }
+        let item =
+            |raw: &&'a RawValue| serde_json::from_str(raw.get()).map_err(|e| invalid_json(&e));
+        Ok(Self::Many(batch.items.iter().map(item).collect()))
+    }
+}

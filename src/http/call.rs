@@ -1,0 +1,112 @@
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use lethe_core::audit::KeyEvent;
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::time::{Expiry, Timestamp};
+
+use super::problem::Problem;
+use crate::access::{Role, SpiffeId};
+use crate::service::Service;
+
+/// One request on its way.
+pub(super) struct Call {
+    pub(super) service: Arc<Service>,
+    /// Who calls.
+    pub(super) client: SpiffeId,
+    /// When it was identified; the whole request has one time.
+    pub(super) now: Timestamp,
+    /// The keyspace in the path.
+    pub(super) keyspace: Option<KeyspaceName>,
+    /// Empty where the endpoint takes none.
+    pub(super) body: Bytes,
+    /// Behind `?`.
+    pub(super) query: String,
+}
+
+impl Call {
+    /// Whether a keyspace is granted to the caller; for lists.
+    pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
+        let grant = self.service.access.grant(&self.client);
+        grant.is_some_and(|grant| grant.allows(keyspace))
+    }
+
+    /// The keyspace of an endpoint that has one in its path.
+    pub(super) fn keyspace(&self) -> Result<&KeyspaceName, Problem> {
+        self.keyspace
+            .as_ref()
+            .ok_or_else(|| Problem::invalid("no keyspace"))
+    }
+}
+
+/// What an endpoint did: the answer, and what of it goes on record.
+pub(super) struct Done {
+    pub(super) status: StatusCode,
+    /// JSON; it does not leave before the record is durable.
+    pub(super) body: Vec<u8>,
+    pub(super) keys: Vec<KeyEvent>,
+    /// Items of a batch that were refused.
+    pub(super) refused: u32,
+}
+
+impl Done {
+    /// An answer without keys.
+    pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(body).map_err(Problem::invalid)?;
+        Ok(Self {
+            status,
+            body,
+            keys: Vec::new(),
+            refused: 0,
+        })
+    }
+
+    /// The first of its keys to expire.
+    pub(super) fn earliest_expiry(&self) -> Option<Expiry> {
+        self.keys.iter().map(|key| key.expiry).min()
+    }
+}
+
+/// An endpoint: who may call it, and what it does. It neither authorizes nor records.
+pub(super) trait Operation: Send + Sync + 'static {
+    /// In audit records and metrics.
+    const NAME: &'static str;
+    const ROLES: &'static [Role];
+    /// Whether it takes a JSON body.
+    const BODY: bool;
+
+    fn run(call: &Call) -> impl Future<Output = Result<Done, Problem>> + Send;
+}
+
+/// `x-request-id`: unique in the process, and by its random start beyond.
+pub(super) struct RequestId(String);
+
+impl RequestId {
+    pub(super) fn next(service: &Service) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut number = NEXT.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            let mut start = [0; 8];
+            // Without randomness ids begin at 1; no data key is issued then either.
+            let _ = lethe_core::ports::Entropy::fill(&service.entropy, &mut start);
+            let start = u64::from_be_bytes(start) | 1;
+            NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
+            number = start;
+        }
+        let mut text = String::with_capacity(16);
+        // Writing into a String does not fail.
+        let _ = write!(text, "{number:016x}");
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+}

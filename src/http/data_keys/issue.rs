@@ -1,0 +1,79 @@
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use lethe_core::conversation::ConversationId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::batch;
+use super::encoded::Encoded;
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::Problem;
+use crate::http::times::Rfc3339;
+
+/// `POST /v1/keyspaces/{keyspace}/data-keys`: a new data key, plain and wrapped.
+pub(crate) struct Issue;
+
+/// Asks for a data key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssueItem<'a> {
+    /// 1 to 256 bytes of UTF-8 without control characters.
+    #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Cow<'a, str>,
+    /// False: the wrapped key alone.
+    #[serde(default = "yes")]
+    plaintext: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Serialize)]
+struct IssueAnswer<'a> {
+    conversation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_key: Option<Encoded<'a>>,
+    wrapped_key: String,
+    version: u32,
+    use_until: Rfc3339,
+    cache_until: Rfc3339,
+    expires_at: Rfc3339,
+}
+
+impl Operation for Issue {
+    const NAME: &'static str = "issue";
+    const ROLES: &'static [Role] = &[Role::MessageServer];
+    const BODY: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let keyring = call.service.keyring.load_full();
+        let keyspace = keyring.keyspace(call.keyspace()?)?;
+        batch::run(
+            &call.body,
+            StatusCode::CREATED,
+            768,
+            |item: IssueItem<'_>, body| {
+                let conversation =
+                    ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+                let issued =
+                    keyring.issue(keyspace, &conversation, call.now, &call.service.entropy)?;
+                let answer = IssueAnswer {
+                    conversation: conversation.as_str(),
+                    data_key: item.plaintext.then_some(Encoded(&issued.data_key)),
+                    wrapped_key: issued.wrapped_key.to_string(),
+                    version: issued.event.version.number(),
+                    use_until: Rfc3339(issued.use_until),
+                    cache_until: Rfc3339(issued.cache_until),
+                    expires_at: Rfc3339(issued.event.expiry.instant()),
+                };
+                serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
+                Ok(issued.event)
+            },
+        )
+        .await
+    }
+}

@@ -1,0 +1,88 @@
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use lethe_core::conversation::ConversationId;
+use lethe_core::keyring::KeyError;
+use lethe_core::wrapped_key::WrappedKey;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::batch;
+use super::encoded::Encoded;
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::Problem;
+use crate::http::times::Rfc3339;
+
+/// `POST /v1/keyspaces/{keyspace}/data-keys/unwrap`: the data key of a wrapped key.
+pub(crate) struct Unwrap;
+
+/// Asks for the data key of a wrapped key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnwrapItem<'a> {
+    /// The conversation it was issued for.
+    #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Cow<'a, str>,
+    /// As it was issued.
+    #[serde(borrow)]
+    wrapped_key: Cow<'a, str>,
+    /// What it is for; kept for policies to come, at most 64 characters.
+    #[serde(default, borrow)]
+    #[schema(max_length = 64)]
+    purpose: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct UnwrapAnswer<'a> {
+    conversation: &'a str,
+    data_key: Encoded<'a>,
+    version: u32,
+    cache_until: Rfc3339,
+    expires_at: Rfc3339,
+}
+
+impl Operation for Unwrap {
+    const NAME: &'static str = "unwrap";
+    const ROLES: &'static [Role] = &[Role::MessageServer];
+    const BODY: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let keyring = call.service.keyring.load_full();
+        let keyspace = keyring.keyspace(call.keyspace()?)?;
+        batch::run(
+            &call.body,
+            StatusCode::OK,
+            512,
+            |item: UnwrapItem<'_>, body| {
+                check_purpose(item.purpose.as_deref())?;
+                let conversation =
+                    ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+                let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
+                let opened = keyring.unwrap(keyspace, &conversation, &wrapped, call.now)?;
+                let answer = UnwrapAnswer {
+                    conversation: conversation.as_str(),
+                    data_key: Encoded(&opened.data_key),
+                    version: opened.event.version.number(),
+                    cache_until: Rfc3339(opened.cache_until),
+                    expires_at: Rfc3339(opened.event.expiry.instant()),
+                };
+                serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
+                Ok(opened.event)
+            },
+        )
+        .await
+    }
+}
+
+fn check_purpose(purpose: Option<&str>) -> Result<(), Problem> {
+    match purpose {
+        Some(text) if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) => {
+            Err(Problem::invalid(
+                "a purpose is 1 to 64 bytes without control characters",
+            ))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,11 @@
+//! `/v1/keyspaces`
+
+mod list;
+mod put;
+mod show;
+mod view;
+
+pub(super) use list::List;
+pub(super) use put::{Put, PutBody};
+pub(super) use show::Show;
+pub(super) use view::{KeyspaceView, VersionView};

@@ -1,0 +1,65 @@
+use axum::http::StatusCode;
+use lethe_core::duration::Span;
+use lethe_core::keyspace::Policy;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::view::KeyspaceView;
+use crate::access::Role;
+use crate::http::body;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::Problem;
+use crate::jobs;
+
+/// `PUT /v1/keyspaces/{keyspace}`: counts for keys issued from now on.
+pub(crate) struct Put;
+
+/// A keyspace's settings.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PutBody {
+    /// How long messages live at least, such as `72h`.
+    retention: String,
+    /// Width of a bucket, such as `1h`.
+    granularity: String,
+    /// Age at which a key version is replaced, such as `30d`.
+    rotation: String,
+    /// How long a client may keep a plaintext data key, such as `5m`.
+    cache_ttl: String,
+}
+
+impl Operation for Put {
+    const NAME: &'static str = "put_keyspace";
+    const ROLES: &'static [Role] = &[Role::Operator];
+    const BODY: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let settings: PutBody = body::parse(&call.body)?;
+        let name = call.keyspace()?;
+        let put = call
+            .service
+            .keeper
+            .put_keyspace(name.clone(), policy(&settings)?)
+            .await?;
+        let keyring = call.service.keyring.load_full();
+        let keyspace = keyring.keyspace(name)?;
+        let status = match put {
+            jobs::Put::Created => StatusCode::CREATED,
+            jobs::Put::Updated => StatusCode::OK,
+        };
+        Done::json(status, &KeyspaceView::new(keyspace, &keyring, call.now))
+    }
+}
+
+fn policy(settings: &PutBody) -> Result<Policy, Problem> {
+    let span = |name: &str, text: &str| {
+        text.parse::<Span>()
+            .map_err(|error| Problem::invalid(format_args!("{name}: {error}")))
+    };
+    Ok(Policy::new(
+        span("retention", &settings.retention)?,
+        span("granularity", &settings.granularity)?,
+        span("rotation", &settings.rotation)?,
+        span("cache_ttl", &settings.cache_ttl)?,
+    )?)
+}

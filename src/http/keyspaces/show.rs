@@ -1,0 +1,24 @@
+use axum::http::StatusCode;
+
+use super::view::KeyspaceView;
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::Problem;
+
+/// `GET /v1/keyspaces/{keyspace}`
+pub(crate) struct Show;
+
+impl Operation for Show {
+    const NAME: &'static str = "show_keyspace";
+    const ROLES: &'static [Role] = Role::ANY;
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let keyring = call.service.keyring.load_full();
+        let keyspace = keyring.keyspace(call.keyspace()?)?;
+        Done::json(
+            StatusCode::OK,
+            &KeyspaceView::new(keyspace, &keyring, call.now),
+        )
+    }
+}

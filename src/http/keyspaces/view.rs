@@ -1,0 +1,56 @@
+use lethe_core::buckets::required;
+use lethe_core::duration::Span;
+use lethe_core::keyring::{Keyring, LiveKeyspace};
+use lethe_core::time::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::times::Rfc3339;
+
+/// A keyspace as the API shows it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyspaceView {
+    name: String,
+    retention: String,
+    granularity: String,
+    rotation: String,
+    cache_ttl: String,
+    /// Live versions, oldest first.
+    versions: Vec<VersionView>,
+    /// Buckets alive that this keyspace's settings reach: those of its retention and those ahead.
+    live_buckets: usize,
+}
+
+/// A key version as the API shows it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VersionView {
+    version: u32,
+    /// When it became the newest.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Rfc3339,
+}
+
+impl KeyspaceView {
+    pub(super) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, now: Timestamp) -> Self {
+        let policy = &keyspace.policy;
+        let version = |version: &std::sync::Arc<lethe_core::keyring::LiveVersion>| VersionView {
+            version: version.version.number(),
+            created_at: Rfc3339(version.created_at),
+        };
+        let last = required(policy, now).last().copied();
+        let reached = |expiry: &&lethe_core::time::Expiry| {
+            expiry.as_seconds() % policy.granularity_seconds()
+                == policy.retention_seconds() % policy.granularity_seconds()
+                && Some(**expiry) <= last
+        };
+        Self {
+            name: keyspace.name.to_string(),
+            retention: Span::from_seconds(policy.retention_seconds()).to_string(),
+            granularity: Span::from_seconds(policy.granularity_seconds()).to_string(),
+            rotation: policy.rotation().to_string(),
+            cache_ttl: policy.cache_ttl().to_string(),
+            versions: keyspace.versions.iter().map(version).collect(),
+            live_buckets: keyring.buckets.keys().filter(reached).count(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Health, readiness and metrics: plain HTTP, on an address of its own.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use lethe_core::grid;
+use serde::Serialize;
+
+use crate::metrics::Exposition;
+use crate::service::Service;
+
+/// What the ops listener needs.
+#[derive(Clone)]
+pub struct Ops {
+    /// The service.
+    pub service: Arc<Service>,
+    /// Its metrics.
+    pub exposition: Arc<Exposition>,
+}
+
+/// `/healthz`, `/readyz`, `/metrics`
+pub fn router(ops: Ops) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(ops)
+}
+
+async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], ops.exposition.text())
+}
+
+/// Whether keys are served, and what is wrong.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    /// Keys are served.
+    ready: bool,
+    /// Why they are not.
+    missing: Vec<String>,
+    /// What is wrong although they are.
+    warnings: Vec<String>,
+}
+
+impl Readiness {
+    /// Keys are served while the audit log can be written and each keyspace has its bucket;
+    /// neither store nor HSM is needed for that.
+    #[must_use]
+    pub fn of(service: &Service) -> Self {
+        let (keyring, now) = (service.keyring.load(), service.now());
+        let mut missing: Vec<String> = keyring
+            .keyspaces
+            .values()
+            .filter(|keyspace| {
+                !keyring
+                    .buckets
+                    .contains_key(&grid::place(&keyspace.policy, now).expiry)
+            })
+            .map(|keyspace| format!("keyspace {} has no bucket: the HSM is away", keyspace.name))
+            .collect();
+        missing.extend(service.audit.check().err().map(|error| error.to_string()));
+        let condition = service.condition.lock();
+        let mut warnings: Vec<String> = condition
+            .hsm
+            .iter()
+            .chain(&condition.store)
+            .cloned()
+            .collect();
+        if condition.overdue > 0 {
+            warnings.push(format!(
+                "{} expired buckets are not destroyed yet",
+                condition.overdue
+            ));
+        }
+        Self {
+            ready: missing.is_empty(),
+            missing,
+            warnings,
+        }
+    }
+}
+
+async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
+    let readiness = Readiness::of(&ops.service);
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness))
+}

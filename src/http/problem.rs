@@ -1,0 +1,177 @@
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lethe_core::batch::BatchError;
+use lethe_core::keyring::KeyError;
+use lethe_core::keyspace::InvalidPolicy;
+use serde::Serialize;
+
+use crate::jobs::KeeperError;
+
+/// Every error code of the API; also the label in metrics and audit records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the documentation: CONTRACT.md")]
+pub enum Code {
+    InvalidRequest,
+    InvalidWrappedKey,
+    Forbidden,
+    UnknownKeyspace,
+    NotFound,
+    Conflict,
+    TooManyBuckets,
+    Shredded,
+    Expired,
+    VersionRetired,
+    TooLarge,
+    UnsupportedMediaType,
+    MethodNotAllowed,
+    HsmUnavailable,
+    StoreUnavailable,
+    AuditUnavailable,
+    Overloaded,
+}
+
+impl Code {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidWrappedKey => "invalid_wrapped_key",
+            Self::Forbidden => "forbidden",
+            Self::UnknownKeyspace => "unknown_keyspace",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::TooManyBuckets => "too_many_buckets",
+            Self::Shredded => "shredded",
+            Self::Expired => "expired",
+            Self::VersionRetired => "version_retired",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::HsmUnavailable => "hsm_unavailable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest | Self::InvalidWrappedKey => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::UnknownKeyspace | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict | Self::TooManyBuckets => StatusCode::CONFLICT,
+            Self::Shredded | Self::Expired | Self::VersionRetired => StatusCode::GONE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HsmUnavailable
+            | Self::StoreUnavailable
+            | Self::AuditUnavailable
+            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// An error as clients see it (RFC 9457). Says nothing of the inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What programs look at.
+    pub code: Code,
+    /// What people read.
+    pub detail: Cow<'static, str>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+impl Problem {
+    /// A code and its explanation.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// A request that says something impossible.
+    pub fn invalid(detail: impl std::fmt::Display) -> Self {
+        Self::new(Code::InvalidRequest, detail.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = Body {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            code: self.code.name(),
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        let code = match error {
+            KeyError::UnknownKeyspace => Code::UnknownKeyspace,
+            KeyError::Expired => Code::Expired,
+            KeyError::Shredded => Code::Shredded,
+            KeyError::VersionRetired => Code::VersionRetired,
+            KeyError::Invalid(_) => Code::InvalidWrappedKey,
+            KeyError::NoBucket => Code::HsmUnavailable,
+            KeyError::Entropy(_) => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<InvalidPolicy> for Problem {
+    fn from(error: InvalidPolicy) -> Self {
+        let code = match error {
+            InvalidPolicy::TooManyBuckets { .. } => Code::TooManyBuckets,
+            _ => Code::InvalidRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<KeeperError> for Problem {
+    fn from(error: KeeperError) -> Self {
+        tracing::warn!(%error, "a change was not made");
+        match &error {
+            KeeperError::TooManyBuckets { .. } => {
+                Self::new(Code::TooManyBuckets, error.to_string())
+            }
+            KeeperError::Stopping => Self::new(Code::Overloaded, "the service is stopping"),
+            _ if error.is_full() => Self::new(Code::TooManyBuckets, "the HSM is full"),
+            KeeperError::Batch(BatchError::Store(_)) => {
+                Self::new(Code::StoreUnavailable, "the store does not answer")
+            }
+            KeeperError::Batch(_) => Self::new(Code::HsmUnavailable, "the HSM does not answer"),
+        }
+    }
+}

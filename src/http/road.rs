@@ -1,0 +1,207 @@
+//! The road of every request: identify, authorize, run, record, check again, answer. Whatever an
+//! endpoint does, it cannot be reached by a stranger and no key leaves before its record is
+//! durable (promise P4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{Extension, RawPathParams, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use lethe_core::audit::{Event, Record};
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::ports::Clock;
+use lethe_core::time::Timestamp;
+
+use super::body;
+use super::call::{Call, Done, Operation, RequestId};
+use super::problem::{Code, Problem};
+use crate::access::SpiffeId;
+use crate::clock::SystemClock;
+use crate::service::Service;
+use crate::tls::Peer;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Not UTF-8 behind its percent signs: an answer of ours too.
+type Path = Result<RawPathParams, RawPathParamsRejection>;
+
+/// The answer where there is no endpoint.
+pub(super) fn refuse(service: &Service, problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    let id = RequestId::next(service);
+    response.headers_mut().insert(REQUEST_ID, id.header());
+    response
+}
+
+/// The handler of an endpoint.
+pub(super) async fn travel<O: Operation>(
+    State(service): State<Arc<Service>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    path: Path,
+    request: Request,
+) -> Response {
+    let begun = SystemClock.since_boot();
+    let id = RequestId::next(&service);
+    let traveller = Traveller {
+        service: &service,
+        peer: &peer,
+        id: &id,
+    };
+    let limit = service.request_timeout;
+    let result = match tokio::time::timeout(limit, traveller.go::<O>(&path, request)).await {
+        Ok(result) => result,
+        Err(_) => Err(Problem::new(Code::Overloaded, "the request took too long")),
+    };
+    let code = result
+        .as_ref()
+        .map_or_else(|problem| problem.code.name(), |_| "ok");
+    let took = SystemClock.since_boot().saturating_sub(begun);
+    service.metrics.answered(O::NAME, code, took);
+    let mut response = result.map_or_else(IntoResponse::into_response, answer);
+    response.headers_mut().insert(REQUEST_ID, id.header());
+    response
+}
+
+fn answer(done: Done) -> Response {
+    let mut response = Response::new(Body::from(done.body));
+    *response.status_mut() = done.status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+struct Traveller<'a> {
+    service: &'a Arc<Service>,
+    peer: &'a Peer,
+    id: &'a RequestId,
+}
+
+impl Traveller<'_> {
+    async fn go<O: Operation>(&self, path: &Path, request: Request) -> Result<Done, Problem> {
+        let now = self.service.now();
+        let client = self.identify(now)?;
+        let keyspace = keyspace(path);
+        let outcome = match self.authorize::<O>(client, &keyspace) {
+            Ok(()) => self.run::<O>(now, client, keyspace.clone(), request).await,
+            Err(problem) => Err(problem),
+        };
+        self.record::<O>(now, client, keyspace.ok().flatten().as_ref(), &outcome)
+            .await?;
+        self.check_again::<O>(outcome?)
+    }
+
+    /// A client is the SPIFFE id of its certificate, until the certificate's end.
+    fn identify(&self, now: Timestamp) -> Result<&SpiffeId, Problem> {
+        let forbidden = |why| Problem::new(Code::Forbidden, why);
+        if now >= self.peer.not_after {
+            return Err(forbidden("the client certificate has expired"));
+        }
+        let id = self.peer.spiffe_id.as_ref();
+        id.ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
+    }
+
+    fn authorize<O: Operation>(
+        &self,
+        client: &SpiffeId,
+        keyspace: &Result<Option<KeyspaceName>, Problem>,
+    ) -> Result<(), Problem> {
+        let forbidden = |why| Problem::new(Code::Forbidden, why);
+        let grant = self.service.access.grant(client);
+        let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
+        if !O::ROLES.contains(&grant.role) {
+            return Err(forbidden("this role may not do that"));
+        }
+        match keyspace {
+            Ok(Some(keyspace)) if !grant.allows(keyspace) => {
+                Err(forbidden("this keyspace is not granted"))
+            }
+            Ok(_) => Ok(()),
+            Err(problem) => Err(problem.clone()),
+        }
+    }
+
+    async fn run<O: Operation>(
+        &self,
+        now: Timestamp,
+        client: &SpiffeId,
+        keyspace: Result<Option<KeyspaceName>, Problem>,
+        request: Request,
+    ) -> Result<Done, Problem> {
+        let (parts, incoming) = request.into_parts();
+        let body = if O::BODY {
+            body::read(&parts.headers, incoming).await?
+        } else {
+            bytes::Bytes::new()
+        };
+        let call = Call {
+            service: Arc::clone(self.service),
+            client: client.clone(),
+            now,
+            keyspace: keyspace?,
+            body,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+        };
+        O::run(&call).await
+    }
+
+    /// A refusal is recorded too, but need not wait: no key leaves.
+    async fn record<O: Operation>(
+        &self,
+        now: Timestamp,
+        client: &SpiffeId,
+        keyspace: Option<&KeyspaceName>,
+        outcome: &Result<Done, Problem>,
+    ) -> Result<(), Problem> {
+        let done = outcome.as_ref().ok();
+        let record = Record::new(&Event {
+            time: now,
+            request: self.id.as_str(),
+            client: client.as_str(),
+            operation: O::NAME,
+            keyspace,
+            outcome: outcome
+                .as_ref()
+                .map_or_else(|problem| problem.code.name(), |_| "ok"),
+            keys: done.map_or(&[], |done| &done.keys),
+            refused: done.map_or(0, |done| done.refused),
+        });
+        let begun = SystemClock.since_boot();
+        let appended = self.service.audit.append(record).await;
+        let took: Duration = SystemClock.since_boot().saturating_sub(begun);
+        self.service.metrics.recorded(took);
+        appended
+            .map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
+    }
+
+    /// The record took its time: what expired meanwhile does not leave any more.
+    fn check_again<O: Operation>(&self, done: Done) -> Result<Done, Problem> {
+        let now = self.service.now();
+        if done
+            .earliest_expiry()
+            .is_some_and(|expiry| expiry.has_passed(now))
+        {
+            return Err(Problem::new(Code::Expired, "the key has expired"));
+        }
+        if !done.keys.is_empty() {
+            self.service.metrics.keys_left(O::NAME, done.keys.len());
+        }
+        Ok(done)
+    }
+}
+
+fn keyspace(path: &Path) -> Result<Option<KeyspaceName>, Problem> {
+    let path = path
+        .as_ref()
+        .map_err(|_| Problem::invalid("the path is not UTF-8"))?;
+    let found = path.iter().find(|(name, _)| *name == "keyspace");
+    found
+        .map(|(_, text)| text.parse().map_err(Problem::invalid))
+        .transpose()
+}

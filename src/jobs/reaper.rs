@@ -1,0 +1,94 @@
+use std::sync::Arc;
+
+use lethe_core::batch::{BatchError, Halt};
+use lethe_core::ports::Clock;
+
+use super::keeper::Keeper;
+use crate::clock::SystemClock;
+use crate::service::Service;
+
+impl Keeper {
+    /// Drops what has expired from memory, then destroys it in the HSM and deletes its row. What
+    /// fails is tried again at the next tick.
+    pub(super) async fn reap(&mut self, service: &Service) -> Result<(), Halt> {
+        let now = self.clock.now();
+        let before = self.keyring.buckets.len();
+        self.keyring
+            .buckets
+            .retain(|expiry, _| !expiry.has_passed(now));
+        if self.keyring.buckets.len() != before {
+            service.keyring.store(Arc::new(self.keyring()));
+        }
+        let begun = SystemClock.since_boot();
+        let reaped = self.buckets.reap(&self.ports, now).await;
+        let took = SystemClock.since_boot().saturating_sub(begun);
+        let tried = reaped.destroyed.len() + reaped.failed.len();
+        for _ in &reaped.destroyed {
+            service
+                .metrics
+                .bucket_destroyed(took / u32::try_from(tried).unwrap_or(u32::MAX));
+        }
+        for (expiry, error) in &reaped.failed {
+            service.metrics.failed_destroys.inc();
+            tracing::warn!(expiry = expiry.as_seconds(), %error, "a bucket was not destroyed; trying again");
+            if let BatchError::Halt(halt) = error {
+                return Err(halt.clone());
+            }
+        }
+        if !reaped.destroyed.is_empty() {
+            tracing::info!(
+                buckets = reaped.destroyed.len(),
+                "expired buckets destroyed"
+            );
+        }
+        service.condition.lock().overdue = reaped.failed.len();
+        Ok(())
+    }
+
+    /// Into metrics, readiness and log, how the tick went.
+    pub(super) fn report(
+        &self,
+        service: &Service,
+        done: Result<(), BatchError>,
+    ) -> Result<(), Halt> {
+        self.measure(service);
+        let mut condition = service.condition.lock();
+        let (hsm, store) = match done {
+            Ok(()) => (None, None),
+            Err(BatchError::Halt(halt)) => return Err(halt),
+            Err(BatchError::Store(error)) => (condition.hsm.clone(), Some(error.to_string())),
+            Err(error) => (Some(error.to_string()), None),
+        };
+        if (&hsm, &store) != (&condition.hsm, &condition.store) {
+            tracing::warn!(
+                hsm = hsm.as_deref().unwrap_or("ok"),
+                store = store.as_deref().unwrap_or("ok"),
+                "condition changed"
+            );
+        }
+        condition.hsm = hsm;
+        condition.store = store;
+        Ok(())
+    }
+
+    fn measure(&self, service: &Service) {
+        let now = self.clock.now();
+        let metrics = &service.metrics;
+        metrics
+            .live_buckets
+            .set(self.buckets.live(now).len() as i64);
+        metrics.keyspaces.set(self.keyring.keyspaces.len() as i64);
+        let seconds = |later: u64, earlier: u64| later as i64 - earlier as i64;
+        let now_s = now.as_millis() / 1_000;
+        let next = self
+            .buckets
+            .next_expiry()
+            .map_or(0, |next| seconds(next.as_seconds(), now_s));
+        metrics.next_expiry.set(next);
+        let lag = self
+            .buckets
+            .oldest_overdue(now)
+            .map_or(0, |due| seconds(now_s, due.as_seconds()));
+        metrics.expiry_lag.set(lag);
+    }
+}

@@ -1,0 +1,15 @@
+//! The service and the command line: HTTP in, wiring out; decides nothing about keys.
+
+pub mod access;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod http;
+pub mod jobs;
+pub mod logging;
+pub mod metrics;
+pub mod pki;
+pub mod service;
+pub mod tls;

@@ -1,0 +1,131 @@
+use async_trait::async_trait;
+use lethe_core::identity::{DeploymentId, HsmKeyId};
+use lethe_core::ports::{
+    Clock, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
+    VerificationKey,
+};
+use lethe_core::secret::Secret32;
+
+use super::Metrics;
+use crate::clock::SystemClock;
+
+/// Counts and times every call of another HSM.
+pub struct MeteredHsm<H> {
+    inner: H,
+    metrics: Metrics,
+}
+
+impl<H: Hsm> MeteredHsm<H> {
+    /// Over `inner`.
+    pub const fn new(inner: H, metrics: Metrics) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, HsmError>>,
+    ) -> Result<T, HsmError> {
+        let begun = SystemClock.since_boot();
+        let result = call.await;
+        let took = SystemClock.since_boot().saturating_sub(begun);
+        self.metrics
+            .hsm_called(name, label(result.as_ref().err()), took);
+        result
+    }
+}
+
+const fn label(error: Option<&HsmError>) -> &'static str {
+    match error {
+        None => "ok",
+        Some(HsmError::Unavailable(_)) => "unavailable",
+        Some(HsmError::Pin(_)) => "pin",
+        Some(HsmError::Full) => "full",
+        Some(HsmError::NotFound) => "not_found",
+        Some(HsmError::DoesNotOpen) => "does_not_open",
+        Some(HsmError::Ambiguous) => "ambiguous",
+        Some(HsmError::Device(_)) => "device",
+    }
+}
+
+#[async_trait]
+impl<H: Hsm> Hsm for MeteredHsm<H> {
+    async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError> {
+        self.call("create_key", self.inner.create_key(label)).await
+    }
+
+    async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
+        self.call("keys", self.inner.keys(deployment)).await
+    }
+
+    async fn seal(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        secret: &Secret32,
+    ) -> Result<SealedSecret, HsmError> {
+        self.call("seal", self.inner.seal(key, aad, secret)).await
+    }
+
+    async fn open(
+        &self,
+        key: HsmKey,
+        aad: &[u8],
+        sealed: &SealedSecret,
+    ) -> Result<Secret32, HsmError> {
+        self.call("open", self.inner.open(key, aad, sealed)).await
+    }
+
+    async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
+        self.call("destroy", self.inner.destroy(key)).await
+    }
+
+    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
+        self.call("claim", self.inner.claim(deployment)).await
+    }
+
+    async fn set_claim(
+        &self,
+        deployment: DeploymentId,
+        store_instance: &str,
+    ) -> Result<(), HsmError> {
+        self.call(
+            "set_claim",
+            self.inner.set_claim(deployment, store_instance),
+        )
+        .await
+    }
+
+    async fn create_signing_key(
+        &self,
+        deployment: DeploymentId,
+        purpose: SigningPurpose,
+    ) -> Result<VerificationKey, HsmError> {
+        let made = self.inner.create_signing_key(deployment, purpose);
+        self.call("create_signing_key", made).await
+    }
+
+    async fn verification_keys(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<VerificationKey>, HsmError> {
+        self.call(
+            "verification_keys",
+            self.inner.verification_keys(deployment),
+        )
+        .await
+    }
+
+    async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {
+        self.call("sign", self.inner.sign(key, message)).await
+    }
+
+    async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError> {
+        self.call("random", self.inner.random(length)).await
+    }
+
+    /// Not counted: it only looks whether the device is there, whatever the load.
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
+        self.inner.status(deployment).await
+    }
+}

@@ -1,0 +1,203 @@
+//! What Prometheus reads.
+
+mod hsm;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+pub use hsm::MeteredHsm;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    operation: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    call: &'static str,
+    result: &'static str,
+}
+
+/// All metrics; cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Family<Request, Counter>,
+    request_seconds: Family<Operation, Histogram>,
+    keys: Family<Operation, Counter>,
+    hsm_calls: Family<Call, Counter>,
+    hsm_seconds: Family<Operation, Histogram>,
+    audit_seconds: Histogram,
+    /// Buckets that live.
+    pub live_buckets: Gauge,
+    /// Keyspaces.
+    pub keyspaces: Gauge,
+    /// Seconds until the next bucket dies; below 0 it is late.
+    pub next_expiry: Gauge,
+    /// Seconds since the oldest bucket that should be gone should have gone.
+    pub expiry_lag: Gauge,
+    /// Destroys that failed and will be tried again.
+    pub failed_destroys: Counter,
+    expiry_destroy_seconds: Histogram,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Handshakes that failed.
+    pub failed_handshakes: Counter,
+}
+
+/// 50 us to 13 s, doubling.
+fn latencies() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 2.0, 19))
+}
+
+impl Metrics {
+    /// All metrics, and where they are read.
+    #[must_use]
+    pub fn new() -> (Self, Exposition) {
+        let metrics = Self {
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(latencies),
+            keys: Family::default(),
+            hsm_calls: Family::default(),
+            hsm_seconds: Family::new_with_constructor(latencies),
+            audit_seconds: latencies(),
+            live_buckets: Gauge::default(),
+            keyspaces: Gauge::default(),
+            next_expiry: Gauge::default(),
+            expiry_lag: Gauge::default(),
+            failed_destroys: Counter::default(),
+            expiry_destroy_seconds: latencies(),
+            connections: Gauge::default(),
+            failed_handshakes: Counter::default(),
+        };
+        let mut registry = Registry::with_prefix("lethe");
+        metrics.register(&mut registry);
+        (metrics, Exposition(registry))
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register(
+            "requests",
+            "Requests by operation and code",
+            self.requests.clone(),
+        );
+        to.register_with_unit(
+            "request",
+            "Time to the answer",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        to.register("data_keys", "Data keys that left", self.keys.clone());
+        to.register("hsm_calls", "HSM calls by result", self.hsm_calls.clone());
+        to.register_with_unit(
+            "hsm_call",
+            "Time of an HSM call",
+            Unit::Seconds,
+            self.hsm_seconds.clone(),
+        );
+        to.register_with_unit(
+            "audit_append",
+            "Wait for the audit log",
+            Unit::Seconds,
+            self.audit_seconds.clone(),
+        );
+        to.register(
+            "live_buckets",
+            "Buckets that live",
+            self.live_buckets.clone(),
+        );
+        to.register("keyspaces", "Keyspaces", self.keyspaces.clone());
+        to.register_with_unit(
+            "next_expiry",
+            "Time until the next bucket dies",
+            Unit::Seconds,
+            self.next_expiry.clone(),
+        );
+        to.register_with_unit(
+            "expiry_lag",
+            "How late the oldest destruction is",
+            Unit::Seconds,
+            self.expiry_lag.clone(),
+        );
+        to.register(
+            "failed_destroys",
+            "Destroys to be tried again",
+            self.failed_destroys.clone(),
+        );
+        to.register_with_unit(
+            "expiry_destroy",
+            "Time to destroy one bucket",
+            Unit::Seconds,
+            self.expiry_destroy_seconds.clone(),
+        );
+        to.register("connections", "Open connections", self.connections.clone());
+        to.register(
+            "failed_handshakes",
+            "TLS handshakes that failed",
+            self.failed_handshakes.clone(),
+        );
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, operation: &'static str, code: &'static str, took: Duration) {
+        self.requests
+            .get_or_create(&Request { operation, code })
+            .inc();
+        self.request_seconds
+            .get_or_create(&Operation { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Data keys left.
+    pub fn keys_left(&self, operation: &'static str, count: usize) {
+        self.keys
+            .get_or_create(&Operation { operation })
+            .inc_by(count as u64);
+    }
+
+    /// A record became durable.
+    pub fn recorded(&self, took: Duration) {
+        self.audit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A bucket was destroyed.
+    pub fn bucket_destroyed(&self, took: Duration) {
+        self.expiry_destroy_seconds.observe(took.as_secs_f64());
+    }
+
+    fn hsm_called(&self, call: &'static str, result: &'static str, took: Duration) {
+        self.hsm_calls.get_or_create(&Call { call, result }).inc();
+        self.hsm_seconds
+            .get_or_create(&Operation { operation: call })
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// The registry.
+#[derive(Debug)]
+pub struct Exposition(Registry);
+
+impl Exposition {
+    /// The text format of OpenMetrics.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.0);
+        text
+    }
+}

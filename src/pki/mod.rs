@@ -1,0 +1,10 @@
+//! Certificates for development and small set-ups.
+
+mod authority;
+mod check;
+mod development;
+mod files;
+
+pub use authority::{Authority, PkiError};
+pub use development::ensure_development;
+pub use files::{beside, write_private, write_public};

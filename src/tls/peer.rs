@@ -1,0 +1,51 @@
+use lethe_core::time::Timestamp;
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+
+use crate::access::SpiffeId;
+
+/// Who a connection belongs to.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The one URI SAN of the certificate, when it is a SPIFFE id.
+    pub spiffe_id: Option<SpiffeId>,
+    /// End of the certificate: no request is served after it, on open connections either.
+    pub not_after: Timestamp,
+}
+
+impl Peer {
+    /// Reads the end-entity certificate, which the handshake has verified.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Self {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+            // rustls took it and this parser does not: nobody.
+            return Self {
+                spiffe_id: None,
+                not_after: Timestamp::from_millis(0),
+            };
+        };
+        let end = parsed.validity().not_after.timestamp();
+        Self {
+            spiffe_id: spiffe_id(&parsed),
+            not_after: Timestamp::from_millis(
+                u64::try_from(end).unwrap_or(0).saturating_mul(1_000),
+            ),
+        }
+    }
+}
+
+/// X.509-SVID section 2: exactly one URI SAN.
+fn spiffe_id(certificate: &X509Certificate<'_>) -> Option<SpiffeId> {
+    let names = certificate.extensions().iter().filter_map(|extension| {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        }
+    });
+    let mut uris = names.flatten().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let first = uris.next()?;
+    uris.next().is_none().then(|| first.parse().ok())?
+}

@@ -1,0 +1,6 @@
+//! Real handshakes in memory, with certificates made for each test.
+
+mod configuration;
+mod handshake;
+mod identity;
+mod parties;

@@ -1,0 +1,235 @@
+//! Who gets in, and who may do what.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType, date_time_ymd};
+use reqwest::Method;
+use rustls::client::Resumption;
+use rustls::{HandshakeKind, version};
+use serde_json::{Value, json};
+use support::api::{Answer, tls};
+use support::{Api, Dev, Role, lethe, refused};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A certificate of the development CA with what `lethe pki` refuses to make.
+fn certificate(dev: &Dev, name: &str, edit: impl Fn(&mut CertificateParams)) -> PathBuf {
+    let read = |name: &str| std::fs::read_to_string(dev.dir().join("pki").join(name)).unwrap();
+    let authority = KeyPair::from_pem(&read("ca.key")).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.crt"), authority).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    edit(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let signed = params.signed_by(&key, &issuer).unwrap();
+    let path = dev.scratch().join(name);
+    std::fs::write(path.with_extension("crt"), signed.pem()).unwrap();
+    std::fs::write(path.with_extension("key"), key.serialize_pem()).unwrap();
+    path
+}
+
+fn uri(text: &str) -> SanType {
+    SanType::URI(text.try_into().unwrap())
+}
+
+/// By `lethe pki issue`.
+fn issue(ca: &Path, out: &Path, spiffe_id: &str) {
+    let mut command = lethe(&["pki", "issue", "--spiffe-id", spiffe_id]);
+    let output = command.arg("--ca").arg(ca).arg("--out").arg(out).output();
+    assert!(output.unwrap().status.success());
+}
+
+async fn no_tls(api: &Api) {
+    let answer = api.raw(Method::GET, "/v1/openapi.json", None, "").await;
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn strangers_do_not_get_through_tls() {
+    let dev = Dev::start();
+    no_tls(&Api::with(&dev, tls(&dev, None, &[&version::TLS13]))).await;
+
+    let expired = certificate(&dev, "expired", |params| {
+        params.subject_alt_names = vec![uri("spiffe://lethe.dev/operator")];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    no_tls(&Api::new(&dev, &expired)).await;
+    let early = certificate(&dev, "early", |params| {
+        params.subject_alt_names = vec![uri("spiffe://lethe.dev/operator")];
+        params.not_before = date_time_ymd(2090, 1, 1);
+        params.not_after = date_time_ymd(2091, 1, 1);
+    });
+    no_tls(&Api::new(&dev, &early)).await;
+
+    let other = dev.scratch().join("other");
+    let made = lethe(&["pki", "ca", "--name", "Lethe development CA"])
+        .arg("--out")
+        .arg(&other)
+        .output();
+    assert!(made.unwrap().status.success());
+    let foreign = dev.scratch().join("foreign");
+    issue(&other, &foreign, "spiffe://lethe.dev/operator");
+    no_tls(&Api::new(&dev, &foreign)).await;
+
+    // The server's own certificate is not one for clients.
+    no_tls(&Api::new(&dev, &dev.dir().join("pki/server"))).await;
+
+    let operator = dev.dir().join("pki/operator");
+    let old = tls(&dev, Some(&operator), &[&version::TLS12]);
+    no_tls(&Api::with(&dev, old)).await;
+    // The same certificate with TLS 1.3 gets in: nothing else was wrong.
+    Api::new(&dev, &operator)
+        .get("/v1/openapi.json")
+        .await
+        .ok(200);
+    assert!(!dev.audit().contains("\"outcome\":\"forbidden\""));
+}
+
+#[tokio::test]
+async fn a_certificate_without_one_known_spiffe_id_may_do_nothing() {
+    let dev = Dev::start();
+    let known = "spiffe://lethe.dev/operator";
+    let names: [(&str, Vec<SanType>); 5] = [
+        ("none", vec![]),
+        (
+            "dns",
+            vec![SanType::DnsName("operator".try_into().unwrap())],
+        ),
+        ("url", vec![uri("https://lethe.dev/operator")]),
+        ("two", vec![uri(known), uri("spiffe://lethe.dev/auditor")]),
+        ("stranger", vec![uri("spiffe://lethe.dev/stranger")]),
+    ];
+    for (name, sans) in names {
+        let path = certificate(&dev, name, |params| {
+            params.subject_alt_names = sans.clone();
+            // Common names are not looked at.
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, known);
+        });
+        let api = Api::new(&dev, &path);
+        for (method, path) in routes() {
+            let answer = call(&api, &method, &path).await;
+            refused(&answer, 403, "forbidden");
+        }
+    }
+    let path = dev.scratch().join("by-pki");
+    issue(&dev.dir().join("pki"), &path, known);
+    Api::new(&dev, &path).get("/v1/status").await.ok(200);
+}
+
+/// Every route of the document that the service prints.
+fn routes() -> Vec<(Method, String)> {
+    let printed = lethe(&["openapi"]).output().unwrap();
+    assert!(printed.status.success());
+    let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let method = method.to_uppercase().parse().unwrap();
+            routes.push((method, path.clone()));
+        }
+    }
+    assert!(routes.len() >= 7);
+    routes
+}
+
+/// Who may call a route, by CONTRACT.md. A route that is not here fails the test.
+fn allowed(method: &Method, path: &str) -> &'static [Role] {
+    use Role::{Auditor, MessageServer, Operator};
+    match (method.as_str(), path) {
+        (
+            "POST",
+            "/v1/keyspaces/{keyspace}/data-keys" | "/v1/keyspaces/{keyspace}/data-keys/unwrap",
+        ) => &[MessageServer],
+        ("GET", "/v1/keyspaces" | "/v1/keyspaces/{keyspace}" | "/v1/openapi.json") => &Role::ALL,
+        ("PUT", "/v1/keyspaces/{keyspace}") => &[Operator],
+        ("GET", "/v1/status") => &[Operator, Auditor],
+        _ => panic!("say here who may call {method} {path}"),
+    }
+}
+
+async fn call(api: &Api, method: &Method, path: &str) -> Answer {
+    let path = path.replace("{keyspace}", "chat");
+    // A body that no endpoint takes: a role that may call hears that, nothing is changed.
+    let answer = api.raw(method.clone(), &path, Some("application/json"), "{}");
+    Answer::of(answer.await.unwrap()).await
+}
+
+#[tokio::test]
+async fn every_route_refuses_the_wrong_roles() {
+    let dev = Dev::start();
+    for role in Role::ALL {
+        let api = dev.api(role);
+        for (method, path) in routes() {
+            let answer = call(&api, &method, &path).await;
+            if allowed(&method, &path).contains(&role) {
+                assert!(
+                    [200, 400].contains(&answer.status),
+                    "{role:?} {method} {path}: {answer:?}"
+                );
+            } else {
+                refused(&answer, 403, "forbidden");
+            }
+        }
+    }
+    assert!(dev.audit().contains("\"outcome\":\"forbidden\""));
+}
+
+#[tokio::test]
+async fn a_keyspace_that_is_not_granted_is_closed() {
+    let dev = Dev::start_with(|text| {
+        text.replace("keyspaces = [\"*\"]", "keyspaces = [\"chat\", \"team-*\"]")
+    });
+    let operator = dev.api(Role::Operator);
+    operator.set_keyspace("team-a", "72h", "1h").await.ok(201);
+    refused(
+        &operator.set_keyspace("vault", "72h", "1h").await,
+        403,
+        "forbidden",
+    );
+    let api = dev.api(Role::MessageServer);
+    let wrapped = api.issue("team-a", "room").await.text("wrapped_key");
+    // Whether it exists is not told.
+    refused(&api.issue("vault", "room").await, 403, "forbidden");
+    refused(
+        &api.unwrap("vault", "room", &wrapped).await,
+        403,
+        "forbidden",
+    );
+    refused(&api.get("/v1/keyspaces/vault").await, 403, "forbidden");
+    let listed = api.get("/v1/keyspaces").await.ok(200);
+    let names: Vec<_> = listed["keyspaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|k| &k["name"])
+        .collect();
+    assert_eq!(names, [&json!("chat"), &json!("team-a")]);
+}
+
+#[tokio::test]
+async fn no_session_is_resumed() {
+    let dev = Dev::start();
+    let operator = dev.dir().join("pki/operator");
+    let mut config = tls(&dev, Some(&operator), &[&version::TLS13]);
+    config.resumption = Resumption::in_memory_sessions(16);
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    for _ in 0..3 {
+        let tcp = tokio::net::TcpStream::connect(dev.listen).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = connector.connect(name, tcp).await.unwrap();
+        let request = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // The server may close the connection without a word of TLS.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        let connection = stream.get_ref().1;
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(connection.tls13_tickets_received(), 0);
+    }
+}

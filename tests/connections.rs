@@ -1,0 +1,122 @@
+//! Clients that are slow, or gone, or half gone, stand in nobody's way.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::version;
+use support::api::tls;
+use support::{Dev, PATIENCE, Role, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// Few places and little patience, so that a client that is not cut off is noticed.
+fn strict(text: String) -> String {
+    let limits = "max_connections = 6\nheader_timeout = \"500ms\"\nrequest_timeout = \"1s\"\n";
+    text.replace("certificate =", &format!("{limits}certificate ="))
+}
+
+async fn open(dev: &Dev, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let certificate = dev.dir().join("pki/message-server");
+    let mut config = tls(dev, Some(&certificate), &[&version::TLS13]);
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let tcp = TcpStream::connect(dev.listen).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    connector
+        .connect("localhost".try_into().unwrap(), tcp)
+        .await
+        .unwrap()
+}
+
+/// Reads to the end that the server makes.
+async fn cut_off(what: &str, mut stream: impl AsyncReadExt + Unpin) -> String {
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+    assert!(ended.is_ok(), "{what} was not cut off");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+const HEAD: &str = "POST /v1/keyspaces/chat/data-keys HTTP/1.1\r\nhost: localhost\r\n\
+    content-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+
+#[tokio::test]
+async fn slow_clients_are_cut_off_and_block_nobody() {
+    let dev = Dev::start_with(strict);
+    let api = dev.api(Role::MessageServer);
+    // Twice as many as there are places.
+    for _ in 0..2 {
+        let silent = TcpStream::connect(dev.listen).await.unwrap();
+        let half_hello = {
+            let mut stream = TcpStream::connect(dev.listen).await.unwrap();
+            stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+            stream
+        };
+        let no_request = open(&dev, b"http/1.1").await;
+        let mut half_head = open(&dev, b"http/1.1").await;
+        half_head
+            .write_all(b"GET /v1/status HTTP/1.1\r\nhost:")
+            .await
+            .unwrap();
+        let mut half_body = open(&dev, b"http/1.1").await;
+        half_body.write_all(HEAD.as_bytes()).await.unwrap();
+        half_body.write_all(b"{\"conv").await.unwrap();
+
+        // All but one place are taken, and the service answers.
+        api.issue("chat", "room").await.ok(201);
+
+        cut_off("a silent client", silent).await;
+        cut_off("half a hello", half_hello).await;
+        cut_off("no request", no_request).await;
+        cut_off("half a head", half_head).await;
+        let said = cut_off("half a body", half_body).await;
+        assert!(said.is_empty() || said.contains("503"), "{said}");
+    }
+    api.issue("chat", "room").await.ok(201);
+}
+
+#[tokio::test]
+async fn half_a_http2_connection_is_cut_off() {
+    let dev = Dev::start_with(strict);
+    let api = dev.api(Role::MessageServer);
+    api.issue("chat", "room").await.ok(201);
+    let silent = open(&dev, b"h2").await;
+    cut_off("no preface", silent).await;
+    api.issue("chat", "room").await.ok(201);
+}
+
+#[tokio::test]
+async fn half_closed_connections_end() {
+    let dev = Dev::start_with(strict);
+    for text in ["", "GET /v1/st", HEAD] {
+        let mut stream = open(&dev, b"http/1.1").await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        // No more will come, and the client still listens.
+        stream.shutdown().await.unwrap();
+        cut_off(text, stream).await;
+    }
+    // A whole request before the half-close is answered.
+    let mut stream = open(&dev, b"http/1.1").await;
+    stream
+        .write_all(b"GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let said = cut_off("a whole request", stream).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    let mut gone = Vec::new();
+    for _ in 0..6 {
+        gone.push(open(&dev, b"http/1.1").await);
+    }
+    drop(gone);
+    dev.api(Role::MessageServer)
+        .issue("chat", "room")
+        .await
+        .ok(201);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    eventually("their places are free", async || {
+        dev.metric("lethe_connections").await <= 1
+    })
+    .await;
+}

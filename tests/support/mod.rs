@@ -1,0 +1,298 @@
+//! The built service as users run it: `lethe dev` in a folder of its own, real mTLS, the simulated
+//! HSM beside it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part; helpers of tests panic like tests"
+)]
+
+pub mod api;
+pub mod device;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+#[allow(unused_imports, reason = "each test binary uses a part")]
+pub use api::{Api, Role, refused};
+
+/// Longer than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A binary of this build; simulator and module are built once beside the service.
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    let folder = Path::new(env!("CARGO_BIN_EXE_lethe")).parent().unwrap();
+    BUILT.call_once(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "-p", "hsm-sim", "-p", "hsm-sim-pkcs11"])
+            .arg("--target-dir")
+            .arg(folder.parent().unwrap())
+            .status();
+        assert!(built.unwrap().success());
+    });
+    folder.join(name)
+}
+
+/// `lethe` with these words; not yet started.
+pub fn lethe(words: &[&str]) -> Command {
+    let mut command = Command::new(binary("lethe"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+/// A development folder, and the service when it runs.
+pub struct Dev {
+    folder: tempfile::TempDir,
+    pub listen: SocketAddr,
+    pub ops: SocketAddr,
+    process: Option<Child>,
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
+
+impl Dev {
+    /// A new deployment, running.
+    pub fn start() -> Self {
+        let mut dev = Self::stopped();
+        dev.run();
+        dev
+    }
+
+    /// A new deployment that runs with an edited configuration.
+    pub fn start_with(edit: impl Fn(String) -> String) -> Self {
+        let mut dev = Self::start();
+        dev.stop();
+        dev.edit(edit);
+        dev.run();
+        dev
+    }
+
+    /// An empty folder.
+    pub fn stopped() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("dev")).unwrap();
+        let [listen, ops] = free_addresses();
+        Self {
+            folder,
+            listen,
+            ops,
+            process: None,
+        }
+    }
+
+    /// The folder of `--dir`.
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("dev")
+    }
+
+    /// A place for the test's own files.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn edit(&self, edit: impl Fn(String) -> String) {
+        let path = self.dir().join("lethe.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        let after = edit(before.clone());
+        assert_ne!(before, after, "the edit changed nothing");
+        std::fs::write(path, after).unwrap();
+    }
+
+    /// `lethe dev` on this folder, not yet started. What it logs goes to [`Self::log`].
+    pub fn command(&self) -> Command {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
+        let mut command = lethe(&["dev"]);
+        command
+            .arg("--dir")
+            .arg(self.dir())
+            .args(["--listen", &self.listen.to_string()])
+            .args(["--ops-listen", &self.ops.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(log);
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn run(&mut self) {
+        if let Err(status) = self.try_run() {
+            panic!("not ready ({status}):\n{}", self.log());
+        }
+    }
+
+    /// Starts it; how it ended when it did not get ready.
+    pub fn try_run(&mut self) -> Result<(), ExitStatus> {
+        let mut child = self.command().spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // Read on when nobody listens any more: a full pipe would block the service.
+                let _ = sender.send(line);
+            }
+        });
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                assert_eq!(line, format!("lethe ready https://{}", self.listen));
+                self.process = Some(child);
+                Ok(())
+            }
+            Err(_) => {
+                let _ = child.kill();
+                Err(child.wait().unwrap())
+            }
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.process.as_ref().unwrap())
+    }
+
+    /// SIGTERM; must exit 0.
+    pub fn stop(&mut self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        let status = self.ended();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut child = self.process.take().unwrap();
+        let waited = until(|| child.try_wait().unwrap());
+        waited.unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("it does not end:\n{}", self.log())
+        })
+    }
+
+    /// SIGKILL, and waits for the simulated HSM to notice.
+    pub fn kill(&mut self) {
+        let device = self.device_pid();
+        let mut child = self.process.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if let Some(device) = device {
+            let gone = until(|| (!is_alive(device)).then_some(()));
+            assert!(gone.is_some(), "hsm-sim outlives the service");
+        }
+    }
+
+    /// The hsm-sim that the service started.
+    pub fn device_pid(&self) -> Option<Pid> {
+        let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        let tasks = std::fs::read_dir(tasks).ok()?;
+        let children = tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let raw = children.split_whitespace().next()?.parse().ok()?;
+        Pid::from_raw(raw)
+    }
+
+    /// A client of a role.
+    pub fn api(&self, role: Role) -> Api {
+        Api::new(self, &self.dir().join("pki").join(role.name()))
+    }
+
+    /// `GET` on the ops listener: status and text.
+    pub async fn ops(&self, path: &str) -> (u16, String) {
+        // Plain HTTP; reqwest wants a provider all the same. A second install changes nothing.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let answer = reqwest::get(format!("http://{}{path}", self.ops))
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The sum of a metric over its labels.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let (_, text) = self.ops("/metrics").await;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let values = lines.filter_map(|line| {
+            let (key, value) = line.rsplit_once(' ')?;
+            (key.split('{').next()? == name).then(|| value.parse::<f64>().unwrap() as i64)
+        });
+        values.sum()
+    }
+
+    /// A connection of our own to the database.
+    pub async fn database(&self) -> sqlx::SqliteConnection {
+        use sqlx::ConnectOptions;
+        sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir().join("lethe.db"))
+            .busy_timeout(PATIENCE)
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// All lines of the audit log.
+    pub fn audit(&self) -> String {
+        let mut files: Vec<_> = std::fs::read_dir(self.dir().join("audit"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "jsonl"))
+            .collect();
+        files.sort();
+        files
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect()
+    }
+}
+
+/// Tries until there is an answer, or patience ends.
+pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..PATIENCE.as_millis() / 20 {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+/// The same for what takes a call to see.
+pub async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if look().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not seen in time: {what}");
+}
+
+pub fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // A zombie that nobody has waited for is dead.
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
