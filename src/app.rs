@@ -6,25 +6,26 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{BatchError, Halt, Ports};
 use lethe_core::clock::SteadyClock;
 use lethe_core::initialise::{Initialised, initialise};
-use lethe_core::ports::{AuditError, Hsm, HsmError, Store, StoreError};
+use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
 use lethe_pkcs11::Pkcs11Hsm;
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::access::Access;
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
+use crate::forgetting::{Acceptor, Ledger};
 use crate::http::{self, Limits, ops};
-use crate::jobs::Keeper;
+use crate::jobs::{Keeper, KeeperLimits};
+use crate::live::Live;
 use crate::metrics::{Exposition, MeteredHsm, Metrics};
 use crate::service::{Condition, Service};
 use crate::tls::{TlsError, server_config};
@@ -89,7 +90,9 @@ pub async fn init(config: &Config) -> Result<Initialised, AppError> {
         .mode(0o700)
         .create(&config.audit.directory)?;
     let hsm = Arc::new(open_hsm(config).await?);
-    Ok(initialise(&ports(hsm, Arc::new(store))).await?)
+    let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+    let ports = ports(hsm, Arc::new(store), Arc::new(clock));
+    Ok(initialise(&ports).await?)
 }
 
 /// A service that is open and not yet serving.
@@ -114,11 +117,39 @@ impl App {
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
         let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
         let clock = Arc::new(clock);
-        let ports = ports(Arc::clone(&hsm), Arc::clone(&store) as Arc<dyn Store>);
-        let (keeper, handle) =
-            Keeper::open(ports, Arc::clone(&clock), config.hsm.max_objects).await?;
+        let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let ports = ports(
+            Arc::clone(&hsm),
+            Arc::clone(&outlives),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+        );
+        let live = Arc::new(Live::new(Arc::clone(&outlives), config.cache.limits()));
+        let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
+        let ledger = Arc::new(ledger);
+        let limits = KeeperLimits {
+            max_objects: config.hsm.max_objects,
+            keep_receipts: config.receipts.keep,
+            longest_request: config.server.request_timeout,
+        };
+        let (keeper, handle) = Keeper::open(
+            ports.clone(),
+            Arc::clone(&live),
+            Arc::clone(&ledger),
+            limits,
+        )
+        .await?;
+        let deployment = outlives.deployment().await?.ok_or(Halt::NotInitialised)?;
+        let (acceptor, acceptor_handle) =
+            Acceptor::new(deployment, ports, Arc::clone(&live), Arc::clone(&ledger));
+        tokio::spawn(acceptor.run());
+        let mut verification_keys = hsm.verification_keys(deployment).await?;
+        verification_keys.sort_unstable_by_key(|key| (key.purpose, key.id));
         let service = Service {
-            keyring: ArcSwap::from_pointee(keeper.keyring()),
+            deployment,
+            live,
+            acceptor: acceptor_handle,
+            ledger,
+            store: outlives,
             clock,
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
@@ -126,6 +157,7 @@ impl App {
             metrics,
             keeper: handle,
             condition: Mutex::new(Condition::default()),
+            verification_keys,
             request_timeout: config.server.request_timeout,
         };
         Ok(Self {
@@ -195,7 +227,7 @@ impl App {
             limits,
             stopped.clone(),
         ));
-        let mut keeper = tokio::spawn(self.keeper.run(Arc::clone(&self.service), stopped));
+        let mut keeper = keep(self.keeper, Arc::clone(&self.service), stopped)?;
         let begun = tokio::select! {
             begun = ready(address) => begun,
             ended = &mut keeper => Err(keeper_ended(ended)),
@@ -223,23 +255,42 @@ impl App {
     }
 }
 
-fn keeper_ended(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> AppError {
+fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {
     match ended {
         Ok(Err(halt)) => {
             tracing::error!(%halt, "halting");
             AppError::Halted(halt)
         }
         Ok(Ok(())) => AppError::System(std::io::Error::other("the background work ended")),
-        Err(error) => AppError::System(std::io::Error::other(error)),
+        Err(_) => AppError::System(std::io::Error::other("the background work panicked")),
     }
 }
 
-fn ports(hsm: Arc<dyn Hsm>, store: Arc<dyn Store>) -> Ports {
+fn ports(hsm: Arc<dyn Hsm>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Ports {
     Ports {
         hsm,
         store,
         entropy: Arc::new(SystemEntropy),
+        clock,
     }
+}
+
+/// The keeper's thread of its own: what it computes for a batch must not stand in the way of
+/// requests. Its ends are those of a task.
+fn keep(
+    keeper: Keeper,
+    service: Arc<Service>,
+    stop: watch::Receiver<bool>,
+) -> Result<oneshot::Receiver<Result<(), Halt>>, AppError> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("lethe-keeper".into())
+        .spawn(move || {
+            // Nobody may listen any more.
+            let _ = ended.send(runtime.block_on(keeper.run(service, stop)));
+        })?;
+    Ok(end)
 }
 
 /// Loading a module and logging in may block.

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use lethe_core::clock::SteadyClock;
-use lethe_core::keyring::Keyring;
-use lethe_core::ports::AuditSink;
+use lethe_core::identity::DeploymentId;
+use lethe_core::ports::{AuditSink, Store, VerificationKey};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::access::Access;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
+use crate::forgetting::{AcceptorHandle, Ledger};
 use crate::jobs::KeeperHandle;
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
 pub struct Service {
-    /// All that opens now; replaced whole.
-    pub keyring: ArcSwap<Keyring>,
+    /// Whose keys these are.
+    pub deployment: DeploymentId,
+    /// All that opens now.
+    pub live: Arc<Live>,
     /// Steady time.
     pub clock: Arc<SteadyClock<SystemClock>>,
     /// Randomness.
@@ -32,8 +35,16 @@ pub struct Service {
     pub metrics: Metrics,
     /// Where changes are asked for.
     pub keeper: KeeperHandle,
+    /// Where requests to forget are accepted.
+    pub acceptor: AcceptorHandle,
+    /// What became of them.
+    pub ledger: Arc<Ledger>,
+    /// What outlives the process.
+    pub store: Arc<dyn Store>,
     /// What the background work says of itself.
     pub condition: Mutex<Condition>,
+    /// The public keys of what the HSM signs, by purpose and id, as they were at the start.
+    pub verification_keys: Vec<VerificationKey>,
     /// For a whole request.
     pub request_timeout: Duration,
 }

@@ -145,7 +145,13 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
             "POST",
             "/v1/keyspaces/{keyspace}/data-keys" | "/v1/keyspaces/{keyspace}/data-keys/unwrap",
         ) => &[MessageServer],
-        ("GET", "/v1/keyspaces" | "/v1/keyspaces/{keyspace}" | "/v1/openapi.json") => &Role::ALL,
+        (
+            "GET",
+            "/v1/keyspaces"
+            | "/v1/keyspaces/{keyspace}"
+            | "/v1/verification-keys"
+            | "/v1/openapi.json",
+        ) => &Role::ALL,
         ("PUT", "/v1/keyspaces/{keyspace}") => &[Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
         _ => panic!("say here who may call {method} {path}"),

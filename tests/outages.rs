@@ -220,29 +220,22 @@ async fn alter(dev: &Dev, statement: &'static str) {
     database.close().await.unwrap();
 }
 
-/// File modes do not bind root: then it runs as somebody else, to whom all but the database is open.
+/// File modes do not bind root: then it runs as somebody else, whose all is but the database.
 fn read_only(dev: &Dev, mut command: std::process::Command) -> std::process::Command {
-    for folder in [
-        dev.scratch().to_owned(),
-        dev.dir(),
-        dev.dir().join("audit"),
-        dev.dir().join("pki"),
-    ] {
-        for entry in folder
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-        {
-            let mode = if entry.is_dir() { 0o777 } else { 0o666 };
-            std::fs::set_permissions(entry, PermissionsExt::from_mode(mode)).unwrap();
-        }
-        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).unwrap();
+    const NOBODY: u32 = 65_534;
+    if rustix::process::geteuid().is_root() {
+        let given = std::process::Command::new("chown")
+            .args(["-R", &format!("{NOBODY}:{NOBODY}")])
+            .arg(dev.scratch())
+            .status();
+        assert!(given.unwrap().success());
+        command.uid(NOBODY);
     }
     let database = dev.dir().join("lethe.db");
-    std::fs::set_permissions(database, PermissionsExt::from_mode(0o444)).unwrap();
     if rustix::process::geteuid().is_root() {
-        command.uid(65_534);
+        std::os::unix::fs::chown(&database, Some(0), Some(0)).unwrap();
     }
+    std::fs::set_permissions(database, PermissionsExt::from_mode(0o444)).unwrap();
     command
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::{ClientConfig, ConfigError};
 use crate::error::Error;
 use crate::names::KeyspaceName;
-use crate::transport::{Answer, Connection, Repeat, Request};
+use crate::transport::{Answer, Connection, Prefer, Repeat, Request};
 
 /// Speaks to one service over mutual TLS 1.3. Clones share the connections.
 #[derive(Clone)]
@@ -29,7 +29,14 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: String) -> Result<Answer, Error> {
-        self.send(Method::GET, path, None, Repeat::Safe).await
+        self.send(Request {
+            method: Method::GET,
+            path,
+            body: None,
+            repeat: Repeat::Safe,
+            prefer: Prefer::Result,
+        })
+        .await
     }
 
     pub(crate) async fn post<T: Serialize + Sync>(
@@ -41,11 +48,26 @@ impl Client {
         self.post_bytes(path, body).await
     }
 
-    /// All posts of this client may be repeated: keys, because another key does no harm, and
-    /// shreds, because they bear an id.
+    /// Posts with a body may be repeated: keys, because another key does no harm, and shreds,
+    /// because they bear an id.
     pub(crate) async fn post_bytes(&self, path: String, body: Vec<u8>) -> Result<Answer, Error> {
-        self.send(Method::POST, path, Some(body), Repeat::Safe)
-            .await
+        self.post_preferring(path, body, Prefer::Result).await
+    }
+
+    pub(crate) async fn post_preferring(
+        &self,
+        path: String,
+        body: Vec<u8>,
+        prefer: Prefer,
+    ) -> Result<Answer, Error> {
+        self.send(Request {
+            method: Method::POST,
+            path,
+            body: Some(body),
+            repeat: Repeat::Safe,
+            prefer,
+        })
+        .await
     }
 
     pub(crate) async fn put<T: Serialize + Sync>(
@@ -54,23 +76,43 @@ impl Client {
         body: &T,
     ) -> Result<Answer, Error> {
         let body = to_json(body)?;
-        self.send(Method::PUT, path, Some(body), Repeat::Never)
-            .await
+        self.once(Method::PUT, path, Some(body)).await
     }
 
-    async fn send(
+    /// An order without a body: it bears no id, so a repetition would be another order.
+    pub(crate) async fn order(&self, path: String) -> Result<Answer, Error> {
+        self.once(Method::POST, path, None).await
+    }
+
+    /// All deletes of this client bear an id.
+    pub(crate) async fn delete(&self, path: String) -> Result<Answer, Error> {
+        self.send(Request {
+            method: Method::DELETE,
+            path,
+            body: None,
+            repeat: Repeat::Safe,
+            prefer: Prefer::Result,
+        })
+        .await
+    }
+
+    async fn once(
         &self,
         method: Method,
         path: String,
         body: Option<Vec<u8>>,
-        repeat: Repeat,
     ) -> Result<Answer, Error> {
-        let request = Request {
+        self.send(Request {
             method,
             path,
             body,
-            repeat,
-        };
+            repeat: Repeat::Never,
+            prefer: Prefer::Result,
+        })
+        .await
+    }
+
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
         self.connection.send(request).await
     }
 }

@@ -29,6 +29,7 @@ mod wire;
 pub use calls::data_keys::{IssuedKey, RewrappedKey, UnwrapRequest, UnwrappedKey};
 pub use calls::keyspaces::{Keyspace, KeyspaceSettings, PutKeyspace};
 pub use calls::shreds::{Shred, ShredId, ShredRequest, Shredded};
+pub use calls::verification_keys::VerificationKey;
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
 pub use config::{ClientConfig, ConfigError, Timeouts};

@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorCode, Problem, Transport, TransportKind};
 use crate::retry::RetryPolicy;
 use crate::tls;
 
-/// Longest answer that is read; a batch of 1,000 stays below a quarter of it.
+/// Longest answer that is read. A batch of 1,000 keys stays below a quarter of it; one of 1,000
+/// shreds, receipts and openings of the longest ids included, below three quarters.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Whether a call may be sent again when its answer was lost.
@@ -25,12 +26,22 @@ pub(crate) enum Repeat {
     Never,
 }
 
+/// What an answer should wait for (RFC 7240).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prefer {
+    /// The end of the work, as far as the service's patience goes.
+    Result,
+    /// Nothing but that the work is accepted: `respond-async`.
+    Acceptance,
+}
+
 pub(crate) struct Request {
     pub(crate) method: Method,
     /// Below the server's address, with a leading slash.
     pub(crate) path: String,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) repeat: Repeat,
+    pub(crate) prefer: Prefer,
 }
 
 /// An answer with a status of success.
@@ -114,6 +125,9 @@ impl Connection {
             http = http
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.clone());
+        }
+        if request.prefer == Prefer::Acceptance {
+            http = http.header("prefer", "respond-async");
         }
         let mut response = http.send().await.map_err(Transport::from)?;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -273,3 +273,55 @@ async fn status() {
     assert_eq!(service.client().status().await.unwrap()["ready"], true);
     assert_eq!(service.asked()[0].line, "GET /v1/status");
 }
+
+#[tokio::test]
+async fn verification_keys() {
+    let key = json!({"id": "51".repeat(16), "purpose": "receipt", "algorithm": "Ed25519",
+        "public_key": KEY, "pem": "-----BEGIN PUBLIC KEY-----", "a_field_of_tomorrow": 1});
+    let mut successor = key.clone();
+    successor["succeeds"] = json!("52".repeat(16));
+    let service = Service::saying([
+        Say::Json(200, json!({"keys": [key, successor]})),
+        Say::Json(200, json!({"keys": [{"id": 7}]})),
+    ])
+    .await;
+    let keys = service.client().verification_keys().await.unwrap();
+    assert_eq!(keys[0].purpose, "receipt");
+    assert_eq!(keys[0].public_key, KEY);
+    assert_eq!(keys[0].succeeds, None);
+    assert_eq!(keys[1].succeeds, Some("52".repeat(16)));
+    assert_eq!(service.asked()[0].line, "GET /v1/verification-keys");
+    let error = service.client().verification_keys().await.unwrap_err();
+    assert!(matches!(error, Error::UnexpectedAnswer(_)), "{error}");
+}
+
+#[tokio::test]
+async fn rotations() {
+    let keyspace = json!({"name": "chat", "retention": "72h", "granularity": "1h",
+        "rotation": "30d", "cache_ttl": "5m", "live_buckets": 3,
+        "versions": [{"version": 1}, {"version": 2}]});
+    let service = Service::saying([
+        Say::Json(201, keyspace),
+        Say::Json(
+            409,
+            json!({"code": "conflict", "detail": "eight versions live"}),
+        ),
+        Say::Json(200, json!({"sequence": 8})),
+        Say::Json(503, json!({"code": "hsm_unavailable"})),
+    ])
+    .await;
+    let client = service.client();
+    let rotated = client.rotate_keyspace(&chat()).await.unwrap();
+    assert_eq!(rotated.more["versions"][1]["version"], 2);
+    let error = client.rotate_keyspace(&chat()).await.unwrap_err();
+    assert_eq!(code(error), ErrorCode::Conflict);
+    assert_eq!(client.rotate_root().await.unwrap()["sequence"], 8);
+    let error = client.rotate_root().await.unwrap_err();
+    assert_eq!(code(error), ErrorCode::HsmUnavailable);
+
+    let asked = service.asked();
+    assert_eq!(asked[0].line, "POST /v1/keyspaces/chat/versions");
+    assert_eq!(asked[0].body, Value::Null);
+    assert_eq!(asked[2].line, "POST /v1/root/rotations");
+    assert_eq!(asked.len(), 4, "an order is not repeated");
+}

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use lethe_client::{Error, ErrorCode, KeyspaceName, Shred, ShredRequest};
+use lethe_client::{Error, ErrorCode, KeyspaceName, Shred, ShredId, ShredRequest};
 use serde_json::{Value, json};
 use support::{Say, Service};
 
@@ -41,6 +41,13 @@ fn a_request_can_be_written_down_and_read_again() {
     assert!(serde_json::from_str::<ShredRequest>(&bad).is_err());
 }
 
+#[test]
+fn ids_are_in_order_of_time() {
+    let ids: Vec<_> = (0..10_000).map(|_| ShredId::random()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b));
+    assert_eq!(ids[0].to_string().as_bytes()[14], b'7');
+}
+
 #[tokio::test]
 async fn sent_again_with_the_same_id_when_the_answer_is_lost() {
     let request = request("c");
@@ -70,9 +77,12 @@ async fn accepted_is_followed_until_destroyed() {
     let request = request("c");
     let mut end = destroyed(&request);
     end["state"] = json!("destroyed");
+    end.as_object_mut().unwrap().remove("opening");
+    let mut first = accepted(&request);
+    first["opening"] = json!("c2FsdA==");
     let location = format!("/v1/keyspaces/chat/shreds/{}", request.id());
     let service = Service::saying([
-        Say::Json(202, accepted(&request)),
+        Say::Json(202, first),
         Say::Json(200, accepted(&request)),
         Say::Json(200, end),
     ])
@@ -80,7 +90,10 @@ async fn accepted_is_followed_until_destroyed() {
     let client = service.client();
     let patience = Duration::from_secs(5);
     let shred = client.shred_and_wait(&chat(), &request, patience).await;
-    assert!(matches!(shred.unwrap(), Shred::Destroyed(_)));
+    let Shred::Destroyed(done) = shred.unwrap() else {
+        panic!("not destroyed");
+    };
+    assert_eq!(done.opening, "c2FsdA==", "told once is enough");
     assert_eq!(service.asked()[1].line, format!("GET {location}"));
 }
 
@@ -148,4 +161,79 @@ async fn nothing_counts_as_destroyed_that_does_not_say_so_in_full() {
         let error = client.shred(&chat(), &request).await.unwrap_err();
         assert!(matches!(error, Error::UnexpectedAnswer(_)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn acceptance_alone_is_asked_for() {
+    let requests = ["a", "b"].map(request);
+    let items = json!({"items": [accepted(&requests[0]), destroyed(&requests[1])]});
+    let service = Service::saying([Say::Json(202, items.clone()), Say::Json(200, items)]).await;
+    let client = service.client();
+    let shreds = client.accept_shred_batch(&chat(), &requests).await.unwrap();
+    assert!(matches!(shreds[0], Ok(Shred::Accepted { .. })));
+    assert!(matches!(shreds[1], Ok(Shred::Destroyed(_))));
+    client.shred_batch(&chat(), &requests).await.unwrap();
+    let asked = service.asked();
+    assert_eq!(asked[0].headers["prefer"], "respond-async");
+    assert_eq!(asked[1].headers.get("prefer"), None);
+    assert_eq!(asked[0].body, asked[1].body);
+}
+
+#[tokio::test]
+async fn erasures_bear_an_id_and_are_followed() {
+    let [erased, dropped] = ["", ""].map(|_| request("c"));
+    let mut end = destroyed(&erased);
+    end["state"] = json!("destroyed");
+    end.as_object_mut().unwrap().remove("opening");
+    let service = Service::saying([
+        Say::Cut,
+        Say::Json(503, json!({"code": "store_unavailable"})),
+        Say::Header(
+            202,
+            ("location", "/v1/keyspaces/chat/shreds/x"),
+            accepted(&erased),
+        ),
+        Say::Json(200, accepted(&erased)),
+        Say::Json(200, end),
+        Say::Json(200, destroyed(&dropped)),
+        Say::Json(200, destroyed(&dropped)),
+        Say::Json(409, json!({"code": "conflict"})),
+    ])
+    .await;
+    let client = service.client();
+    let shred = client.erase_keyspace(&chat(), erased.id()).await.unwrap();
+    assert!(matches!(shred, Shred::Accepted { id, .. } if id == erased.id()));
+    let patience = Duration::MAX;
+    let shred = client.wait_until_destroyed(&chat(), shred, patience).await;
+    let Shred::Destroyed(done) = shred.unwrap() else {
+        panic!("not destroyed");
+    };
+    assert_eq!(done.id, erased.id());
+    assert_eq!(done.opening, Value::Null);
+    let shred = client.drop_version(&chat(), 4, dropped.id()).await;
+    assert_eq!(shred.unwrap().id(), dropped.id());
+    let error = client.drop_version(&chat(), 4, erased.id()).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::UnexpectedAnswer(_)), "{error}");
+    let error = client.drop_version(&chat(), 4, erased.id()).await;
+    assert_eq!(error.unwrap_err().code(), Some(&ErrorCode::Conflict));
+
+    let asked = service.asked();
+    let lines: Vec<_> = asked.iter().map(|asked| asked.line.as_str()).collect();
+    let erase = format!("DELETE /v1/keyspaces/chat?id={}", erased.id());
+    let status = format!("GET /v1/keyspaces/chat/shreds/{}", erased.id());
+    let drop = |id| format!("DELETE /v1/keyspaces/chat/versions/4?id={id}");
+    assert_eq!(
+        lines,
+        [
+            &erase,
+            &erase,
+            &erase,
+            &status,
+            &status,
+            &drop(dropped.id()),
+            &drop(erased.id()),
+            &drop(erased.id()),
+        ]
+    );
 }

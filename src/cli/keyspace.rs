@@ -1,3 +1,5 @@
+mod erase;
+
 use clap::{Args, Subcommand};
 use lethe_client::{KeyspaceName, KeyspaceSettings, PutKeyspace};
 use serde_json::{Value, json};
@@ -30,6 +32,10 @@ pub(super) enum Keyspace {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Erases a keyspace with all that it ever sealed, now and for good.
+    Erase(erase::Erase),
+    /// Drops an old key version with all that it ever sealed, now and for good.
+    DropVersion(erase::DropVersion),
 }
 
 /// Settings; those of an existing keyspace stay where none is given.
@@ -80,6 +86,8 @@ impl Keyspace {
                     settings,
                     remote,
                 } => set(&remote, &name, settings, output).await,
+                Self::Erase(command) => command.run(output).await,
+                Self::DropVersion(command) => command.run(output).await,
             }
         })
     }
@@ -116,7 +124,8 @@ async fn show(remote: &Remote, name: &KeyspaceName, output: Output) -> Result<()
     output.print(&shown, || fields(&shown))
 }
 
-fn fields(value: &Value) -> String {
+/// A line for each field.
+pub(super) fn fields(value: &Value) -> String {
     let object = value.as_object().into_iter().flatten();
     let line = |(name, value): (&String, &Value)| match value {
         Value::String(text) => format!("{name:<14} {text}"),

@@ -3,12 +3,16 @@
 mod dev;
 mod environment;
 mod init;
+mod keys;
 mod keyspace;
 mod openapi;
 mod output;
 mod pki;
+mod receipt;
 mod remote;
+mod rotate;
 mod serve;
+mod shred;
 mod status;
 
 use std::process::ExitCode;
@@ -40,6 +44,17 @@ enum Command {
     /// Shows and sets policies.
     #[command(subcommand)]
     Keyspace(keyspace::Keyspace),
+    /// Makes conversations unreadable, for everyone and for good.
+    Shred(shred::Shred),
+    /// Replaces key versions and the root.
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
+    /// Public keys for auditors.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Checks receipts, offline.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
     /// What would be readable if everything were seized now.
     Status(status::Status),
     /// Makes certificates for development and small set-ups.
@@ -75,6 +90,16 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// A message of our own.
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            halted: false,
+        }
+    }
+}
+
 /// A halt is told apart by its exit code: restarting does not help.
 fn app_failure(error: AppError) -> Failure {
     let halted = matches!(error, AppError::Halted(_));
@@ -103,6 +128,10 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Init(command) => command.run(self.output),
             Command::Keyspace(command) => command.run(self.output),
+            Command::Shred(command) => command.run(self.output),
+            Command::Rotate(command) => command.run(self.output),
+            Command::Keys(command) => command.run(self.output),
+            Command::Receipt(command) => command.run(self.output),
             Command::Status(command) => command.run(self.output),
             Command::Pki(command) => command.run(self.output),
             Command::Openapi => openapi::run(),
@@ -113,4 +142,15 @@ impl Cli {
 /// A runtime for commands; `serve` takes all cores.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Two arguments of one name, and the like, which else panic when the command is used.
+    #[test]
+    fn all_commands_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -3,8 +3,10 @@
 
 mod access;
 mod audit;
+mod cache;
 mod hsm;
 mod log;
+mod receipts;
 mod server;
 mod span;
 mod store;
@@ -16,8 +18,10 @@ use serde::Deserialize;
 
 pub use access::{AccessSection, ClientEntry};
 pub use audit::AuditSection;
+pub use cache::CacheSection;
 pub use hsm::HsmSection;
 pub use log::{LogFormat, LogSection};
+pub use receipts::ReceiptsSection;
 pub use server::ServerSection;
 pub use store::StoreSection;
 
@@ -33,6 +37,12 @@ pub struct Config {
     pub hsm: HsmSection,
     /// The audit log.
     pub audit: AuditSection,
+    /// Pages in memory.
+    #[serde(default)]
+    pub cache: CacheSection,
+    /// What is kept of shreds.
+    #[serde(default)]
+    pub receipts: ReceiptsSection,
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
@@ -92,6 +102,8 @@ impl Config {
         config.server.check()?;
         config.hsm.check()?;
         config.audit.check()?;
+        config.cache.check()?;
+        config.receipts.check()?;
         config.log.check()?;
         config.access.check()?;
         Ok(config)

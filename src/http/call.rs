@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +7,9 @@ use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyspace::KeyspaceName;
+use lethe_core::receipt::RequestId as ForgetId;
 use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::tree::LeafId;
 
 use super::problem::Problem;
 use crate::access::{Role, SpiffeId};
@@ -25,6 +28,10 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Behind `?`.
     pub(super) query: String,
+    /// Named parts of the path.
+    pub(super) parameters: Vec<(String, String)>,
+    /// `Prefer: respond-async` (RFC 7240): an answer as soon as it is accepted.
+    pub(super) respond_async: bool,
 }
 
 impl Call {
@@ -32,6 +39,14 @@ impl Call {
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
         let grant = self.service.access.grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
+    }
+
+    /// A named part of the path; `what` says how it should look.
+    pub(super) fn parameter<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Problem> {
+        let mut found = self.parameters.iter().filter(|(it, _)| it == name);
+        let text = found.next().map(|(_, text)| text.parse());
+        text.and_then(Result::ok)
+            .ok_or_else(|| Problem::invalid(what))
     }
 
     /// The keyspace of an endpoint that has one in its path.
@@ -48,20 +63,37 @@ pub(super) struct Done {
     /// JSON; it does not leave before the record is durable.
     pub(super) body: Vec<u8>,
     pub(super) keys: Vec<KeyEvent>,
+    /// Rows that must still live when the answer leaves.
+    pub(super) leaves: Vec<LeafId>,
+    /// How many refusals there had been when it began.
+    pub(super) refusals: u64,
     /// Items of a batch that were refused.
     pub(super) refused: u32,
+    /// Requests to forget that were accepted: such an answer is never a failure any more.
+    pub(super) requests: Vec<ForgetId>,
+    /// Where to ask again.
+    pub(super) location: Option<String>,
 }
 
 impl Done {
     /// An answer without keys.
     pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(Problem::invalid)?;
-        Ok(Self {
+        Ok(Self::new(status, body))
+    }
+
+    /// An answer without keys yet.
+    pub(super) const fn new(status: StatusCode, body: Vec<u8>) -> Self {
+        Self {
             status,
             body,
             keys: Vec::new(),
+            leaves: Vec::new(),
+            refusals: 0,
             refused: 0,
-        })
+            requests: Vec::new(),
+            location: None,
+        }
     }
 
     /// The first of its keys to expire.

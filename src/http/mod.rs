@@ -3,17 +3,23 @@
 mod body;
 mod call;
 mod data_keys;
+mod expiries;
 mod keyspaces;
 mod openapi;
 pub mod ops;
 mod problem;
 mod road;
+mod root;
 mod router;
 mod server;
+mod shreds;
 mod status;
 mod times;
+mod verification_keys;
+mod versions;
 
 pub use openapi::document;
 pub use problem::{Code, Problem};
 pub use router::router;
 pub use server::{Limits, serve};
+pub(crate) use times::Rfc3339;

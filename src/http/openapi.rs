@@ -3,9 +3,10 @@ use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
 use super::call::{Call, Done, Operation};
-use super::data_keys::{IssueItem, UnwrapItem};
+use super::data_keys::{IssueItem, RewrapItem, UnwrapItem};
 use super::keyspaces::{KeyspaceView, PutBody};
 use super::problem::Problem;
+use super::shreds::ShredItem;
 use crate::access::Role;
 
 /// `GET /v1/openapi.json`
@@ -35,12 +36,21 @@ pub fn document() -> Value {
         "paths": {
             "/v1/keyspaces/{keyspace}/data-keys": { "post": operation("issue", "A new data key", Some(items("Issue")), &[("201", "IssueAnswer"), ("200", "Batch")], true) },
             "/v1/keyspaces/{keyspace}/data-keys/unwrap": { "post": operation("unwrap", "The data key of a wrapped key", Some(items("Unwrap")), &[("200", "UnwrapAnswer")], true) },
+            "/v1/keyspaces/{keyspace}/data-keys/rewrap": { "post": operation("rewrap", "The same data key under the newest version, same expiry", Some(items("Rewrap")), &[("200", "RewrapAnswer")], true) },
+            "/v1/keyspaces/{keyspace}/shreds": { "post": with(operation("shred", "All keys of a conversation, gone for good", Some(items("Shred")), &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), prefer()) },
+            "/v1/keyspaces/{keyspace}/shreds/{id}": { "get": with(operation("show_shred", "How far a request to forget is", None, &[("200", "ForgetAnswer")], true), path("id", json!({ "type": "string", "format": "uuid" }))) },
+            "/v1/keyspaces/{keyspace}/versions": { "post": operation("rotate_keyspace", "New issues use a new key version", None, &[("201", "Keyspace")], true) },
+            "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": with(with(with(operation("drop_version", "All keys of an old version, gone for good", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), path("version", json!({ "type": "integer", "minimum": 1 }))), query("id", json!({ "type": "string", "format": "uuid" }))), prefer()) },
             "/v1/keyspaces": { "get": list() },
             "/v1/keyspaces/{keyspace}": {
                 "get": operation("show_keyspace", "Settings, versions, live buckets", None, &[("200", "Keyspace")], true),
-                "put": operation("put_keyspace", "Makes a keyspace or replaces its settings", Some(reference("PutKeyspace")), &[("200", "Keyspace"), ("201", "Keyspace")], true)
+                "put": operation("put_keyspace", "Makes a keyspace or replaces its settings", Some(reference("PutKeyspace")), &[("200", "Keyspace"), ("201", "Keyspace")], true),
+                "delete": with(with(operation("erase_keyspace", "All of a keyspace, gone for good", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), query("id", json!({ "type": "string", "format": "uuid" }))), prefer())
             },
+            "/v1/root/rotations": { "post": operation("rotate_root", "A new root in the HSM, now", None, &[("200", "Rotation")], false) },
+            "/v1/expiries": { "get": with(with(operation("list_expiries", "Receipts of expired buckets, oldest first", None, &[("200", "Expiries")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "integer", "minimum": 0 }))) },
             "/v1/status": { "get": operation("status", "What a seizure now would find", None, &[("200", "Status")], false) },
+            "/v1/verification-keys": { "get": operation("verification_keys", "Public keys of receipts and checkpoints", None, &[("200", "VerificationKeys")], false) },
             "/v1/openapi.json": { "get": operation("openapi", "This document", None, &[("200", "Document")], false) }
         },
         "components": { "schemas": schemas() }
@@ -54,6 +64,20 @@ fn schemas() -> Value {
     json!({
         "Issue": IssueItem::schema(),
         "Unwrap": UnwrapItem::schema(),
+        "Rewrap": RewrapItem::schema(),
+        "RewrapAnswer": { "type": "object",
+            "properties": { "conversation": text, "wrapped_key": text, "version": version, "expires_at": time,
+                "items": { "type": "array" } } },
+        "Shred": ShredItem::schema(),
+        "ForgetAnswer": { "type": "object",
+            "properties": { "id": { "type": "string", "format": "uuid" }, "state": { "enum": ["accepted", "destroyed"] },
+                "accepted_at": time, "destroyed_at": time, "leases_end_at": time,
+                "receipt": { "type": "object" }, "opening": { "type": "object" }, "items": { "type": "array" } } },
+        "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
+        "Expiries": { "type": "object", "required": ["expiries"], "properties": {
+            "expiries": { "type": "array", "items": { "type": "object", "properties": {
+                "expired_at": time, "destroyed_at": time, "receipt": { "type": "object" } } } },
+            "next": { "type": "integer" } } },
         "PutKeyspace": PutBody::schema(),
         "Keyspace": KeyspaceView::schema(),
         "VersionView": super::keyspaces::VersionView::schema(),
@@ -66,6 +90,9 @@ fn schemas() -> Value {
                 "cache_until": time, "expires_at": time, "items": { "type": "array" } } },
         "Batch": { "type": "object", "required": ["items"], "properties": { "items": { "type": "array" } } },
         "Status": { "type": "object" },
+        "VerificationKeys": { "type": "object", "required": ["keys"], "properties": {
+            "keys": { "type": "array", "items": reference("VerificationKey") } } },
+        "VerificationKey": super::verification_keys::VerificationKeyView::schema(),
         "Document": { "type": "object" },
         "Keyspaces": { "type": "object", "required": ["keyspaces"], "properties": {
             "keyspaces": { "type": "array", "items": reference("Keyspace") }, "next": text } },
@@ -84,6 +111,28 @@ fn items(name: &str) -> Value {
         "type": "object", "required": ["items"], "additionalProperties": false,
         "properties": { "items": { "type": "array", "minItems": 1, "maxItems": 1000, "items": reference(name) } }
     }] })
+}
+
+fn path(name: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": schema })
+}
+
+fn query(name: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "schema": schema })
+}
+
+/// `respond-async` answers as soon as it is accepted.
+fn prefer() -> Value {
+    json!({ "name": "Prefer", "in": "header", "schema": { "type": "string" } })
+}
+
+/// An operation with one parameter more.
+fn with(mut operation: Value, parameter: Value) -> Value {
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(parameter),
+        None => operation["parameters"] = json!([parameter]),
+    }
+    operation
 }
 
 fn list() -> Value {

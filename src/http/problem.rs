@@ -5,8 +5,10 @@ use axum::response::{IntoResponse, Response};
 use lethe_core::batch::BatchError;
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::InvalidPolicy;
+use lethe_core::ports::StoreError;
 use serde::Serialize;
 
+use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
 
 /// Every error code of the API; also the label in metrics and audit records.
@@ -142,8 +144,29 @@ impl From<KeyError> for Problem {
             KeyError::Shredded => Code::Shredded,
             KeyError::VersionRetired => Code::VersionRetired,
             KeyError::Invalid(_) => Code::InvalidWrappedKey,
+            KeyError::UsedUp => Code::Conflict,
             KeyError::NoBucket => Code::HsmUnavailable,
-            KeyError::Entropy(_) => Code::Overloaded,
+            KeyError::Pending | KeyError::Missing(_) | KeyError::Entropy(_) => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "the store failed");
+        Self::new(Code::StoreUnavailable, "the store does not answer")
+    }
+}
+
+impl From<NotAccepted> for Problem {
+    fn from(error: NotAccepted) -> Self {
+        let code = match error {
+            NotAccepted::Key(error) => return error.into(),
+            NotAccepted::Store(error) => return error.into(),
+            NotAccepted::IdTaken | NotAccepted::NewestVersion => Code::Conflict,
+            NotAccepted::NoVersion => Code::NotFound,
+            NotAccepted::Busy => Code::Overloaded,
         };
         Self::new(code, error.to_string())
     }
@@ -166,6 +189,8 @@ impl From<KeeperError> for Problem {
             KeeperError::TooManyBuckets { .. } => {
                 Self::new(Code::TooManyBuckets, error.to_string())
             }
+            KeeperError::UnknownKeyspace => Self::new(Code::UnknownKeyspace, error.to_string()),
+            KeeperError::TooManyVersions(_) => Self::new(Code::Conflict, error.to_string()),
             KeeperError::Stopping => Self::new(Code::Overloaded, "the service is stopping"),
             _ if error.is_full() => Self::new(Code::TooManyBuckets, "the HSM is full"),
             KeeperError::Batch(BatchError::Store(_)) => {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;
+use lethe_core::refusals::Target;
 use lethe_core::time::Timestamp;
+use lethe_core::tree::LeafId;
 
 use super::body;
 use super::call::{Call, Done, Operation, RequestId};
@@ -74,6 +76,10 @@ fn answer(done: Done) -> Response {
         HeaderValue::from_static("application/json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let location = done.location.and_then(|it| HeaderValue::from_str(&it).ok());
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
     response
 }
 
@@ -88,13 +94,29 @@ impl Traveller<'_> {
         let now = self.service.now();
         let client = self.identify(now)?;
         let keyspace = keyspace(path);
-        let outcome = match self.authorize::<O>(client, &keyspace) {
-            Ok(()) => self.run::<O>(now, client, keyspace.clone(), request).await,
+        let named = keyspace.as_ref().ok().cloned().flatten();
+        let call = match self.authorize::<O>(client, &keyspace) {
+            Ok(()) => self.call::<O>(now, client, keyspace, path, request).await,
             Err(problem) => Err(problem),
         };
-        self.record::<O>(now, client, keyspace.ok().flatten().as_ref(), &outcome)
-            .await?;
-        self.check_again::<O>(outcome?)
+        let call = match call {
+            Ok(call) => call,
+            Err(problem) => {
+                let refused = Err(problem);
+                self.record::<O>(now, client, named.as_ref(), &refused)
+                    .await?;
+                return refused;
+            }
+        };
+        // Once, but for a shred that came in between.
+        loop {
+            let outcome = O::run(&call).await;
+            self.record::<O>(now, client, named.as_ref(), &outcome)
+                .await?;
+            if let Some(done) = self.check_again::<O>(outcome?)? {
+                return Ok(done);
+            }
+        }
     }
 
     /// A client is the SPIFFE id of its certificate, until the certificate's end.
@@ -127,28 +149,35 @@ impl Traveller<'_> {
         }
     }
 
-    async fn run<O: Operation>(
+    async fn call<O: Operation>(
         &self,
         now: Timestamp,
         client: &SpiffeId,
         keyspace: Result<Option<KeyspaceName>, Problem>,
+        path: &Path,
         request: Request,
-    ) -> Result<Done, Problem> {
+    ) -> Result<Call, Problem> {
         let (parts, incoming) = request.into_parts();
         let body = if O::BODY {
             body::read(&parts.headers, incoming).await?
         } else {
             bytes::Bytes::new()
         };
-        let call = Call {
+        let parameters = path.as_ref().map(|path| {
+            path.iter()
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .collect()
+        });
+        Ok(Call {
             service: Arc::clone(self.service),
             client: client.clone(),
             now,
             keyspace: keyspace?,
             body,
             query: parts.uri.query().unwrap_or_default().to_owned(),
-        };
-        O::run(&call).await
+            parameters: parameters.unwrap_or_default(),
+            respond_async: prefers_async(&parts.headers),
+        })
     }
 
     /// A refusal is recorded too, but need not wait: no key leaves.
@@ -171,18 +200,37 @@ impl Traveller<'_> {
                 .map_or_else(|problem| problem.code.name(), |_| "ok"),
             keys: done.map_or(&[], |done| &done.keys),
             refused: done.map_or(0, |done| done.refused),
+            requests: done.map_or(&[], |done| &done.requests),
         });
         let begun = SystemClock.since_boot();
         let appended = self.service.audit.append(record).await;
         let took: Duration = SystemClock.since_boot().saturating_sub(begun);
         self.service.metrics.recorded(took);
-        appended
-            .map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
+        match appended {
+            Err(error) if done.is_some_and(|done| !done.requests.is_empty()) => {
+                tracing::error!(%error, "requests to forget were accepted and are not on record");
+                Ok(())
+            }
+            Err(_) => Err(Problem::new(
+                Code::AuditUnavailable,
+                "the audit log cannot be written",
+            )),
+            Ok(()) => Ok(()),
+        }
     }
 
-    /// The record took its time: what expired meanwhile does not leave any more.
-    fn check_again<O: Operation>(&self, done: Done) -> Result<Done, Problem> {
+    /// The record took its time: what expired or was shredded meanwhile does not leave any more.
+    /// None: the call has to be run again.
+    fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
         let now = self.service.now();
+        let refusals = &self.service.live.refusals;
+        let refused = |leaf: &LeafId| {
+            refusals.of(Target::Leaf(*leaf)).is_some()
+                || refusals.of(Target::Tree(leaf.tree)).is_some()
+        };
+        if done.refusals != refusals.changes() && done.leaves.iter().any(refused) {
+            return Ok(None);
+        }
         if done
             .earliest_expiry()
             .is_some_and(|expiry| expiry.has_passed(now))
@@ -192,8 +240,20 @@ impl Traveller<'_> {
         if !done.keys.is_empty() {
             self.service.metrics.keys_left(O::NAME, done.keys.len());
         }
-        Ok(done)
+        Ok(Some(done))
     }
+}
+
+/// RFC 7240: preferences are separated by commas, parameters by semicolons.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").into_iter();
+    let mut preferences = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','));
+    preferences.any(|one| {
+        let name = one.split(';').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case("respond-async")
+    })
 }
 
 fn keyspace(path: &Path) -> Result<Option<KeyspaceName>, Problem> {

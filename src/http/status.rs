@@ -19,6 +19,10 @@ struct StatusAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_expiry: Option<Rfc3339>,
     overdue_buckets: usize,
+    /// Requests to forget that are accepted and not done.
+    open_requests: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_open_request: Option<Rfc3339>,
     hsm: String,
     store: String,
     audit: String,
@@ -39,8 +43,9 @@ impl Operation for Status {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let keyring = call.service.keyring.load_full();
+        let keyring = call.service.live.keyring();
         let condition = call.service.condition.lock().clone();
+        let backlog = call.service.ledger.backlog();
         let ok = |reason: Option<String>| reason.unwrap_or_else(|| "ok".into());
         let live = || {
             keyring
@@ -62,7 +67,7 @@ impl Operation for Status {
                     versions: keyspace
                         .versions
                         .iter()
-                        .map(|v| v.version.number())
+                        .map(|it| it.tree.version.number())
                         .collect(),
                     oldest_readable: Rfc3339(lethe_core::time::Timestamp::from_millis(oldest)),
                 }
@@ -75,6 +80,8 @@ impl Operation for Status {
             next_expiry: live().min().map(time),
             last_expiry: live().max().map(time),
             overdue_buckets: condition.overdue,
+            open_requests: backlog.requests,
+            oldest_open_request: backlog.oldest.map(Rfc3339),
             hsm: ok(condition.hsm),
             store: ok(condition.store),
             audit: ok(call

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 /// RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rfc3339(pub(super) Timestamp);
+pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

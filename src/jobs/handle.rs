@@ -3,14 +3,16 @@ use lethe_core::keyspace::{KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
 use tokio::sync::{mpsc, oneshot};
 
+type Answer<T> = oneshot::Sender<Result<T, KeeperError>>;
+
 /// A change that someone waits for.
 pub(super) enum Command {
     /// Makes a keyspace or replaces its policy.
-    PutKeyspace(
-        KeyspaceName,
-        Policy,
-        oneshot::Sender<Result<Put, KeeperError>>,
-    ),
+    PutKeyspace(KeyspaceName, Policy, Answer<Put>),
+    /// A new key version.
+    Rotate(KeyspaceName, Answer<()>),
+    /// A new root.
+    RotateRoot(Answer<()>),
 }
 
 /// What a `PUT` did.
@@ -33,6 +35,12 @@ pub enum KeeperError {
         /// `hsm.max_objects`.
         limit: u64,
     },
+    /// No keyspace of this name.
+    #[error("no such keyspace")]
+    UnknownKeyspace,
+    /// As many versions live as may.
+    #[error("{0} key versions live, and no more may: old ones go with their last bucket")]
+    TooManyVersions(usize),
     /// Store or HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -76,12 +84,30 @@ impl KeeperHandle {
         name: KeyspaceName,
         policy: Policy,
     ) -> Result<Put, KeeperError> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::PutKeyspace(name, policy, answer);
-        self.0
-            .send(command)
+        self.ask(|answer| Command::PutKeyspace(name, policy, answer))
             .await
-            .map_err(|_| KeeperError::Stopping)?;
+    }
+
+    /// Makes a new key version, which new issues use from then on.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn rotate(&self, name: KeyspaceName) -> Result<(), KeeperError> {
+        self.ask(|answer| Command::Rotate(name, answer)).await
+    }
+
+    /// Replaces the root in the HSM.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn rotate_root(&self) -> Result<(), KeeperError> {
+        self.ask(Command::RotateRoot).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, KeeperError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.0.send(command(answer)).await;
+        sent.map_err(|_| KeeperError::Stopping)?;
         answered.await.map_err(|_| KeeperError::Stopping)?
     }
 }

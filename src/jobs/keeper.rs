@@ -2,21 +2,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{BatchError, Current, Halt, Ports};
+use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
 use lethe_core::buckets::{Buckets, required};
-use lethe_core::clock::SteadyClock;
-use lethe_core::directory::Entry;
-use lethe_core::identity::KeyspaceId;
-use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
-use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
-use lethe_core::ports::{Entropy, KeyspaceChange, KeyspaceRow, VersionRow};
-use lethe_core::secret::Secret32;
+use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
-use lethe_core::tree::{AddressKey, Cover, CoverRoot};
+use lethe_core::tree::TreeId;
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Command, KeeperError, KeeperHandle, Put};
-use crate::clock::SystemClock;
+use super::handle::{Command, KeeperError, KeeperHandle};
+use crate::forgetting::Ledger;
+use crate::live::Live;
 use crate::service::Service;
 
 /// Longest pause between two looks at what is due.
@@ -25,63 +20,80 @@ const TICK: Duration = Duration::from_millis(500);
 const MARK: u64 = 10_000;
 /// How often the HSM is looked at.
 const LOOK: u64 = 5_000;
-/// Objects beside buckets: two roots, the claim, signing keys.
-const OTHER_OBJECTS: u64 = 8;
+/// Requests of one batch, at most.
+const TOGETHER: usize = 4_096;
 
-/// Owns what the deployment holds: root, directory, buckets.
+/// Owns what the deployment holds: root, directory, buckets. It alone changes them.
 pub struct Keeper {
     pub(super) ports: Ports,
-    max_objects: u64,
-    pub(super) clock: Arc<SteadyClock<SystemClock>>,
+    pub(super) max_objects: u64,
+    /// How long receipts are kept, in milliseconds.
+    pub(super) keep_receipts: u64,
+    /// From a request's look at the keyring to its answer, in milliseconds.
+    pub(super) longest_request: u64,
     /// None after an error: only a recovery tells what holds.
-    current: Option<Current>,
+    pub(super) current: Option<Current>,
     pub(super) buckets: Buckets,
-    keyspaces: Vec<KeyspaceRow>,
-    pub(super) keyring: Keyring,
+    pub(super) live: Arc<Live>,
+    pub(super) ledger: Arc<Ledger>,
+    /// The last batch failed; the next one waits for the tick.
+    held_up: bool,
+    ticked: Duration,
     marked: Timestamp,
     looked: Timestamp,
     commands: mpsc::Receiver<Command>,
 }
 
+/// What a keeper needs to know beside its ports.
+#[derive(Debug, Clone, Copy)]
+pub struct KeeperLimits {
+    /// Objects that the token may hold.
+    pub max_objects: u64,
+    /// How long receipts are kept.
+    pub keep_receipts: Duration,
+    /// How long a request may take.
+    pub longest_request: Duration,
+}
+
 impl Keeper {
-    /// Opens the deployment: root first, then directory, keyspaces, buckets.
+    /// Opens the deployment: root first, then directory, keyspaces, buckets, open requests.
     ///
     /// # Errors
     /// [`BatchError`]; nothing was destroyed.
     pub async fn open(
         ports: Ports,
-        clock: Arc<SteadyClock<SystemClock>>,
-        max_objects: u64,
+        live: Arc<Live>,
+        ledger: Arc<Ledger>,
+        limits: KeeperLimits,
     ) -> Result<(Self, KeeperHandle), BatchError> {
-        let current = Current::recover(&ports).await?;
-        let now = clock.now();
+        let node = Node {
+            ports: &ports,
+            pages: &live.pages,
+            holders: live.as_ref(),
+        };
+        let Recovered { current, finished } = Current::recover(node).await?;
+        let now = ports.clock.now();
         let (buckets, keys) = Buckets::load(&ports, current.deployment(), now).await?;
+        live.add_buckets(keys);
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
             ports,
-            max_objects,
-            clock,
+            max_objects: limits.max_objects,
+            keep_receipts: millis(limits.keep_receipts),
+            longest_request: millis(limits.longest_request + TICK),
             current: Some(current),
             buckets,
-            keyspaces: Vec::new(),
-            keyring: Keyring::default(),
+            live,
+            ledger,
+            held_up: false,
+            ticked: Duration::ZERO,
             marked: Timestamp::from_millis(0),
             looked: Timestamp::from_millis(0),
             commands,
         };
-        keeper.keyring.buckets.extend(keys);
-        keeper.load_keyspaces().await?;
+        keeper.settle(finished).await?;
         keeper.make_buckets().await?;
         Ok((keeper, handle))
-    }
-
-    /// What is open now.
-    #[must_use]
-    pub fn keyring(&self) -> Keyring {
-        Keyring {
-            keyspaces: self.keyring.keyspaces.clone(),
-            buckets: self.keyring.buckets.clone(),
-        }
     }
 
     /// Works until `stop`, or until it must halt.
@@ -94,220 +106,218 @@ impl Keeper {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Halt> {
         loop {
-            let due = tokio::time::sleep(self.pause());
-            let command = tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return Ok(()),
-                command = self.commands.recv() => command,
-                () = due => None,
+            if *stop.borrow() {
+                return Ok(());
+            }
+            let waits = !self.held_up && self.ledger.backlog().requests > 0;
+            let command = if waits {
+                self.commands.try_recv().ok()
+            } else {
+                let due = tokio::time::sleep(self.pause());
+                tokio::select! {
+                    biased;
+                    () = stopped(&mut stop) => return Ok(()),
+                    command = self.commands.recv() => command,
+                    () = self.ledger.more(), if !self.held_up => None,
+                    () = due => None,
+                }
             };
+            self.forget(&service).await?;
             if let Some(command) = command {
                 self.obey(&service, command).await?;
             }
-            self.tick(&service).await?;
+            if self.tick_is_due() {
+                self.tick(&service).await?;
+            }
         }
     }
 
+    /// One batch of what is accepted, if there is any.
+    async fn forget(&mut self, service: &Service) -> Result<(), Halt> {
+        if self.held_up {
+            return Ok(());
+        }
+        let requests = self.ledger.next(TOGETHER);
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let (begun, count) = (self.ports.clock.since_boot(), requests.len());
+        let work = Work {
+            requests,
+            versions: Vec::new(),
+        };
+        let done = match self.recovered().await {
+            Ok(()) => self.batch(work).await,
+            Err(error) => Err(error),
+        };
+        let took = self.ports.clock.since_boot().saturating_sub(begun);
+        match done {
+            Ok(()) => {
+                service.metrics.forgotten(count, took);
+                service
+                    .metrics
+                    .backlog(self.ledger.backlog(), service.now());
+                Ok(())
+            }
+            Err(error) => {
+                self.held_up = true;
+                tracing::warn!(%error, "a batch was not finished; trying again");
+                self.report(service, Err(error))
+            }
+        }
+    }
+
+    /// Runs one batch. After an error only a recovery tells what holds.
+    pub(super) async fn batch(&mut self, work: Work) -> Result<(), BatchError> {
+        let current = self.current.take().ok_or(Halt::NotInitialised)?;
+        let node = Node {
+            ports: &self.ports,
+            pages: &self.live.pages,
+            holders: self.live.as_ref(),
+        };
+        let (current, finished) = current.run(node, work).await?;
+        self.current = Some(current);
+        if let Some(finished) = finished {
+            self.ledger.finish(finished, self.ports.clock.now());
+        }
+        Ok(())
+    }
+
+    /// After an error finds out what holds; the open requests are those of the store.
+    async fn recovered(&mut self) -> Result<(), BatchError> {
+        if self.current.is_some() {
+            return Ok(());
+        }
+        let node = Node {
+            ports: &self.ports,
+            pages: &self.live.pages,
+            holders: self.live.as_ref(),
+        };
+        let Recovered { current, finished } = Current::recover(node).await?;
+        self.current = Some(current);
+        self.settle(finished).await
+    }
+
+    /// After a recovery: what was done is said, what is open is refused and waits.
+    async fn settle(&mut self, finished: Vec<Finished>) -> Result<(), BatchError> {
+        for finished in finished {
+            self.ledger.finish(finished, self.ports.clock.now());
+        }
+        let keyring = self.live.keyring();
+        let versions = |request: &Request| -> Vec<TreeId> {
+            let keyspaces = keyring.keyspaces.values();
+            let mut of_it = keyspaces.filter(|keyspace| keyspace.id == request.keyspace);
+            of_it
+                .next()
+                .map(|keyspace| keyspace.versions.iter().map(|it| it.tree).collect())
+                .unwrap_or_default()
+        };
+        self.ledger.reload(versions).await?;
+        Ok(())
+    }
+
     async fn obey(&mut self, service: &Service, command: Command) -> Result<(), Halt> {
-        let Command::PutKeyspace(name, policy, answer) = command;
-        let result = self.put_keyspace(name, policy).await;
-        service.keyring.store(Arc::new(self.keyring()));
+        match command {
+            Command::PutKeyspace(name, policy, answer) => {
+                let result = self.put_keyspace(name, policy).await;
+                self.answered(service, result, answer)
+            }
+            Command::Rotate(name, answer) => {
+                let result = self.rotate(&name).await;
+                self.answered(service, result, answer)
+            }
+            Command::RotateRoot(answer) => {
+                let result = self.rotate_root().await;
+                self.answered(service, result, answer)
+            }
+        }
+    }
+
+    fn answered<T>(
+        &mut self,
+        service: &Service,
+        result: Result<T, KeeperError>,
+        answer: tokio::sync::oneshot::Sender<Result<T, KeeperError>>,
+    ) -> Result<(), Halt> {
         let halt = match &result {
             Err(KeeperError::Batch(BatchError::Halt(halt))) => Err(halt.clone()),
             _ => Ok(()),
         };
+        self.measure(service);
         // Who asked may be gone.
         let _ = answer.send(result);
         halt
     }
 
+    fn tick_is_due(&self) -> bool {
+        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
+        since >= TICK.min(self.until_expiry())
+    }
+
     async fn tick(&mut self, service: &Service) -> Result<(), Halt> {
+        self.ticked = self.ports.clock.since_boot();
         self.reap(service).await?;
         let done = self.upkeep().await;
-        service.keyring.store(Arc::new(self.keyring()));
+        if done.is_ok() {
+            self.held_up = false;
+        }
         self.report(service, done)
     }
 
-    async fn upkeep(&mut self) -> Result<(), BatchError> {
-        if self.current.is_none() {
-            self.current = Some(Current::recover(&self.ports).await?);
-            self.load_keyspaces().await?;
-        }
+    pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
+        self.recovered().await?;
         self.make_buckets().await?;
-        let now = self.clock.now();
+        let now = self.ports.clock.now();
         if now.as_millis() >= self.marked.as_millis() + MARK {
             self.ports.store.raise_clock_high_water(now).await?;
             self.marked = now;
+            self.tidy(now).await?;
         }
         // With nothing to do nobody would find out that the device is gone.
         if now.as_millis() >= self.looked.as_millis() + LOOK {
             self.looked = now;
-            let deployment = self
-                .current
-                .as_ref()
-                .ok_or(Halt::NotInitialised)?
-                .deployment();
-            self.ports.hsm.status(deployment).await?;
+            let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
+            self.ports.hsm.status(current.deployment()).await?;
         }
         Ok(())
     }
 
     fn pause(&self) -> Duration {
-        let now = self.clock.now().as_millis();
-        let next = self.buckets.next_expiry();
-        let due = next.map_or(u64::MAX, |expiry| {
-            expiry.instant().as_millis().saturating_sub(now)
-        });
-        // An overdue destroy is tried again at the pace of the tick.
-        let due = if due == 0 { u64::MAX } else { due };
-        TICK.min(Duration::from_millis(due))
+        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
+        TICK.min(self.until_expiry()).saturating_sub(since)
+    }
+
+    /// An overdue destroy is tried again at the pace of the tick.
+    fn until_expiry(&self) -> Duration {
+        let now = self.ports.clock.now().as_millis();
+        let due = self
+            .buckets
+            .next_expiry()
+            .map_or(0, |expiry| expiry.instant().as_millis().saturating_sub(now));
+        if due == 0 {
+            TICK
+        } else {
+            Duration::from_millis(due)
+        }
     }
 
     async fn make_buckets(&mut self) -> Result<(), BatchError> {
-        let now = self.clock.now();
-        let policies = self.keyspaces.iter().map(|keyspace| keyspace.policy);
+        let now = self.ports.clock.now();
+        let keyring = self.live.keyring();
+        let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);
         let wanted: BTreeSet<_> = policies.flat_map(|policy| required(&policy, now)).collect();
+        drop(keyring);
         let made = self.buckets.make(&self.ports, &wanted).await?;
-        self.keyring.buckets.extend(made);
+        self.live.add_buckets(made);
         Ok(())
     }
+}
 
-    async fn put_keyspace(
-        &mut self,
-        name: KeyspaceName,
-        policy: Policy,
-    ) -> Result<Put, KeeperError> {
-        self.upkeep().await?;
-        self.check_room(&name, &policy)?;
-        let wanted = required(&policy, self.clock.now());
-        let made = self.buckets.make(&self.ports, &wanted).await?;
-        self.keyring.buckets.extend(made);
-        let put = match self.keyspaces.iter().find(|keyspace| keyspace.name == name) {
-            Some(keyspace) => {
-                self.ports
-                    .store
-                    .set_policy(keyspace.id, &policy)
-                    .await
-                    .map_err(BatchError::from)?;
-                Put::Updated
-            }
-            None => {
-                self.create_keyspace(name, policy).await?;
-                Put::Created
-            }
-        };
-        self.load_keyspaces().await?;
-        Ok(put)
-    }
-
-    /// Each live bucket is an object in the HSM.
-    fn check_room(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
-        let others = self
-            .keyspaces
-            .iter()
-            .filter(|keyspace| keyspace.name != *name);
-        let planned: u64 = others.map(|keyspace| keyspace.policy.live_buckets()).sum();
-        let planned = planned + policy.live_buckets();
-        let needed = planned.max(self.buckets.objects() as u64) + OTHER_OBJECTS;
-        if needed > self.max_objects {
-            return Err(KeeperError::TooManyBuckets {
-                needed,
-                limit: self.max_objects,
-            });
-        }
-        Ok(())
-    }
-
-    async fn create_keyspace(
-        &mut self,
-        name: KeyspaceName,
-        policy: Policy,
-    ) -> Result<(), BatchError> {
-        let entropy = &self.ports.entropy;
-        let mut id = [0; 16];
-        entropy.fill(&mut id)?;
-        let entry = draw_entry(
-            entropy.as_ref(),
-            KeyspaceId::from_bytes(id),
-            KeyVersion::FIRST,
-        )?;
-        let row = KeyspaceRow {
-            id: entry.keyspace,
-            name,
-            policy,
-            versions: vec![VersionRow {
-                version: entry.version,
-                created_at: self.clock.now(),
-            }],
-        };
-        let current = self.current.take().ok_or(Halt::NotInitialised)?;
-        let changes = vec![KeyspaceChange::Create(row)];
-        let changed = current.run(&self.ports, changes, |directory| directory.insert(entry));
-        self.current = Some(changed.await?);
-        Ok(())
-    }
-
-    /// Tables and directory must name the same versions.
-    async fn load_keyspaces(&mut self) -> Result<(), BatchError> {
-        let rows = self.ports.store.keyspaces().await?;
-        let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-        let entries = current.directory().entries();
-        let versions: usize = rows.iter().map(|row| row.versions.len()).sum();
-        if versions != entries.len() {
-            return Err(Halt::DirectoryDisagrees.into());
-        }
-        let live = rows.iter().map(|row| live_keyspace(row, entries));
-        let live = live
-            .collect::<Option<Vec<_>>>()
-            .ok_or(Halt::DirectoryDisagrees)?;
-        let named = live
-            .into_iter()
-            .map(|keyspace| (keyspace.name.clone(), Arc::new(keyspace)));
-        self.keyring.keyspaces = named.collect();
-        self.keyspaces = rows;
-        Ok(())
-    }
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn draw_entry(
-    entropy: &dyn Entropy,
-    keyspace: KeyspaceId,
-    version: KeyVersion,
-) -> Result<Entry, BatchError> {
-    Ok(Entry {
-        keyspace,
-        version,
-        address_key: Secret32::try_filled(|bytes| entropy.fill(bytes))?,
-        root: CoverRoot::Whole(Secret32::try_filled(|bytes| entropy.fill(bytes))?),
-    })
-}
-
-fn live_keyspace(row: &KeyspaceRow, entries: &[Entry]) -> Option<LiveKeyspace> {
-    let versions = row.versions.iter().map(|version| {
-        let entry = entries
-            .iter()
-            .find(|entry| (entry.keyspace, entry.version) == (row.id, version.version))?;
-        // No batch punctures yet, so every cover is whole.
-        let CoverRoot::Whole(seed) = &entry.root else {
-            return None;
-        };
-        let seed = Secret32::filled(|bytes| bytes.copy_from_slice(seed.expose()));
-        Some(Arc::new(LiveVersion {
-            version: version.version,
-            created_at: version.created_at,
-            address_key: AddressKey::new(&entry.address_key),
-            cover: Cover::whole(seed),
-        }))
-    });
-    Some(LiveKeyspace {
-        id: row.id,
-        name: row.name.clone(),
-        policy: row.policy,
-        versions: versions.collect::<Option<_>>()?,
-    })
 }

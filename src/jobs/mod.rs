@@ -2,7 +2,8 @@
 
 mod handle;
 mod keeper;
+mod keyspaces;
 mod reaper;
 
 pub use handle::{KeeperError, KeeperHandle, Put};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, KeeperLimits};

@@ -1,7 +1,6 @@
-use std::sync::Arc;
-
 use lethe_core::batch::{BatchError, Halt};
 use lethe_core::ports::Clock;
+use lethe_core::time::Timestamp;
 
 use super::keeper::Keeper;
 use crate::clock::SystemClock;
@@ -11,14 +10,12 @@ impl Keeper {
     /// Drops what has expired from memory, then destroys it in the HSM and deletes its row. What
     /// fails is tried again at the next tick.
     pub(super) async fn reap(&mut self, service: &Service) -> Result<(), Halt> {
-        let now = self.clock.now();
-        let before = self.keyring.buckets.len();
-        self.keyring
-            .buckets
-            .retain(|expiry, _| !expiry.has_passed(now));
-        if self.keyring.buckets.len() != before {
-            service.keyring.store(Arc::new(self.keyring()));
-        }
+        let now = self.ports.clock.now();
+        self.live.drop_buckets(|expiry| expiry.has_passed(now));
+        let finished = now.as_millis().saturating_sub(self.longest_request);
+        self.live
+            .refusals
+            .drop_done(Timestamp::from_millis(finished));
         let begun = SystemClock.since_boot();
         let reaped = self.buckets.reap(&self.ports, now).await;
         let took = SystemClock.since_boot().saturating_sub(begun);
@@ -71,13 +68,15 @@ impl Keeper {
         Ok(())
     }
 
-    fn measure(&self, service: &Service) {
-        let now = self.clock.now();
+    pub(super) fn measure(&self, service: &Service) {
+        let now = self.ports.clock.now();
         let metrics = &service.metrics;
         metrics
             .live_buckets
             .set(self.buckets.live(now).len() as i64);
-        metrics.keyspaces.set(self.keyring.keyspaces.len() as i64);
+        let keyspaces = self.live.keyring().keyspaces.len();
+        metrics.keyspaces.set(keyspaces as i64);
+        metrics.backlog(self.ledger.backlog(), now);
         let seconds = |later: u64, earlier: u64| later as i64 - earlier as i64;
         let now_s = now.as_millis() / 1_000;
         let next = self

@@ -14,6 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use lethe_core::time::Timestamp;
+
+use crate::forgetting::Backlog;
+
 pub use hsm::MeteredHsm;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +57,10 @@ pub struct Metrics {
     /// Destroys that failed and will be tried again.
     pub failed_destroys: Counter,
     expiry_destroy_seconds: Histogram,
+    requests_forgotten: Counter,
+    batch_seconds: Histogram,
+    open_requests: Gauge,
+    oldest_open_request: Gauge,
     /// Open connections.
     pub connections: Gauge,
     /// Handshakes that failed.
@@ -81,6 +89,10 @@ impl Metrics {
             expiry_lag: Gauge::default(),
             failed_destroys: Counter::default(),
             expiry_destroy_seconds: latencies(),
+            requests_forgotten: Counter::default(),
+            batch_seconds: latencies(),
+            open_requests: Gauge::default(),
+            oldest_open_request: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
         };
@@ -144,6 +156,28 @@ impl Metrics {
             Unit::Seconds,
             self.expiry_destroy_seconds.clone(),
         );
+        to.register(
+            "requests_forgotten",
+            "Requests to forget that are done",
+            self.requests_forgotten.clone(),
+        );
+        to.register_with_unit(
+            "forget_batch",
+            "Time of a batch, from the new root to the signature",
+            Unit::Seconds,
+            self.batch_seconds.clone(),
+        );
+        to.register(
+            "open_requests",
+            "Requests to forget that are accepted and not done",
+            self.open_requests.clone(),
+        );
+        to.register_with_unit(
+            "oldest_open_request",
+            "Age of the oldest of them",
+            Unit::Seconds,
+            self.oldest_open_request.clone(),
+        );
         to.register("connections", "Open connections", self.connections.clone());
         to.register(
             "failed_handshakes",
@@ -177,6 +211,20 @@ impl Metrics {
     /// A bucket was destroyed.
     pub fn bucket_destroyed(&self, took: Duration) {
         self.expiry_destroy_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch of requests is done.
+    pub fn forgotten(&self, requests: usize, took: Duration) {
+        self.requests_forgotten.inc_by(requests as u64);
+        self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What waits.
+    pub fn backlog(&self, backlog: Backlog, now: Timestamp) {
+        self.open_requests.set(backlog.requests as i64);
+        let age = |oldest: Timestamp| now.as_millis().saturating_sub(oldest.as_millis()) / 1_000;
+        let age = backlog.oldest.map_or(0, age);
+        self.oldest_open_request.set(age as i64);
     }
 
     fn hsm_called(&self, call: &'static str, result: &'static str, took: Duration) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::shreds::{Shred, ShredAnswer, ShredId};
 use crate::client::{Client, below};
 use crate::error::Error;
 use crate::names::KeyspaceName;
@@ -95,5 +96,42 @@ impl Client {
             201 => PutKeyspace::Created,
             _ => PutKeyspace::Changed,
         })
+    }
+    /// Makes a new key version, which issues from now on; older ones only open. Role: operator.
+    /// Not repeated by itself: each order makes a version.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn rotate_keyspace(&self, name: &KeyspaceName) -> Result<Keyspace, Error> {
+        let answer = self.order(below(name, "/versions")).await?;
+        answer.parse()
+    }
+
+    /// Drops an old key version: what it sealed does not open any more, for anyone. Waits up to
+    /// 10 s and answers [`Shred::Accepted`] then; follow it with [`Self::wait_until_destroyed`].
+    /// Sent again with the same id it returns the first result. Role: operator.
+    ///
+    /// # Errors
+    /// See [`Error`]. After one that is not the service's refusal send it again: it may have been
+    /// accepted.
+    pub async fn drop_version(
+        &self,
+        name: &KeyspaceName,
+        version: u32,
+        id: ShredId,
+    ) -> Result<Shred, Error> {
+        let path = below(name, &format!("/versions/{version}?id={id}"));
+        self.delete(path).await?.parse::<ShredAnswer>()?.read(id)
+    }
+
+    /// Erases a keyspace: nothing that it sealed opens any more, for anyone. Answers as
+    /// [`Self::drop_version`] does, also when the name is not known any more.
+    /// Role: operator.
+    ///
+    /// # Errors
+    /// As [`Self::drop_version`].
+    pub async fn erase_keyspace(&self, name: &KeyspaceName, id: ShredId) -> Result<Shred, Error> {
+        let path = below(name, &format!("?id={id}"));
+        self.delete(path).await?.parse::<ShredAnswer>()?.read(id)
     }
 }

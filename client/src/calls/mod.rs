@@ -2,5 +2,7 @@
 
 pub(crate) mod data_keys;
 pub(crate) mod keyspaces;
+mod root;
 pub(crate) mod shreds;
 mod status;
+pub(crate) mod verification_keys;

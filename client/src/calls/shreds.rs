@@ -14,18 +14,21 @@ use crate::batch;
 use crate::client::{Client, below};
 use crate::error::{Error, Problem};
 use crate::names::{Conversation, InvalidName, KeyspaceName};
+use crate::transport::Prefer;
 use crate::wire::{ItemError, required, time};
 
-/// Names one wish to shred.
+/// Names one wish to shred, or to erase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ShredId(Uuid);
 
 impl ShredId {
-    /// A new one, drawn at random.
+    /// A new one: 74 random bits behind the time of this machine in milliseconds (UUID version 7).
+    /// Ids that follow each other in time then lie beside each other in the service's index, which
+    /// stays compact; drawn without order, each would touch a page of its own.
     #[must_use]
     pub fn random() -> Self {
-        Self(Uuid::new_v4())
+        Self(Uuid::now_v7())
     }
 }
 
@@ -126,12 +129,42 @@ pub enum Shred {
         id: ShredId,
         /// Since when.
         accepted_at: Option<Timestamp>,
+        /// As in [`Shredded::opening`]; its owner keeps it, later answers may not bear it.
+        opening: Value,
     },
     /// It is irrevocable.
     Destroyed(Box<Shredded>),
 }
 
-/// A finished shred.
+impl Shred {
+    /// Which.
+    #[must_use]
+    pub const fn id(&self) -> ShredId {
+        match self {
+            Self::Accepted { id, .. } => *id,
+            Self::Destroyed(shredded) => shredded.id,
+        }
+    }
+
+    /// With the opening of an earlier answer, where this one bears none: a question by id alone
+    /// cannot be answered with it.
+    #[must_use]
+    pub fn or_opening_of(mut self, earlier: Self) -> Self {
+        let mine = match &mut self {
+            Self::Accepted { opening, .. } => opening,
+            Self::Destroyed(shredded) => &mut shredded.opening,
+        };
+        if mine.is_null() {
+            *mine = match earlier {
+                Self::Accepted { opening, .. } => opening,
+                Self::Destroyed(shredded) => shredded.opening,
+            };
+        }
+        self
+    }
+}
+
+/// A finished shred, or a finished erasure of a keyspace or of a key version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shredded {
     /// Which.
@@ -144,12 +177,13 @@ pub struct Shredded {
     pub leases_end_at: Timestamp,
     /// The signed receipt, as it came: verify it with `lethe receipt verify`.
     pub receipt: Value,
-    /// Shows which conversation the receipt speaks of. Its owner's to keep.
+    /// Shows which conversation the receipt speaks of. Its owner's to keep; null where the receipt
+    /// speaks of none, and where it was asked for by its id alone.
     pub opening: Value,
 }
 
 #[derive(Deserialize)]
-struct ShredAnswer {
+pub(super) struct ShredAnswer {
     id: Option<ShredId>,
     state: Option<String>,
     #[serde(default, deserialize_with = "time")]
@@ -170,7 +204,7 @@ struct ItemsAnswer {
 
 impl ShredAnswer {
     /// `expected` is the id that was sent; an answer about another shred is refused.
-    fn read(self, expected: ShredId) -> Result<Shred, Error> {
+    pub(super) fn read(self, expected: ShredId) -> Result<Shred, Error> {
         if required(self.id, "id")? != expected {
             return Err(Error::unexpected("it is about another shred"));
         }
@@ -184,6 +218,7 @@ impl ShredAnswer {
             return Ok(Shred::Accepted {
                 id: expected,
                 accepted_at: self.accepted_at,
+                opening: self.opening.unwrap_or(Value::Null),
             });
         }
         Ok(Shred::Destroyed(Box::new(Shredded {
@@ -222,12 +257,35 @@ impl Client {
         keyspace: &KeyspaceName,
         requests: &[ShredRequest],
     ) -> Result<Vec<Result<Shred, Problem>>, Error> {
+        self.send_shreds(keyspace, requests, Prefer::Result).await
+    }
+
+    /// The same, but answered as soon as all of them are accepted: [`Shred::Accepted`] is the
+    /// rule then.
+    ///
+    /// # Errors
+    /// As [`Self::shred_batch`].
+    pub async fn accept_shred_batch(
+        &self,
+        keyspace: &KeyspaceName,
+        requests: &[ShredRequest],
+    ) -> Result<Vec<Result<Shred, Problem>>, Error> {
+        self.send_shreds(keyspace, requests, Prefer::Acceptance)
+            .await
+    }
+
+    async fn send_shreds(
+        &self,
+        keyspace: &KeyspaceName,
+        requests: &[ShredRequest],
+        prefer: Prefer,
+    ) -> Result<Vec<Result<Shred, Problem>>, Error> {
         let chunks =
             batch::chunks(requests).map_err(|error| Error::unexpected(error.to_string()))?;
         let mut results = Vec::with_capacity(requests.len());
         for chunk in chunks {
             let path = below(keyspace, "/shreds");
-            let answer = self.post_bytes(path, chunk.body).await?;
+            let answer = self.post_preferring(path, chunk.body, prefer).await?;
             let items = answer.parse::<ItemsAnswer>()?.items;
             if items.len() != chunk.items {
                 return Err(Error::unexpected("not as many items as were sent"));
@@ -263,13 +321,31 @@ impl Client {
         request: &ShredRequest,
         patience: Duration,
     ) -> Result<Shred, Error> {
-        let end = Instant::now() + patience;
+        let shred = self.shred(keyspace, request).await?;
+        self.wait_until_destroyed(keyspace, shred, patience).await
+    }
+
+    /// Asks again until an accepted shred, or erasure, is destroyed, or until `patience` ends; the
+    /// last answer tells which.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn wait_until_destroyed(
+        &self,
+        keyspace: &KeyspaceName,
+        mut shred: Shred,
+        patience: Duration,
+    ) -> Result<Shred, Error> {
+        // None: later than any clock shows.
+        let end = Instant::now().checked_add(patience);
+        let over = || end.is_some_and(|end| Instant::now() >= end);
         let mut pause = Duration::from_millis(100);
-        let mut shred = self.shred(keyspace, request).await?;
-        while matches!(shred, Shred::Accepted { .. }) && Instant::now() < end {
-            tokio::time::sleep_until((Instant::now() + pause).min(end)).await;
+        while matches!(shred, Shred::Accepted { .. }) && !over() {
+            let until = Instant::now() + pause;
+            tokio::time::sleep_until(end.map_or(until, |end| until.min(end))).await;
             pause = (pause * 2).min(Duration::from_secs(2));
-            shred = self.shred_status(keyspace, request.id).await?;
+            let later = self.shred_status(keyspace, shred.id()).await?;
+            shred = later.or_opening_of(shred);
         }
         Ok(shred)
     }

@@ -28,6 +28,8 @@ pub use pki::{Pki, Who};
 #[derive(Clone)]
 pub enum Say {
     Json(u16, Value),
+    /// Status and JSON, made from what was asked.
+    With(fn(&Asked) -> (u16, Value)),
     Text(u16, &'static str),
     /// With one header more.
     Header(u16, (&'static str, &'static str), Value),
@@ -174,19 +176,24 @@ async fn answer(
 ) -> Result<Response<Piece>, &'static str> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| "body")?.to_bytes();
-    let reply = {
+    let (reply, asked) = {
         let mut script = script.lock().unwrap();
-        script.asked.push(Asked {
+        let asked = Asked {
             line: format!("{} {}", parts.method, parts.uri.path_and_query().unwrap()),
             headers: parts.headers,
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             version: parts.version,
-        });
+        };
+        script.asked.push(asked.clone());
         let over = Say::Json(500, json!({"code": "script_is_over"}));
-        script.replies.pop_front().unwrap_or(over)
+        (script.replies.pop_front().unwrap_or(over), asked)
     };
     match reply {
         Say::Json(status, json) => Ok(response(status, None, &json.to_string(), false)),
+        Say::With(answer) => {
+            let (status, json) = answer(&asked);
+            Ok(response(status, None, &json.to_string(), false))
+        }
         Say::Text(status, text) => Ok(response(status, None, text, false)),
         Say::Header(status, header, json) => {
             Ok(response(status, Some(header), &json.to_string(), false))

@@ -11,7 +11,7 @@ use lethe_core::identity::{DeploymentId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
-use lethe_core::tree::{Address, AddressKey, Cover, CoverRoot};
+use lethe_core::tree::{Address, AddressKey, CoverRoot, Tree, TreeId};
 use lethe_core::wrapped_key::{Header, WrappedKey};
 
 fn main() {
@@ -21,7 +21,7 @@ fn main() {
 /// One live key version and one live bucket.
 struct World {
     address_key: AddressKey,
-    cover: Cover,
+    root: CoverRoot,
     bucket_key: Secret32,
     conversation: ConversationId,
 }
@@ -36,7 +36,7 @@ impl World {
     fn new() -> Self {
         Self {
             address_key: AddressKey::new(&secret(1)),
-            cover: Cover::whole(secret(2)),
+            root: CoverRoot::Whole(secret(2)),
             bucket_key: secret(3),
             conversation: ConversationId::try_from("room-0000000000").unwrap(),
         }
@@ -46,7 +46,7 @@ impl World {
         let address = self
             .address_key
             .address(&self.conversation, HEADER.generation);
-        self.cover.leaf(address).unwrap()
+        tree(&self.root).leaf_of_whole(address).unwrap()
     }
 
     fn wrapping_key(&self, conversation_key: &Secret32) -> Secret32 {
@@ -73,6 +73,14 @@ impl World {
     }
 }
 
+const fn tree(root: &CoverRoot) -> Tree<'_> {
+    let id = TreeId {
+        keyspace: KeyspaceId::from_bytes([4; 16]),
+        version: KeyVersion::FIRST,
+    };
+    Tree { id, root }
+}
+
 fn secret(byte: u8) -> Secret32 {
     Secret32::filled(|bytes| bytes.fill(byte))
 }
@@ -89,8 +97,9 @@ fn address(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn leaf(bencher: Bencher<'_, '_>) {
-    let cover = Cover::whole(secret(2));
-    bencher.bench_local(|| cover.leaf(black_box(Address::from_bits(0x0123_4567_89ab_cdef))));
+    let root = CoverRoot::Whole(secret(2));
+    let address = Address::from_bits(0x0123_4567_89ab_cdef);
+    bencher.bench_local(|| tree(&root).leaf_of_whole(black_box(address)));
 }
 
 #[divan::bench]

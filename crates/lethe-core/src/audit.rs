@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::grid::Generation;
 use crate::keyspace::{KeyVersion, KeyspaceName};
+use crate::receipt::RequestId;
 use crate::time::{Expiry, Timestamp};
 use crate::tree::Pseudonym;
 
@@ -27,6 +28,8 @@ pub struct Event<'a> {
     pub keys: &'a [KeyEvent],
     /// Items of a batch that were refused.
     pub refused: u32,
+    /// Requests to forget that were accepted, or had been.
+    pub requests: &'a [RequestId],
 }
 
 /// One data key that leaves.
@@ -82,7 +85,23 @@ fn write_event(line: &mut Vec<u8>, event: &Event<'_>) {
         line.extend_from_slice(br#","refused":"#);
         write_number(line, event.refused.into());
     }
+    write_requests(line, event.requests);
     line.push(b'}');
+}
+
+fn write_requests(line: &mut Vec<u8>, requests: &[RequestId]) {
+    for (index, id) in requests.iter().enumerate() {
+        let before = if index == 0 {
+            r#","requests":[""#
+        } else {
+            r#"",""#
+        };
+        // A UUID needs no escapes; writing into a Vec does not fail.
+        let _ = write!(line, "{before}{id}");
+    }
+    if !requests.is_empty() {
+        line.extend_from_slice(br#""]"#);
+    }
 }
 
 fn write_key(line: &mut Vec<u8>, key: &KeyEvent) {
@@ -162,6 +181,7 @@ mod tests {
             outcome: "ok",
             keys,
             refused: 0,
+            requests: &[],
         }
     }
 
@@ -182,6 +202,7 @@ mod tests {
         let record = Record::new(&Event {
             keyspace: Some(&keyspace),
             refused: 3,
+            requests: &[RequestId::from_bytes([0xab; 16]); 2],
             ..event("r-1", &keys)
         });
         let name = key.pseudonym.to_string();
@@ -195,6 +216,7 @@ mod tests {
             "outcome": "ok",
             "keys": [key, key],
             "refused": 3,
+            "requests": ["abababab-abab-abab-abab-abababababab", "abababab-abab-abab-abab-abababababab"],
         });
         assert_eq!(parsed(&record), expected);
     }

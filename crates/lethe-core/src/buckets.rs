@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::batch::{BatchError, Halt, Ports, destroy};
+use crate::batch::{BatchError, Halt, Ports, destroy, signing_key};
 use crate::grid;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::keyspace::Policy;
-use crate::ports::{BucketRow, HsmError, HsmKey, KeyLabel};
+use crate::ports::{BucketRow, ExpiryRow, HsmError, HsmKey, KeyLabel, SignedDestruction};
+use crate::receipt::{Batch, BatchReceipts, Facts, Item, Method, Receipt};
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
 
@@ -162,8 +163,9 @@ impl Buckets {
         id: HsmKeyId,
     ) -> Result<(), BatchError> {
         destroy(ports, bucket_key(self.deployment, expiry, id)).await?;
+        let signed = sign_expiry(ports, self.deployment, expiry, id).await?;
+        ports.store.finish_bucket(&signed).await?;
         if self.rows.get(&expiry) == Some(&id) {
-            ports.store.delete_bucket(expiry, id).await?;
             self.rows.remove(&expiry);
         }
         self.orphans.remove(&(expiry, id));
@@ -226,6 +228,62 @@ async fn seal_one(
         key: key.id,
         sealed,
     })
+}
+
+/// The signed word that a bucket's key is destroyed.
+async fn sign_expiry(
+    ports: &Ports,
+    deployment: DeploymentId,
+    expiry: Expiry,
+    key: HsmKeyId,
+) -> Result<ExpiryRow, BatchError> {
+    let signing_key = signing_key(ports, deployment).await?;
+    let destroyed_at = ports.clock.now();
+    let batch = expiry_batch(deployment, expiry, key, destroyed_at, signing_key);
+    let receipts = BatchReceipts::new(batch).ok_or(Halt::RequestsMissing)?;
+    let signature = ports.hsm.sign(signing_key, &receipts.statement()).await?;
+    let signed = SignedDestruction {
+        destroyed_at,
+        destroyed: vec![key],
+        signing_key,
+        signature,
+    };
+    Ok(ExpiryRow { expiry, signed })
+}
+
+fn expiry_batch(
+    deployment: DeploymentId,
+    expiry: Expiry,
+    key: HsmKeyId,
+    destroyed_at: Timestamp,
+    signing_key: HsmKeyId,
+) -> Batch {
+    Batch {
+        facts: Facts {
+            deployment,
+            method: Method::BucketKeyDestroyed,
+            sequence: 0,
+            destroyed_at,
+            destroyed: vec![key],
+            signing_key,
+        },
+        items: vec![Item::BucketExpiry { key, expiry }],
+    }
+}
+
+/// The receipt of an expiry that was signed; none when the row is not whole.
+#[must_use]
+pub fn expiry_receipt(deployment: DeploymentId, row: &ExpiryRow) -> Option<Receipt> {
+    let signed = &row.signed;
+    let key = *signed.destroyed.first()?;
+    let batch = expiry_batch(
+        deployment,
+        row.expiry,
+        key,
+        signed.destroyed_at,
+        signed.signing_key,
+    );
+    BatchReceipts::new(batch)?.receipt(0, signed.signature)
 }
 
 async fn open_all(

@@ -32,6 +32,17 @@ impl<C: Clock> SteadyClock<C> {
     }
 }
 
+/// The steady time is a clock, too.
+impl<C: Clock> Clock for SteadyClock<C> {
+    fn now(&self) -> Timestamp {
+        Self::now(self)
+    }
+
+    fn since_boot(&self) -> std::time::Duration {
+        self.clock.since_boot()
+    }
+}
+
 fn boot(clock: &impl Clock) -> i64 {
     i64::try_from(clock.since_boot().as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,11 @@
 //! What `lethe init` does: prepares an empty store and an HSM for each other. Interrupted at any
 //! point it can be run again.
 
-use crate::batch::{BatchError, Current, Halt, Ports};
+use async_trait::async_trait;
+
+use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports};
 use crate::identity::DeploymentId;
+use crate::page_cache::{CacheLimits, PageCache};
 use crate::ports::SigningPurpose;
 
 /// What was found or made.
@@ -12,6 +15,16 @@ pub struct Initialised {
     pub deployment: DeploymentId,
     /// False when all had been there before.
     pub made: bool,
+}
+
+/// Before the first batch nobody serves keys.
+struct Nobody;
+
+#[async_trait]
+impl Holders for Nobody {
+    async fn advance(&self, _: Advance<'_>) -> Result<(), BatchError> {
+        Ok(())
+    }
 }
 
 /// Deployment id, claim, signing keys, first root, in this order; what is there stays.
@@ -29,7 +42,12 @@ pub async fn initialise(ports: &Ports) -> Result<Initialised, BatchError> {
     }
     claim(ports, deployment).await?;
     signing_keys(ports, deployment).await?;
-    Current::first(ports, deployment).await?;
+    let node = Node {
+        ports,
+        pages: &PageCache::new(CacheLimits::default()),
+        holders: &Nobody,
+    };
+    Current::first(node, deployment).await?;
     Ok(Initialised {
         deployment,
         made: true,

@@ -33,6 +33,12 @@ impl Secret32 {
         &self.0
     }
 
+    /// Another copy: named, so that copies of secrets can be found in the code.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self::filled(|bytes| bytes.copy_from_slice(self.expose()))
+    }
+
     /// Constant-time equality.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {

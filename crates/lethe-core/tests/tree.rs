@@ -10,9 +10,8 @@ use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{Entropy, EntropyError};
 use lethe_core::secret::Secret32;
 use lethe_core::tree::{
-    Address, AddressKey, Cover, CoverRoot, CurrentGeneration, KeptPages, Lookup, PageError,
-    PageReference, PageVersion, Puncture, PunctureError, Punctured, Row, TailId, Tree, TreeId,
-    page_version,
+    Address, AddressKey, CoverRoot, CurrentGeneration, KeptPages, Lookup, PageError, PageReference,
+    PageVersion, Puncture, PunctureError, Punctured, Row, TailId, Tree, TreeId, page_version,
 };
 
 const DEPLOYMENT: DeploymentId = DeploymentId::from_bytes([7; 16]);
@@ -87,10 +86,9 @@ fn neighbours_that_differ_in_the_last_bit() {
         let address = Address::from_bits(leaf);
         match tree(&root).lookup(address, &pages) {
             Lookup::Leaf(key) => {
-                assert!(
-                    key.same_as(&Cover::whole(seed()).leaf(address).unwrap()),
-                    "{leaf}"
-                );
+                let whole = CoverRoot::Whole(seed());
+                let expected = tree(&whole).leaf_of_whole(address).unwrap();
+                assert!(key.same_as(&expected), "{leaf}");
             }
             Lookup::Forgotten => assert!([8, 9].contains(&leaf), "{leaf}"),
             Lookup::Missing(page) => panic!("{page:?}"),

@@ -7,7 +7,7 @@ use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
-use lethe_core::tree::{AddressKey, Cover};
+use lethe_core::tree::{AddressKey, CoverRoot, Tree, TreeId};
 use lethe_core::wrapped_key::{Header, WrappedKey};
 
 #[derive(serde::Deserialize)]
@@ -55,9 +55,14 @@ fn agrees(vector: &Vector) {
     let address =
         AddressKey::new(&secret(&vector.address_key)).address(&conversation, header.generation);
     assert_eq!(format!("{:016x}", address.bits()), vector.address);
-    let conversation_key = Cover::whole(secret(&vector.tree_seed))
-        .leaf(address)
-        .unwrap();
+    let tree = Tree {
+        id: TreeId {
+            keyspace: vector.keyspace.parse().unwrap(),
+            version: header.version,
+        },
+        root: &CoverRoot::Whole(secret(&vector.tree_seed)),
+    };
+    let conversation_key = tree.leaf_of_whole(address).unwrap();
     assert!(conversation_key.same_as(&secret(&vector.conversation_key)));
     let binding = Binding {
         keyspace: vector.keyspace.parse::<KeyspaceId>().unwrap(),

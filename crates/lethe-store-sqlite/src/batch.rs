@@ -7,12 +7,19 @@ use sqlx::SqliteConnection;
 
 use crate::decode::signed;
 use crate::statements::{self, execute};
+use crate::{requests, trees};
 
 pub(crate) async fn commit_batch(
     connection: &mut SqliteConnection,
     batch: &BatchCommit,
 ) -> Result<(), StoreError> {
     replace_meta(connection, &batch.meta).await?;
+    for change in &batch.trees {
+        trees::change(connection, change).await?;
+    }
+    if let Some(fulfilled) = &batch.fulfilled {
+        requests::fulfil(connection, batch.meta.sequence, fulfilled).await?;
+    }
     for change in &batch.keyspaces {
         apply(connection, change).await?;
     }
@@ -67,7 +74,8 @@ async fn drop_version(
     one(
         execute(connection, "drop key version", delete).await?,
         "no such key version",
-    )
+    )?;
+    trees::drop_version(connection, id, version).await
 }
 
 async fn drop_keyspace(
@@ -78,7 +86,8 @@ async fn drop_keyspace(
     one(
         execute(connection, "drop keyspace", delete).await?,
         "no such keyspace",
-    )
+    )?;
+    trees::drop_keyspace(connection, id).await
 }
 
 const fn one(rows: u64, otherwise: &'static str) -> Result<(), StoreError> {

@@ -2,12 +2,19 @@
 //! table and column. And numbers into SQLite's signed ones.
 
 use lethe_core::duration::Span;
+use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::{
-    BucketRow, KeyspaceRow, MetaRow, RootShare, SealedSecret, StoreError, VersionRow,
+    BatchRow, BucketRow, ExpiryRow, Fulfilled, KeyspaceRow, MetaRow, RootShare, SealedSecret,
+    SignedDestruction, StoreError, VersionRow,
+};
+use lethe_core::receipt::{Commitment, RequestId};
+use lethe_core::request::{
+    AcceptedRequest, IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish,
 };
 use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::tree::Address;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -46,9 +53,26 @@ impl Source<'_> {
             .ok_or_else(|| self.corrupt(column))
     }
 
-    fn name(&self) -> Result<KeyspaceName, StoreError> {
-        let name: String = self.row.try_get("name").map_err(|_| self.corrupt("name"))?;
-        name.parse().map_err(|_| self.corrupt("name"))
+    fn optional_blob(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row.try_get(column).map_err(|_| self.corrupt(column))
+    }
+
+    fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
+        self.number(column).map(Timestamp::from_millis)
+    }
+
+    fn key(&self, column: &str) -> Result<HsmKeyId, StoreError> {
+        self.bytes(column).map(HsmKeyId::from_bytes)
+    }
+
+    fn version(&self, column: &str) -> Result<KeyVersion, StoreError> {
+        let number = u32::try_from(self.number(column)?).map_err(|_| self.corrupt(column))?;
+        KeyVersion::new(number).ok_or_else(|| self.corrupt(column))
+    }
+
+    fn name(&self, column: &str) -> Result<KeyspaceName, StoreError> {
+        let name: String = self.row.try_get(column).map_err(|_| self.corrupt(column))?;
+        name.parse().map_err(|_| self.corrupt(column))
     }
 }
 
@@ -137,8 +161,9 @@ fn keyspace(row: &SqliteRow, id: KeyspaceId, first: VersionRow) -> Result<Keyspa
     .map_err(|reason| StoreError::Corrupt(format!("keyspace policy: {reason}")))?;
     Ok(KeyspaceRow {
         id,
-        name: source.name()?,
+        name: source.name("name")?,
         policy,
+        leases_until: source.time("leases_until_ms")?,
         versions: vec![first],
     })
 }
@@ -149,10 +174,100 @@ fn version(row: &SqliteRow) -> Result<VersionRow, StoreError> {
         row,
         table: "key_version",
     };
-    let number = u32::try_from(source.number("version")?).map_err(|_| source.corrupt("version"))?;
     Ok(VersionRow {
-        version: KeyVersion::new(number).ok_or_else(|| source.corrupt("version"))?,
-        created_at: Timestamp::from_millis(source.number("created_at_ms")?),
+        version: source.version("version")?,
+        created_at: source.time("created_at_ms")?,
+    })
+}
+
+pub(crate) fn request(row: &SqliteRow) -> Result<AcceptedRequest, StoreError> {
+    let source = Source {
+        row,
+        table: "request",
+    };
+    let wish = match source.number("kind")? {
+        1 => Wish::Shred {
+            tag: IdempotencyTag::from_bytes(source.bytes("tag")?),
+            commitment: Commitment::from_bytes(source.bytes("commitment")?),
+            leaves: leaves(&source)?,
+        },
+        2 => Wish::EraseKeyspace(source.name("keyspace_name")?),
+        3 => Wish::DropVersion(source.version("version")?),
+        _ => return Err(source.corrupt("kind")),
+    };
+    Ok(AcceptedRequest {
+        number: RequestNumber::new(source.number("number")?),
+        request: Request {
+            id: RequestId::from_bytes(source.bytes("id")?),
+            keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
+            accepted_at: source.time("accepted_at_ms")?,
+            leases_end_at: source.time("leases_end_at_ms")?,
+            wish,
+        },
+    })
+}
+
+/// Version (4), generation (2) and address (8) of each.
+fn leaves(source: &Source<'_>) -> Result<Vec<ShredLeaf>, StoreError> {
+    let bytes = source.optional_blob("leaves")?.unwrap_or_default();
+    let (leaves, rest) = bytes.as_chunks::<14>();
+    if !rest.is_empty() {
+        return Err(source.corrupt("leaves"));
+    }
+    let leaf = |bytes: &[u8; 14]| {
+        let number = bytes
+            .iter()
+            .fold(0_u128, |all, byte| all << 8 | u128::from(*byte));
+        Some(ShredLeaf {
+            version: KeyVersion::new((number >> 80) as u32)?,
+            generation: Generation::new((number >> 64) as u16),
+            address: Address::from_bits(number as u64),
+        })
+    };
+    let leaves: Option<Vec<ShredLeaf>> = leaves.iter().map(leaf).collect();
+    leaves.ok_or_else(|| source.corrupt("leaves"))
+}
+
+pub(crate) fn batch(row: &SqliteRow) -> Result<BatchRow, StoreError> {
+    let source = Source {
+        row,
+        table: "batch",
+    };
+    let signature = source.optional_bytes("signature")?;
+    let signed = signature.map(|signature| {
+        let ids = source.optional_blob("destroyed")?.unwrap_or_default();
+        let (ids, _) = ids.as_chunks::<16>();
+        Ok(SignedDestruction {
+            destroyed_at: source.time("destroyed_at_ms")?,
+            destroyed: ids.iter().copied().map(HsmKeyId::from_bytes).collect(),
+            signing_key: source.key("signing_key")?,
+            signature,
+        })
+    });
+    Ok(BatchRow {
+        sequence: source.number("sequence")?,
+        fulfilled: Fulfilled {
+            first: RequestNumber::new(source.number("first_request")?),
+            last: RequestNumber::new(source.number("last_request")?),
+            replaced_root: source.key("replaced_root")?,
+        },
+        signed: signed.transpose()?,
+    })
+}
+
+pub(crate) fn expiry(row: &SqliteRow) -> Result<ExpiryRow, StoreError> {
+    let source = Source {
+        row,
+        table: "expiry",
+    };
+    Ok(ExpiryRow {
+        expiry: Expiry::from_seconds(source.number("expiry_s")?),
+        signed: SignedDestruction {
+            destroyed_at: source.time("destroyed_at_ms")?,
+            destroyed: vec![source.key("hsm_key_id")?],
+            signing_key: source.key("signing_key")?,
+            signature: source.bytes("signature")?,
+        },
     })
 }
 

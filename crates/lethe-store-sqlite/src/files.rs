@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lethe_core::ports::StoreError;
 
@@ -90,6 +91,48 @@ pub(crate) fn publish(draft: &Path, database: &Path) -> Result<(), StoreError> {
     std::fs::rename(draft, database).map_err(|error| unavailable("rename", draft, &error))?;
     let folder = database.parent().unwrap_or(Path::new("/"));
     flush(folder).map_err(|error| unavailable("flush", folder, &error))
+}
+
+/// The files that hold what was committed; for the durability barrier.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    database: PathBuf,
+    /// Whether the folder's entries were flushed since the files were made.
+    folder: AtomicBool,
+}
+
+impl Durable {
+    pub(crate) fn new(database: &Path) -> Self {
+        Self {
+            database: database.to_owned(),
+            folder: AtomicBool::new(false),
+        }
+    }
+
+    /// Flushes the WAL, then the database, whatever SQLite did: a commit that a crash cut off is
+    /// read back from the system's memory and may not be on the disk.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        let mut paths = vec![beside(&self.database, "-wal"), self.database.clone()];
+        let first = !self.folder.load(Ordering::Acquire);
+        if first && let Some(folder) = self.database.parent() {
+            paths.push(folder.to_owned());
+        }
+        let flushed =
+            tokio::task::spawn_blocking(move || paths.iter().try_for_each(|path| sync(path)));
+        let flushed = flushed.await;
+        flushed.map_err(|_| StoreError::Unavailable("flush: the task ended".into()))??;
+        self.folder.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// A WAL that is not there holds nothing.
+fn sync(path: &Path) -> Result<(), StoreError> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unavailable("flush", path, &error)),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn remove_if_there(path: &Path) -> Result<(), StoreError> {

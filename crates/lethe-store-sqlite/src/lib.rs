@@ -4,13 +4,17 @@
 //! so that a deleted row leaves no bytes in free pages. One connection writes, a few read.
 
 mod batch;
+mod checkpoint;
+mod chunks;
 mod decode;
 mod errors;
 mod files;
 mod open;
+mod requests;
 mod statements;
 mod store;
 mod transaction;
+mod trees;
 
 #[cfg(test)]
 mod full_disk_tests;

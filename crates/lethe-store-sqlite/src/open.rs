@@ -9,6 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
+use crate::checkpoint::Checkpoints;
 use crate::{errors, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -22,6 +23,8 @@ pub struct SqliteStore {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
     pub(crate) instance: String,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) files: files::Durable,
     // Last, so that the connections go before the lock does.
     lock: File,
 }
@@ -60,6 +63,7 @@ impl SqliteStore {
 
     /// Ends all connections, then releases the lock. Dropping does the same without waiting.
     pub async fn close(self) {
+        self.checkpoints.stop().await;
         self.reader.close().await;
         self.writer.close().await;
         drop(self.lock);
@@ -76,10 +80,13 @@ impl SqliteStore {
         MIGRATIONS.run(&writer).await.map_err(errors::migration)?;
         let reader = connect(READERS, options(database).read_only(true)).await?;
         let instance = format!("sqlite:{machine_id}:{}", database.display());
+        let checkpointer = connect(1, options(database)).await?;
         Ok(Self {
             writer,
             reader,
             instance,
+            checkpoints: Checkpoints::start(checkpointer),
+            files: files::Durable::new(database),
             lock,
         })
     }
@@ -142,6 +149,8 @@ fn writer_options(database: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("secure_delete", "ON")
+        // See `checkpoint.rs`.
+        .pragma("wal_autocheckpoint", "0")
 }
 
 async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {

@@ -1,14 +1,15 @@
 //! The statements of the write transactions; each runs inside one that its caller began.
 
-use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::identity::{DeploymentId, KeyspaceId};
 use lethe_core::keyspace::Policy;
 use lethe_core::ports::{BucketRow, KeyspaceRow, StoreError, VersionRow};
-use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
 
 use crate::decode::{self, signed};
 use crate::errors::during;
+use crate::trees;
 
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
 
@@ -58,8 +59,9 @@ pub(crate) async fn create_keyspace(
     }
     let policy = &keyspace.policy;
     let insert = sqlx::query(
-        "INSERT INTO keyspace (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO keyspace
+             (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms, leases_until_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(keyspace.id.as_bytes().to_vec())
     .bind(keyspace.name.as_str().to_owned())
@@ -75,6 +77,10 @@ pub(crate) async fn create_keyspace(
     .bind(signed(
         policy.cache_ttl().as_millis(),
         "keyspace.cache_ttl_ms",
+    )?)
+    .bind(signed(
+        keyspace.leases_until.as_millis(),
+        "keyspace.leases_until_ms",
     )?);
     execute(connection, "create keyspace", insert).await?;
     for version in &keyspace.versions {
@@ -97,23 +103,37 @@ pub(crate) async fn insert_version(
         version.created_at.as_millis(),
         "key_version.created_at_ms",
     )?);
-    execute(connection, "create key version", insert)
-        .await
-        .map(drop)
+    execute(connection, "create key version", insert).await?;
+    trees::create(connection, keyspace, version.version).await
 }
 
 pub(crate) async fn set_policy(
     connection: &mut SqliteConnection,
     id: KeyspaceId,
     policy: &Policy,
+    leases_until: Timestamp,
 ) -> Result<bool, StoreError> {
     let update = sqlx::query(
-        "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ? WHERE id = ?",
+        "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
+                leases_until_ms = max(leases_until_ms, ?) WHERE id = ?",
     )
     .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
-    .bind(signed(policy.granularity_seconds(), "keyspace.granularity_s")?)
-    .bind(signed(policy.rotation().as_millis(), "keyspace.rotation_ms")?)
-    .bind(signed(policy.cache_ttl().as_millis(), "keyspace.cache_ttl_ms")?)
+    .bind(signed(
+        policy.granularity_seconds(),
+        "keyspace.granularity_s",
+    )?)
+    .bind(signed(
+        policy.rotation().as_millis(),
+        "keyspace.rotation_ms",
+    )?)
+    .bind(signed(
+        policy.cache_ttl().as_millis(),
+        "keyspace.cache_ttl_ms",
+    )?)
+    .bind(signed(
+        leases_until.as_millis(),
+        "keyspace.leases_until_ms",
+    )?)
     .bind(id.as_bytes().to_vec());
     Ok(execute(connection, "set policy", update).await? > 0)
 }
@@ -133,17 +153,6 @@ pub(crate) async fn create_buckets(
         execute(connection, "create buckets", insert).await?;
     }
     Ok(())
-}
-
-pub(crate) async fn delete_bucket(
-    connection: &mut SqliteConnection,
-    expiry: Expiry,
-    key: HsmKeyId,
-) -> Result<bool, StoreError> {
-    let delete = sqlx::query("DELETE FROM bucket WHERE expiry_s = ? AND hsm_key_id = ?")
-        .bind(signed(expiry.as_seconds(), "bucket.expiry_s")?)
-        .bind(key.as_bytes().to_vec());
-    Ok(execute(connection, "delete bucket", delete).await? > 0)
 }
 
 pub(crate) async fn raise_clock_high_water(

@@ -1,16 +1,22 @@
 //! The port: reads on the read pool, each write one named transaction on the only writer.
 
 use async_trait::async_trait;
-use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
-use lethe_core::keyspace::Policy;
-use lethe_core::ports::{BatchCommit, BucketRow, KeyspaceRow, MetaRow, Store, StoreError};
+use lethe_core::identity::{DeploymentId, KeyspaceId};
+use lethe_core::keyspace::{KeyspaceName, Policy};
+use lethe_core::ports::{
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, KeyspaceRow, MetaRow, SignedDestruction, Store,
+    StoreError,
+};
+use lethe_core::receipt::RequestId;
+use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
 use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::tree::{Prefix, Row, TailId, TreeId};
 use sqlx::sqlite::SqliteRow;
 
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::transaction::Write;
-use crate::{batch, decode, statements};
+use crate::{batch, decode, requests, statements, trees};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
@@ -53,6 +59,7 @@ impl Store for SqliteStore {
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError> {
         let statement =
             "SELECT k.id, k.name, k.retention_s, k.granularity_s, k.rotation_ms, k.cache_ttl_ms,
+                                k.leases_until_ms,
                                 v.version, v.created_at_ms
                          FROM keyspace k LEFT JOIN key_version v ON v.keyspace_id = k.id
                          ORDER BY k.name, v.version";
@@ -68,12 +75,91 @@ impl Store for SqliteStore {
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError> {
         let mut write = Write::begin(&self.writer, "commit batch").await?;
         let done = batch::commit_batch(&mut write.inner, batch).await;
+        let done = write.finish(done).await;
+        self.checkpoints.written(batch);
+        done
+    }
+
+    async fn barrier(&self) -> Result<(), StoreError> {
+        self.files.flush().await
+    }
+
+    async fn tree_rows(
+        &self,
+        tree: TreeId,
+        rows: &[(Prefix, Row)],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        trees::rows(&self.reader, tree, rows).await
+    }
+
+    async fn next_tail(&self, tree: TreeId) -> Result<TailId, StoreError> {
+        trees::next_tail(&self.reader, tree).await
+    }
+
+    async fn sweep_dropped_trees(&self) -> Result<bool, StoreError> {
+        let mut write = Write::begin(&self.writer, "sweep dropped trees").await?;
+        let done = trees::sweep(&mut write.inner).await;
         write.finish(done).await
     }
 
-    async fn set_policy(&self, id: KeyspaceId, policy: &Policy) -> Result<bool, StoreError> {
+    async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError> {
+        let mut write = Write::begin(&self.writer, "accept requests").await?;
+        let done = requests::accept(&mut write.inner, requests).await;
+        write.finish(done).await
+    }
+
+    async fn requests_by_id(&self, ids: &[RequestId]) -> Result<Vec<AcceptedRequest>, StoreError> {
+        requests::by_id(&self.reader, ids).await
+    }
+
+    async fn requests(
+        &self,
+        first: RequestNumber,
+        last: RequestNumber,
+    ) -> Result<Vec<AcceptedRequest>, StoreError> {
+        requests::range(&self.reader, first, last).await
+    }
+
+    async fn erase_of(&self, name: &KeyspaceName, id: KeyspaceId) -> Result<bool, StoreError> {
+        requests::erase_of(&self.reader, name, id).await
+    }
+
+    async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError> {
+        requests::open(&self.reader).await
+    }
+
+    async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError> {
+        requests::batch_of(&self.reader, number).await
+    }
+
+    async fn unsigned_batches(&self) -> Result<Vec<BatchRow>, StoreError> {
+        requests::unsigned_batches(&self.reader).await
+    }
+
+    async fn sign_batch(
+        &self,
+        sequence: u64,
+        signed: &SignedDestruction,
+    ) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "sign a batch").await?;
+        let done = requests::sign_batch(&mut write.inner, sequence, signed).await;
+        write.finish(done).await
+    }
+
+    async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let mut write = Write::begin(&self.writer, "forget receipts").await?;
+        let done = requests::forget(&mut write.inner, before).await;
+        write.finish(done).await
+    }
+
+    async fn set_policy(
+        &self,
+        id: KeyspaceId,
+        policy: &Policy,
+        leases_until: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mut write = Write::begin(&self.writer, "set policy").await?;
-        let done = statements::set_policy(&mut write.inner, id, policy).await;
+        let done = statements::set_policy(&mut write.inner, id, policy, leases_until).await;
         write.finish(done).await
     }
 
@@ -92,10 +178,14 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
-    async fn delete_bucket(&self, expiry: Expiry, key: HsmKeyId) -> Result<bool, StoreError> {
-        let mut write = Write::begin(&self.writer, "delete bucket").await?;
-        let done = statements::delete_bucket(&mut write.inner, expiry, key).await;
+    async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "finish bucket").await?;
+        let done = requests::finish_bucket(&mut write.inner, expired).await;
         write.finish(done).await
+    }
+
+    async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError> {
+        requests::expiries(&self.reader, after, limit).await
     }
 
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError> {

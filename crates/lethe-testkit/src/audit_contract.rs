@@ -42,6 +42,7 @@ pub fn record(request: &str) -> Record {
         outcome: "ok",
         keys: &[],
         refused: 0,
+        requests: &[],
     })
 }
 

@@ -3,15 +3,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use base64ct::{Base64, Encoding};
-use lethe_core::ports::{Clock, SigningPurpose, Store};
+use lethe_core::ports::{Clock, VerificationKey};
 
 use super::device::binary;
 use crate::access::SpiffeId;
-use crate::app::{App, AppError};
 use crate::cli::Failure;
 use crate::clock::SystemClock;
 use crate::pki::{ensure_development, write_private, write_public};
+use crate::verification_keys::to_text;
 
 const ROLES: [&str; 3] = ["message-server", "operator", "auditor"];
 
@@ -97,32 +96,7 @@ directory = "audit"
     Ok(text)
 }
 
-/// `pki/verify.pub`: public keys of receipts and checkpoints, PEM (RFC 8410), each behind a
-/// comment that names purpose and key id.
-pub(super) async fn write_verification_keys(dir: &Path, app: &App) -> Result<(), AppError> {
-    let Some(deployment) = app.store().deployment().await? else {
-        return Ok(());
-    };
-    let mut keys = app.hsm().verification_keys(deployment).await?;
-    keys.sort_by_key(|key| (key.purpose, key.id));
-    let mut text = String::new();
-    for key in keys {
-        let purpose = match key.purpose {
-            SigningPurpose::Receipt => "receipt",
-            SigningPurpose::Checkpoint => "checkpoint",
-        };
-        let spki = [ED25519_SPKI.as_slice(), &key.public_key].concat();
-        let _ = write!(
-            text,
-            "# {purpose} {}\n-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            key.id,
-            Base64::encode_string(&spki)
-        );
-    }
-    Ok(write_public(&dir.join("pki/verify.pub"), &text)?)
+/// `pki/verify.pub`: public keys of receipts and checkpoints.
+pub(super) fn write_verification_keys(dir: &Path, keys: &[VerificationKey]) -> io::Result<()> {
+    write_public(&dir.join("pki/verify.pub"), &to_text(keys))
 }
-
-/// DER in front of an Ed25519 public key: SubjectPublicKeyInfo, RFC 8410 section 4.
-const ED25519_SPKI: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];

@@ -46,8 +46,8 @@ impl Dev {
     async fn serve(&self, config: &Config) -> Result<(), AppError> {
         app::init(config).await?;
         let app = App::open(config).await?;
-        files::write_verification_keys(&self.dir, &app).await?;
         let service = app.service();
+        files::write_verification_keys(&self.dir, &service.verification_keys)?;
         app.run(config, async |address| {
             make_chat(&service).await?;
             println!("lethe ready https://{address}");
@@ -60,7 +60,7 @@ impl Dev {
 /// The keyspace that CONTRACT.md promises.
 async fn make_chat(service: &Service) -> Result<(), AppError> {
     let name = "chat".parse().map_err(std::io::Error::other)?;
-    if service.keyring.load().keyspaces.contains_key(&name) {
+    if service.live.keyring().keyspaces.contains_key(&name) {
         return Ok(());
     }
     let seconds = Span::from_seconds;

@@ -1,13 +1,20 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use lethe_core::audit::KeyEvent;
+use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace};
+use lethe_core::tree::{LeafId, PageReference};
 use serde::{Deserialize, Serialize};
 
 use crate::http::body::Items;
-use crate::http::call::Done;
+use crate::http::call::{Call, Done};
 use crate::http::problem::Problem;
 
 /// Items between two chances for other tasks.
 const STRIDE: usize = 32;
+/// A shred is being accepted: that takes one write to the disk.
+const PENDING: Duration = Duration::from_millis(1);
 
 #[derive(Serialize)]
 struct Refusal<'a> {
@@ -20,33 +27,70 @@ struct Reason<'a> {
     detail: &'a str,
 }
 
+/// A key that leaves.
+pub(super) struct Leaving {
+    /// For the record.
+    pub(super) event: KeyEvent,
+    /// Its rows, one or two; they must still live then.
+    pub(super) leaves: [LeafId; 2],
+}
+
+/// Why an item was not answered at once.
+pub(super) enum Stop {
+    /// It is refused.
+    Refused(Problem),
+    /// Load this, and try again.
+    Missing(Box<PageReference>),
+    /// Nobody can tell yet.
+    Pending,
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<KeyError> for Stop {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Missing(page) => Self::Missing(page),
+            KeyError::Pending => Self::Pending,
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+/// One state of the world, and the keyspace of the call in it.
+pub(super) struct Look<'a> {
+    pub(super) keyring: &'a Keyring,
+    pub(super) keyspace: &'a LiveKeyspace,
+}
+
 /// Runs one item or a batch. `run` writes its answer into the buffer, whose size is fixed ahead so
 /// that no growing leaves copies of keys behind, and says which key leaves.
 pub(super) async fn run<'a, T: Deserialize<'a>>(
-    body: &'a [u8],
+    call: &'a Call,
     one: StatusCode,
     bytes_each: usize,
-    run: impl Fn(T, &mut Vec<u8>) -> Result<KeyEvent, Problem>,
+    run: impl Fn(&T, &Look<'_>, &mut Vec<u8>) -> Result<Leaving, Stop>,
 ) -> Result<Done, Problem> {
-    let items = match Items::parse(body)? {
+    let refusals = call.service.live.refusals.changes();
+    let mut keyring = call.service.live.keyring();
+    keyring.keyspace(call.keyspace()?)?;
+    let items = match Items::parse(&call.body)? {
         Items::One(item) => {
-            let mut body = Vec::with_capacity(bytes_each);
-            let key = run(item, &mut body)?;
-            return Ok(Done {
-                status: one,
-                body,
-                keys: vec![key],
-                refused: 0,
-            });
+            let mut done = Done::new(one, Vec::with_capacity(bytes_each));
+            done.refusals = refusals;
+            settle(call, &mut keyring, &item, &mut done, &run).await?;
+            return Ok(done);
         }
         Items::Many(items) => items,
     };
-    let mut done = Done {
-        status: StatusCode::OK,
-        body: Vec::with_capacity(32 + items.len() * bytes_each),
-        keys: Vec::with_capacity(items.len()),
-        refused: 0,
-    };
+    let room = 32 + items.len() * bytes_each;
+    let mut done = Done::new(StatusCode::OK, Vec::with_capacity(room));
+    done.refusals = refusals;
+    done.keys.reserve(items.len());
     done.body.extend_from_slice(br#"{"items":["#);
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -55,17 +99,58 @@ pub(super) async fn run<'a, T: Deserialize<'a>>(
         if index % STRIDE == STRIDE - 1 {
             tokio::task::yield_now().await;
         }
-        let begun = done.body.len();
-        match item.and_then(|item| run(item, &mut done.body)) {
-            Ok(key) => done.keys.push(key),
-            Err(problem) => {
-                done.body.truncate(begun);
-                refuse(&mut done, &problem)?;
-            }
+        let answered = match item {
+            Ok(item) => settle(call, &mut keyring, &item, &mut done, &run).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = answered {
+            refuse(&mut done, &problem)?;
         }
     }
     done.body.extend_from_slice(b"]}");
     Ok(done)
+}
+
+/// Tries until there is an answer; the whole request's time limit ends it.
+async fn settle<T>(
+    call: &Call,
+    keyring: &mut Arc<Keyring>,
+    item: &T,
+    done: &mut Done,
+    run: &impl Fn(&T, &Look<'_>, &mut Vec<u8>) -> Result<Leaving, Stop>,
+) -> Result<(), Problem> {
+    loop {
+        let begun = done.body.len();
+        let look = Look {
+            keyring,
+            keyspace: keyring.keyspace(call.keyspace()?)?,
+        };
+        let stop = match run(item, &look, &mut done.body) {
+            Ok(leaving) => {
+                done.keys.push(leaving.event);
+                let [first, second] = leaving.leaves;
+                done.leaves.push(first);
+                if second != first {
+                    done.leaves.push(second);
+                }
+                return Ok(());
+            }
+            Err(stop) => stop,
+        };
+        done.body.truncate(begun);
+        let sequence = keyring.sequence;
+        let live = &call.service.live;
+        match stop {
+            Stop::Refused(problem) => return Err(problem),
+            // Nothing old is held on to while waiting.
+            Stop::Missing(page) => {
+                *keyring = live.keyring();
+                live.load(call.service.deployment, &page, sequence).await?;
+            }
+            Stop::Pending => tokio::time::sleep(PENDING).await,
+        }
+        *keyring = live.keyring();
+    }
 }
 
 fn refuse(done: &mut Done, problem: &Problem) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use lethe_core::conversation::ConversationId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch;
+use super::batch::{self, Leaving, Look};
 use super::encoded::Encoded;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
@@ -50,30 +50,27 @@ impl Operation for Issue {
     const BODY: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let keyring = call.service.keyring.load_full();
-        let keyspace = keyring.keyspace(call.keyspace()?)?;
-        batch::run(
-            &call.body,
-            StatusCode::CREATED,
-            768,
-            |item: IssueItem<'_>, body| {
-                let conversation =
-                    ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
-                let issued =
-                    keyring.issue(keyspace, &conversation, call.now, &call.service.entropy)?;
-                let answer = IssueAnswer {
-                    conversation: conversation.as_str(),
-                    data_key: item.plaintext.then_some(Encoded(&issued.data_key)),
-                    wrapped_key: issued.wrapped_key.to_string(),
-                    version: issued.event.version.number(),
-                    use_until: Rfc3339(issued.use_until),
-                    cache_until: Rfc3339(issued.cache_until),
-                    expires_at: Rfc3339(issued.event.expiry.instant()),
-                };
-                serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
-                Ok(issued.event)
-            },
-        )
-        .await
+        let answer = |item: &IssueItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+            let conversation =
+                ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+            let entropy = &call.service.entropy;
+            let Look { keyring, keyspace } = look;
+            let issued = keyring.issue(keyspace, &conversation, call.now, entropy)?;
+            let answer = IssueAnswer {
+                conversation: conversation.as_str(),
+                data_key: item.plaintext.then_some(Encoded(&issued.data_key)),
+                wrapped_key: issued.wrapped_key.to_string(),
+                version: issued.event.version.number(),
+                use_until: Rfc3339(issued.use_until),
+                cache_until: Rfc3339(issued.cache_until),
+                expires_at: Rfc3339(issued.event.expiry.instant()),
+            };
+            serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
+            Ok(Leaving {
+                event: issued.event,
+                leaves: [issued.leaf; 2],
+            })
+        };
+        batch::run(call, StatusCode::CREATED, 768, answer).await
     }
 }

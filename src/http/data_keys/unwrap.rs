@@ -7,7 +7,7 @@ use lethe_core::wrapped_key::WrappedKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch;
+use super::batch::{self, Leaving, Look};
 use super::encoded::Encoded;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
@@ -49,30 +49,27 @@ impl Operation for Unwrap {
     const BODY: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let keyring = call.service.keyring.load_full();
-        let keyspace = keyring.keyspace(call.keyspace()?)?;
-        batch::run(
-            &call.body,
-            StatusCode::OK,
-            512,
-            |item: UnwrapItem<'_>, body| {
-                check_purpose(item.purpose.as_deref())?;
-                let conversation =
-                    ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
-                let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
-                let opened = keyring.unwrap(keyspace, &conversation, &wrapped, call.now)?;
-                let answer = UnwrapAnswer {
-                    conversation: conversation.as_str(),
-                    data_key: Encoded(&opened.data_key),
-                    version: opened.event.version.number(),
-                    cache_until: Rfc3339(opened.cache_until),
-                    expires_at: Rfc3339(opened.event.expiry.instant()),
-                };
-                serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
-                Ok(opened.event)
-            },
-        )
-        .await
+        let answer = |item: &UnwrapItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+            check_purpose(item.purpose.as_deref())?;
+            let conversation =
+                ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+            let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
+            let Look { keyring, keyspace } = look;
+            let opened = keyring.unwrap(keyspace, &conversation, &wrapped, call.now)?;
+            let answer = UnwrapAnswer {
+                conversation: conversation.as_str(),
+                data_key: Encoded(&opened.data_key),
+                version: opened.event.version.number(),
+                cache_until: Rfc3339(opened.cache_until),
+                expires_at: Rfc3339(opened.event.expiry.instant()),
+            };
+            serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
+            Ok(Leaving {
+                event: opened.event,
+                leaves: [opened.leaf; 2],
+            })
+        };
+        batch::run(call, StatusCode::OK, 512, answer).await
     }
 }
 

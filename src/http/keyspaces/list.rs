@@ -41,7 +41,7 @@ impl Operation for List {
         if !(1..=1_000).contains(&page.limit) {
             return Err(Problem::invalid("limit must be 1 to 1000"));
         }
-        let keyring = call.service.keyring.load_full();
+        let keyring = call.service.live.keyring();
         let mut names: Vec<_> = keyring
             .keyspaces
             .keys()

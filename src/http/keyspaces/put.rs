@@ -41,7 +41,7 @@ impl Operation for Put {
             .keeper
             .put_keyspace(name.clone(), policy(&settings)?)
             .await?;
-        let keyring = call.service.keyring.load_full();
+        let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
             jobs::Put::Created => StatusCode::CREATED,

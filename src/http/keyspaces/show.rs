@@ -14,7 +14,7 @@ impl Operation for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let keyring = call.service.keyring.load_full();
+        let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(call.keyspace()?)?;
         Done::json(
             StatusCode::OK,

@@ -31,10 +31,10 @@ pub(crate) struct VersionView {
 }
 
 impl KeyspaceView {
-    pub(super) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, now: Timestamp) -> Self {
+    pub(crate) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, now: Timestamp) -> Self {
         let policy = &keyspace.policy;
         let version = |version: &std::sync::Arc<lethe_core::keyring::LiveVersion>| VersionView {
-            version: version.version.number(),
+            version: version.tree.version.number(),
             created_at: Rfc3339(version.created_at),
         };
         let last = required(policy, now).last().copied();

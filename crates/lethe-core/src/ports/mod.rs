@@ -15,6 +15,6 @@ pub use hsm::{
     VerificationKey,
 };
 pub use store::{
-    BatchCommit, BucketRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare, Store, StoreError,
-    VersionRow,
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, KeyspaceChange, KeyspaceRow, MetaRow,
+    RootShare, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
 };

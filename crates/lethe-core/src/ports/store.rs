@@ -3,7 +3,10 @@ use async_trait::async_trait;
 use super::hsm::SealedSecret;
 use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
+use crate::receipt::RequestId;
+use crate::request::{AcceptedRequest, Request, RequestNumber};
 use crate::time::{Expiry, Timestamp};
+use crate::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 
 /// A bucket as the store holds it. While the row lives, `sealed` opens under the HSM key `key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct KeyspaceRow {
     pub name: KeyspaceName,
     /// Counts for keys issued from now on.
     pub policy: Policy,
+    /// When the last `cache_until` under earlier settings can have ended.
+    pub leases_until: Timestamp,
     /// Live versions, oldest first, never empty.
     pub versions: Vec<VersionRow>,
 }
@@ -73,6 +78,32 @@ pub enum KeyspaceChange {
     DropKeyspace(KeyspaceId),
 }
 
+/// What a batch changes in the rows of one tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeChange {
+    /// The tree; it lives.
+    pub tree: TreeId,
+    /// Each replaces the row of its prefix, or is new.
+    pub pages: Vec<SealedPage>,
+    /// New rows.
+    pub tails: Vec<SealedTail>,
+    /// Rows that go.
+    pub superseded: Vec<TailId>,
+    /// The first row id that is free then.
+    pub next_tail: TailId,
+}
+
+/// Which accepted requests a batch fulfils: all from `first` to `last`, in order of acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fulfilled {
+    /// The first.
+    pub first: RequestNumber,
+    /// The last.
+    pub last: RequestNumber,
+    /// The root that dies with it.
+    pub replaced_root: HsmKeyId,
+}
+
 /// What one batch writes, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchCommit {
@@ -80,6 +111,43 @@ pub struct BatchCommit {
     pub meta: MetaRow,
     /// Changes of keyspaces, in order.
     pub keyspaces: Vec<KeyspaceChange>,
+    /// Changes of trees, before those of keyspaces.
+    pub trees: Vec<TreeChange>,
+    /// None where nobody waits for a receipt.
+    pub fulfilled: Option<Fulfilled>,
+}
+
+/// What became true when the HSM had destroyed what it should, and its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedDestruction {
+    /// When the HSM had confirmed it.
+    pub destroyed_at: Timestamp,
+    /// The HSM keys that are gone.
+    pub destroyed: Vec<HsmKeyId>,
+    /// The key that signed.
+    pub signing_key: HsmKeyId,
+    /// Ed25519.
+    pub signature: [u8; 64],
+}
+
+/// A batch of requests as the store holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRow {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its requests.
+    pub fulfilled: Fulfilled,
+    /// None until the destruction is confirmed and signed.
+    pub signed: Option<SignedDestruction>,
+}
+
+/// The signed expiry of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiryRow {
+    /// The bucket.
+    pub expiry: Expiry,
+    /// Names one key alone.
+    pub signed: SignedDestruction,
 }
 
 /// Why the store did not do it.
@@ -125,8 +193,65 @@ pub trait Store: Send + Sync {
     /// sequence before, a name is taken, or what is dropped is not there.
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError>;
 
-    /// Replaces a keyspace's policy. False when there is no such keyspace.
-    async fn set_policy(&self, id: KeyspaceId, policy: &Policy) -> Result<bool, StoreError>;
+    /// The durability barrier: answers when everything committed so far is flushed to every copy
+    /// that could ever be promoted. Looks for itself instead of trusting a setting; after a crash
+    /// it flushes what the crash may have left in the caches of the system.
+    async fn barrier(&self) -> Result<(), StoreError>;
+
+    /// The bytes of rows of a tree, in the order asked for, each none when there is no such row.
+    async fn tree_rows(
+        &self,
+        tree: TreeId,
+        rows: &[(Prefix, Row)],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// The first row id of tails that is free in a live tree.
+    async fn next_tail(&self, tree: TreeId) -> Result<TailId, StoreError>;
+
+    /// Deletes some rows of trees that were dropped; false when none is left.
+    async fn sweep_dropped_trees(&self) -> Result<bool, StoreError>;
+
+    /// Writes requests down, all or none, and numbers them in order; gives the first number.
+    /// [`StoreError::Conflict`] when one of their ids is there already.
+    async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError>;
+
+    /// Requests by their ids, in no order; those that are there.
+    async fn requests_by_id(&self, ids: &[RequestId]) -> Result<Vec<AcceptedRequest>, StoreError>;
+
+    /// Requests from `first` to `last`, in order.
+    async fn requests(
+        &self,
+        first: RequestNumber,
+        last: RequestNumber,
+    ) -> Result<Vec<AcceptedRequest>, StoreError>;
+
+    /// The erase of a keyspace that bore this name and id, if it was accepted.
+    async fn erase_of(&self, name: &KeyspaceName, id: KeyspaceId) -> Result<bool, StoreError>;
+
+    /// All requests that no batch has fulfilled, in order.
+    async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError>;
+
+    /// The batch that fulfilled a request.
+    async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError>;
+
+    /// Batches without a signature, oldest first.
+    async fn unsigned_batches(&self) -> Result<Vec<BatchRow>, StoreError>;
+
+    /// Adds the signature to a batch.
+    async fn sign_batch(&self, sequence: u64, signed: &SignedDestruction)
+    -> Result<(), StoreError>;
+
+    /// Deletes some requests and expiries that were done before a time; false when none is left.
+    async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError>;
+
+    /// Replaces a keyspace's policy. False when there is no such keyspace. `leases_until` is when
+    /// the last `cache_until` under the settings before can have ended; it never sinks.
+    async fn set_policy(
+        &self,
+        id: KeyspaceId,
+        policy: &Policy,
+        leases_until: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// All buckets, soonest expiry first.
     async fn buckets(&self) -> Result<Vec<BucketRow>, StoreError>;
@@ -134,8 +259,12 @@ pub trait Store: Send + Sync {
     /// Adds buckets, all or none; [`StoreError::Conflict`] when one of that expiry is there.
     async fn create_buckets(&self, buckets: &[BucketRow]) -> Result<(), StoreError>;
 
-    /// Deletes the row of a bucket whose HSM key is destroyed. False when there was none.
-    async fn delete_bucket(&self, expiry: Expiry, key: HsmKeyId) -> Result<bool, StoreError>;
+    /// Deletes the row of a bucket whose HSM key is destroyed, if there is one, and keeps the
+    /// signed word of it. The same key again changes nothing.
+    async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError>;
+
+    /// Signed expiries after `after`, soonest first, at most `limit`.
+    async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError>;
 
     /// Highest wall-clock time this deployment ever wrote.
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError>;

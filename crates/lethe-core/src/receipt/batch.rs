@@ -102,16 +102,21 @@ impl BatchReceipts {
         self.batch.facts.statement(self.size, &self.tree.root())
     }
 
-    /// The receipts in order of the items.
-    pub fn receipts(&self, signature: [u8; 64]) -> impl Iterator<Item = Receipt> {
-        let items = self.batch.items.iter().zip(0_u32..);
-        items.map(move |(item, index)| Receipt {
+    /// The receipt of the item at `index`.
+    #[must_use]
+    pub fn receipt(&self, index: usize, signature: [u8; 64]) -> Option<Receipt> {
+        Some(Receipt {
             facts: self.batch.facts.clone(),
-            item: *item,
-            index,
+            item: *self.batch.items.get(index)?,
+            index: u32::try_from(index).ok()?,
             size: self.size,
-            path: self.tree.path(index as usize),
+            path: self.tree.path(index),
             signature,
         })
+    }
+
+    /// The receipts in order of the items.
+    pub fn receipts(&self, signature: [u8; 64]) -> impl Iterator<Item = Receipt> {
+        (0..self.batch.items.len()).filter_map(move |index| self.receipt(index, signature))
     }
 }

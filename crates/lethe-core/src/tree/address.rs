@@ -5,6 +5,8 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::conversation::ConversationId;
 use crate::grid::Generation;
+use crate::receipt::RequestId;
+use crate::request::IdempotencyTag;
 use crate::secret::Secret32;
 
 /// Where a conversation key stands among the leaves.
@@ -27,6 +29,13 @@ impl Address {
     /// The step taken at `level`, 0 at the top.
     pub(super) const fn bit(self, level: u8) -> u8 {
         (self.0 >> (super::DEPTH - 1 - level) & 1) as u8
+    }
+}
+
+impl std::fmt::Debug for Address {
+    /// Says nothing: an address tells two conversations apart.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Address(..)")
     }
 }
 
@@ -77,6 +86,31 @@ impl AddressKey {
         let mut first = [0; 8];
         first.copy_from_slice(&tag.as_ref()[..8]);
         Address(u64::from_be_bytes(first))
+    }
+
+    /// First 16 bytes of `HMAC-SHA-256(key, "lethe/v1/request-tag" || request id || conversation)`.
+    #[must_use]
+    pub fn idempotency_tag(&self, id: RequestId, conversation: &ConversationId) -> IdempotencyTag {
+        let mut first = [0; 16];
+        let tag = self.of_request(b"lethe/v1/request-tag", id, conversation);
+        first.copy_from_slice(&tag.as_ref()[..16]);
+        IdempotencyTag::from_bytes(first)
+    }
+
+    /// The salt of a shred's commitment: `HMAC-SHA-256(key, "lethe/v1/request-salt" || request id ||
+    /// conversation)`. Stands in no row, and can be told again as long as the version lives.
+    #[must_use]
+    pub fn commitment_salt(&self, id: RequestId, conversation: &ConversationId) -> Secret32 {
+        let salt = self.of_request(b"lethe/v1/request-salt", id, conversation);
+        Secret32::filled(|bytes| bytes.copy_from_slice(salt.as_ref()))
+    }
+
+    fn of_request(&self, label: &[u8], id: RequestId, conversation: &ConversationId) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(label);
+        context.update(id.as_bytes());
+        context.update(conversation.as_bytes());
+        context.sign()
     }
 
     /// First 16 bytes of `HMAC-SHA-256(key, "lethe/v1/pseudonym" || day as u32 || conversation)`;

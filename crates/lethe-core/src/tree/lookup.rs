@@ -59,6 +59,15 @@ impl Tree<'_> {
         }
     }
 
+    /// The leaf of a tree that is whole, which needs no pages; none of another.
+    #[must_use]
+    pub fn leaf_of_whole(&self, address: Address) -> Option<Secret32> {
+        match self.root {
+            CoverRoot::Whole(seed) => Some(seed::leaf(seed.expose(), 0, address)),
+            CoverRoot::Page(_) => None,
+        }
+    }
+
     /// Walks down to the seed that covers `address`, and hands it over with its level.
     pub(super) fn walk<T>(
         &self,

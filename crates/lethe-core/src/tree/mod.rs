@@ -29,10 +29,10 @@ pub use address::{Address, AddressKey, Pseudonym};
 pub use generation::{CurrentGeneration, GENERATIONS};
 pub use kept::KeptPages;
 pub use lookup::{LoadedPages, Lookup};
-pub use name::{PageVersion, Prefix, TailId, TreeId};
+pub use name::{LeafId, PageVersion, Prefix, TailId, TreeId};
 pub use page::Page;
 pub use puncture::{Puncture, PunctureError, Punctured, SealedPage, SealedTail};
-pub use root::{Cover, CoverRoot, TopPage, Tree};
+pub use root::{CoverRoot, TopPage, Tree};
 pub use sealed::{Loaded, PageError, PageReference, Row, page_version};
 pub use tail::Tail;
 

@@ -16,6 +16,15 @@ pub struct TreeId {
     pub version: KeyVersion,
 }
 
+/// One leaf of one tree: a conversation's generation in a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafId {
+    /// The tree.
+    pub tree: TreeId,
+    /// The leaf.
+    pub address: Address,
+}
+
 /// Names a tail's row for good: rows are only ever appended, each id is given once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TailId(u64);
@@ -69,6 +78,21 @@ impl Prefix {
             return None;
         }
         Some(Self(bits | 1 << (63 - depth)))
+    }
+
+    /// From [`Self::row_key`]; none when it is of no page.
+    #[must_use]
+    pub const fn from_row_key(key: u64) -> Option<Self> {
+        if key == 0 {
+            return None;
+        }
+        Self::new(key & (key - 1), 63 - key.trailing_zeros() as u8)
+    }
+
+    /// One number for bits and depth, for the store: the bits, then a 1, then zeros.
+    #[must_use]
+    pub const fn row_key(self) -> u64 {
+        self.0
     }
 
     /// The bits, first bit highest, zeros behind them.
@@ -150,6 +174,17 @@ mod tests {
         }
         assert!(Prefix::new(1 << 58, 6).is_some());
         assert!(Prefix::new(16, 60).is_some());
+    }
+
+    #[test]
+    fn row_keys_come_back() {
+        for (bits, depth) in [(0, 0), (1 << 58, 6), (u64::MAX << 4, 60)] {
+            let prefix = Prefix::new(bits, depth).unwrap();
+            assert_eq!(Prefix::from_row_key(prefix.row_key()), Some(prefix));
+        }
+        for key in [0, 1, 1 << 62] {
+            assert_eq!(Prefix::from_row_key(key), None, "{key:x}");
+        }
     }
 
     #[test]

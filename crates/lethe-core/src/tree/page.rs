@@ -66,7 +66,13 @@ impl Page {
             && self.bytes.as_slice().len() == length
     }
 
-    pub(super) const fn prefix(&self) -> Prefix {
+    /// Bytes in memory.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.bytes.as_slice().len()
+    }
+
+    pub(crate) const fn prefix(&self) -> Prefix {
         self.prefix
     }
 

@@ -1,7 +1,6 @@
 //! Where the cover of a key version begins.
 
 use super::name::TreeId;
-use super::{Address, seed};
 use crate::secret::Secret32;
 
 /// What the directory holds of a tree.
@@ -21,6 +20,18 @@ pub struct TopPage {
 }
 
 impl CoverRoot {
+    /// Another copy, for a snapshot in memory; both are wiped.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        match self {
+            Self::Whole(seed) => Self::Whole(seed.copied()),
+            Self::Page(top) => Self::Page(TopPage {
+                key: top.key.copied(),
+                forgotten: top.forgotten,
+            }),
+        }
+    }
+
     /// How many leaves are forgotten.
     #[must_use]
     pub const fn forgotten(&self) -> u64 {
@@ -38,21 +49,4 @@ pub struct Tree<'a> {
     pub id: TreeId,
     /// Where its cover begins.
     pub root: &'a CoverRoot,
-}
-
-/// A tree of which nothing is forgotten, in memory; needs no pages.
-pub struct Cover(Secret32);
-
-impl Cover {
-    /// The whole tree.
-    #[must_use]
-    pub const fn whole(seed: Secret32) -> Self {
-        Self(seed)
-    }
-
-    /// The conversation key at `address`: always there.
-    #[must_use]
-    pub fn leaf(&self, address: Address) -> Option<Secret32> {
-        Some(seed::leaf(self.0.expose(), 0, address))
-    }
 }

@@ -39,6 +39,12 @@ impl Tail {
         })
     }
 
+    /// Bytes in memory.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.bytes.as_slice().len()
+    }
+
     pub(super) const fn opened_by(&self) -> KeyMark {
         self.opened_by
     }

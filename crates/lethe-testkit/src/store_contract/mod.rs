@@ -1,16 +1,22 @@
 //! What every adapter of the port `Store` must do: one function per clause, and
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
+mod requests;
+mod trees;
+
 use std::sync::Arc;
 
 use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    BatchCommit, BucketRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare, SealedSecret, Store,
-    StoreError, VersionRow,
+    BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare,
+    SealedSecret, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
+
+pub use requests::*;
+pub use trees::*;
 
 /// A store under test that can be closed and opened again.
 #[allow(
@@ -53,6 +59,7 @@ pub fn keyspace(id: u8, name: &str) -> KeyspaceRow {
         id: KeyspaceId::from_bytes([id; 16]),
         name,
         policy: policy(72),
+        leases_until: Timestamp::from_millis(0),
         versions: vec![first],
     }
 }
@@ -104,7 +111,12 @@ pub fn batch(sequence: u64, keyspaces: Vec<KeyspaceChange>) -> BatchCommit {
         share: RootShare { root, sealed },
         directory: vec![byte; 300],
     };
-    BatchCommit { meta, keyspaces }
+    BatchCommit {
+        meta,
+        keyspaces,
+        trees: Vec::new(),
+        fulfilled: None,
+    }
 }
 
 async fn create(store: &impl Store, sequence: u64, row: &KeyspaceRow) -> Result<(), StoreError> {
@@ -199,16 +211,18 @@ pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
 pub async fn policies_are_replaced(fixture: impl Fixture) {
     let store = fixture.store();
     let row = keyspace(1, "chat");
-    assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(false));
+    let at = Timestamp::from_millis;
+    assert_eq!(store.set_policy(row.id, &policy(5), at(9)).await, Ok(false));
     assert_eq!(create(&*store, 1, &row).await, Ok(()));
-    assert_eq!(store.set_policy(row.id, &policy(5)).await, Ok(true));
-    assert_eq!(
-        store.keyspaces().await,
-        Ok(vec![KeyspaceRow {
-            policy: policy(5),
-            ..row
-        }])
-    );
+    assert_eq!(store.set_policy(row.id, &policy(6), at(9)).await, Ok(true));
+    // Leases given out do not end sooner by a later change.
+    assert_eq!(store.set_policy(row.id, &policy(5), at(7)).await, Ok(true));
+    let changed = KeyspaceRow {
+        policy: policy(5),
+        leases_until: at(9),
+        ..row
+    };
+    assert_eq!(store.keyspaces().await, Ok(vec![changed]));
 }
 
 /// Buckets are added all or none, and listed soonest first.
@@ -226,27 +240,30 @@ pub async fn buckets_are_all_or_none(fixture: impl Fixture) {
     assert_eq!(store.create_buckets(&[]).await, Ok(()));
 }
 
-/// A bucket goes only when its key id agrees.
+/// A bucket goes only when its key id agrees; the signed word is kept once.
 pub async fn buckets_go_by_expiry_and_key(fixture: impl Fixture) {
     let store = fixture.store();
-    assert_eq!(
-        store.create_buckets(&[bucket(10), bucket(20)]).await,
-        Ok(())
-    );
-    assert_eq!(
-        store.delete_bucket(bucket(10).expiry, bucket(20).key).await,
-        Ok(false)
-    );
+    let both = [bucket(10), bucket(20)];
+    assert_eq!(store.create_buckets(&both).await, Ok(()));
+    let signed = |bucket: &BucketRow, key: HsmKeyId, at| ExpiryRow {
+        expiry: bucket.expiry,
+        signed: destruction(at, vec![key]),
+    };
+    let [first, second] = &both;
+    let orphan = signed(first, second.key, 30);
+    assert_eq!(store.finish_bucket(&orphan).await, Ok(()));
     assert_eq!(store.buckets().await.map(|rows| rows.len()), Ok(2));
-    assert_eq!(
-        store.delete_bucket(bucket(10).expiry, bucket(10).key).await,
-        Ok(true)
-    );
-    assert_eq!(
-        store.delete_bucket(bucket(10).expiry, bucket(10).key).await,
-        Ok(false)
-    );
-    assert_eq!(store.buckets().await, Ok(vec![bucket(20)]));
+    let own = signed(first, first.key, 31);
+    assert_eq!(store.finish_bucket(&own).await, Ok(()));
+    assert_eq!(store.buckets().await, Ok(vec![second.clone()]));
+    let again = signed(first, first.key, 99);
+    assert_eq!(store.finish_bucket(&again).await, Ok(()));
+    let mut kept = store.expiries(Expiry::from_seconds(9), 5).await;
+    if let Ok(kept) = &mut kept {
+        kept.sort_by_key(|row| row.signed.destroyed_at);
+    }
+    assert_eq!(kept, Ok(vec![orphan, own]));
+    assert_eq!(store.expiries(first.expiry, 5).await, Ok(vec![]));
 }
 
 /// The high-water mark never sinks.
@@ -313,6 +330,9 @@ macro_rules! store_contract {
             deployment_is_set_once, meta_goes_forward_one_by_one, batches_are_all_or_nothing,
             versions_and_keyspaces_come_and_go, keyspaces_come_back_by_name, keyspace_names_are_unique,
             policies_are_replaced, buckets_are_all_or_none, buckets_go_by_expiry_and_key,
+            tree_rows_come_back, tree_rows_are_of_their_tree, dropped_trees_are_swept,
+            requests_are_numbered_in_order, accepted_all_or_none, batches_fulfil_requests,
+            receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
             clock_never_sinks, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };

@@ -1,0 +1,160 @@
+//! The state that the store and the HSM agree on; step 1; and recovery.
+
+use super::commit::{Committed, Rooted};
+use super::finished::Finished;
+use super::sign::sign_open;
+use super::work::Work;
+use super::{BatchError, Halt, Node, Ports, check_claim, roots};
+use crate::directory::Directory;
+use crate::identity::{DeploymentId, HsmKeyId};
+use crate::ports::{KeyLabel, SigningPurpose};
+
+/// The state that the store and the HSM agree on, and no other root beside it.
+pub struct Current {
+    pub(super) deployment: DeploymentId,
+    /// This leader's.
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    /// Signs receipts.
+    pub(super) signing_key: HsmKeyId,
+    /// None before the first batch.
+    pub(super) root: Option<HsmKeyId>,
+    pub(super) directory: Directory,
+}
+
+/// What a recovery found.
+pub struct Recovered {
+    /// The state.
+    pub current: Current,
+    /// Batches that were done but for their signature.
+    pub finished: Vec<Finished>,
+}
+
+impl Current {
+    /// Finds out what holds, after a start or an error: opens the store's root in the HSM first,
+    /// and only then finishes what a batch may have left unfinished, from the barrier on.
+    ///
+    /// # Errors
+    /// [`Halt`] when the store's root does not open; then nothing was destroyed.
+    pub async fn recover(node: Node<'_>) -> Result<Recovered, BatchError> {
+        let ports = node.ports;
+        let deployment = ports.store.deployment().await?;
+        let deployment = deployment.ok_or(Halt::NotInitialised)?;
+        let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
+        check_claim(ports, deployment).await?;
+        let signing_key = signing_key(ports, deployment).await?;
+        let roots = roots(ports, deployment).await?;
+        let root = roots
+            .iter()
+            .find(|(key, _)| key.id == meta.share.root)
+            .ok_or_else(|| Halt::RootDoesNotOpen(meta.share.root.to_string()))?;
+        let newest = roots.iter().map(|(_, epoch)| *epoch).max().unwrap_or(0);
+        let committed = Committed {
+            deployment,
+            epoch: newest.max(meta.epoch).saturating_add(1),
+            sequence: meta.sequence,
+            signing_key,
+            root: root.0,
+            replaced: None,
+            grown: None,
+            dropped: Vec::new(),
+            sample: Vec::new(),
+            requests: Vec::new(),
+        };
+        let (current, _) = committed.finish(node).await?;
+        let finished = sign_open(ports, &current).await?;
+        Ok(Recovered { current, finished })
+    }
+
+    /// Makes the first root and an empty directory. The store must have its deployment id and no
+    /// meta row, the HSM its claim and signing keys.
+    ///
+    /// # Errors
+    /// Those of the ports; can be run again after any of them.
+    pub async fn first(node: Node<'_>, deployment: DeploymentId) -> Result<Self, BatchError> {
+        let none = Self {
+            deployment,
+            epoch: 1,
+            sequence: 0,
+            signing_key: signing_key(node.ports, deployment).await?,
+            root: None,
+            directory: Directory::default(),
+        };
+        Ok(none.run(node, Work::default()).await?.0)
+    }
+
+    /// One batch: does the work under a new root, and makes the old one unreadable.
+    ///
+    /// # Errors
+    /// After any error only [`Self::recover`] tells whether the work was done.
+    pub async fn run(
+        self,
+        node: Node<'_>,
+        work: Work,
+    ) -> Result<(Self, Option<Finished>), BatchError> {
+        let rooted = self.new_root(node.ports).await?;
+        rooted.commit(node, work).await?.finish(node).await
+    }
+
+    /// All key versions and their secrets.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whose state this is.
+    #[must_use]
+    pub const fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// Batches so far.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The key that signs receipts.
+    #[must_use]
+    pub const fn signing_key(&self) -> HsmKeyId {
+        self.signing_key
+    }
+
+    /// Step 1.
+    async fn new_root(self, ports: &Ports) -> Result<Rooted, BatchError> {
+        let label = KeyLabel::Root {
+            deployment: self.deployment,
+            sequence: self.sequence + 1,
+            epoch: self.epoch,
+        };
+        let root = ports.hsm.create_key(label).await?;
+        Ok(Rooted {
+            current: self,
+            root,
+        })
+    }
+}
+
+impl Committed {
+    /// Steps 4 to 8.
+    async fn finish(self, node: Node<'_>) -> Result<(Current, Option<Finished>), BatchError> {
+        let flushed = self.flush(node.ports).await?;
+        let read_back = flushed.read_back(node.ports).await?;
+        let acknowledged = read_back.acknowledge(node).await?;
+        let swept = acknowledged.sweep(node.ports).await?;
+        swept.sign(node.ports).await
+    }
+}
+
+/// The key that signs receipts.
+pub(crate) async fn signing_key(
+    ports: &Ports,
+    deployment: DeploymentId,
+) -> Result<HsmKeyId, BatchError> {
+    let keys = ports.hsm.verification_keys(deployment).await?;
+    let mut receipts = keys
+        .iter()
+        .filter(|key| key.purpose == SigningPurpose::Receipt);
+    let first = receipts.next().ok_or(Halt::NoSigningKey)?;
+    Ok(first.id)
+}

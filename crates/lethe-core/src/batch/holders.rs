@@ -1,0 +1,32 @@
+//! Who serves keys: all of them must have dropped what they cached below an old root before it
+//! is destroyed (step 6).
+
+use async_trait::async_trait;
+
+use super::BatchError;
+use crate::directory::Directory;
+use crate::page_cache::Grown;
+use crate::tree::TreeId;
+
+/// The state after a batch, as a node that serves keys needs it.
+pub struct Advance<'a> {
+    /// Sequence of the batch.
+    pub sequence: u64,
+    /// All live versions.
+    pub directory: &'a Directory,
+    /// What trees have forgotten; none when nothing known before can be relied on.
+    pub grown: Option<Vec<Grown>>,
+    /// Trees that are no more.
+    pub dropped: Vec<TreeId>,
+}
+
+/// Everybody who holds a lease.
+#[async_trait]
+pub trait Holders: Send + Sync {
+    /// Answers when every holder serves the new state and has dropped and wiped what it had below
+    /// older roots, or its lease has lapsed.
+    ///
+    /// # Errors
+    /// Nothing may be destroyed then.
+    async fn advance(&self, advance: Advance<'_>) -> Result<(), BatchError>;
+}

@@ -1,0 +1,89 @@
+//! Pages that a batch or a read-back needs, on top of those in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{BatchError, Halt};
+use crate::identity::DeploymentId;
+use crate::page_cache::PageCache;
+use crate::ports::Store;
+use crate::tree::{Loaded, LoadedPages, Page, PageReference, Prefix, Tail, TailId, TreeId};
+
+/// Pages of its own, and behind them those of a cache.
+#[derive(Default)]
+pub struct Overlay<'a> {
+    cache: Option<&'a PageCache>,
+    pages: HashMap<(TreeId, Prefix), Arc<Page>>,
+    tails: HashMap<(TreeId, TailId), Arc<Tail>>,
+}
+
+impl<'a> Overlay<'a> {
+    /// Over a cache.
+    #[must_use]
+    pub fn over(cache: &'a PageCache) -> Self {
+        Self {
+            cache: Some(cache),
+            ..Self::default()
+        }
+    }
+
+    fn keep(&mut self, loaded: Loaded) {
+        match loaded {
+            Loaded::Page(tree, page) => {
+                self.pages.insert((tree, page.prefix()), Arc::new(page));
+            }
+            Loaded::Tail(tree, id, tail) => {
+                self.tails.insert((tree, id), Arc::new(tail));
+            }
+        }
+    }
+}
+
+impl LoadedPages for Overlay<'_> {
+    type Page<'p>
+        = Arc<Page>
+    where
+        Self: 'p;
+    type Tail<'p>
+        = Arc<Tail>
+    where
+        Self: 'p;
+
+    fn page(&self, tree: TreeId, prefix: Prefix) -> Option<Arc<Page>> {
+        let own = self.pages.get(&(tree, prefix)).cloned();
+        own.or_else(|| self.cache?.page(tree, prefix))
+    }
+
+    fn tail(&self, tree: TreeId, id: TailId) -> Option<Arc<Tail>> {
+        let own = self.tails.get(&(tree, id)).cloned();
+        own.or_else(|| self.cache?.tail(tree, id))
+    }
+}
+
+/// Loads and opens pages of one tree into an overlay.
+///
+/// # Errors
+/// [`Halt::PageDoesNotOpen`] when one is missing or not what its parent says.
+pub async fn load(
+    store: &dyn Store,
+    deployment: DeploymentId,
+    missing: &[PageReference],
+    into: &mut Overlay<'_>,
+) -> Result<(), BatchError> {
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    let rows: Vec<_> = missing
+        .iter()
+        .map(|page| (page.prefix(), page.row()))
+        .collect();
+    let found = store.tree_rows(first.tree(), &rows).await?;
+    for (page, row) in missing.iter().zip(found) {
+        let row = row.ok_or(Halt::PageDoesNotOpen)?;
+        let loaded = page
+            .open(deployment, &row)
+            .map_err(|_| Halt::PageDoesNotOpen)?;
+        into.keep(loaded);
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The protocol by which the forgetting trees change (DESIGN section 6), as a typestate: each step
+//! consumes the one before, so the wrong order does not compile.
+//!
+//! ```text
+//! Current -> Rooted -> Committed -> Flushed -> ReadBack -> Acknowledged -> Swept -> Current
+//!   step 1       2, 3           4           5              6              7        8
+//! ```
+//!
+//! A step that fails leaves nothing to go on with: [`Current::recover`] finds out what holds.
+
+mod commit;
+mod current;
+mod finished;
+mod holders;
+mod load;
+mod read_back;
+mod sign;
+mod sweep;
+mod work;
+
+use std::sync::Arc;
+
+use crate::identity::DeploymentId;
+use crate::page_cache::PageCache;
+use crate::ports::{
+    Clock, Entropy, EntropyError, Hsm, HsmError, HsmKey, KeyLabel, Store, StoreError,
+};
+
+pub(crate) use current::signing_key;
+pub use current::{Current, Recovered};
+pub use finished::Finished;
+pub use holders::{Advance, Holders};
+pub use load::{Overlay, load};
+pub use work::{NewVersion, Work};
+
+/// The outside, as the use cases see it.
+#[derive(Clone)]
+pub struct Ports {
+    /// The device.
+    pub hsm: Arc<dyn Hsm>,
+    /// What outlives the process.
+    pub store: Arc<dyn Store>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Steady time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A node at work on a batch: the outside, what it has in memory, and who else has.
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    /// The outside.
+    pub ports: &'a Ports,
+    /// Pages in memory.
+    pub pages: &'a PageCache,
+    /// Everybody who serves keys.
+    pub holders: &'a dyn Holders,
+}
+
+/// What nobody can tell the right of without a person: the service stops and touches nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// `lethe init` was never run, or not to its end.
+    #[error("the deployment is not initialised: run `lethe init`")]
+    NotInitialised,
+    /// The HSM belongs to a deployment with another store.
+    #[error(
+        "the HSM is claimed by another store ({claimed}); this one is {ours}. If it was moved on purpose, run `lethe takeover`"
+    )]
+    ForeignClaim {
+        /// What the HSM says.
+        claimed: String,
+        /// What this store is.
+        ours: String,
+    },
+    /// The claim is gone from the HSM.
+    #[error("the HSM holds no claim of this deployment: is it the right HSM?")]
+    NoClaim,
+    /// The store's root is not in the HSM, or does not open the directory key.
+    #[error(
+        "the store's root {0} does not open in the HSM: an old copy of the store, or the wrong HSM. Nothing was destroyed"
+    )]
+    RootDoesNotOpen(String),
+    /// Directory and root do not belong together.
+    #[error(
+        "the directory of the store does not open: the store is damaged. Nothing was destroyed"
+    )]
+    DirectoryDoesNotOpen,
+    /// Tables and directory name different key versions.
+    #[error("keyspaces and directory of the store disagree: the store is damaged")]
+    DirectoryDisagrees,
+    /// An unexpired bucket's key is not in the HSM.
+    #[error(
+        "the HSM lacks the key of the bucket that expires at {0} (Unix seconds): an old copy of the store or of the HSM. Nothing was destroyed"
+    )]
+    BucketKeyMissing(u64),
+    /// An unexpired bucket does not open.
+    #[error(
+        "the bucket that expires at {0} (Unix seconds) does not open in the HSM: store or HSM is damaged"
+    )]
+    BucketDoesNotOpen(u64),
+    /// A page of a forgetting tree is not what its parent says.
+    #[error(
+        "a page of the forgetting tree is missing or does not open: the store is damaged. Nothing was destroyed"
+    )]
+    PageDoesNotOpen,
+    /// What was to be forgotten is still there after the commit.
+    #[error(
+        "the store does not hold what was committed to it: it is damaged. Nothing was destroyed"
+    )]
+    NotForgotten,
+    /// The HSM has no key to sign receipts with.
+    #[error("the HSM lacks the signing key of receipts: is it the right HSM?")]
+    NoSigningKey,
+    /// A batch names requests that the store does not hold.
+    #[error("the store lacks requests that were accepted: it is damaged")]
+    RequestsMissing,
+    /// A root that should be gone, or that nobody knows of, is in the HSM.
+    #[error(
+        "root {0} is in the HSM beside the current one: another leader, or a destroy that did not destroy"
+    )]
+    ForeignRoot(String),
+}
+
+/// Why a step was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Trying again may help, after [`Current::recover`].
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// Trying again may help, after [`Current::recover`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Trying again may help.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// A person has to look.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+}
+
+/// Gone already is as good.
+pub(crate) async fn destroy(ports: &Ports, key: HsmKey) -> Result<(), HsmError> {
+    match ports.hsm.destroy(key).await {
+        Err(HsmError::NotFound) => Ok(()),
+        done => done,
+    }
+}
+
+/// All roots of the deployment with their epochs.
+async fn roots(ports: &Ports, deployment: DeploymentId) -> Result<Vec<(HsmKey, u64)>, HsmError> {
+    let keys = ports.hsm.keys(deployment).await?;
+    let epoch = |key: HsmKey| match key.label {
+        KeyLabel::Root { epoch, .. } => Some((key, epoch)),
+        KeyLabel::Bucket { .. } => None,
+    };
+    Ok(keys.into_iter().filter_map(epoch).collect())
+}
+
+/// The HSM must name our store.
+pub(crate) async fn check_claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
+    let ours = ports.store.instance();
+    match ports.hsm.claim(deployment).await? {
+        Some(claimed) if claimed == ours => Ok(()),
+        Some(claimed) => Err(Halt::ForeignClaim {
+            claimed,
+            ours: ours.to_owned(),
+        }
+        .into()),
+        None => Err(Halt::NoClaim.into()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Step 7: destroy every other root, and make sure that none is left.
+
+use super::commit::Committed;
+use super::read_back::Acknowledged;
+use super::{BatchError, Current, Halt, Ports, check_claim, destroy, roots};
+use crate::identity::HsmKeyId;
+use crate::request::AcceptedRequest;
+
+/// No other root of the deployment is in the HSM.
+pub(super) struct Swept {
+    pub(super) current: Current,
+    pub(super) requests: Vec<AcceptedRequest>,
+    /// Root ids that are gone, that of the state before first.
+    pub(super) destroyed: Vec<HsmKeyId>,
+}
+
+impl Acknowledged {
+    /// Destroys every other root up to our epoch, and makes sure that none is left.
+    pub(super) async fn sweep(self, ports: &Ports) -> Result<Swept, BatchError> {
+        let Self {
+            committed,
+            directory,
+        } = self;
+        let Committed {
+            deployment,
+            epoch,
+            sequence,
+            signing_key,
+            root,
+            replaced,
+            requests,
+            ..
+        } = committed;
+        check_claim(ports, deployment).await?;
+        let mut destroyed: Vec<HsmKeyId> = replaced.into_iter().collect();
+        for (other, of_epoch) in roots(ports, deployment).await? {
+            if other.id != root.id && of_epoch <= epoch {
+                destroy(ports, other).await?;
+                if !destroyed.contains(&other.id) {
+                    destroyed.push(other.id);
+                }
+            }
+        }
+        let left = roots(ports, deployment).await?;
+        if let Some((key, _)) = left.iter().find(|(key, _)| key.id != root.id) {
+            return Err(Halt::ForeignRoot(key.id.to_string()).into());
+        }
+        let current = Current {
+            deployment,
+            epoch,
+            sequence,
+            signing_key,
+            root: Some(root.id),
+            directory,
+        };
+        Ok(Swept {
+            current,
+            requests,
+            destroyed,
+        })
+    }
+}

@@ -1,0 +1,330 @@
+//! Requests to forget, and what says that they are fulfilled.
+
+use lethe_core::identity::KeyspaceId;
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, StoreError};
+use lethe_core::receipt::RequestId;
+use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
+use lethe_core::time::{Expiry, Timestamp};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use crate::chunks::{chunks, in_list, insert};
+use crate::decode::{self, signed};
+use crate::errors::during;
+use crate::statements::execute;
+
+/// A statement that reads requests.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT number, id, kind, keyspace_id, accepted_at_ms, leases_end_at_ms, tag,
+                    commitment, leaves, keyspace_name, version FROM request ",
+            $rest
+        )
+    };
+}
+
+/// A request's columns behind its number.
+struct Columns {
+    number: i64,
+    id: Vec<u8>,
+    kind: i64,
+    keyspace: Vec<u8>,
+    accepted_at: i64,
+    leases_end_at: i64,
+    tag: Option<Vec<u8>>,
+    commitment: Option<Vec<u8>>,
+    leaves: Option<Vec<u8>>,
+    name: Option<String>,
+    version: Option<i64>,
+}
+
+impl Columns {
+    fn of(number: i64, request: &Request) -> Result<Self, StoreError> {
+        let none = Self {
+            number,
+            id: request.id.as_bytes().to_vec(),
+            kind: 0,
+            keyspace: request.keyspace.as_bytes().to_vec(),
+            accepted_at: signed(request.accepted_at.as_millis(), "request.accepted_at_ms")?,
+            leases_end_at: signed(
+                request.leases_end_at.as_millis(),
+                "request.leases_end_at_ms",
+            )?,
+            tag: None,
+            commitment: None,
+            leaves: None,
+            name: None,
+            version: None,
+        };
+        Ok(match &request.wish {
+            Wish::Shred {
+                tag,
+                commitment,
+                leaves,
+            } => Self {
+                kind: 1,
+                tag: Some(tag.as_bytes().to_vec()),
+                commitment: Some(commitment.as_bytes().to_vec()),
+                leaves: Some(leaves.iter().flat_map(leaf_bytes).collect()),
+                ..none
+            },
+            Wish::EraseKeyspace(name) => Self {
+                kind: 2,
+                name: Some(name.as_str().to_owned()),
+                ..none
+            },
+            Wish::DropVersion(version) => Self {
+                kind: 3,
+                version: Some(version.number().into()),
+                ..none
+            },
+        })
+    }
+}
+
+fn leaf_bytes(leaf: &ShredLeaf) -> Vec<u8> {
+    [
+        leaf.version.number().to_be_bytes().as_slice(),
+        &leaf.generation.number().to_be_bytes(),
+        &leaf.address.bits().to_be_bytes(),
+    ]
+    .concat()
+}
+
+pub(crate) async fn accept(
+    connection: &mut SqliteConnection,
+    requests: &[Request],
+) -> Result<RequestNumber, StoreError> {
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'request'")
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(during("number requests"))?;
+    let first = last.unwrap_or(0) + 1;
+    let rows: Vec<Columns> = (first..)
+        .zip(requests)
+        .map(|(number, request)| Columns::of(number, request))
+        .collect::<Result<_, _>>()?;
+    for rows in chunks(&rows) {
+        let head = "INSERT INTO request (number, id, kind, keyspace_id, accepted_at_ms,
+            leases_end_at_ms, tag, commitment, leaves, keyspace_name, version)";
+        let mut query = insert(head, rows, |mut row, columns| {
+            row.push_bind(columns.number);
+            row.push_bind(columns.id.clone());
+            row.push_bind(columns.kind);
+            row.push_bind(columns.keyspace.clone());
+            row.push_bind(columns.accepted_at);
+            row.push_bind(columns.leases_end_at);
+            row.push_bind(columns.tag.clone());
+            row.push_bind(columns.commitment.clone());
+            row.push_bind(columns.leaves.clone());
+            row.push_bind(columns.name.clone());
+            row.push_bind(columns.version);
+        });
+        let written = query.build().execute(&mut *connection);
+        written.await.map_err(during("accept requests"))?;
+    }
+    Ok(RequestNumber::new(first.cast_unsigned()))
+}
+
+pub(crate) async fn by_id(
+    reader: &SqlitePool,
+    ids: &[RequestId],
+) -> Result<Vec<AcceptedRequest>, StoreError> {
+    let mut found = Vec::new();
+    let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+    for keys in chunks(&keys) {
+        let mut query = in_list(select!("WHERE id IN"), keys);
+        let rows = query.build().fetch_all(reader).await;
+        for row in rows.map_err(during("find requests"))? {
+            found.push(decode::request(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) async fn range(
+    reader: &SqlitePool,
+    first: RequestNumber,
+    last: RequestNumber,
+) -> Result<Vec<AcceptedRequest>, StoreError> {
+    let rows = sqlx::query(select!("WHERE number BETWEEN ? AND ? ORDER BY number"))
+        .bind(signed(first.number(), "request.number")?)
+        .bind(signed(last.number(), "request.number")?)
+        .fetch_all(reader)
+        .await
+        .map_err(during("read requests"))?;
+    rows.iter().map(decode::request).collect()
+}
+
+pub(crate) async fn open(reader: &SqlitePool) -> Result<Vec<AcceptedRequest>, StoreError> {
+    let rows = sqlx::query(select!(
+        "WHERE number > (SELECT coalesce(max(last_request), 0) FROM batch) ORDER BY number"
+    ))
+    .fetch_all(reader)
+    .await
+    .map_err(during("read open requests"))?;
+    rows.iter().map(decode::request).collect()
+}
+
+pub(crate) async fn erase_of(
+    reader: &SqlitePool,
+    name: &KeyspaceName,
+    id: KeyspaceId,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM request
+             WHERE kind = 2 AND keyspace_name = ? AND keyspace_id = ?)",
+    )
+    .bind(name.as_str().to_owned())
+    .bind(id.as_bytes().to_vec())
+    .fetch_one(reader)
+    .await
+    .map_err(during("find an erase"))
+}
+
+pub(crate) async fn fulfil(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+    fulfilled: &Fulfilled,
+) -> Result<(), StoreError> {
+    let insert = sqlx::query(
+        "INSERT INTO batch (sequence, first_request, last_request, replaced_root)
+         VALUES (?, ?, ?, ?)",
+    )
+    .bind(signed(sequence, "batch.sequence")?)
+    .bind(signed(fulfilled.first.number(), "batch.first_request")?)
+    .bind(signed(fulfilled.last.number(), "batch.last_request")?)
+    .bind(fulfilled.replaced_root.as_bytes().to_vec());
+    execute(connection, "fulfil requests", insert)
+        .await
+        .map(drop)
+}
+
+pub(crate) async fn batch_of(
+    reader: &SqlitePool,
+    number: RequestNumber,
+) -> Result<Option<BatchRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT * FROM (SELECT * FROM batch WHERE last_request >= ?1 ORDER BY last_request LIMIT 1)
+         WHERE first_request <= ?1",
+    )
+    .bind(signed(number.number(), "request.number")?)
+    .fetch_optional(reader)
+    .await
+    .map_err(during("find a batch"))?;
+    row.as_ref().map(decode::batch).transpose()
+}
+
+pub(crate) async fn unsigned_batches(reader: &SqlitePool) -> Result<Vec<BatchRow>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM batch WHERE signature IS NULL ORDER BY sequence")
+        .fetch_all(reader)
+        .await
+        .map_err(during("read unsigned batches"))?;
+    rows.iter().map(decode::batch).collect()
+}
+
+pub(crate) async fn sign_batch(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+    destruction: &SignedDestruction,
+) -> Result<(), StoreError> {
+    let update = sqlx::query(
+        "UPDATE batch SET destroyed_at_ms = ?, destroyed = ?, signing_key = ?, signature = ?
+         WHERE sequence = ? AND signature IS NULL",
+    )
+    .bind(signed(
+        destruction.destroyed_at.as_millis(),
+        "batch.destroyed_at_ms",
+    )?)
+    .bind(
+        destruction
+            .destroyed
+            .iter()
+            .flat_map(|id| *id.as_bytes())
+            .collect::<Vec<u8>>(),
+    )
+    .bind(destruction.signing_key.as_bytes().to_vec())
+    .bind(destruction.signature.to_vec())
+    .bind(signed(sequence, "batch.sequence")?);
+    match execute(connection, "sign a batch", update).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Conflict("no such batch without signature")),
+    }
+}
+
+/// The oldest batch of those, whole: a receipt needs all requests of its batch.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+) -> Result<bool, StoreError> {
+    let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
+    let expiries = sqlx::query("DELETE FROM expiry WHERE destroyed_at_ms < ?").bind(before);
+    execute(connection, "forget expiries", expiries).await?;
+    let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT sequence, first_request, last_request FROM batch
+         WHERE sequence = (SELECT min(sequence) FROM batch) AND destroyed_at_ms < ?",
+    )
+    .bind(before)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(during("forget receipts"))?;
+    let Some((sequence, first, last)) = oldest else {
+        return Ok(false);
+    };
+    let requests = sqlx::query("DELETE FROM request WHERE number BETWEEN ? AND ?")
+        .bind(first)
+        .bind(last);
+    execute(connection, "forget requests", requests).await?;
+    // The last batch's row stays: it says up to where requests are fulfilled.
+    let batch = sqlx::query(
+        "DELETE FROM batch WHERE sequence = ? AND sequence < (SELECT max(sequence) FROM batch)",
+    )
+    .bind(sequence);
+    Ok(execute(connection, "forget a batch", batch).await? > 0)
+}
+
+/// Deletes the bucket's row and keeps the signed word; again, nothing changes.
+pub(crate) async fn finish_bucket(
+    connection: &mut SqliteConnection,
+    expired: &ExpiryRow,
+) -> Result<(), StoreError> {
+    let expiry = signed(expired.expiry.as_seconds(), "expiry.expiry_s")?;
+    let destruction = &expired.signed;
+    for key in &destruction.destroyed {
+        let delete = sqlx::query("DELETE FROM bucket WHERE expiry_s = ? AND hsm_key_id = ?")
+            .bind(expiry)
+            .bind(key.as_bytes().to_vec());
+        execute(connection, "delete bucket", delete).await?;
+        let insert = sqlx::query(
+            "INSERT OR IGNORE INTO expiry
+                 (expiry_s, hsm_key_id, destroyed_at_ms, signing_key, signature)
+             VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(expiry)
+        .bind(key.as_bytes().to_vec())
+        .bind(signed(
+            destruction.destroyed_at.as_millis(),
+            "expiry.destroyed_at_ms",
+        )?)
+        .bind(destruction.signing_key.as_bytes().to_vec())
+        .bind(destruction.signature.to_vec());
+        execute(connection, "keep an expiry", insert).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn expiries(
+    reader: &SqlitePool,
+    after: Expiry,
+    limit: u32,
+) -> Result<Vec<ExpiryRow>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM expiry WHERE expiry_s > ? ORDER BY expiry_s LIMIT ?")
+        .bind(signed(after.as_seconds(), "expiry.expiry_s")?)
+        .bind(limit)
+        .fetch_all(reader)
+        .await
+        .map_err(during("read expiries"))?;
+    rows.iter().map(decode::expiry).collect()
+}

@@ -1,0 +1,253 @@
+//! Rows of the forgetting trees.
+
+use std::collections::HashMap;
+
+use lethe_core::identity::KeyspaceId;
+use lethe_core::keyspace::KeyVersion;
+use lethe_core::ports::{StoreError, TreeChange};
+use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
+
+use crate::chunks::{chunks, in_list, insert};
+use crate::decode::signed;
+use crate::errors::during;
+use crate::statements::execute;
+
+/// Rows of dropped trees that go in one transaction.
+const SWEPT_AT_ONCE: i64 = 1_000;
+/// Row ids of tails for each tree.
+const TAILS: i64 = 1 << 40;
+
+/// As a signed number: the order does not matter, equality does.
+const fn prefix_key(prefix: Prefix) -> i64 {
+    prefix.row_key().cast_signed()
+}
+
+pub(crate) async fn create(
+    connection: &mut SqliteConnection,
+    keyspace: KeyspaceId,
+    version: KeyVersion,
+) -> Result<(), StoreError> {
+    let insert = sqlx::query("INSERT INTO tree (keyspace_id, version, next_tail) VALUES (?, ?, 0)")
+        .bind(keyspace.as_bytes().to_vec())
+        .bind(i64::from(version.number()));
+    execute(connection, "create tree", insert).await?;
+    let begin =
+        sqlx::query("UPDATE tree SET next_tail = number * ? WHERE number = last_insert_rowid()")
+            .bind(TAILS);
+    execute(connection, "create tree", begin).await.map(drop)
+}
+
+/// The rows go later, bit by bit.
+pub(crate) async fn drop_version(
+    connection: &mut SqliteConnection,
+    keyspace: KeyspaceId,
+    version: KeyVersion,
+) -> Result<(), StoreError> {
+    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = ? AND version = ?")
+        .bind(keyspace.as_bytes().to_vec())
+        .bind(i64::from(version.number()));
+    execute(connection, "drop tree", update).await.map(drop)
+}
+
+pub(crate) async fn drop_keyspace(
+    connection: &mut SqliteConnection,
+    keyspace: KeyspaceId,
+) -> Result<(), StoreError> {
+    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = ?")
+        .bind(keyspace.as_bytes().to_vec());
+    execute(connection, "drop trees", update).await.map(drop)
+}
+
+async fn number(connection: &mut SqliteConnection, tree: TreeId) -> Result<i64, StoreError> {
+    let number = sqlx::query_scalar(
+        "SELECT number FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
+    )
+    .bind(tree.keyspace.as_bytes().to_vec())
+    .bind(i64::from(tree.version.number()))
+    .fetch_optional(connection)
+    .await
+    .map_err(during("find tree"))?;
+    number.ok_or(StoreError::Conflict("no such tree"))
+}
+
+pub(crate) async fn next_tail(reader: &SqlitePool, tree: TreeId) -> Result<TailId, StoreError> {
+    let next: Option<i64> = sqlx::query_scalar(
+        "SELECT next_tail FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
+    )
+    .bind(tree.keyspace.as_bytes().to_vec())
+    .bind(i64::from(tree.version.number()))
+    .fetch_optional(reader)
+    .await
+    .map_err(during("read next tail"))?;
+    let next = next.ok_or(StoreError::Conflict("no such tree"))?;
+    u64::try_from(next)
+        .map(TailId::new)
+        .map_err(|_| StoreError::Corrupt("tree.next_tail".into()))
+}
+
+pub(crate) async fn change(
+    connection: &mut SqliteConnection,
+    change: &TreeChange,
+) -> Result<(), StoreError> {
+    let number = number(connection, change.tree).await?;
+    replace_pages(connection, number, &change.pages).await?;
+    append_tails(connection, &change.tails).await?;
+    let gone: Vec<i64> = change
+        .superseded
+        .iter()
+        .map(|tail| tail_key(*tail))
+        .collect::<Result<_, _>>()?;
+    for keys in chunks(&gone) {
+        let mut delete = in_list("DELETE FROM tail WHERE row_id IN", keys);
+        let deleted = delete.build().execute(&mut *connection);
+        deleted.await.map_err(during("delete tails"))?;
+    }
+    let advance = sqlx::query("UPDATE tree SET next_tail = ? WHERE number = ?")
+        .bind(tail_key(change.next_tail)?)
+        .bind(number);
+    execute(connection, "advance tails", advance)
+        .await
+        .map(drop)
+}
+
+fn tail_key(tail: TailId) -> Result<i64, StoreError> {
+    signed(tail.number(), "tail.row_id")
+}
+
+/// In the order of their keys: neighbours stand on the same page of the index.
+async fn replace_pages(
+    connection: &mut SqliteConnection,
+    tree: i64,
+    pages: &[SealedPage],
+) -> Result<(), StoreError> {
+    let mut pages: Vec<&SealedPage> = pages.iter().collect();
+    pages.sort_unstable_by_key(|page| prefix_key(page.prefix));
+    for rows in chunks(&pages) {
+        let head = "INSERT INTO page (tree, prefix, bytes)";
+        let mut query = insert(head, rows, |mut row, page| {
+            row.push_bind(tree);
+            row.push_bind(prefix_key(page.prefix));
+            row.push_bind(page.bytes.clone());
+        });
+        query.push(" ON CONFLICT (tree, prefix) DO UPDATE SET bytes = excluded.bytes");
+        let written = query.build().execute(&mut *connection);
+        written.await.map_err(during("write pages"))?;
+    }
+    Ok(())
+}
+
+async fn append_tails(
+    connection: &mut SqliteConnection,
+    tails: &[SealedTail],
+) -> Result<(), StoreError> {
+    let rows: Vec<(i64, &SealedTail)> = tails
+        .iter()
+        .map(|tail| Ok((tail_key(tail.id)?, tail)))
+        .collect::<Result<_, StoreError>>()?;
+    for rows in chunks(&rows) {
+        let head = "INSERT INTO tail (row_id, bytes)";
+        let mut query = insert(head, rows, |mut row, (key, tail)| {
+            row.push_bind(*key);
+            row.push_bind(tail.bytes.clone());
+        });
+        let written = query.build().execute(&mut *connection);
+        written.await.map_err(during("append tails"))?;
+    }
+    Ok(())
+}
+
+/// In the order asked for.
+pub(crate) async fn rows(
+    reader: &SqlitePool,
+    tree: TreeId,
+    wanted: &[(Prefix, Row)],
+) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let (mut prefixes, mut tails) = (Vec::new(), Vec::new());
+    for (prefix, row) in wanted {
+        match row {
+            Row::Page => prefixes.push(prefix_key(*prefix)),
+            Row::Tail(id) => tails.push(tail_key(*id)?),
+        }
+    }
+    let mut pages = pages(reader, tree, &prefixes).await?;
+    let mut tails = tail_rows(reader, &tails).await?;
+    let row = |(prefix, row): &(Prefix, Row)| match row {
+        Row::Page => Ok(pages.remove(&prefix_key(*prefix))),
+        Row::Tail(id) => Ok(tails.remove(&tail_key(*id)?)),
+    };
+    wanted.iter().map(row).collect()
+}
+
+async fn pages(
+    reader: &SqlitePool,
+    tree: TreeId,
+    prefixes: &[i64],
+) -> Result<HashMap<i64, Vec<u8>>, StoreError> {
+    let mut found = HashMap::with_capacity(prefixes.len());
+    for keys in chunks(prefixes) {
+        let mut query = in_list("SELECT prefix, bytes FROM page WHERE prefix IN", keys);
+        query.push(" AND tree = (SELECT number FROM tree WHERE dropped = 0 AND keyspace_id = ");
+        query.push_bind(tree.keyspace.as_bytes().to_vec());
+        query.push(" AND version = ");
+        query.push_bind(i64::from(tree.version.number()));
+        query.push(")");
+        collect(reader, query, &mut found).await?;
+    }
+    Ok(found)
+}
+
+async fn tail_rows(reader: &SqlitePool, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, StoreError> {
+    let mut found = HashMap::with_capacity(ids.len());
+    for keys in chunks(ids) {
+        let query = in_list("SELECT row_id, bytes FROM tail WHERE row_id IN", keys);
+        collect(reader, query, &mut found).await?;
+    }
+    Ok(found)
+}
+
+async fn collect(
+    reader: &SqlitePool,
+    mut query: sqlx::QueryBuilder<sqlx::Sqlite>,
+    found: &mut HashMap<i64, Vec<u8>>,
+) -> Result<(), StoreError> {
+    let rows = query.build().fetch_all(reader).await;
+    for row in rows.map_err(during("read pages"))? {
+        let key = row.try_get(0).map_err(during("read pages"))?;
+        found.insert(key, row.try_get(1).map_err(during("read pages"))?);
+    }
+    Ok(())
+}
+
+/// Some rows of the first dropped tree; when none is left, the tree's own.
+pub(crate) async fn sweep(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT number FROM tree WHERE dropped = 1 LIMIT 1")
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(during("find dropped trees"))?;
+    let Some(number) = number else {
+        return Ok(false);
+    };
+    let pages = sqlx::query(
+        "DELETE FROM page WHERE row_id IN (SELECT row_id FROM page WHERE tree = ? LIMIT ?)",
+    )
+    .bind(number)
+    .bind(SWEPT_AT_ONCE);
+    if execute(connection, "sweep pages", pages).await? > 0 {
+        return Ok(true);
+    }
+    let tails = sqlx::query(
+        "DELETE FROM tail WHERE row_id IN
+             (SELECT row_id FROM tail WHERE row_id >= ?1 AND row_id < ?2 LIMIT ?3)",
+    )
+    .bind(number * TAILS)
+    .bind((number + 1) * TAILS)
+    .bind(SWEPT_AT_ONCE);
+    if execute(connection, "sweep tails", tails).await? > 0 {
+        return Ok(true);
+    }
+    let tree = sqlx::query("DELETE FROM tree WHERE number = ?").bind(number);
+    execute(connection, "sweep tree", tree).await?;
+    Ok(true)
+}

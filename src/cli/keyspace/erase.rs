@@ -1,0 +1,128 @@
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use lethe_client::{Client, Error, KeyspaceName, Shred, ShredId};
+
+use crate::cli::Failure;
+use crate::cli::output::Output;
+use crate::cli::remote::Remote;
+use crate::cli::shred::Told;
+
+/// As long as it takes: what is accepted is never taken back.
+const PATIENCE: Duration = Duration::MAX;
+const TICK: Duration = Duration::from_millis(100);
+
+/// `lethe keyspace erase`
+#[derive(Args)]
+pub(in crate::cli) struct Erase {
+    /// Its name.
+    name: KeyspaceName,
+    #[command(flatten)]
+    order: Order,
+}
+
+/// `lethe keyspace drop-version`
+#[derive(Args)]
+pub(in crate::cli) struct DropVersion {
+    /// Name of the keyspace.
+    name: KeyspaceName,
+    /// Number of the key version.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    number: u32,
+    #[command(flatten)]
+    order: Order,
+}
+
+#[derive(Args)]
+struct Order {
+    /// Does not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Waits no longer than 10 s for its end: what is accepted is irrevocable.
+    #[arg(long)]
+    no_wait: bool,
+    /// Id of the order: that of one that failed.
+    #[arg(long)]
+    id: Option<ShredId>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Erase {
+    pub(super) async fn run(self, output: Output) -> Result<(), Failure> {
+        let name = &self.name;
+        let what = format!("keyspace {}", name.as_str());
+        self.order.confirm(&what, name.as_str())?;
+        let erase = async |client: &Client, id| client.erase_keyspace(name, id).await;
+        let shred = self.order.run(name, erase).await?;
+        let told = Told::of(&shred);
+        output.print(&told, || told.line(&what))
+    }
+}
+
+impl DropVersion {
+    pub(super) async fn run(self, output: Output) -> Result<(), Failure> {
+        let (name, number) = (&self.name, self.number);
+        let what = format!("version {number} of keyspace {}", name.as_str());
+        self.order.confirm(&what, &number.to_string())?;
+        let drop = async |client: &Client, id| client.drop_version(name, number, id).await;
+        let shred = self.order.run(name, drop).await?;
+        let told = Told::of(&shred);
+        output.print(&told, || told.line(&what))
+    }
+}
+
+impl Order {
+    async fn run(
+        &self,
+        keyspace: &KeyspaceName,
+        send: impl AsyncFnOnce(&Client, ShredId) -> Result<Shred, Error>,
+    ) -> Result<Shred, Failure> {
+        let client = self.remote.client()?;
+        let id = self.id.unwrap_or_else(ShredId::random);
+        let failed = |error| failed(&error, id);
+        let shred = send(&client, id).await.map_err(failed)?;
+        if self.no_wait {
+            return Ok(shred);
+        }
+        let spinner = ProgressBar::new_spinner().with_message("accepted, not yet destroyed");
+        spinner.enable_steady_tick(TICK);
+        let waited = client.wait_until_destroyed(keyspace, shred, PATIENCE).await;
+        spinner.finish_and_clear();
+        waited.map_err(failed)
+    }
+
+    /// A person types the name, a program says `--yes`: there is no undo.
+    fn confirm(&self, what: &str, word: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            let text = format!("{what} would be gone for good: say --yes, or ask at a terminal");
+            return Err(Failure::new(text));
+        }
+        eprint!(
+            "All that {what} ever sealed becomes unreadable, for everyone and for good.\nType {word} to go on: "
+        );
+        std::io::stderr().flush()?;
+        let mut typed = String::new();
+        std::io::stdin().read_line(&mut typed)?;
+        if typed.trim() == word {
+            Ok(())
+        } else {
+            Err(Failure::new("nothing was done"))
+        }
+    }
+}
+
+/// It may have been accepted, unless the service says that it will not do it.
+fn failed(error: &Error, id: ShredId) -> Failure {
+    match error {
+        Error::Service(problem) if problem.status.is_some_and(|status| status < 500) => {
+            Failure::new(error.to_string())
+        }
+        _ => Failure::new(format!("{error}; to repeat it, add --id {id}")),
+    }
+}

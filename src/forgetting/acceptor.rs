@@ -1,0 +1,108 @@
+//! One task accepts: rows of many callers in one transaction, and from then on their keys are
+//! refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::batch::Ports;
+use lethe_core::identity::DeploymentId;
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::receipt::RequestId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::group::Group;
+use super::ledger::Ledger;
+use super::wanted::{Admitted, NotAccepted, Wanted};
+use crate::live::Live;
+
+/// Items that go into one transaction, about.
+const TOGETHER: usize = 4_096;
+/// Calls that wait, at most.
+const WAITING: usize = 1_024;
+/// For a call to be accepted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One caller's wishes, and where the answers go.
+pub(super) struct Call {
+    pub(super) keyspace: KeyspaceName,
+    pub(super) wanted: Vec<Wanted>,
+    /// For an erase and a drop.
+    pub(super) id: Option<RequestId>,
+    pub(super) answer: oneshot::Sender<Vec<Result<Admitted, NotAccepted>>>,
+}
+
+/// Asks the acceptor.
+#[derive(Clone)]
+pub struct AcceptorHandle(mpsc::Sender<Call>);
+
+impl AcceptorHandle {
+    /// Accepts, or refuses, each of `wanted`, in order. Runs to its end even when nobody waits any
+    /// more.
+    ///
+    /// # Errors
+    /// [`NotAccepted`] of the whole call.
+    pub async fn accept(
+        &self,
+        keyspace: KeyspaceName,
+        id: Option<RequestId>,
+        wanted: Vec<Wanted>,
+    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
+        let (answer, answered) = oneshot::channel();
+        let call = Call {
+            keyspace,
+            wanted,
+            id,
+            answer,
+        };
+        self.0.try_send(call).map_err(|_| NotAccepted::Busy)?;
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(answers) => answers.map_err(|_| NotAccepted::Busy),
+            Err(_) => Err(lethe_core::ports::StoreError::Unavailable("busy".into()).into()),
+        }
+    }
+}
+
+/// The task.
+pub struct Acceptor {
+    pub(super) deployment: DeploymentId,
+    pub(super) ports: Ports,
+    pub(super) live: Arc<Live>,
+    pub(super) ledger: Arc<Ledger>,
+    calls: mpsc::Receiver<Call>,
+}
+
+impl Acceptor {
+    /// The task, and how to ask it.
+    #[must_use]
+    pub fn new(
+        deployment: DeploymentId,
+        ports: Ports,
+        live: Arc<Live>,
+        ledger: Arc<Ledger>,
+    ) -> (Self, AcceptorHandle) {
+        let (sender, calls) = mpsc::channel(WAITING);
+        let acceptor = Self {
+            deployment,
+            ports,
+            live,
+            ledger,
+            calls,
+        };
+        (acceptor, AcceptorHandle(sender))
+    }
+
+    /// Works until every handle is gone.
+    pub async fn run(mut self) {
+        while let Some(call) = self.calls.recv().await {
+            let mut items = call.wanted.len();
+            let mut calls = vec![call];
+            while items < TOGETHER
+                && let Ok(call) = self.calls.try_recv()
+            {
+                items += call.wanted.len();
+                calls.push(call);
+            }
+            Group::new(&self, calls).settle().await;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Requests to forget, from the caller to the receipt.
+//!
+//! ```text
+//! http/shreds -> Acceptor (rows, many in one transaction) -> Ledger -> jobs/keeper (batches)
+//!                                                               ^                |
+//!             <------------------ receipts ---------------------+----------------+
+//! ```
+
+mod acceptor;
+mod group;
+mod ledger;
+mod wanted;
+
+pub use acceptor::{Acceptor, AcceptorHandle};
+pub use ledger::{Backlog, Ledger};
+pub use wanted::{Admitted, NotAccepted, Wanted};

@@ -1,0 +1,49 @@
+use lethe_core::conversation::ConversationId;
+use lethe_core::keyring::KeyError;
+use lethe_core::keyspace::KeyVersion;
+use lethe_core::ports::StoreError;
+use lethe_core::receipt::{Opening, RequestId};
+use lethe_core::request::AcceptedRequest;
+
+/// What a caller wants to be forgotten.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// A conversation; the id, where the caller chose one.
+    Shred(Option<RequestId>, ConversationId),
+    /// The keyspace.
+    Erase,
+    /// An old version of it.
+    Drop(KeyVersion),
+}
+
+/// A request that was accepted, now or earlier under the same id.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The request.
+    pub accepted: AcceptedRequest,
+    /// Of a shred, while the version that it was accepted under lives.
+    pub opening: Option<Opening>,
+}
+
+/// Why nothing was accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// The keyspace, the conversation, or the version.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The id was used for something else.
+    #[error("this id was used for another request")]
+    IdTaken,
+    /// The newest version cannot be dropped.
+    #[error("the newest key version cannot be dropped: rotate first, or erase the keyspace")]
+    NewestVersion,
+    /// No such version.
+    #[error("no such key version")]
+    NoVersion,
+    /// The store, or randomness. Sent again under the same id it does no harm.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The service is stopping, or more waits than it can do.
+    #[error("the service is stopping or overloaded")]
+    Busy,
+}

@@ -1,0 +1,66 @@
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use lethe_core::conversation::ConversationId;
+use lethe_core::keyring::KeyError;
+use lethe_core::wrapped_key::WrappedKey;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::batch::{self, Leaving, Look};
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::Problem;
+use crate::http::times::Rfc3339;
+
+/// `POST /v1/keyspaces/{keyspace}/data-keys/rewrap`: the same data key under the newest version.
+pub(crate) struct Rewrap;
+
+/// Asks for a wrapped key under the newest version, with the same expiry.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RewrapItem<'a> {
+    /// The conversation it was issued for.
+    #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Cow<'a, str>,
+    /// As it was issued, or rewrapped before.
+    #[serde(borrow)]
+    wrapped_key: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct RewrapAnswer<'a> {
+    conversation: &'a str,
+    wrapped_key: String,
+    version: u32,
+    expires_at: Rfc3339,
+}
+
+impl Operation for Rewrap {
+    const NAME: &'static str = "rewrap";
+    const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
+    const BODY: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let answer = |item: &RewrapItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+            let conversation =
+                ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+            let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
+            let Look { keyring, keyspace } = look;
+            let rewrapped = keyring.rewrap(keyspace, &conversation, &wrapped, call.now)?;
+            let answer = RewrapAnswer {
+                conversation: conversation.as_str(),
+                wrapped_key: rewrapped.wrapped_key.to_string(),
+                version: rewrapped.event.version.number(),
+                expires_at: Rfc3339(rewrapped.event.expiry.instant()),
+            };
+            serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
+            Ok(Leaving {
+                event: rewrapped.event,
+                leaves: rewrapped.leaves,
+            })
+        };
+        batch::run(call, StatusCode::OK, 512, answer).await
+    }
+}

@@ -1,0 +1,74 @@
+use axum::http::StatusCode;
+use lethe_core::buckets::expiry_receipt;
+use lethe_core::time::Expiry;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::call::{Call, Done, Operation};
+use super::problem::Problem;
+use super::times::Rfc3339;
+use crate::access::Role;
+
+/// `GET /v1/expiries`: the receipts of expired buckets, oldest first, in pages.
+pub(crate) struct Expiries;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default = "most")]
+    limit: u32,
+    /// Seconds since the Unix epoch.
+    #[serde(default)]
+    after: u64,
+}
+
+const fn most() -> u32 {
+    100
+}
+
+#[derive(Serialize)]
+struct ExpiryAnswer {
+    expired_at: Rfc3339,
+    destroyed_at: Rfc3339,
+    receipt: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct ExpiriesAnswer {
+    expiries: Vec<ExpiryAnswer>,
+    /// For `after` of the next page; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+impl Operation for Expiries {
+    const NAME: &'static str = "list_expiries";
+    const ROLES: &'static [Role] = Role::ANY;
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let page: Page = serde_urlencoded::from_str(&call.query)
+            .map_err(|_| Problem::invalid("the query takes limit and after"))?;
+        if !(1..=1_000).contains(&page.limit) || page.after > i64::MAX.cast_unsigned() {
+            return Err(Problem::invalid("limit must be 1 to 1000, after a time"));
+        }
+        let after = Expiry::from_seconds(page.after);
+        let rows = call.service.store.expiries(after, page.limit).await?;
+        let full = rows.len() == page.limit as usize;
+        let next = rows.last().filter(|_| full);
+        let next = next.map(|row| row.expiry.as_seconds());
+        let mut expiries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Some(receipt) = expiry_receipt(call.service.deployment, row) else {
+                continue;
+            };
+            let receipt = RawValue::from_string(receipt.to_json()).map_err(Problem::invalid)?;
+            expiries.push(ExpiryAnswer {
+                expired_at: Rfc3339(row.expiry.instant()),
+                destroyed_at: Rfc3339(row.signed.destroyed_at),
+                receipt,
+            });
+        }
+        Done::json(StatusCode::OK, &ExpiriesAnswer { expiries, next })
+    }
+}

@@ -1,0 +1,44 @@
+use lethe_core::receipt::RequestId;
+use serde::Deserialize;
+
+use crate::access::Role;
+use crate::forgetting::Wanted;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::{Code, Problem};
+use crate::http::shreds::{Waited, await_one};
+
+/// `DELETE /v1/keyspaces/{keyspace}`: all of it, gone for good.
+pub(crate) struct Erase;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// As with a shred: sent again, the first result.
+    id: Option<String>,
+}
+
+impl Operation for Erase {
+    const NAME: &'static str = "erase_keyspace";
+    const ROLES: &'static [Role] = &[Role::Operator];
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        forget(call, Wanted::Erase).await
+    }
+}
+
+/// One request that is not a shred, by the same road.
+pub(crate) async fn forget(call: &Call, wanted: Wanted) -> Result<Done, Problem> {
+    let query: Query = serde_urlencoded::from_str(&call.query)
+        .map_err(|_| Problem::invalid("the query takes id"))?;
+    let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
+    let id = id.map_err(Problem::invalid)?;
+    let audit = call.service.audit.check();
+    audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))?;
+    let waited = Waited::for_call(call);
+    let keyspace = call.keyspace()?.clone();
+    let accepted = call.service.acceptor.accept(keyspace, id, vec![wanted]);
+    let admitted = accepted.await?.pop();
+    let admitted = admitted.ok_or_else(|| Problem::new(Code::Overloaded, "not accepted"))??;
+    await_one(call, &waited, &admitted).await
+}

@@ -1,0 +1,117 @@
+//! What is said of a request to forget.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use lethe_core::receipt::{Opening, Receipt};
+use lethe_core::request::Request;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::forgetting::Admitted;
+use crate::http::call::{Call, Done};
+use crate::http::problem::Problem;
+use crate::http::times::Rfc3339;
+use crate::service::Service;
+
+/// After so long the answer is that it is accepted; long before a client gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The answer of one request.
+#[derive(Serialize)]
+pub(crate) struct RequestAnswer {
+    id: String,
+    state: &'static str,
+    accepted_at: Rfc3339,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destroyed_at: Option<Rfc3339>,
+    leases_end_at: Rfc3339,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening: Option<Box<RawValue>>,
+}
+
+impl RequestAnswer {
+    pub(super) fn new(
+        request: &Request,
+        receipt: Option<&Receipt>,
+        opening: Option<&Opening>,
+    ) -> Result<Self, Problem> {
+        let raw = |text: String| RawValue::from_string(text).map_err(Problem::invalid);
+        Ok(Self {
+            id: request.id.to_string(),
+            state: if receipt.is_some() {
+                "destroyed"
+            } else {
+                "accepted"
+            },
+            accepted_at: Rfc3339(request.accepted_at),
+            destroyed_at: receipt.map(|receipt| Rfc3339(receipt.facts.destroyed_at)),
+            leases_end_at: Rfc3339(request.leases_end_at),
+            receipt: receipt.map(|it| raw(it.to_json())).transpose()?,
+            opening: opening.map(|it| raw(it.to_json())).transpose()?,
+        })
+    }
+
+    pub(super) const fn is_destroyed(&self) -> bool {
+        self.destroyed_at.is_some()
+    }
+}
+
+/// How long a call waits for requests that it made.
+pub(crate) struct Waited(tokio::time::Instant);
+
+impl Waited {
+    /// Not at all where the client prefers so.
+    pub(crate) fn for_call(call: &Call) -> Self {
+        let patience = if call.respond_async {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        Self(tokio::time::Instant::now() + patience)
+    }
+
+    /// The receipt, if it comes in time.
+    pub(super) async fn receipt(
+        &self,
+        service: &Service,
+        admitted: &Admitted,
+    ) -> Result<Option<Receipt>, Problem> {
+        let number = admitted.accepted.number;
+        if let Some(receipt) = service.ledger.receipt(service.deployment, number).await? {
+            return Ok(Some(receipt));
+        }
+        let done = service.ledger.until_done(number);
+        if tokio::time::timeout_at(self.0, done).await.is_err() {
+            return Ok(None);
+        }
+        Ok(service.ledger.receipt(service.deployment, number).await?)
+    }
+}
+
+/// The answer of a call that made one request.
+pub(crate) async fn await_one(
+    call: &Call,
+    waited: &Waited,
+    admitted: &Admitted,
+) -> Result<Done, Problem> {
+    let request = &admitted.accepted.request;
+    // From the acceptance on nothing is a failure: who cannot be told the end hears the beginning.
+    let receipt = waited.receipt(&call.service, admitted).await;
+    let receipt = receipt.unwrap_or_default();
+    let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
+    let status = if answer.is_destroyed() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    let mut done = Done::json(status, &answer)?;
+    done.requests.push(request.id);
+    if status == StatusCode::ACCEPTED {
+        let keyspace = call.keyspace()?;
+        done.location = Some(format!("/v1/keyspaces/{keyspace}/shreds/{}", request.id));
+    }
+    Ok(done)
+}

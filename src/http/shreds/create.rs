@@ -1,0 +1,143 @@
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use lethe_core::conversation::ConversationId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::{RequestAnswer, Waited, await_one};
+use crate::access::Role;
+use crate::forgetting::{Admitted, Wanted};
+use crate::http::body::Items;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::{Code, Problem};
+
+/// `POST /v1/keyspaces/{keyspace}/shreds`: all keys of a conversation, gone for good.
+pub(crate) struct Create;
+
+/// Asks for a conversation to be shredded.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShredItem<'a> {
+    /// 1 to 256 bytes of UTF-8 without control characters.
+    #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Cow<'a, str>,
+    /// A UUID of the caller's: sent again, it returns the first result. Ids that are ordered by
+    /// time (UUIDv7) cost least.
+    #[serde(default, borrow)]
+    #[schema(format = "uuid")]
+    id: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemAnswer {
+    Request(Box<RequestAnswer>),
+    Refused { error: Reason },
+}
+
+#[derive(Serialize)]
+struct Reason {
+    code: &'static str,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct ItemsAnswer {
+    items: Vec<ItemAnswer>,
+}
+
+impl Operation for Create {
+    const NAME: &'static str = "shred";
+    const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
+    const BODY: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let waited = Waited::for_call(call);
+        match Items::<ShredItem<'_>>::parse(&call.body)? {
+            Items::One(item) => {
+                let mut admitted = accept(call, vec![wanted(&item)?]).await?;
+                let admitted = admitted.pop().ok_or_else(nothing)??;
+                await_one(call, &waited, &admitted).await
+            }
+            Items::Many(items) => many(call, &waited, items).await,
+        }
+    }
+}
+
+fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
+    let conversation = ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
+    let id = item.id.as_deref().map(str::parse).transpose();
+    Ok(Wanted::Shred(id.map_err(Problem::invalid)?, conversation))
+}
+
+/// Without an audit log nothing is accepted: the record comes behind.
+async fn accept(
+    call: &Call,
+    wanted: Vec<Wanted>,
+) -> Result<Vec<Result<Admitted, Problem>>, Problem> {
+    let audit = call.service.audit.check();
+    audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))?;
+    let keyspace = call.keyspace()?.clone();
+    let admitted = call.service.acceptor.accept(keyspace, None, wanted).await?;
+    Ok(admitted
+        .into_iter()
+        .map(|one| one.map_err(Problem::from))
+        .collect())
+}
+
+async fn many(
+    call: &Call,
+    waited: &Waited,
+    items: Vec<Result<ShredItem<'_>, Problem>>,
+) -> Result<Done, Problem> {
+    call.service.live.keyring().keyspace(call.keyspace()?)?;
+    let items: Vec<Result<Wanted, Problem>> = items
+        .into_iter()
+        .map(|item| item.and_then(|item| wanted(&item)))
+        .collect();
+    let good: Vec<Wanted> = items.iter().flatten().cloned().collect();
+    let mut admitted = accept(call, good).await?.into_iter();
+    let (mut answers, mut requests) = (Vec::with_capacity(items.len()), Vec::new());
+    for item in items {
+        let one = match item {
+            Ok(_) => admitted.next().unwrap_or_else(|| Err(nothing())),
+            Err(problem) => Err(problem),
+        };
+        answers.push(match one {
+            Ok(admitted) => {
+                requests.push(admitted.accepted.request.id);
+                answer(call, waited, &admitted).await?
+            }
+            Err(problem) => ItemAnswer::Refused {
+                error: Reason {
+                    code: problem.code.name(),
+                    detail: problem.detail.into_owned(),
+                },
+            },
+        });
+    }
+    let refused = answers
+        .iter()
+        .filter(|it| matches!(it, ItemAnswer::Refused { .. }));
+    let refused = u32::try_from(refused.count()).unwrap_or(u32::MAX);
+    let mut done = Done::json(StatusCode::OK, &ItemsAnswer { items: answers })?;
+    done.requests = requests;
+    done.refused = refused;
+    Ok(done)
+}
+
+async fn answer(call: &Call, waited: &Waited, admitted: &Admitted) -> Result<ItemAnswer, Problem> {
+    // From the acceptance on nothing is a failure.
+    let receipt = waited.receipt(&call.service, admitted).await;
+    let receipt = receipt.unwrap_or_default();
+    let request = &admitted.accepted.request;
+    let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
+    Ok(ItemAnswer::Request(Box::new(answer)))
+}
+
+/// Cannot happen: the acceptor answers each item.
+fn nothing() -> Problem {
+    Problem::new(Code::Overloaded, "not accepted")
+}

@@ -1,0 +1,9 @@
+//! `/v1/keyspaces/{keyspace}/shreds`
+
+mod answer;
+mod create;
+mod show;
+
+pub(super) use answer::{Waited, await_one};
+pub(super) use create::{Create, ShredItem};
+pub(super) use show::Show;

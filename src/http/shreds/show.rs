@@ -1,0 +1,46 @@
+use axum::http::StatusCode;
+use lethe_core::receipt::RequestId;
+use lethe_core::request::AcceptedRequest;
+
+use super::answer::RequestAnswer;
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::{Code, Problem};
+
+/// `GET /v1/keyspaces/{keyspace}/shreds/{id}`: how far a request to forget is. Without the opening:
+/// no conversation id is kept.
+pub(crate) struct Show;
+
+impl Operation for Show {
+    const NAME: &'static str = "show_shred";
+    const ROLES: &'static [Role] = Role::ANY;
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let id: RequestId = call.parameter("id", "an id is a UUID")?;
+        let found = call.service.store.requests_by_id(&[id]).await?;
+        let accepted = found.first().ok_or_else(unknown)?;
+        if !is_of(call, accepted).await? {
+            return Err(unknown());
+        }
+        let number = accepted.number;
+        let receipt = call.service.ledger.receipt(call.service.deployment, number);
+        let answer = RequestAnswer::new(&accepted.request, receipt.await?.as_ref(), None)?;
+        Done::json(StatusCode::OK, &answer)
+    }
+}
+
+/// Of the keyspace in the path: the one that bears the name, or one that bore it and was erased.
+async fn is_of(call: &Call, accepted: &AcceptedRequest) -> Result<bool, Problem> {
+    let (name, id) = (call.keyspace()?, accepted.request.keyspace);
+    let keyring = call.service.live.keyring();
+    if keyring.keyspaces.get(name).is_some_and(|it| it.id == id) {
+        return Ok(true);
+    }
+    drop(keyring);
+    Ok(call.service.store.erase_of(name, id).await?)
+}
+
+fn unknown() -> Problem {
+    Problem::new(Code::NotFound, "no such request")
+}

@@ -1,0 +1,60 @@
+use axum::http::StatusCode;
+use base64ct::{Base64, Encoding};
+use lethe_core::ports::VerificationKey;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::call::{Call, Done, Operation};
+use super::problem::Problem;
+use crate::access::Role;
+use crate::verification_keys::{pem, purpose_name};
+
+/// `GET /v1/verification-keys`: from memory, so that receipts can be checked while the HSM is away.
+pub(crate) struct VerificationKeys;
+
+#[derive(Serialize)]
+struct KeysAnswer {
+    keys: Vec<VerificationKeyView>,
+}
+
+/// A public key that checks what the service signs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerificationKeyView {
+    /// As receipts and checkpoints name it: 32 hex digits.
+    id: String,
+    /// `receipt` or `checkpoint`.
+    purpose: &'static str,
+    /// `Ed25519`.
+    algorithm: &'static str,
+    /// The 32 bytes, base64.
+    public_key: String,
+    /// The same key as PEM (RFC 8410).
+    pem: String,
+    /// Id of the key that it took over from, if there was one.
+    succeeds: Option<String>,
+}
+
+impl From<&VerificationKey> for VerificationKeyView {
+    fn from(key: &VerificationKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            purpose: purpose_name(key.purpose),
+            algorithm: "Ed25519",
+            public_key: Base64::encode_string(&key.public_key),
+            pem: pem(&key.public_key),
+            succeeds: None,
+        }
+    }
+}
+
+impl Operation for VerificationKeys {
+    const NAME: &'static str = "verification_keys";
+    const ROLES: &'static [Role] = Role::ANY;
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let keys = call.service.verification_keys.iter();
+        let keys = keys.map(VerificationKeyView::from).collect();
+        Done::json(StatusCode::OK, &KeysAnswer { keys })
+    }
+}

@@ -1,0 +1,23 @@
+use lethe_core::keyspace::KeyVersion;
+
+use crate::access::Role;
+use crate::forgetting::Wanted;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::keyspaces::forget;
+use crate::http::problem::Problem;
+
+/// `DELETE /v1/keyspaces/{keyspace}/versions/{version}`: all keys of an old version, gone for good.
+pub(crate) struct Drop;
+
+impl Operation for Drop {
+    const NAME: &'static str = "drop_version";
+    const ROLES: &'static [Role] = &[Role::Operator];
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let invalid = "a version is a number from 1 up";
+        let number = call.parameter("version", invalid)?;
+        let version = KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))?;
+        forget(call, Wanted::Drop(version)).await
+    }
+}

@@ -1,0 +1,7 @@
+//! `/v1/keyspaces/{keyspace}/versions`
+
+mod create;
+mod drop;
+
+pub(super) use create::Create;
+pub(super) use drop::Drop;

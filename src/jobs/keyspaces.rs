@@ -1,0 +1,153 @@
+use lethe_core::batch::{BatchError, NewVersion, Work};
+use lethe_core::buckets::required;
+use lethe_core::directory::Entry;
+use lethe_core::identity::KeyspaceId;
+use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
+use lethe_core::ports::{Entropy, KeyspaceRow, VersionRow};
+use lethe_core::secret::Secret32;
+use lethe_core::time::Timestamp;
+use lethe_core::tree::CoverRoot;
+
+use super::handle::{KeeperError, Put};
+use super::keeper::Keeper;
+
+/// Objects beside buckets: two roots, the claim, signing keys.
+const OTHER_OBJECTS: u64 = 8;
+/// Live versions of a keyspace, at most.
+const MOST_VERSIONS: usize = 8;
+/// Rows that go at one time, in transactions.
+const TIDIED: usize = 20;
+
+impl Keeper {
+    pub(super) async fn put_keyspace(
+        &mut self,
+        name: KeyspaceName,
+        policy: Policy,
+    ) -> Result<Put, KeeperError> {
+        self.upkeep().await?;
+        self.check_room(&name, &policy)?;
+        let wanted = required(&policy, self.ports.clock.now());
+        let made = self.buckets.make(&self.ports, &wanted).await?;
+        self.live.add_buckets(made);
+        let present = self.live.keyring().keyspaces.get(&name).cloned();
+        let Some(present) = present else {
+            self.create_keyspace(name, policy).await?;
+            return Ok(Put::Created);
+        };
+        let ttl = present.policy.cache_ttl().as_millis();
+        let leases_until = self.ports.clock.now().saturating_add(ttl);
+        let set = self
+            .ports
+            .store
+            .set_policy(present.id, &policy, leases_until);
+        set.await.map_err(BatchError::from)?;
+        if let Some(current) = &self.current {
+            self.live.reload_keyspaces(current.directory()).await?;
+        }
+        Ok(Put::Updated)
+    }
+
+    /// Each live bucket is an object in the HSM.
+    fn check_room(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
+        let keyring = self.live.keyring();
+        let others = keyring.keyspaces.values().filter(|it| it.name != *name);
+        let planned: u64 = others.map(|keyspace| keyspace.policy.live_buckets()).sum();
+        let planned = planned + policy.live_buckets();
+        let needed = planned.max(self.buckets.objects() as u64) + OTHER_OBJECTS;
+        if needed > self.max_objects {
+            return Err(KeeperError::TooManyBuckets {
+                needed,
+                limit: self.max_objects,
+            });
+        }
+        Ok(())
+    }
+
+    async fn create_keyspace(
+        &mut self,
+        name: KeyspaceName,
+        policy: Policy,
+    ) -> Result<(), BatchError> {
+        let entropy = &self.ports.entropy;
+        let mut id = [0; 16];
+        entropy.fill(&mut id)?;
+        let id = KeyspaceId::from_bytes(id);
+        let entry = draw_entry(entropy.as_ref(), id, KeyVersion::FIRST)?;
+        let row = KeyspaceRow {
+            id,
+            name,
+            policy,
+            leases_until: Timestamp::from_millis(0),
+            versions: vec![self.version_row(KeyVersion::FIRST)],
+        };
+        self.make_version(NewVersion::First(row, entry)).await
+    }
+
+    /// A new newest version with randomness of its own.
+    pub(super) async fn rotate(&mut self, name: &KeyspaceName) -> Result<(), KeeperError> {
+        self.upkeep().await?;
+        let present = self.live.keyring().keyspaces.get(name).cloned();
+        let present = present.ok_or(KeeperError::UnknownKeyspace)?;
+        if present.versions.len() >= MOST_VERSIONS {
+            return Err(KeeperError::TooManyVersions(present.versions.len()));
+        }
+        let newest = present.versions.last().map(|it| it.tree.version.number());
+        let next = newest.and_then(|newest| KeyVersion::new(newest.checked_add(1)?));
+        let next = next.ok_or(KeeperError::TooManyVersions(present.versions.len()))?;
+        let id = present.id;
+        drop(present);
+        let entry = draw_entry(self.ports.entropy.as_ref(), id, next)?;
+        let row = self.version_row(next);
+        Ok(self.make_version(NewVersion::Next(row, entry)).await?)
+    }
+
+    /// A new root; all below it is read as before.
+    pub(super) async fn rotate_root(&mut self) -> Result<(), KeeperError> {
+        self.upkeep().await?;
+        Ok(self.batch(Work::default()).await?)
+    }
+
+    fn version_row(&self, version: KeyVersion) -> VersionRow {
+        VersionRow {
+            version,
+            created_at: self.ports.clock.now(),
+        }
+    }
+
+    async fn make_version(&mut self, version: NewVersion) -> Result<(), BatchError> {
+        let work = Work {
+            requests: Vec::new(),
+            versions: vec![version],
+        };
+        self.batch(work).await
+    }
+
+    /// Rows of dropped trees, and receipts that were kept long enough, go bit by bit.
+    pub(super) async fn tidy(&mut self, now: Timestamp) -> Result<(), BatchError> {
+        let before = now.as_millis().saturating_sub(self.keep_receipts);
+        for _ in 0..TIDIED {
+            let store = &self.ports.store;
+            let trees = store.sweep_dropped_trees().await?;
+            let receipts = store
+                .forget_receipts(Timestamp::from_millis(before))
+                .await?;
+            if !trees && !receipts {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn draw_entry(
+    entropy: &dyn Entropy,
+    keyspace: KeyspaceId,
+    version: KeyVersion,
+) -> Result<Entry, BatchError> {
+    Ok(Entry {
+        keyspace,
+        version,
+        address_key: Secret32::try_filled(|bytes| entropy.fill(bytes))?,
+        root: CoverRoot::Whole(Secret32::try_filled(|bytes| entropy.fill(bytes))?),
+    })
+}

@@ -1,0 +1,282 @@
+//! What this node has in memory of the deployment: the keyring, replaced whole, and the pages
+//! below it. As the only holder of a lease it forgets before an old root is destroyed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use lethe_core::batch::{Advance, BatchError, Halt, Holders};
+use lethe_core::directory::{Directory, Entry};
+use lethe_core::identity::DeploymentId;
+use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::page_cache::{CacheLimits, Grown, PageCache};
+use lethe_core::ports::{HsmError, KeyspaceRow, Store, StoreError, VersionRow};
+use lethe_core::refusals::Refusals;
+use lethe_core::secret::Secret32;
+use lethe_core::time::Expiry;
+use lethe_core::tree::{AddressKey, PageReference, TreeId};
+
+/// Between two looks whether an old keyring is still in use.
+const LOOK: Duration = Duration::from_micros(100);
+/// Uses of a keyring are far shorter than a request may take.
+const LONGEST_USE: Duration = Duration::from_secs(60);
+/// A page that is just being replaced: ask again with the next keyring.
+const REPLACED: Duration = Duration::from_millis(1);
+
+/// See the module.
+pub struct Live {
+    /// All that opens now.
+    keyring: ArcSwap<Keyring>,
+    /// Pages and tails in memory.
+    pub pages: Arc<PageCache>,
+    /// What is refused already.
+    pub refusals: Arc<Refusals>,
+    store: Arc<dyn Store>,
+}
+
+impl Live {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, limits: CacheLimits) -> Self {
+        let pages = Arc::new(PageCache::new(limits));
+        let refusals = Arc::<Refusals>::default();
+        let keyring = Keyring {
+            sequence: 0,
+            keyspaces: HashMap::new(),
+            buckets: HashMap::new(),
+            pages: Arc::clone(&pages),
+            refusals: Arc::clone(&refusals),
+        };
+        Self {
+            keyring: ArcSwap::from_pointee(keyring),
+            pages,
+            refusals,
+            store,
+        }
+    }
+
+    /// One state of the world, for one look: not to be held while waiting for anything slow.
+    #[must_use]
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+
+    /// Loads a page that a look under the state of `sequence` misses. Afterwards look again, with
+    /// a new keyring: that state may be over.
+    ///
+    /// # Errors
+    /// Of the store, and when it is damaged.
+    pub async fn load(
+        &self,
+        deployment: DeploymentId,
+        page: &PageReference,
+        sequence: u64,
+    ) -> Result<(), StoreError> {
+        let wanted = [(page.prefix(), page.row())];
+        let mut rows = self.store.tree_rows(page.tree(), &wanted).await?;
+        let row = rows.pop().flatten();
+        let loaded = row.map(|row| page.open(deployment, &row));
+        match loaded {
+            Some(Ok(loaded)) => {
+                self.pages.insert(loaded, sequence);
+                Ok(())
+            }
+            // A batch has replaced it, and its keyring is about to come.
+            _ if self.is_over(sequence).await? => {
+                tokio::time::sleep(REPLACED).await;
+                Ok(())
+            }
+            _ => Err(StoreError::Corrupt(
+                "a page of the forgetting tree is missing or does not open".into(),
+            )),
+        }
+    }
+
+    async fn is_over(&self, sequence: u64) -> Result<bool, StoreError> {
+        let meta = self.store.meta().await?;
+        Ok(meta.is_none_or(|meta| meta.sequence != sequence))
+    }
+
+    /// Adds bucket keys.
+    pub fn add_buckets(&self, keys: impl IntoIterator<Item = (Expiry, Arc<Secret32>)>) {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_some() {
+            let mut buckets = self.keyring().buckets.clone();
+            buckets.extend(keys);
+            self.replace(|keyring| keyring.buckets = buckets);
+        }
+    }
+
+    /// Drops bucket keys that have expired.
+    pub fn drop_buckets(&self, expired: impl Fn(Expiry) -> bool) {
+        let mut buckets = self.keyring().buckets.clone();
+        let before = buckets.len();
+        buckets.retain(|expiry, _| !expired(*expiry));
+        if buckets.len() != before {
+            self.replace(|keyring| keyring.buckets = buckets);
+        }
+    }
+
+    /// Takes over names and settings from the store.
+    ///
+    /// # Errors
+    /// [`Halt::DirectoryDisagrees`], or of the store.
+    pub async fn reload_keyspaces(&self, directory: &Directory) -> Result<(), BatchError> {
+        let keyspaces = self.keyspaces(directory).await?;
+        self.replace(|keyring| keyring.keyspaces = keyspaces);
+        Ok(())
+    }
+
+    /// One task replaces the keyring, so nothing is lost in between.
+    fn replace(&self, change: impl FnOnce(&mut Keyring)) -> Arc<Keyring> {
+        let present = self.keyring();
+        let mut next = Keyring {
+            sequence: present.sequence,
+            keyspaces: present.keyspaces.clone(),
+            buckets: present.buckets.clone(),
+            pages: Arc::clone(&self.pages),
+            refusals: Arc::clone(&self.refusals),
+        };
+        drop(present);
+        change(&mut next);
+        self.keyring.swap(Arc::new(next))
+    }
+
+    /// All keyspaces anew: tables and directory must name the same versions.
+    async fn keyspaces(
+        &self,
+        directory: &Directory,
+    ) -> Result<HashMap<KeyspaceName, Arc<LiveKeyspace>>, BatchError> {
+        let rows = self.store.keyspaces().await?;
+        let versions: usize = rows.iter().map(|row| row.versions.len()).sum();
+        if versions != directory.entries().len() {
+            return Err(Halt::DirectoryDisagrees.into());
+        }
+        let live = rows.iter().map(|row| {
+            let keyspace = live_keyspace(row, directory)?;
+            Some((row.name.clone(), Arc::new(keyspace)))
+        });
+        let live: Option<HashMap<_, _>> = live.collect();
+        Ok(live.ok_or(Halt::DirectoryDisagrees)?)
+    }
+}
+
+#[async_trait]
+impl Holders for Live {
+    async fn advance(&self, advance: Advance<'_>) -> Result<(), BatchError> {
+        let Advance {
+            sequence,
+            directory,
+            grown,
+            dropped,
+        } = advance;
+        let present = self.keyring();
+        let same = grown.is_some() && same_trees(&present, directory);
+        let keyspaces = if same {
+            let changed: Vec<TreeId> = grown.iter().flatten().map(|grown| grown.tree).collect();
+            with_roots(&present, directory, &changed)
+        } else {
+            self.keyspaces(directory).await?
+        };
+        drop(present);
+        let old = self.replace(|keyring| {
+            keyring.sequence = sequence;
+            keyring.keyspaces = keyspaces;
+        });
+        self.forget(sequence, grown, &dropped);
+        until_unused(old).await
+    }
+}
+
+impl Live {
+    /// Drops and wipes what the new state replaces; nothing of an older one gets in afterwards.
+    fn forget(&self, sequence: u64, grown: Option<Vec<Grown>>, dropped: &[TreeId]) {
+        match grown {
+            Some(grown) => self.pages.advance(sequence, grown, dropped),
+            None => self.pages.restart(sequence),
+        }
+    }
+}
+
+/// Whoever looks anything up under an old keyring is done soon; then its secrets are wiped.
+async fn until_unused(old: Arc<Keyring>) -> Result<(), BatchError> {
+    let mut waited = Duration::ZERO;
+    let mut old = old;
+    loop {
+        match Arc::try_unwrap(old) {
+            Ok(unused) => {
+                drop(unused);
+                return Ok(());
+            }
+            Err(_) if waited >= LONGEST_USE => {
+                let why = "a request holds on to an old keyring".to_owned();
+                return Err(HsmError::Unavailable(why).into());
+            }
+            Err(used) => old = used,
+        }
+        tokio::time::sleep(LOOK).await;
+        waited += LOOK;
+    }
+}
+
+fn same_trees(keyring: &Keyring, directory: &Directory) -> bool {
+    let keyspaces = keyring.keyspaces.values();
+    let mut trees = keyspaces.flat_map(|keyspace| keyspace.versions.iter().map(|it| it.tree));
+    let count: usize = keyring.keyspaces.values().map(|it| it.versions.len()).sum();
+    count == directory.entries().len()
+        && trees.all(|tree| directory.entry(tree.keyspace, tree.version).is_some())
+}
+
+/// The keyspaces as they are, but for where the covers of some trees begin.
+fn with_roots(
+    keyring: &Keyring,
+    directory: &Directory,
+    changed: &[TreeId],
+) -> HashMap<KeyspaceName, Arc<LiveKeyspace>> {
+    let mut keyspaces = keyring.keyspaces.clone();
+    for keyspace in keyspaces.values_mut() {
+        let touched = |version: &Arc<LiveVersion>| changed.contains(&version.tree);
+        if !keyspace.versions.iter().any(touched) {
+            continue;
+        }
+        let version = |version: &Arc<LiveVersion>| {
+            let entry = directory.entry(version.tree.keyspace, version.tree.version);
+            match entry.filter(|_| touched(version)) {
+                Some(entry) => Arc::new(LiveVersion {
+                    root: entry.root.copied(),
+                    address_key: Arc::clone(&version.address_key),
+                    ..**version
+                }),
+                None => Arc::clone(version),
+            }
+        };
+        *keyspace = Arc::new(LiveKeyspace {
+            name: keyspace.name.clone(),
+            versions: keyspace.versions.iter().map(version).collect(),
+            ..**keyspace
+        });
+    }
+    keyspaces
+}
+
+fn live_keyspace(row: &KeyspaceRow, directory: &Directory) -> Option<LiveKeyspace> {
+    let version = |version: &VersionRow| {
+        let entry: &Entry = directory.entry(row.id, version.version)?;
+        Some(Arc::new(LiveVersion {
+            tree: entry.tree_id(),
+            created_at: version.created_at,
+            address_key: Arc::new(AddressKey::new(&entry.address_key)),
+            root: entry.root.copied(),
+        }))
+    };
+    Some(LiveKeyspace {
+        id: row.id,
+        name: row.name.clone(),
+        policy: row.policy,
+        leases_until: row.leases_until,
+        versions: row.versions.iter().map(version).collect::<Option<_>>()?,
+    })
+}

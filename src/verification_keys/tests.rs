@@ -1,0 +1,107 @@
+use super::*;
+
+fn keys() -> Vec<VerificationKey> {
+    let key = |byte, purpose| VerificationKey {
+        id: HsmKeyId::from_bytes([byte; 16]),
+        purpose,
+        public_key: [byte; 32],
+    };
+    vec![
+        key(0x51, SigningPurpose::Receipt),
+        key(0x52, SigningPurpose::Checkpoint),
+    ]
+}
+
+/// RFC 8410 section 10.1.
+const RFC_8410: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+";
+
+#[test]
+fn what_is_written_is_read() {
+    let text = to_text(&keys());
+    let read: VerificationKeys = text.parse().unwrap();
+    assert_eq!((read.named, read.unnamed), (keys(), vec![]));
+    let with_cr = text.replace('\n', "\r\n");
+    assert_eq!(with_cr.parse::<VerificationKeys>().unwrap().named, keys());
+    let apart = format!("\n{}", text.replace("# ", "\n# "));
+    assert_eq!(apart.parse::<VerificationKeys>().unwrap().named, keys());
+}
+
+#[test]
+fn plain_pem_has_no_name() {
+    let read: VerificationKeys = RFC_8410.parse().unwrap();
+    assert_eq!(read.named, []);
+    assert_eq!(read.unnamed[0][..4], [0x19, 0xbf, 0x44, 0x09]);
+    assert_eq!(pem(&read.unnamed[0]), RFC_8410);
+    let both = to_text(&keys()) + RFC_8410;
+    let both: VerificationKeys = both.parse().unwrap();
+    assert_eq!((both.named, both.unnamed), (keys(), read.unnamed));
+}
+
+#[test]
+fn lines_of_the_key_may_be_shorter() {
+    let (head, tail) = RFC_8410.split_at(60);
+    let broken = format!("{head}\n{tail}");
+    assert_eq!(
+        broken.parse::<VerificationKeys>(),
+        RFC_8410.parse::<VerificationKeys>()
+    );
+}
+
+#[test]
+fn all_else_is_refused() {
+    let text = to_text(&keys());
+    let changed = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    };
+    let id = "51".repeat(16);
+    let refused = [
+        (String::new(), InvalidKeys::Empty),
+        ("\n \n".into(), InvalidKeys::Empty),
+        ("{}".into(), InvalidKeys::Line(1)),
+        (changed("# receipt", "#receipt"), InvalidKeys::Comment(1)),
+        (changed("# receipt", "# Receipt"), InvalidKeys::Comment(1)),
+        (changed("# receipt", "# keys of"), InvalidKeys::Comment(1)),
+        (changed(&id, &id[1..]), InvalidKeys::Comment(1)),
+        (changed(&id, &"AB".repeat(16)), InvalidKeys::Comment(1)),
+        (
+            changed(&format!("{id}\n"), &format!("{id}\n\n")),
+            InvalidKeys::Comment(1),
+        ),
+        (
+            changed("BEGIN PUBLIC", "BEGIN PRIVATE"),
+            InvalidKeys::Comment(1),
+        ),
+        (RFC_8410.replace("PUBLIC", "PRIVATE"), InvalidKeys::Line(1)),
+        (changed("END PUBLIC", "END PRIVATE"), InvalidKeys::Key(2)),
+        (changed("-----END", "----END"), InvalidKeys::Key(2)),
+        (changed("MCow", "MCox"), InvalidKeys::Key(2)),
+        (changed("MCow", "MCo"), InvalidKeys::Key(2)),
+        (changed("MCow", "MC*w"), InvalidKeys::Key(2)),
+        (RFC_8410.replace("ZuE=", ""), InvalidKeys::Key(1)),
+        (
+            RFC_8410.replace("-----END PUBLIC KEY-----\n", ""),
+            InvalidKeys::Key(1),
+        ),
+        (changed(&"52".repeat(16), &id), InvalidKeys::Twice(6)),
+        (format!("{text}# receipt {id}\n"), InvalidKeys::Comment(9)),
+        (format!("{text}more\n"), InvalidKeys::Line(9)),
+        (
+            format!("{BEGIN}\n{}", "A".repeat(1_000_000)),
+            InvalidKeys::Key(1),
+        ),
+    ];
+    for (text, why) in refused {
+        assert_eq!(text.parse::<VerificationKeys>(), Err(why), "{text:.300}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "(# receipt [0-9a-f]{31,32}\n|-----BEGIN PUBLIC KEY-----\n|-----END PUBLIC KEY-----\n|MCow[A-Z]{0,60}\n|.{0,20}\n){0,6}") {
+        let _ = text.parse::<VerificationKeys>();
+    }
+}
