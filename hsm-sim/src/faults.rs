@@ -19,6 +19,8 @@ pub enum Fault {
     Slow,
     /// Calls block until the fault is cleared.
     Hang,
+    /// VALUE more operations, then calls block until all faults are cleared.
+    HangAfter,
     /// `CKR_DEVICE_REMOVED`
     DeviceRemoved,
     /// All sessions are dropped, once.
@@ -84,6 +86,12 @@ impl Faults {
     /// Makes the caller wait as long as the device would.
     pub fn delay(&self) {
         let mut set = self.set.lock();
+        if let Some(left) = set.get_mut(&Fault::HangAfter) {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => drop(set.insert(Fault::Hang, 1)),
+            }
+        }
         while set.contains_key(&Fault::Hang) {
             self.cleared.wait(&mut set);
         }

@@ -25,7 +25,11 @@ impl Load<'_> {
             return;
         }
         let items: Vec<Value> = conversations.iter().map(item).collect();
-        let answer = self.api.post(&path, &json!({ "items": items })).await.ok(200);
+        let answer = self
+            .api
+            .post(&path, &json!({ "items": items }))
+            .await
+            .ok(200);
         for item in answer["items"].as_array().unwrap() {
             self.keep(keyspace, item.clone());
         }
@@ -34,7 +38,11 @@ impl Load<'_> {
     fn keep(&self, keyspace: &str, answer: Value) {
         assert!(answer["id"].is_string(), "not accepted: {answer}");
         let keyspace = keyspace.to_owned();
-        self.haul.lock().unwrap().answers.push(Answered { keyspace, answer });
+        self.haul
+            .lock()
+            .unwrap()
+            .answers
+            .push(Answered { keyspace, answer });
     }
 
     pub async fn shred_some(&self) {
@@ -42,10 +50,37 @@ impl Load<'_> {
             chance::pause(400).await;
             let most = if chance::below(4) == 0 { 300 } else { 1 };
             let keys = self.some_keys(most);
-            let conversations: Vec<&str> = keys.iter().map(|key| key.conversation.as_str()).collect();
+            let conversations: Vec<&str> =
+                keys.iter().map(|key| key.conversation.as_str()).collect();
             if !conversations.is_empty() {
                 self.shred("chat", &conversations).await;
             }
+        }
+    }
+
+    /// The answer comes when the destruction is done, not before: what its receipt says is
+    /// destroyed is not in the HSM any more.
+    pub async fn look_into_the_hsm(&self) {
+        while self.goes_on() {
+            chance::pause(400).await;
+            let _working = self.gate.read().await;
+            let path = "/v1/keyspaces/chat/shreds";
+            let answer = self
+                .api
+                .post(path, &json!({ "conversation": "never said" }))
+                .await;
+            let inside = self.dev.hsm_sim(&["dump", "--output", "json"]);
+            for root in answer.body["receipt"]["destroyed"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                assert!(
+                    !inside.contains(root.as_str().unwrap()),
+                    "{root} in {answer:?}"
+                );
+            }
+            self.keep("chat", answer.body);
         }
     }
 
@@ -61,6 +96,8 @@ impl Load<'_> {
             self.shred("chat", &names[1..7 + chance::below(2)]).await;
             chance::pause(50).await;
         }
+        self.issue("chat", &names).await;
+        self.issue("chat", &names).await;
     }
 
     pub async fn rotate(&self) {
@@ -80,7 +117,10 @@ impl Load<'_> {
         self.wait_for(50).await;
         self.issue("gone", &rooms).await;
         self.delete("gone", "/v1/keyspaces/gone").await;
-        self.operator.set_keyspace("gone", "72h", "1h").await.ok(201);
+        self.operator
+            .set_keyspace("gone", "72h", "1h")
+            .await
+            .ok(201);
         self.learn_ids().await;
         self.issue("gone", &rooms).await;
     }
@@ -111,11 +151,18 @@ impl Load<'_> {
 pub async fn settle(load: &Load<'_>) {
     let open = |load: &Load<'_>| {
         let haul = load.haul.lock().unwrap();
-        let open = haul.answers.iter().position(|answered| !answered.is_destroyed());
+        let open = haul
+            .answers
+            .iter()
+            .position(|answered| !answered.is_destroyed());
         open.map(|place| (place, haul.answers[place].clone()))
     };
     while let Some((place, answered)) = open(load) {
-        let path = format!("/v1/keyspaces/{}/shreds/{}", answered.keyspace, answered.id());
+        let path = format!(
+            "/v1/keyspaces/{}/shreds/{}",
+            answered.keyspace,
+            answered.id()
+        );
         let destroyed = async || {
             let shown = load.api.get(&path).await.ok(200);
             // The opening is told to the caller only.

@@ -51,13 +51,17 @@ impl<'d> Load<'d> {
         self.haul.into_inner().unwrap()
     }
 
-    /// All at once; what a seizure half-way would have taken.
-    pub async fn run(&self) -> Moment {
-        let half_way = async {
+    /// All at once; what a seizure half-way would have taken, and one that nobody stops for.
+    pub async fn run(&self) -> (Moment, Moment) {
+        let still = async {
             self.wait_for(45).await;
             Moment::seize(self).await
         };
-        let (.., before) = tokio::join!(
+        let unquiet = async {
+            self.wait_for(75).await;
+            Moment::glimpse(self).await
+        };
+        let (.., still, unquiet) = tokio::join!(
             self.talk(),
             self.shred_some(),
             self.shred_the_same_again(),
@@ -65,19 +69,22 @@ impl<'d> Load<'d> {
             self.rotate(),
             self.erase_and_begin_anew(),
             self.drop_an_old_version(),
+            self.look_into_the_hsm(),
             self.copy_now_and_then(),
-            half_way,
+            still,
+            unquiet,
         );
-        before
+        (still, unquiet)
     }
 
     /// Ids are not in the API: they stand in receipts and in the database.
     pub async fn learn_ids(&self) {
         let mut database = self.dev.database().await;
-        let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, lower(hex(id)) FROM keyspace")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, lower(hex(id)) FROM keyspace")
+                .fetch_all(&mut database)
+                .await
+                .unwrap();
         *self.ids.lock().unwrap() = rows.into_iter().collect();
     }
 
@@ -120,7 +127,11 @@ impl<'d> Load<'d> {
             .map(|conversation| json!({ "conversation": conversation }))
             .collect();
         let path = format!("/v1/keyspaces/{keyspace}/data-keys");
-        let issued = self.api.post(&path, &json!({ "items": items })).await.ok(200);
+        let issued = self
+            .api
+            .post(&path, &json!({ "items": items }))
+            .await
+            .ok(200);
         let id = self.id_of(keyspace);
         let mut haul = self.haul.lock().unwrap();
         for item in issued["items"].as_array().unwrap() {
@@ -133,11 +144,17 @@ impl<'d> Load<'d> {
     /// Some of the keys that were issued in `chat`.
     pub fn some_keys(&self, most: usize) -> Vec<Kept> {
         let haul = self.haul.lock().unwrap();
-        let chat: Vec<&Kept> = haul.keys.iter().filter(|key| key.keyspace == "chat").collect();
+        let chat: Vec<&Kept> = haul
+            .keys
+            .iter()
+            .filter(|key| key.keyspace == "chat")
+            .collect();
         if chat.is_empty() {
             return Vec::new();
         }
-        (0..most).map(|_| (*chance::one_of(&chat)).clone()).collect()
+        (0..most)
+            .map(|_| (*chance::one_of(&chat)).clone())
+            .collect()
     }
 
     async fn rewrap_some(&self) {
@@ -150,7 +167,11 @@ impl<'d> Load<'d> {
             }
             let items: Vec<Value> = keys.iter().map(without_keyspace).collect();
             let path = "/v1/keyspaces/chat/data-keys/rewrap";
-            let rewrapped = self.api.post(path, &json!({ "items": items })).await.ok(200);
+            let rewrapped = self
+                .api
+                .post(path, &json!({ "items": items }))
+                .await
+                .ok(200);
             let mut haul = self.haul.lock().unwrap();
             for (key, item) in keys.iter().zip(rewrapped["items"].as_array().unwrap()) {
                 if let Some(code) = item["error"]["code"].as_str() {
@@ -182,7 +203,11 @@ impl<'d> Load<'d> {
             for keys in keys.chunks(1_000) {
                 let items: Vec<Value> = keys.iter().map(without_keyspace).collect();
                 let path = format!("/v1/keyspaces/{}/data-keys/unwrap", keys[0].keyspace);
-                let answer = self.api.post(&path, &json!({ "items": items })).await.ok(200);
+                let answer = self
+                    .api
+                    .post(&path, &json!({ "items": items }))
+                    .await
+                    .ok(200);
                 let items = answer["items"].as_array().unwrap().iter();
                 let said = |item: &Value| {
                     let said = item["data_key"].as_str().or(item["error"]["code"].as_str());

@@ -13,7 +13,6 @@ use crate::haul::{Answered, Haul, Kept};
 use crate::load::Load;
 use crate::program;
 
-/// Nothing was going on when it came.
 pub struct Moment {
     pub at: Timestamp,
     pub folder: PathBuf,
@@ -24,11 +23,17 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Stops all hands for it. The copy comes before the dump: what is forgotten in the copy is
-    /// gone from the HSM.
+    /// Stops all hands for it.
     pub async fn seize(load: &Load<'_>) -> Self {
         let _still = load.gate.write().await;
         settle(load).await;
+        Self::glimpse(load).await
+    }
+
+    /// While all goes on: only what was answered before it is certain to be gone. The copy comes
+    /// before the dump: what is forgotten in the copy is gone from the HSM.
+    pub async fn glimpse(load: &Load<'_>) -> Self {
+        let answers = load.haul.lock().unwrap().answers.len();
         let folder = Self::copy(load).await;
         let dump = folder.join("dump.json");
         std::fs::write(&dump, load.dev.hsm_sim(&["dump", "--output", "json"])).unwrap();
@@ -38,7 +43,7 @@ impl Moment {
             folder,
             dump,
             keys: haul.keys.len(),
-            answers: haul.answers.len(),
+            answers,
             copies: haul.copies.len(),
         }
     }
@@ -60,12 +65,23 @@ impl Moment {
         &haul.answers[..self.answers]
     }
 
+    /// With copies that were made later, too: they must not help.
+    pub fn and_later_copies(&mut self, haul: &Haul) {
+        self.copies = haul.copies.len();
+        self.keys = haul.keys.len();
+    }
+
     /// What opens of all keys that there were.
     pub fn opened(&self, haul: &Haul) -> Vec<Option<String>> {
         let begun = Instant::now();
         let wrapped = self.folder.join("wrapped.jsonl");
         program::write_lines(&wrapped, self.keys(haul).iter().map(Kept::stored));
-        let words = ["--dump".into(), self.dump.clone().into(), "--wrapped".into(), wrapped.into()];
+        let words = [
+            "--dump".into(),
+            self.dump.clone().into(),
+            "--wrapped".into(),
+            wrapped.into(),
+        ];
         let copies = haul.copies[..self.copies].iter().map(OsString::from);
         let lines = program::lines("reader.py", words.into_iter().chain(copies));
         println!("read in {:.1?}", begun.elapsed());

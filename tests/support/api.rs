@@ -93,11 +93,15 @@ impl Api {
         content_type: Option<&str>,
         body: impl Into<reqwest::Body>,
     ) -> Result<Response, reqwest::Error> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.request(method, path);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
         request.body(body).send().await
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
     }
 
     pub async fn get(&self, path: &str) -> Answer {

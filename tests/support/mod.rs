@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod device;
+pub mod shreds;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -136,6 +137,20 @@ impl Dev {
         if let Err(status) = self.try_run() {
             panic!("not ready ({status}):\n{}", self.log());
         }
+    }
+
+    /// Runs it anew, whether it has ended meanwhile or not.
+    pub fn restart(&mut self) {
+        let device = self.device_pid();
+        if let Some(mut child) = self.process.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+        if let Some(device) = device {
+            until(|| (!is_alive(device)).then_some(())).unwrap();
+        }
+        self.run();
     }
 
     /// Starts it; how it ended when it did not get ready.

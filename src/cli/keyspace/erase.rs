@@ -84,7 +84,7 @@ impl Order {
         let id = self.id.unwrap_or_else(ShredId::random);
         let failed = |error| failed(&error, id);
         let shred = send(&client, id).await.map_err(failed)?;
-        if self.no_wait {
+        if self.no_wait || matches!(shred, Shred::Destroyed(_)) {
             return Ok(shred);
         }
         let spinner = ProgressBar::new_spinner().with_message("accepted, not yet destroyed");

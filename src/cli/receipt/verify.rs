@@ -18,8 +18,8 @@ const LONGEST_KEYS: u64 = 1 << 20;
 /// `lethe receipt verify`
 #[derive(Args)]
 pub(in crate::cli) struct Verify {
-    /// A receipt as JSON, an answer of the API that holds one, or JSON lines of them; - for
-    /// standard input.
+    /// A receipt as JSON, an answer of the API that holds one or many, or JSON lines of those; -
+    /// for standard input.
     file: PathBuf,
     /// The opening of a receipt in FILE, where it does not stand beside it.
     #[arg(long, value_name = "FILE")]

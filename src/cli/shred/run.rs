@@ -1,6 +1,6 @@
 //! Sends what a plan says, follows what is accepted, and tells each end as it comes.
 
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -189,7 +189,12 @@ impl Teller {
 
     /// A reader that is gone is a failure: what it missed will be told again.
     fn print(&self, line: &str) -> Result<(), Failure> {
-        Ok(self.bar.suspend(|| writeln!(stdout(), "{line}"))?)
+        let print = || writeln!(stdout(), "{line}");
+        // The bar gives way only where the line would be drawn over it.
+        Ok(match stdout().is_terminal() {
+            true => self.bar.suspend(print),
+            false => print(),
+        }?)
     }
 
     pub(super) fn take_refusals(&mut self) -> Vec<String> {

@@ -1,0 +1,139 @@
+//! Shreds while the HSM or the store fail: nothing is acknowledged that is not true, nothing else
+//! is lost.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use support::{Api, Dev, Role, eventually, refused};
+
+const SHREDS: &str = "/v1/keyspaces/chat/shreds";
+
+fn impatient(text: String) -> String {
+    text.replace("token =", "call_timeout = \"300ms\"\ntoken =")
+}
+
+async fn is_destroyed(api: &Api, id: &str) -> bool {
+    let shown = api.get(&format!("{SHREDS}/{id}")).await.ok(200);
+    shown["state"] == "destroyed"
+}
+
+/// The HSM stops answering after each number of operations: before, during and after the commit.
+#[tokio::test]
+async fn an_hsm_that_stops_at_any_step_only_delays() {
+    let dev = Dev::start_with(impatient);
+    let api = dev.api(Role::MessageServer);
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    for step in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233] {
+        let room = format!("room {step}");
+        let old = api.issue("chat", &room).await.text("wrapped_key");
+        dev.hsm_sim(&["fault", "set", "hang-after", &step.to_string()]);
+        let accepted = api.shred_async("chat", &room).await.ok(202);
+        let id = accepted["id"].as_str().unwrap();
+        refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        api.unwrap("chat", "kept", &kept).await.ok(200);
+        dev.hsm_sim(&["fault", "clear", "--all"]);
+        eventually("the shred is done", async || is_destroyed(&api, id).await).await;
+        refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
+        let next = api.issue("chat", &room).await.text("wrapped_key");
+        api.unwrap("chat", &room, &next).await.ok(200);
+    }
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+    let roots = dev.objects();
+    let roots = roots.iter().filter(|(label, _)| label.contains("/root/"));
+    assert_eq!(roots.count(), 1);
+}
+
+/// After 10 s the answer is that it is accepted, never a failure.
+#[tokio::test]
+async fn an_hsm_that_is_away_is_answered_202() {
+    let mut dev = Dev::start_with(impatient);
+    let api = dev.api(Role::MessageServer);
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    dev.hsm_sim(&["fault", "set", "hang"]);
+    let accepted = api.shred("chat", "room").await.ok(202);
+    assert_eq!(accepted["state"], "accepted");
+    assert!(accepted["receipt"].is_null());
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    let again = api.shred_as("chat", "room", &id).await.ok(202);
+    assert_eq!(again["accepted_at"], accepted["accepted_at"]);
+    assert!(!is_destroyed(&api, &id).await);
+    assert!(dev.metric("lethe_open_requests").await == 1);
+    // It is not forgotten by a crash, either.
+    dev.kill();
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    eventually("the shred is done", async || is_destroyed(&api, &id).await).await;
+}
+
+/// The check after the destroy finds the key that is still there: no receipt, and a halt.
+#[tokio::test]
+async fn a_destroy_that_keeps_the_key_is_found_out() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    dev.hsm_sim(&["fault", "set", "destroy-keeps-key"]);
+    let accepted = api.shred_async("chat", "room").await.ok(202);
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    if let Ok(answer) = api
+        .raw(reqwest::Method::GET, &format!("{SHREDS}/{id}"), None, "")
+        .await
+    {
+        let shown: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(shown["state"], "accepted");
+    }
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    dev.restart();
+    let api = dev.api(Role::MessageServer);
+    eventually("the shred is done", async || is_destroyed(&api, &id).await).await;
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}
+
+#[tokio::test]
+async fn a_full_hsm_delays_and_a_locked_store_refuses() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    dev.hsm_sim(&["fault", "set", "full"]);
+    let accepted = api.shred_async("chat", "room").await.ok(202);
+    let id = accepted["id"].as_str().unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!is_destroyed(&api, id).await);
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    eventually("the shred is done", async || is_destroyed(&api, id).await).await;
+
+    let old = api.issue("chat", "locked").await.text("wrapped_key");
+    let mut other = dev.database().await;
+    let begin = sqlx::raw_sql("BEGIN EXCLUSIVE");
+    begin.execute(&mut other).await.unwrap();
+    let refusal = api.shred("chat", "locked").await;
+    refused(&refusal, 503, "store_unavailable");
+    let end = sqlx::raw_sql("ROLLBACK");
+    end.execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    // Not accepted is not done: its keys open again.
+    eventually("the key opens again", async || {
+        api.unwrap("chat", "locked", &old).await.status == 200
+    })
+    .await;
+    api.shred("chat", "locked").await.ok(200);
+    refused(&api.unwrap("chat", "locked", &old).await, 410, "shredded");
+}
+
+#[tokio::test]
+async fn a_stopped_process_goes_on_in_the_middle_of_a_batch() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    dev.hsm_sim(&["fault", "set", "latency-ms", "40"]);
+    let accepted = api.shred_async("chat", "room").await.ok(202);
+    let id = accepted["id"].as_str().unwrap();
+    rustix::process::kill_process(dev.pid(), rustix::process::Signal::STOP).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    rustix::process::kill_process(dev.pid(), rustix::process::Signal::CONT).unwrap();
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    eventually("the shred is done", async || is_destroyed(&api, id).await).await;
+}
