@@ -248,6 +248,7 @@ impl App {
             let _ = keeper.await;
         }
         ops.abort();
+        self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");
         }

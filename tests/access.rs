@@ -46,7 +46,7 @@ async fn no_tls(api: &Api) {
     assert!(answer.is_err(), "{answer:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_do_not_get_through_tls() {
     let dev = Dev::start();
     no_tls(&Api::with(&dev, tls(&dev, None, &[&version::TLS13]))).await;
@@ -88,7 +88,7 @@ async fn strangers_do_not_get_through_tls() {
     assert!(!dev.audit().contains("\"outcome\":\"forbidden\""));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_without_one_known_spiffe_id_may_do_nothing() {
     let dev = Dev::start();
     let known = "spiffe://lethe.dev/operator";
@@ -179,7 +179,7 @@ async fn call(api: &Api, method: &Method, path: &str) -> Answer {
     Answer::of(answer.await.unwrap()).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_refuses_the_wrong_roles() {
     let dev = Dev::start();
     for role in Role::ALL {
@@ -200,7 +200,7 @@ async fn every_route_refuses_the_wrong_roles() {
     assert!(dev.audit().contains("\"outcome\":\"forbidden\""));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyspace_that_is_not_granted_is_closed() {
     let dev = Dev::start_with(|text| {
         text.replace("keyspaces = [\"*\"]", "keyspaces = [\"chat\", \"team-*\"]")
@@ -232,7 +232,7 @@ async fn a_keyspace_that_is_not_granted_is_closed() {
     assert_eq!(names, [&json!("chat"), &json!("team-a")]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_session_is_resumed() {
     let dev = Dev::start();
     let operator = dev.dir().join("pki/operator");

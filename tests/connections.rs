@@ -42,7 +42,7 @@ async fn cut_off(what: &str, mut stream: impl AsyncReadExt + Unpin) -> String {
 const HEAD: &str = "POST /v1/keyspaces/chat/data-keys HTTP/1.1\r\nhost: localhost\r\n\
     content-type: application/json\r\ncontent-length: 1000\r\n\r\n";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_are_cut_off_and_block_nobody() {
     let dev = Dev::start_with(strict);
     let api = dev.api(Role::MessageServer);
@@ -77,7 +77,7 @@ async fn slow_clients_are_cut_off_and_block_nobody() {
     api.issue("chat", "room").await.ok(201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_http2_connection_is_cut_off() {
     let dev = Dev::start_with(strict);
     let api = dev.api(Role::MessageServer);
@@ -87,7 +87,7 @@ async fn half_a_http2_connection_is_cut_off() {
     api.issue("chat", "room").await.ok(201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_closed_connections_end() {
     let dev = Dev::start_with(strict);
     for text in ["", "GET /v1/st", HEAD] {

@@ -86,21 +86,40 @@ async fn load(api: Api, known: Arc<Mutex<Known>>) {
     }
 }
 
-fn serve(dev: &Dev) -> Child {
+/// Does not outlive the test.
+struct Serving(Child);
+
+impl Serving {
+    fn kill(&mut self) {
+        // It may be dead already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn serve(dev: &Dev) -> Serving {
     let mut command = support::lethe(&["serve", "--config"]);
     let log = std::fs::File::create(dev.scratch().join("serve-log")).unwrap();
-    let mut child = command
-        .arg(dev.dir().join("lethe.toml"))
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let mut serving = Serving(
+        command
+            .arg(dev.dir().join("lethe.toml"))
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap(),
+    );
     let mut line = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut output = BufReader::new(serving.0.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let said = std::fs::read_to_string(dev.scratch().join("serve-log")).unwrap();
     assert!(line.starts_with("lethe ready"), "{line}{said}");
-    child
+    serving
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,8 +137,7 @@ async fn every_receipt_holds_and_every_other_key_opens_after_many_kills() {
         let [long] = random();
         let pause = if kill % 8 == 0 { 500 } else { u64::from(long) };
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        service.kill().unwrap();
-        service.wait().unwrap();
+        service.kill();
         for task in load {
             task.await.unwrap();
         }
@@ -135,8 +153,6 @@ async fn every_receipt_holds_and_every_other_key_opens_after_many_kills() {
         roots.count() == 1
     })
     .await;
-    service.kill().unwrap();
-    service.wait().unwrap();
 }
 
 /// Sends every shred again under its id, until it is done; gives what all of them cover.

@@ -21,7 +21,7 @@ async fn is_destroyed(api: &Api, id: &str) -> bool {
 }
 
 /// The HSM stops answering after each number of operations: before, during and after the commit.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_hsm_that_stops_at_any_step_only_delays() {
     let dev = Dev::start_with(impatient);
     let api = dev.api(Role::MessageServer);
@@ -48,7 +48,7 @@ async fn an_hsm_that_stops_at_any_step_only_delays() {
 }
 
 /// After 10 s the answer is that it is accepted, never a failure.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_hsm_that_is_away_is_answered_202() {
     let mut dev = Dev::start_with(impatient);
     let api = dev.api(Role::MessageServer);
@@ -71,7 +71,7 @@ async fn an_hsm_that_is_away_is_answered_202() {
 }
 
 /// The check after the destroy finds the key that is still there: no receipt, and a halt.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destroy_that_keeps_the_key_is_found_out() {
     let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -94,7 +94,7 @@ async fn a_destroy_that_keeps_the_key_is_found_out() {
     api.unwrap("chat", "kept", &kept).await.ok(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_hsm_delays_and_a_locked_store_refuses() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -124,7 +124,7 @@ async fn a_full_hsm_delays_and_a_locked_store_refuses() {
     refused(&api.unwrap("chat", "locked", &old).await, 410, "shredded");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_process_goes_on_in_the_middle_of_a_batch() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);

@@ -14,7 +14,7 @@ const ISSUE: &str = "/v1/keyspaces/chat/data-keys";
 const UNWRAP: &str = "/v1/keyspaces/chat/data-keys/unwrap";
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_and_bad_requests() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -215,7 +215,7 @@ fn nothing_readable(dev: &Dev) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrapped_keys_that_are_not_these() {
     let (dev, foreign) = (Dev::start(), Dev::start());
     let api = dev.api(Role::MessageServer);
@@ -294,7 +294,7 @@ async fn codes(api: &Api, wrapped: &[String]) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_refused_from_its_instant_on() {
     let dev = Dev::start();
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));

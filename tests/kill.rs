@@ -136,7 +136,7 @@ fn large_batches(api: &Api) -> Vec<tokio::task::JoinHandle<support::api::Answer>
     (0..REQUESTS).map(|_| one()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_answers_what_is_under_way() {
     let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -189,7 +189,7 @@ fn move_database(from: &Path, to: &Path) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_database_halts_and_destroys_nothing() {
     let mut dev = Dev::start();
     dev.stop();
@@ -233,7 +233,7 @@ async fn a_stale_database_halts_and_destroys_nothing() {
         .ok(200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_on_the_same_hsm_halts_at_the_claim() {
     let mut dev = Dev::start();
     let wrapped = dev

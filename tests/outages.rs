@@ -38,7 +38,7 @@ fn hour() -> u64 {
         / 3_600
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn warm_seeds_need_neither_database_nor_hsm() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -68,7 +68,7 @@ async fn warm_seeds_need_neither_database_nor_hsm() {
         .ok(201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_locked_refuses_changes_and_comes_back() {
     let dev = Dev::start();
     let operator = dev.api(Role::Operator);
@@ -87,7 +87,7 @@ async fn a_store_that_is_locked_refuses_changes_and_comes_back() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_hsm_that_hangs_is_full_or_is_killed_stops_no_key() {
     let mut dev = Dev::start_with(impatient);
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
@@ -141,7 +141,7 @@ async fn back(operator: &Api, name: &str, retention: &str) {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tampered_hsm_stops_no_warm_key_and_no_start_pretends() {
     let mut dev = Dev::start_with(impatient);
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
@@ -159,7 +159,7 @@ async fn a_tampered_hsm_stops_no_warm_key_and_no_start_pretends() {
     assert!(!dev.log().contains("panicked"), "{}", dev.log());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_pin_is_said_and_the_right_one_works_again() {
     let mut dev = Dev::start();
     dev.stop();
@@ -173,7 +173,7 @@ async fn a_wrong_pin_is_said_and_the_right_one_works_again() {
     dev.run();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_right_is_refused() {
     let mut dev = Dev::start();
     let serve = |dev: &Dev| {
@@ -239,7 +239,7 @@ fn read_only(dev: &Dev, mut command: std::process::Command) -> std::process::Com
     command
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_key_leaves_without_its_record() {
     let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -267,7 +267,7 @@ async fn no_key_leaves_without_its_record() {
     dev.run();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expiry_while_the_hsm_hangs_counts_at_its_instant() {
     let dev = Dev::start_with(impatient);
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));

@@ -9,7 +9,7 @@ use sqlx::Connection;
 use support::api::Answer;
 use support::{Dev, Role, refused};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn impossible_policies_are_refused_with_the_reason() {
     let dev = Dev::start();
     let operator = dev.api(Role::Operator);
@@ -84,7 +84,7 @@ async fn impossible_policies_are_refused_with_the_reason() {
     assert_eq!(dev.objects(), before);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hsm_must_have_room_for_all_keyspaces() {
     let dev = Dev::start_with(|text| text.replace("token =", "max_objects = 200\ntoken ="));
     let operator = dev.api(Role::Operator);
@@ -101,7 +101,7 @@ async fn the_hsm_must_have_room_for_all_keyspaces() {
         .ok(201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_counts_for_new_keys_only() {
     let mut dev = Dev::start();
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
@@ -137,7 +137,7 @@ fn time(value: &Value) -> jiff::Timestamp {
 }
 
 /// P7. A million of them belong to the benchmark: this is a debug build.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_take_no_row() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);

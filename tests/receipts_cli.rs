@@ -553,7 +553,7 @@ fn in_dir(words: &[&str], dir: &Path) -> Command {
     command
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
     let dev = Dev::start();
     let answers = async || {
@@ -599,7 +599,7 @@ async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
 }
 
 /// What `lethe shred` saves, `lethe receipt verify` reads.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shred_from_its_order_to_its_receipt() {
     let dev = Dev::start();
     let dir = dev.dir();
@@ -628,7 +628,7 @@ async fn a_shred_from_its_order_to_its_receipt() {
     assert!(text.contains("\"room 1\""), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_keyspace_leaves_a_receipt() {
     let dev = Dev::start();
     let dir = dev.dir();

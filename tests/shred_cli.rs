@@ -137,7 +137,7 @@ impl List {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_of_the_command_line() {
     let service = Service::saying([destroys(), destroys()]).await;
     let output = run(&service, &["shred", "chat", "room 1", "b", "room 1"]).await;
@@ -163,7 +163,7 @@ async fn conversations_of_the_command_line() {
     assert_eq!(told, [expected]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_are_told_when_it_fails_without_a_file() {
     let service = Service::saying([
         Say::Json(403, json!({"code": "forbidden", "detail": "no"})),
@@ -213,7 +213,7 @@ async fn ids_are_told_when_it_fails_without_a_file() {
 }
 
 /// Killed while the service thinks: the ids were kept before they were sent.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_after_a_kill_sends_the_same_ids() {
     let service =
         Service::saying([keyspace(), Say::Hang, destroys(), keyspace(), destroys()]).await;
@@ -246,7 +246,7 @@ async fn a_run_after_a_kill_sends_the_same_ids() {
     assert_ne!(sent(&service.asked()[4]), kept);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     let service = Service::saying([keyspace(), destroys(), destroys()]).await;
     let list = List::of("a\n b\n{\"conversation\":\"c\"}\n\n{\"conversation\":7}\n");
@@ -295,7 +295,7 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_name_leaves_no_file_and_an_unfinished_one_is_not_thrown_away() {
     let unknown = || {
         Say::Json(
@@ -327,7 +327,7 @@ async fn a_wrong_name_leaves_no_file_and_an_unfinished_one_is_not_thrown_away() 
     assert_eq!(asked.last().unwrap().line, "GET /v1/keyspaces/chat");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_accepted_is_followed_unless_told_otherwise() {
     let still = Say::With(|asked| {
         let id = asked.line.rsplit('/').next().unwrap();
@@ -356,7 +356,7 @@ async fn what_is_accepted_is_followed_unless_told_otherwise() {
     assert!(!state.exists(), "what is accepted is never taken back");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
     let text: String = (0..2_500).map(|n| format!("c{n}\n")).collect();
     let list = List::of(&text);
@@ -392,7 +392,7 @@ fn ordered(asked: &Asked) -> Value {
     json!(asked.line.split_once("?id=").unwrap().1)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn erasures_want_a_word_and_are_followed() {
     let service = Service::saying([
         Say::With(|asked| (202, accepted(&ordered(asked)))),
@@ -449,7 +449,7 @@ async fn erasures_want_a_word_and_are_followed() {
     assert_eq!(asked.len(), 7);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations() {
     let service = Service::saying([keyspace(), Say::Json(200, json!({"sequence": 8}))]).await;
     let output = run(&service, &["rotate", "keyspace", "chat"]).await;

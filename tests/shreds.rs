@@ -24,7 +24,7 @@ async fn issued(api: &Api, conversation: &str) -> String {
     api.issue("chat", conversation).await.text("wrapped_key")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_gone_and_goes_on() {
     let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -64,7 +64,7 @@ async fn a_conversation_is_gone_and_goes_on() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_means_one_request() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -95,7 +95,7 @@ async fn an_id_means_one_request() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_answers_each_item() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
@@ -224,7 +224,7 @@ async fn call_until(kind: u8, api: &Api, room: &str, old: &str, over: &AtomicBoo
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_and_keyspaces_are_dropped_whole() {
     let mut dev = Dev::start();
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
@@ -301,7 +301,7 @@ async fn versions_and_keyspaces_are_dropped_whole() {
         .ok(201);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_most_eight_versions_live() {
     let dev = Dev::start();
     let operator = dev.api(Role::Operator);
@@ -314,7 +314,7 @@ async fn at_most_eight_versions_live() {
     assert_eq!(shredded_keys(&shredded).len(), 8);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expiry_has_its_receipt() {
     let dev = Dev::start();
     let operator = dev.api(Role::Operator);

@@ -130,7 +130,13 @@ impl Ledger {
         self.done.send_modify(|done| *done = (*done).max(last));
     }
 
-    /// Waits until a request is done.
+    /// Whether a request is accepted and not done.
+    #[must_use]
+    pub fn is_open(&self, number: RequestNumber) -> bool {
+        self.open.lock().contains_key(&number)
+    }
+
+    /// Waits until an open request is done.
     pub async fn until_done(&self, number: RequestNumber) {
         let mut done = self.done.subscribe();
         // The sender lives as long as this ledger.

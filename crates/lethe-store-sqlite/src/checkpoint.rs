@@ -22,6 +22,7 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     told: Arc<Told>,
+    pool: SqlitePool,
     task: JoinHandle<()>,
 }
 
@@ -34,8 +35,8 @@ struct Told {
 impl Checkpoints {
     pub(crate) fn start(pool: SqlitePool) -> Self {
         let told = Arc::<Told>::default();
-        let task = tokio::spawn(run(pool, Arc::clone(&told)));
-        Self { told, task }
+        let task = tokio::spawn(run(pool.clone(), Arc::clone(&told)));
+        Self { told, pool, task }
     }
 
     /// A batch was written, or may have been.
@@ -57,9 +58,7 @@ impl Checkpoints {
 
     pub(crate) async fn stop(&self) {
         self.task.abort();
-        while !self.task.is_finished() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.pool.close().await;
     }
 }
 

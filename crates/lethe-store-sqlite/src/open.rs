@@ -26,7 +26,7 @@ pub struct SqliteStore {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) files: files::Durable,
     // Last, so that the connections go before the lock does.
-    lock: File,
+    _lock: File,
 }
 
 impl SqliteStore {
@@ -61,12 +61,12 @@ impl SqliteStore {
         Self::open_locked(&database, machine_id, lock).await
     }
 
-    /// Ends all connections, then releases the lock. Dropping does the same without waiting.
-    pub async fn close(self) {
+    /// Ends all connections, the last of which moves the WAL into the database: one file is left.
+    /// The lock goes when the store is dropped; nothing can be done with it until then.
+    pub async fn close(&self) {
         self.checkpoints.stop().await;
         self.reader.close().await;
         self.writer.close().await;
-        drop(self.lock);
     }
 
     async fn open_locked(
@@ -87,7 +87,7 @@ impl SqliteStore {
             instance,
             checkpoints: Checkpoints::start(checkpointer),
             files: files::Durable::new(database),
-            lock,
+            _lock: lock,
         })
     }
 }
@@ -151,6 +151,8 @@ fn writer_options(database: &Path) -> SqliteConnectOptions {
         .pragma("secure_delete", "ON")
         // See `checkpoint.rs`.
         .pragma("wal_autocheckpoint", "0")
+        // A WAL that one large batch made long is cut when it is begun anew.
+        .pragma("journal_size_limit", "67108864")
 }
 
 async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {

@@ -35,6 +35,7 @@ async fn a_second_opening_is_refused_while_the_first_lives() {
         format!("sqlite:m:{}", path.canonicalize().unwrap().display())
     );
     first.close().await;
+    drop(first);
     SqliteStore::open(&path, "m").await.unwrap().close().await;
     assert!(matches!(
         SqliteStore::create(&path, "m").await,

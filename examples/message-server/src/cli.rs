@@ -78,7 +78,7 @@ pub struct ReplayArguments {
     #[arg(long, default_value_t = 40)]
     pub sample: usize,
     /// Rooms to shred in the middle of the replay.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 5)]
     pub shred_rooms: usize,
     /// Start of the sequence that picks the samples.
     #[arg(long, default_value_t = 1)]

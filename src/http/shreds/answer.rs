@@ -79,15 +79,14 @@ impl Waited {
         service: &Service,
         admitted: &Admitted,
     ) -> Result<Option<Receipt>, Problem> {
-        let number = admitted.accepted.number;
-        if let Some(receipt) = service.ledger.receipt(service.deployment, number).await? {
-            return Ok(Some(receipt));
+        let (ledger, number) = (&service.ledger, admitted.accepted.number);
+        if ledger.is_open(number) {
+            let done = ledger.until_done(number);
+            if tokio::time::timeout_at(self.0, done).await.is_err() {
+                return Ok(None);
+            }
         }
-        let done = service.ledger.until_done(number);
-        if tokio::time::timeout_at(self.0, done).await.is_err() {
-            return Ok(None);
-        }
-        Ok(service.ledger.receipt(service.deployment, number).await?)
+        Ok(ledger.receipt(service.deployment, number).await?)
     }
 }
 

@@ -1,0 +1,143 @@
+//! Old copies and foreign roots around a service that shreds: it halts and destroys nothing, or
+//! gives no receipt.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{Dev, Role, binary, eventually, refused};
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+/// Puts a copy in place of a folder.
+fn replace(folder: &Path, copy_of_it: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+    copy(copy_of_it, folder);
+}
+
+/// Must halt, say why, and leave every object where it was.
+fn halts(dev: &mut Dev, reason: &str) {
+    let before = dev.objects();
+    let status = dev.try_run().unwrap_err();
+    let log = dev.log();
+    assert_eq!(status.code(), Some(3), "{log}");
+    assert!(log.lines().last().unwrap().contains(reason), "{log}");
+    assert_eq!(dev.objects(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hsm_restored_from_before_a_shred_is_refused() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    dev.stop();
+    let (hsm, earlier) = (dev.dir().join("hsm"), dev.scratch().join("earlier"));
+    copy(&hsm, &earlier);
+    dev.run();
+    dev.api(Role::MessageServer)
+        .shred("chat", "room")
+        .await
+        .ok(200);
+    dev.stop();
+    let right = dev.scratch().join("right");
+    copy(&hsm, &right);
+    replace(&hsm, &earlier);
+    halts(&mut dev, "does not open");
+    replace(&hsm, &right);
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_restored_from_before_a_shred_is_refused() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    dev.stop();
+    let database = dev.dir().join("lethe.db");
+    let (earlier, right) = (dev.scratch().join("earlier"), dev.scratch().join("right"));
+    std::fs::copy(&database, &earlier).unwrap();
+    dev.run();
+    dev.api(Role::MessageServer)
+        .shred("chat", "room")
+        .await
+        .ok(200);
+    dev.stop();
+    std::fs::copy(&database, &right).unwrap();
+    std::fs::copy(&earlier, &database).unwrap();
+    halts(&mut dev, "does not open");
+    std::fs::copy(&right, &database).unwrap();
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}
+
+/// A root that another leader of this deployment would have made.
+fn plant_root(dev: &Dev, epoch: u64) {
+    let objects = dev.objects();
+    let label = objects.iter().find(|(label, _)| label.contains("/root/"));
+    let label = label.unwrap().0.trim_matches('"').to_owned();
+    let mut parts: Vec<&str> = label.split('/').collect();
+    let epoch = epoch.to_string();
+    *parts.last_mut().unwrap() = &epoch;
+    let pin = std::fs::read_to_string(dev.dir().join("hsm.pin")).unwrap();
+    let module: PathBuf = binary("libhsm_sim_pkcs11.so");
+    let made = Command::new("pkcs11-tool")
+        .arg("--module")
+        .arg(module)
+        .args(["--token-label", "lethe-dev", "--login", "--pin", pin.trim()])
+        .args(["--keygen", "--key-type", "AES:32", "--sensitive"])
+        .args(["--id", "00112233445566778899aabbccddeeff"])
+        .args(["--label", &parts.join("/")])
+        .env("HSM_SIM_SOCKET", dev.dir().join("hsm/hsm.sock"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.success(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_of_a_higher_epoch_stops_every_receipt_until_a_new_start_outgrows_it() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    plant_root(&dev, 1_000);
+    let accepted = api.shred_async("chat", "room").await.ok(202);
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    let status = dev.ended();
+    assert_eq!(status.code(), Some(3), "{}", dev.log());
+    assert!(
+        dev.log().contains("beside the current one"),
+        "{}",
+        dev.log()
+    );
+    let planted = |dev: &Dev| {
+        let objects = dev.objects();
+        objects.iter().any(|(label, _)| label.ends_with("/1000\""))
+    };
+    assert!(
+        planted(&dev),
+        "only roots up to our epoch are ours to destroy"
+    );
+    dev.run();
+    assert!(!planted(&dev));
+    let api = dev.api(Role::MessageServer);
+    let path = format!("/v1/keyspaces/chat/shreds/{id}");
+    eventually("the shred is done", async || {
+        api.get(&path).await.ok(200)["state"] == "destroyed"
+    })
+    .await;
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}
