@@ -115,6 +115,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
+        tracing::info!("the HSM is open");
         let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
         let clock = Arc::new(clock);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;

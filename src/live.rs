@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,6 +35,8 @@ pub struct Live {
     pub pages: Arc<PageCache>,
     /// What is refused already.
     pub refusals: Arc<Refusals>,
+    /// Sealed bytes of pages and tails that batches wrote.
+    page_bytes: AtomicU64,
     store: Arc<dyn Store>,
 }
 
@@ -54,6 +57,7 @@ impl Live {
             keyring: ArcSwap::from_pointee(keyring),
             pages,
             refusals,
+            page_bytes: AtomicU64::new(0),
             store,
         }
     }
@@ -62,6 +66,12 @@ impl Live {
     #[must_use]
     pub fn keyring(&self) -> Arc<Keyring> {
         self.keyring.load_full()
+    }
+
+    /// Sealed bytes of pages and tails that batches have written since the start.
+    #[must_use]
+    pub fn page_bytes(&self) -> u64 {
+        self.page_bytes.load(Ordering::Relaxed)
     }
 
     /// Loads a page that a look under the state of `sequence` misses. Afterwards look again, with
@@ -182,6 +192,8 @@ impl Holders for Live {
             self.keyspaces(directory).await?
         };
         drop(present);
+        let bytes = grown.iter().flatten().map(|grown| grown.bytes).sum();
+        self.page_bytes.fetch_add(bytes, Ordering::Relaxed);
         let old = self.replace(|keyring| {
             keyring.sequence = sequence;
             keyring.keyspaces = keyspaces;

@@ -137,3 +137,112 @@ async fn a_stopped_process_goes_on_in_the_middle_of_a_batch() {
     dev.hsm_sim(&["fault", "clear", "--all"]);
     eventually("the shred is done", async || is_destroyed(&api, id).await).await;
 }
+
+/// kill -9 while the HSM holds the batch up at each of its steps: before, during, after the commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_step_loses_nothing_and_forgets_what_was_accepted() {
+    let mut dev = Dev::start();
+    let kept = dev.api(Role::MessageServer);
+    let kept = kept.issue("chat", "kept").await.text("wrapped_key");
+    for step in (0..12).chain([16, 24, 40, 80, 120, 160, 200]) {
+        let api = dev.api(Role::MessageServer);
+        let room = format!("room {step}");
+        let old = api.issue("chat", &room).await.text("wrapped_key");
+        dev.hsm_sim(&["fault", "set", "hang-after", &step.to_string()]);
+        let accepted = api.shred_async("chat", &room).await.ok(202);
+        let id = accepted["id"].as_str().unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        // The simulator dies with it, and its faults with the simulator.
+        dev.kill();
+        dev.run();
+        let api = dev.api(Role::MessageServer);
+        refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
+        api.unwrap("chat", "kept", &kept).await.ok(200);
+        eventually("the shred is done", async || is_destroyed(&api, id).await).await;
+        let again = api.shred_as("chat", &room, id).await.ok(200);
+        assert_eq!(again["accepted_at"], accepted["accepted_at"]);
+        let next = api.issue("chat", &room).await.text("wrapped_key");
+        api.unwrap("chat", &room, &next).await.ok(200);
+    }
+    let roots = dev.objects();
+    let roots = roots.iter().filter(|(label, _)| label.contains("/root/"));
+    assert_eq!(roots.count(), 1);
+}
+
+/// A file system of its own, unmounted with it; none where that takes more rights than the test has.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
+        std::fs::create_dir(&at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", size, "lethe-test"])
+            .arg(&at);
+        mount.status().ok()?.success().then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+    }
+}
+
+/// The disk is full before, and in the middle of, a large batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_in_a_batch_loses_nothing() {
+    let mut dev = Dev::start();
+    dev.stop();
+    let Some(disk) = SmallDisk::mount(dev.scratch().join("disk"), "size=6m") else {
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    };
+    let database = disk.0.join("lethe.db");
+    std::fs::rename(dev.dir().join("lethe.db"), dev.dir().join("aside.db")).unwrap();
+    dev.edit(|text| text.replace("sqlite = \"lethe.db\"", &format!("sqlite = {database:?}")));
+    // A deployment of its own: the old one's claim names another database.
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let items = |from: usize| -> Vec<serde_json::Value> {
+        let rooms = from..from + 1_000;
+        let item = |room| serde_json::json!({ "conversation": format!("room {room}") });
+        rooms.map(item).collect()
+    };
+    // Each takes some 2.5 MB: the disk fills in the middle of the second or third.
+    let mut refusals = 0;
+    let mut accepted = Vec::new();
+    for from in [0, 1_000, 2_000, 3_000] {
+        let body = serde_json::json!({ "items": items(from) });
+        let answer = api.post(SHREDS, &body).await;
+        if answer.status == 200 {
+            let items = answer.body["items"].as_array().unwrap();
+            let ids = items.iter().filter_map(|item| item["id"].as_str());
+            accepted.extend(ids.map(str::to_owned));
+            refusals += items.iter().filter(|it| it["state"] != "destroyed").count();
+        } else {
+            refused(&answer, 503, "store_unavailable");
+            refusals += 1;
+        }
+    }
+    assert!(
+        refusals > 0,
+        "the disk was large enough: this shows nothing"
+    );
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+    let grown = std::process::Command::new("mount")
+        .args(["-o", "remount,size=200m"])
+        .arg(&disk.0)
+        .status();
+    assert!(grown.unwrap().success());
+    for id in accepted {
+        eventually("the shred is done", async || is_destroyed(&api, &id).await).await;
+    }
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+    api.shred("chat", "room 5000").await.ok(200);
+    dev.stop();
+}

@@ -153,7 +153,8 @@ impl Keeper {
         let took = self.ports.clock.since_boot().saturating_sub(begun);
         match done {
             Ok(()) => {
-                service.metrics.forgotten(count, took);
+                let metrics = &service.metrics;
+                metrics.forgotten(count, took, self.live.page_bytes());
                 service
                     .metrics
                     .backlog(self.ledger.backlog(), service.now());

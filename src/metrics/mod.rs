@@ -59,6 +59,7 @@ pub struct Metrics {
     expiry_destroy_seconds: Histogram,
     requests_forgotten: Counter,
     batch_seconds: Histogram,
+    page_bytes: Counter,
     open_requests: Gauge,
     oldest_open_request: Gauge,
     /// Open connections.
@@ -91,6 +92,7 @@ impl Metrics {
             expiry_destroy_seconds: latencies(),
             requests_forgotten: Counter::default(),
             batch_seconds: latencies(),
+            page_bytes: Counter::default(),
             open_requests: Gauge::default(),
             oldest_open_request: Gauge::default(),
             connections: Gauge::default(),
@@ -168,6 +170,11 @@ impl Metrics {
             self.batch_seconds.clone(),
         );
         to.register(
+            "forget_page_bytes",
+            "Sealed bytes of pages and tails written by batches",
+            self.page_bytes.clone(),
+        );
+        to.register(
             "open_requests",
             "Requests to forget that are accepted and not done",
             self.open_requests.clone(),
@@ -214,8 +221,11 @@ impl Metrics {
     }
 
     /// A batch of requests is done.
-    pub fn forgotten(&self, requests: usize, took: Duration) {
+    /// `page_bytes` is what was written since the start.
+    pub fn forgotten(&self, requests: usize, took: Duration, page_bytes: u64) {
         self.requests_forgotten.inc_by(requests as u64);
+        let before = self.page_bytes.get();
+        self.page_bytes.inc_by(page_bytes.saturating_sub(before));
         self.batch_seconds.observe(took.as_secs_f64());
     }
 

@@ -9,6 +9,11 @@ use crate::load::Load;
 use crate::support::api::Answer;
 use crate::support::eventually;
 
+/// Conversations that are shredded again and again.
+pub const AGAIN: [&str; 8] = [
+    "again 0", "again 1", "again 2", "again 3", "again 4", "again 5", "again 6", "again 7",
+];
+
 impl Load<'_> {
     /// Shreds conversations, each with an id of our own or none.
     pub async fn shred(&self, keyspace: &str, conversations: &[&str]) {
@@ -86,18 +91,14 @@ impl Load<'_> {
 
     /// Conversations that go on after each shred, in the next generation.
     pub async fn shred_the_same_again(&self) {
-        let names: Vec<String> = (0..8).map(|number| format!("again {number}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         while self.goes_on() {
-            self.issue("chat", &names).await;
-            self.issue("chat", &names).await;
+            self.issue("chat", &AGAIN).await;
+            self.issue("chat", &AGAIN).await;
             // One alone, the others together; the last lives a little longer.
-            self.shred("chat", &names[..1]).await;
-            self.shred("chat", &names[1..7 + chance::below(2)]).await;
+            self.shred("chat", &AGAIN[..1]).await;
+            self.shred("chat", &AGAIN[1..7 + chance::below(2)]).await;
             chance::pause(50).await;
         }
-        self.issue("chat", &names).await;
-        self.issue("chat", &names).await;
     }
 
     pub async fn rotate(&self) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
 use crate::chance;
+use crate::forgetting::AGAIN;
 use crate::haul::{Haul, Kept};
 use crate::moment::Moment;
 use crate::support::{Api, Dev, Role};
@@ -74,6 +75,9 @@ impl<'d> Load<'d> {
             still,
             unquiet,
         );
+        // Whatever was shredded last goes on.
+        self.issue("chat", &AGAIN).await;
+        self.issue("chat", &AGAIN).await;
         (still, unquiet)
     }
 

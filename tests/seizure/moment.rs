@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use lethe::clock::SystemClock;
 use lethe_core::ports::Clock;
@@ -73,7 +72,6 @@ impl Moment {
 
     /// What opens of all keys that there were.
     pub fn opened(&self, haul: &Haul) -> Vec<Option<String>> {
-        let begun = Instant::now();
         let wrapped = self.folder.join("wrapped.jsonl");
         program::write_lines(&wrapped, self.keys(haul).iter().map(Kept::stored));
         let words = [
@@ -84,7 +82,6 @@ impl Moment {
         ];
         let copies = haul.copies[..self.copies].iter().map(OsString::from);
         let lines = program::lines("reader.py", words.into_iter().chain(copies));
-        println!("read in {:.1?}", begun.elapsed());
         assert_eq!(lines.len(), self.keys);
         let data_key = |line: &serde_json::Value| line["data_key"].as_str().map(str::to_owned);
         lines.iter().map(data_key).collect()

@@ -56,6 +56,8 @@ pub struct Grown {
     pub loaded: Vec<Loaded>,
     /// Tails that are no more.
     pub superseded: Vec<TailId>,
+    /// Sealed bytes that were written for it.
+    pub bytes: u64,
 }
 
 /// The cache.
@@ -96,6 +98,7 @@ impl PageCache {
             tree,
             loaded,
             superseded,
+            ..
         } in grown
         {
             for tail in superseded {

@@ -157,10 +157,13 @@ fn split(tree: TreeId, punctured: Punctured) -> (TreeChange, CoverRoot, Grown) {
         next_tail,
         loaded,
     } = punctured;
+    let bytes = pages.iter().map(|page| page.bytes.len());
+    let bytes = bytes.chain(tails.iter().map(|tail| tail.bytes.len()));
     let grown = Grown {
         tree,
         loaded,
         superseded: superseded.clone(),
+        bytes: bytes.sum::<usize>() as u64,
     };
     let change = TreeChange {
         tree,
