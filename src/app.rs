@@ -131,6 +131,7 @@ impl App {
             max_objects: config.hsm.max_objects,
             keep_receipts: config.receipts.keep,
             longest_request: config.server.request_timeout,
+            rotate_after_shreds: config.rotation.after_shreds,
         };
         let (keeper, handle) = Keeper::open(
             ports.clone(),

@@ -289,6 +289,8 @@ fn live_keyspace(row: &KeyspaceRow, directory: &Directory) -> Option<LiveKeyspac
         name: row.name.clone(),
         policy: row.policy,
         leases_until: row.leases_until,
+        expiries_until: row.expiries_until,
+        minimum_version: row.minimum_version,
         versions: row.versions.iter().map(version).collect::<Option<_>>()?,
     })
 }

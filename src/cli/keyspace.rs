@@ -53,6 +53,9 @@ pub(super) struct Settings {
     /// How long a client may keep a plaintext data key, such as 5m.
     #[arg(long)]
     cache_ttl: Option<String>,
+    /// Older key versions are refused; can only be raised.
+    #[arg(long)]
+    minimum_version: Option<u32>,
 }
 
 impl Settings {
@@ -70,7 +73,7 @@ impl Settings {
             granularity: self.granularity.unwrap_or(present.granularity),
             rotation: self.rotation.unwrap_or(present.rotation),
             cache_ttl: self.cache_ttl.unwrap_or(present.cache_ttl),
-            minimum_version: None,
+            minimum_version: self.minimum_version.or(present.minimum_version),
         }
     }
 }

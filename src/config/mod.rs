@@ -7,6 +7,7 @@ mod cache;
 mod hsm;
 mod log;
 mod receipts;
+mod rotation;
 mod server;
 mod span;
 mod store;
@@ -22,6 +23,7 @@ pub use cache::CacheSection;
 pub use hsm::HsmSection;
 pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
+pub use rotation::RotationSection;
 pub use server::ServerSection;
 pub use store::StoreSection;
 
@@ -43,6 +45,9 @@ pub struct Config {
     /// What is kept of shreds.
     #[serde(default)]
     pub receipts: ReceiptsSection,
+    /// When key versions are replaced before their time.
+    #[serde(default)]
+    pub rotation: RotationSection,
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
@@ -104,6 +109,7 @@ impl Config {
         config.audit.check()?;
         config.cache.check()?;
         config.receipts.check()?;
+        config.rotation.check()?;
         config.log.check()?;
         config.access.check()?;
         Ok(config)

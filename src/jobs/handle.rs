@@ -1,5 +1,5 @@
 use lethe_core::batch::BatchError;
-use lethe_core::keyspace::{KeyspaceName, Policy};
+use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -7,12 +7,21 @@ type Answer<T> = oneshot::Sender<Result<T, KeeperError>>;
 
 /// A change that someone waits for.
 pub(super) enum Command {
-    /// Makes a keyspace or replaces its policy.
-    PutKeyspace(KeyspaceName, Policy, Answer<Put>),
+    /// Makes a keyspace or replaces its settings.
+    PutKeyspace(KeyspaceName, Settings, Answer<Put>),
     /// A new key version.
     Rotate(KeyspaceName, Answer<()>),
     /// A new root.
     RotateRoot(Answer<()>),
+}
+
+/// Settings of a keyspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Counts for keys issued from now on.
+    pub policy: Policy,
+    /// Older versions are refused; none leaves it as it is.
+    pub minimum_version: Option<KeyVersion>,
 }
 
 /// What a `PUT` did.
@@ -38,6 +47,9 @@ pub enum KeeperError {
     /// No keyspace of this name.
     #[error("no such keyspace")]
     UnknownKeyspace,
+    /// Refused versions would open again, or the newest would be refused.
+    #[error("minimum_version can only be raised, and to the newest version at most")]
+    MinimumVersion,
     /// As many versions live as may.
     #[error("{0} key versions live, and no more may: old ones go with their last bucket")]
     TooManyVersions(usize),
@@ -74,17 +86,17 @@ impl KeeperHandle {
         (Self(sender), receiver)
     }
 
-    /// Makes a keyspace or replaces its policy; its first buckets are ready when it answers. Runs
-    /// to its end even when nobody waits any more.
+    /// Makes a keyspace or replaces its settings; its first buckets are ready when it answers.
+    /// Runs to its end even when nobody waits any more.
     ///
     /// # Errors
     /// [`KeeperError`].
     pub async fn put_keyspace(
         &self,
         name: KeyspaceName,
-        policy: Policy,
+        settings: Settings,
     ) -> Result<Put, KeeperError> {
-        self.ask(|answer| Command::PutKeyspace(name, policy, answer))
+        self.ask(|answer| Command::PutKeyspace(name, settings, answer))
             .await
     }
 

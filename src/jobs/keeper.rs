@@ -31,6 +31,8 @@ pub struct Keeper {
     pub(super) keep_receipts: u64,
     /// From a request's look at the keyring to its answer, in milliseconds.
     pub(super) longest_request: u64,
+    /// A version that has forgotten so many leaves is replaced.
+    pub(super) rotate_after_shreds: u64,
     /// None after an error: only a recovery tells what holds.
     pub(super) current: Option<Current>,
     pub(super) buckets: Buckets,
@@ -53,6 +55,8 @@ pub struct KeeperLimits {
     pub keep_receipts: Duration,
     /// How long a request may take.
     pub longest_request: Duration,
+    /// A version that has forgotten so many leaves is replaced.
+    pub rotate_after_shreds: u64,
 }
 
 impl Keeper {
@@ -81,6 +85,7 @@ impl Keeper {
             max_objects: limits.max_objects,
             keep_receipts: millis(limits.keep_receipts),
             longest_request: millis(limits.longest_request + TICK),
+            rotate_after_shreds: limits.rotate_after_shreds,
             current: Some(current),
             buckets,
             live,
@@ -259,10 +264,13 @@ impl Keeper {
         self.ticked = self.ports.clock.since_boot();
         self.reap(service).await?;
         let done = self.upkeep().await;
-        if done.is_ok() {
+        let well = done.is_ok();
+        self.report(service, done)?;
+        if well {
             self.held_up = false;
+            self.rotate_what_is_due(service).await?;
         }
-        self.report(service, done)
+        Ok(())
     }
 
     pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {

@@ -2,19 +2,17 @@ use lethe_core::batch::{BatchError, NewVersion, Work};
 use lethe_core::buckets::required;
 use lethe_core::directory::Entry;
 use lethe_core::identity::KeyspaceId;
-use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
-use lethe_core::ports::{Entropy, KeyspaceRow, VersionRow};
+use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS, Policy};
+use lethe_core::ports::{Entropy, KeyspaceRow, SettingsChange, VersionRow};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::CoverRoot;
 
-use super::handle::{KeeperError, Put};
+use super::handle::{KeeperError, Put, Settings};
 use super::keeper::Keeper;
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
-/// Live versions of a keyspace, at most.
-const MOST_VERSIONS: usize = 8;
 /// Rows that go at one time, in transactions.
 const TIDIED: usize = 20;
 
@@ -22,8 +20,9 @@ impl Keeper {
     pub(super) async fn put_keyspace(
         &mut self,
         name: KeyspaceName,
-        policy: Policy,
+        settings: Settings,
     ) -> Result<Put, KeeperError> {
+        let policy = settings.policy;
         self.upkeep().await?;
         self.check_room(&name, &policy)?;
         let wanted = required(&policy, self.ports.clock.now());
@@ -31,15 +30,26 @@ impl Keeper {
         self.live.add_buckets(made);
         let present = self.live.keyring().keyspaces.get(&name).cloned();
         let Some(present) = present else {
+            let first = KeyVersion::FIRST;
+            if settings.minimum_version.is_some_and(|it| it != first) {
+                return Err(KeeperError::MinimumVersion);
+            }
             self.create_keyspace(name, policy).await?;
             return Ok(Put::Created);
         };
-        let ttl = present.policy.cache_ttl().as_millis();
-        let leases_until = self.ports.clock.now().saturating_add(ttl);
-        let set = self
-            .ports
-            .store
-            .set_policy(present.id, &policy, leases_until);
+        let minimum = settings.minimum_version.unwrap_or(present.minimum_version);
+        let newest = present.versions.last().map(|it| it.tree.version);
+        if minimum < present.minimum_version || Some(minimum) > newest {
+            return Err(KeeperError::MinimumVersion);
+        }
+        let now = self.ports.clock.now();
+        let change = SettingsChange {
+            policy,
+            minimum_version: minimum,
+            leases_until: now.saturating_add(present.policy.cache_ttl().as_millis()),
+            expiries_until: now.saturating_add(present.policy.longest_life_seconds() * 1_000),
+        };
+        let set = self.ports.store.set_policy(present.id, &change);
         set.await.map_err(BatchError::from)?;
         if let Some(current) = &self.current {
             self.live.reload_keyspaces(current.directory()).await?;
@@ -78,6 +88,8 @@ impl Keeper {
             name,
             policy,
             leases_until: Timestamp::from_millis(0),
+            expiries_until: Timestamp::from_millis(0),
+            minimum_version: KeyVersion::FIRST,
             versions: vec![self.version_row(KeyVersion::FIRST)],
         };
         self.make_version(NewVersion::First(row, entry)).await
@@ -88,7 +100,7 @@ impl Keeper {
         self.upkeep().await?;
         let present = self.live.keyring().keyspaces.get(name).cloned();
         let present = present.ok_or(KeeperError::UnknownKeyspace)?;
-        if present.versions.len() >= MOST_VERSIONS {
+        if present.versions.len() >= MAX_LIVE_VERSIONS {
             return Err(KeeperError::TooManyVersions(present.versions.len()));
         }
         let newest = present.versions.last().map(|it| it.tree.version.number());

@@ -4,6 +4,7 @@ mod handle;
 mod keeper;
 mod keyspaces;
 mod reaper;
+mod rotation;
 
-pub use handle::{KeeperError, KeeperHandle, Put};
+pub use handle::{KeeperError, KeeperHandle, Put, Settings};
 pub use keeper::{Keeper, KeeperLimits};

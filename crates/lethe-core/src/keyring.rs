@@ -47,6 +47,10 @@ pub struct LiveKeyspace {
     pub policy: Policy,
     /// When the last `cache_until` under earlier settings can have ended.
     pub leases_until: Timestamp,
+    /// When the last key issued under earlier settings has expired.
+    pub expiries_until: Timestamp,
+    /// Older versions are refused.
+    pub minimum_version: KeyVersion,
     /// Oldest first, never empty.
     pub versions: Vec<Arc<LiveVersion>>,
 }
@@ -291,6 +295,9 @@ impl Keyring {
         number: KeyVersion,
     ) -> Result<&'k LiveVersion, KeyError> {
         let newest = self.newest(keyspace)?;
+        if number < keyspace.minimum_version {
+            return Err(KeyError::VersionRetired);
+        }
         let versions = &keyspace.versions;
         let Some(version) = versions.iter().find(|it| it.tree.version == number) else {
             return Err(if number < newest.tree.version {
@@ -417,6 +424,15 @@ impl LiveRow {
             expiry,
         };
         grid::wrapping_key(&self.conversation_key, bucket, &binding)
+    }
+}
+
+impl LiveKeyspace {
+    /// When the last key of a version has expired that was replaced at `replaced_at`.
+    #[must_use]
+    pub fn last_expiry(&self, replaced_at: Timestamp) -> Timestamp {
+        let life = self.policy.longest_life_seconds() * 1_000;
+        replaced_at.saturating_add(life).max(self.expiries_until)
     }
 }
 

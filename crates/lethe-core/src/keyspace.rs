@@ -74,6 +74,12 @@ pub const MAX_LIVE_BUCKETS: u64 = 10_000;
 /// How long an HSM may be away before a keyspace of short granularity runs out of buckets.
 const AHEAD_SECONDS: u64 = 30;
 
+/// Key versions of a keyspace that may live at once.
+pub const MAX_LIVE_VERSIONS: usize = 8;
+
+/// With one version in use, and one that waits to be dropped.
+const ROTATIONS_IN_A_LIFE: u64 = MAX_LIVE_VERSIONS as u64 - 2;
+
 /// Longest retention and rotation, 100 years in seconds: keeps all bucket arithmetic far from overflow.
 const LONGEST_SECONDS: u64 = 100 * 366 * 86_400;
 
@@ -95,6 +101,14 @@ pub enum InvalidPolicy {
     /// Messages would live more than twice as long as asked.
     #[error("granularity must not be larger than retention")]
     GranularityOverRetention,
+    /// Old versions live until their last bucket, so too many would live at once.
+    #[error(
+        "rotation must be at least {least_seconds}s for this retention and granularity: at most 8 key versions may live at once"
+    )]
+    RotationTooShort {
+        /// The shortest that is possible.
+        least_seconds: u64,
+    },
     /// Each live bucket takes a key in the HSM.
     #[error("retention / granularity needs {needed} live buckets, at most {limit} are possible")]
     TooManyBuckets {
@@ -128,6 +142,10 @@ impl Policy {
             rotation,
             cache_ttl,
         };
+        let least_seconds = policy.longest_life_seconds().div_ceil(ROTATIONS_IN_A_LIFE);
+        if rotation.as_millis() / 1_000 < least_seconds {
+            return Err(InvalidPolicy::RotationTooShort { least_seconds });
+        }
         let needed = policy.live_buckets();
         if needed > MAX_LIVE_BUCKETS {
             return Err(InvalidPolicy::TooManyBuckets {
@@ -160,6 +178,12 @@ impl Policy {
     #[must_use]
     pub const fn cache_ttl(&self) -> Span {
         self.cache_ttl
+    }
+
+    /// How long a key lives at most: one border is passed over when it is near.
+    #[must_use]
+    pub const fn longest_life_seconds(&self) -> u64 {
+        self.retention_seconds + 2 * self.granularity_seconds
     }
 
     /// Most buckets alive at once: those of the retention, the one in use, those ahead.
@@ -212,6 +236,17 @@ mod tests {
             })
         );
         assert_eq!(policy("72h", "1h").unwrap().live_buckets(), 74);
+    }
+
+    #[test]
+    fn old_versions_must_not_pile_up() {
+        let span = |text: &str| text.parse().unwrap();
+        let with = |rotation| Policy::new(span("58s"), span("1s"), span(rotation), span("1s"));
+        assert!(with("10s").is_ok());
+        assert_eq!(
+            with("9s"),
+            Err(InvalidPolicy::RotationTooShort { least_seconds: 10 })
+        );
     }
 
     #[test]

@@ -164,6 +164,8 @@ fn keyspace(row: &SqliteRow, id: KeyspaceId, first: VersionRow) -> Result<Keyspa
         name: source.name("name")?,
         policy,
         leases_until: source.time("leases_until_ms")?,
+        expiries_until: source.time("expiries_until_ms")?,
+        minimum_version: source.version("minimum_version")?,
         versions: vec![first],
     })
 }

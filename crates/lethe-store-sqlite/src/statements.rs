@@ -1,8 +1,7 @@
 //! The statements of the write transactions; each runs inside one that its caller began.
 
 use lethe_core::identity::{DeploymentId, KeyspaceId};
-use lethe_core::keyspace::Policy;
-use lethe_core::ports::{BucketRow, KeyspaceRow, StoreError, VersionRow};
+use lethe_core::ports::{BucketRow, KeyspaceRow, SettingsChange, StoreError, VersionRow};
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
@@ -60,8 +59,9 @@ pub(crate) async fn create_keyspace(
     let policy = &keyspace.policy;
     let insert = sqlx::query(
         "INSERT INTO keyspace
-             (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms, leases_until_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+             (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms, leases_until_ms,
+              expiries_until_ms, minimum_version)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(keyspace.id.as_bytes().to_vec())
     .bind(keyspace.name.as_str().to_owned())
@@ -81,7 +81,12 @@ pub(crate) async fn create_keyspace(
     .bind(signed(
         keyspace.leases_until.as_millis(),
         "keyspace.leases_until_ms",
-    )?);
+    )?)
+    .bind(signed(
+        keyspace.expiries_until.as_millis(),
+        "keyspace.expiries_until_ms",
+    )?)
+    .bind(i64::from(keyspace.minimum_version.number()));
     execute(connection, "create keyspace", insert).await?;
     for version in &keyspace.versions {
         insert_version(connection, keyspace.id, version).await?;
@@ -110,12 +115,13 @@ pub(crate) async fn insert_version(
 pub(crate) async fn set_policy(
     connection: &mut SqliteConnection,
     id: KeyspaceId,
-    policy: &Policy,
-    leases_until: Timestamp,
+    change: &SettingsChange,
 ) -> Result<bool, StoreError> {
+    let policy = &change.policy;
     let update = sqlx::query(
         "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
-                leases_until_ms = max(leases_until_ms, ?) WHERE id = ?",
+                leases_until_ms = max(leases_until_ms, ?),
+                expiries_until_ms = max(expiries_until_ms, ?), minimum_version = ? WHERE id = ?",
     )
     .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
     .bind(signed(
@@ -131,9 +137,14 @@ pub(crate) async fn set_policy(
         "keyspace.cache_ttl_ms",
     )?)
     .bind(signed(
-        leases_until.as_millis(),
+        change.leases_until.as_millis(),
         "keyspace.leases_until_ms",
     )?)
+    .bind(signed(
+        change.expiries_until.as_millis(),
+        "keyspace.expiries_until_ms",
+    )?)
+    .bind(i64::from(change.minimum_version.number()))
     .bind(id.as_bytes().to_vec());
     Ok(execute(connection, "set policy", update).await? > 0)
 }

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use lethe_core::identity::{DeploymentId, KeyspaceId};
-use lethe_core::keyspace::{KeyspaceName, Policy};
+use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
-    BatchCommit, BatchRow, BucketRow, ExpiryRow, KeyspaceRow, MetaRow, SignedDestruction, Store,
-    StoreError,
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, KeyspaceRow, MetaRow, SettingsChange,
+    SignedDestruction, Store, StoreError,
 };
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
@@ -59,7 +59,7 @@ impl Store for SqliteStore {
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError> {
         let statement =
             "SELECT k.id, k.name, k.retention_s, k.granularity_s, k.rotation_ms, k.cache_ttl_ms,
-                                k.leases_until_ms,
+                                k.leases_until_ms, k.expiries_until_ms, k.minimum_version,
                                 v.version, v.created_at_ms
                          FROM keyspace k LEFT JOIN key_version v ON v.keyspace_id = k.id
                          ORDER BY k.name, v.version";
@@ -155,11 +155,10 @@ impl Store for SqliteStore {
     async fn set_policy(
         &self,
         id: KeyspaceId,
-        policy: &Policy,
-        leases_until: Timestamp,
+        change: &SettingsChange,
     ) -> Result<bool, StoreError> {
         let mut write = Write::begin(&self.writer, "set policy").await?;
-        let done = statements::set_policy(&mut write.inner, id, policy, leases_until).await;
+        let done = statements::set_policy(&mut write.inner, id, change).await;
         write.finish(done).await
     }
 

@@ -13,6 +13,7 @@ use lethe_core::keyspace::Policy;
 use super::{Failure, app_failure, block_on, environment};
 use crate::app::{self, App, AppError};
 use crate::config::Config;
+use crate::jobs::Settings;
 use crate::logging;
 use crate::service::Service;
 
@@ -73,7 +74,13 @@ async fn make_chat(service: &Service) -> Result<(), AppError> {
     .map_err(std::io::Error::other)?;
     service
         .keeper
-        .put_keyspace(name, policy)
+        .put_keyspace(
+            name,
+            Settings {
+                policy,
+                minimum_version: None,
+            },
+        )
         .await
         .map_err(std::io::Error::other)?;
     Ok(())

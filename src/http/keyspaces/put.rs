@@ -1,6 +1,6 @@
 use axum::http::StatusCode;
 use lethe_core::duration::Span;
-use lethe_core::keyspace::Policy;
+use lethe_core::keyspace::{KeyVersion, Policy};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -9,7 +9,7 @@ use crate::access::Role;
 use crate::http::body;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
-use crate::jobs;
+use crate::jobs::{self, Settings};
 
 /// `PUT /v1/keyspaces/{keyspace}`: counts for keys issued from now on.
 pub(crate) struct Put;
@@ -26,6 +26,10 @@ pub(crate) struct PutBody {
     rotation: String,
     /// How long a client may keep a plaintext data key, such as `5m`.
     cache_ttl: String,
+    /// Older key versions are refused; can only be raised.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    minimum_version: Option<u32>,
 }
 
 impl Operation for Put {
@@ -39,7 +43,7 @@ impl Operation for Put {
         let put = call
             .service
             .keeper
-            .put_keyspace(name.clone(), policy(&settings)?)
+            .put_keyspace(name.clone(), read(&settings)?)
             .await?;
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(name)?;
@@ -49,6 +53,17 @@ impl Operation for Put {
         };
         Done::json(status, &KeyspaceView::new(keyspace, &keyring, call.now))
     }
+}
+
+fn read(settings: &PutBody) -> Result<Settings, Problem> {
+    let version = |number| {
+        let invalid = "minimum_version is a number from 1 up";
+        KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))
+    };
+    Ok(Settings {
+        policy: policy(settings)?,
+        minimum_version: settings.minimum_version.map(version).transpose()?,
+    })
 }
 
 fn policy(settings: &PutBody) -> Result<Policy, Problem> {

@@ -15,6 +15,8 @@ pub(crate) struct KeyspaceView {
     granularity: String,
     rotation: String,
     cache_ttl: String,
+    /// Older versions are refused.
+    minimum_version: u32,
     /// Live versions, oldest first.
     versions: Vec<VersionView>,
     /// Buckets alive that this keyspace's settings reach: those of its retention and those ahead.
@@ -49,6 +51,7 @@ impl KeyspaceView {
             granularity: Span::from_seconds(policy.granularity_seconds()).to_string(),
             rotation: policy.rotation().to_string(),
             cache_ttl: policy.cache_ttl().to_string(),
+            minimum_version: keyspace.minimum_version.number(),
             versions: keyspace.versions.iter().map(version).collect(),
             live_buckets: keyring.buckets.keys().filter(reached).count(),
         }

@@ -16,5 +16,5 @@ pub use hsm::{
 };
 pub use store::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, KeyspaceChange, KeyspaceRow, MetaRow,
-    RootShare, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
+    RootShare, SettingsChange, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
 };

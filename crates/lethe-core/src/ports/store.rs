@@ -39,8 +39,25 @@ pub struct KeyspaceRow {
     pub policy: Policy,
     /// When the last `cache_until` under earlier settings can have ended.
     pub leases_until: Timestamp,
+    /// When the last key issued under earlier settings has expired.
+    pub expiries_until: Timestamp,
+    /// Older versions are refused.
+    pub minimum_version: KeyVersion,
     /// Live versions, oldest first, never empty.
     pub versions: Vec<VersionRow>,
+}
+
+/// New settings of a keyspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// Counts for keys issued from now on.
+    pub policy: Policy,
+    /// Older versions are refused.
+    pub minimum_version: KeyVersion,
+    /// When the last `cache_until` under the settings before can have ended; never sinks.
+    pub leases_until: Timestamp,
+    /// When the last key issued under the settings before has expired; never sinks.
+    pub expiries_until: Timestamp,
 }
 
 /// The directory key under one HSM's root. One share opens it alone; k-of-n splits come with more.
@@ -244,14 +261,9 @@ pub trait Store: Send + Sync {
     /// Deletes some requests and expiries that were done before a time; false when none is left.
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// Replaces a keyspace's policy. False when there is no such keyspace. `leases_until` is when
-    /// the last `cache_until` under the settings before can have ended; it never sinks.
-    async fn set_policy(
-        &self,
-        id: KeyspaceId,
-        policy: &Policy,
-        leases_until: Timestamp,
-    ) -> Result<bool, StoreError>;
+    /// Replaces a keyspace's settings. False when there is no such keyspace.
+    async fn set_policy(&self, id: KeyspaceId, change: &SettingsChange)
+    -> Result<bool, StoreError>;
 
     /// All buckets, soonest expiry first.
     async fn buckets(&self) -> Result<Vec<BucketRow>, StoreError>;

@@ -11,7 +11,7 @@ use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
     BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare,
-    SealedSecret, Store, StoreError, VersionRow,
+    SealedSecret, SettingsChange, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
@@ -60,6 +60,8 @@ pub fn keyspace(id: u8, name: &str) -> KeyspaceRow {
         name,
         policy: policy(72),
         leases_until: Timestamp::from_millis(0),
+        expiries_until: Timestamp::from_millis(0),
+        minimum_version: KeyVersion::FIRST,
         versions: vec![first],
     }
 }
@@ -211,15 +213,24 @@ pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
 pub async fn policies_are_replaced(fixture: impl Fixture) {
     let store = fixture.store();
     let row = keyspace(1, "chat");
-    let at = Timestamp::from_millis;
-    assert_eq!(store.set_policy(row.id, &policy(5), at(9)).await, Ok(false));
+    let version = KeyVersion::new(3).expect("not zero");
+    let change = |hours, until| SettingsChange {
+        policy: policy(hours),
+        minimum_version: version,
+        leases_until: Timestamp::from_millis(until),
+        expiries_until: Timestamp::from_millis(until * 2),
+    };
+    let set = async |hours, until| store.set_policy(row.id, &change(hours, until)).await;
+    assert_eq!(set(5, 9).await, Ok(false));
     assert_eq!(create(&*store, 1, &row).await, Ok(()));
-    assert_eq!(store.set_policy(row.id, &policy(6), at(9)).await, Ok(true));
-    // Leases given out do not end sooner by a later change.
-    assert_eq!(store.set_policy(row.id, &policy(5), at(7)).await, Ok(true));
+    assert_eq!(set(6, 9).await, Ok(true));
+    // Leases and keys given out do not end sooner by a later change.
+    assert_eq!(set(5, 7).await, Ok(true));
     let changed = KeyspaceRow {
         policy: policy(5),
-        leases_until: at(9),
+        leases_until: Timestamp::from_millis(9),
+        expiries_until: Timestamp::from_millis(18),
+        minimum_version: version,
         ..row
     };
     assert_eq!(store.keyspaces().await, Ok(vec![changed]));

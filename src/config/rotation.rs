@@ -1,0 +1,27 @@
+use serde::Deserialize;
+
+/// `[rotation]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotationSection {
+    /// A key version that has forgotten so many conversations is replaced before its time.
+    pub after_shreds: u64,
+}
+
+impl Default for RotationSection {
+    fn default() -> Self {
+        Self {
+            after_shreds: 2_000_000,
+        }
+    }
+}
+
+impl RotationSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if (1_000..=1 << 40).contains(&self.after_shreds) {
+            Ok(())
+        } else {
+            Err("rotation.after_shreds must be 1000 to 1099511627776".into())
+        }
+    }
+}
