@@ -31,8 +31,10 @@ test:
 	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
 	scripts/check-vectors
 
-# The design's targets, measured in one run; BENCH_ARGS=--help says what can be chosen.
+# The design's targets, keys first, then shreds (ten minutes for a million of them); BENCH_ARGS=--help
+# and SHREDS_ARGS=--help say what can be chosen.
 bench:
 	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
 	$${CARGO_TARGET_DIR:-target}/release/lethe-bench run $(BENCH_ARGS)
-	cargo bench -p lethe-core --bench hot_path
+	$${CARGO_TARGET_DIR:-target}/release/lethe-bench shreds $(SHREDS_ARGS)
+	cargo bench -p lethe-core --bench hot_path --bench tree

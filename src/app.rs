@@ -209,6 +209,8 @@ impl App {
             signal(SignalKind::interrupt())?,
         );
         let (stop, stopped) = watch::channel(false);
+        // After the API: shreds under way come to their end.
+        let (stop_keeper, keeper_stopped) = watch::channel(false);
         let limits = Limits {
             connections: server.max_connections,
             header_timeout: server.header_timeout,
@@ -221,15 +223,8 @@ impl App {
         let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
         let router = http::router(Arc::clone(&self.service));
         let metrics = self.service.metrics.clone();
-        let api = tokio::spawn(http::serve(
-            listener,
-            tls,
-            router,
-            metrics,
-            limits,
-            stopped.clone(),
-        ));
-        let mut keeper = keep(self.keeper, Arc::clone(&self.service), stopped)?;
+        let api = tokio::spawn(http::serve(listener, tls, router, metrics, limits, stopped));
+        let mut keeper = keep(self.keeper, Arc::clone(&self.service), keeper_stopped)?;
         let begun = tokio::select! {
             begun = ready(address) => begun,
             ended = &mut keeper => Err(keeper_ended(ended)),
@@ -246,6 +241,7 @@ impl App {
         // The receivers may be gone already.
         let _ = stop.send(true);
         let _ = api.await;
+        let _ = stop_keeper.send(true);
         if ended.is_ok() {
             let _ = keeper.await;
         }

@@ -2,8 +2,8 @@
 //! below it. As the only holder of a lease it forgets before an old root is destroyed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use lethe_core::refusals::Refusals;
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
 use lethe_core::tree::{AddressKey, PageReference, TreeId};
+use parking_lot::Mutex;
 
 /// Between two looks whether an old keyring is still in use.
 const LOOK: Duration = Duration::from_micros(100);
@@ -37,6 +38,8 @@ pub struct Live {
     pub refusals: Arc<Refusals>,
     /// Sealed bytes of pages and tails that batches wrote.
     page_bytes: AtomicU64,
+    /// Keyrings that were replaced and may still be looked at.
+    replaced: Mutex<Vec<Weak<Keyring>>>,
     store: Arc<dyn Store>,
 }
 
@@ -58,6 +61,7 @@ impl Live {
             pages,
             refusals,
             page_bytes: AtomicU64::new(0),
+            replaced: Mutex::default(),
             store,
         }
     }
@@ -141,7 +145,7 @@ impl Live {
     }
 
     /// One task replaces the keyring, so nothing is lost in between.
-    fn replace(&self, change: impl FnOnce(&mut Keyring)) -> Arc<Keyring> {
+    fn replace(&self, change: impl FnOnce(&mut Keyring)) {
         let present = self.keyring();
         let mut next = Keyring {
             sequence: present.sequence,
@@ -152,7 +156,34 @@ impl Live {
         };
         drop(present);
         change(&mut next);
-        self.keyring.swap(Arc::new(next))
+        let old = self.keyring.swap(Arc::new(next));
+        let mut replaced = self.replaced.lock();
+        replaced.retain(|keyring| keyring.strong_count() > 0);
+        replaced.push(Arc::downgrade(&old));
+    }
+
+    /// Waits until nobody looks anything up under any keyring but the present one: its secrets
+    /// are wiped then.
+    ///
+    /// # Errors
+    /// When somebody does for far too long.
+    pub async fn until_unused(&self) -> Result<(), BatchError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            {
+                let mut replaced = self.replaced.lock();
+                replaced.retain(|keyring| keyring.strong_count() > 0);
+                if replaced.is_empty() {
+                    return Ok(());
+                }
+            }
+            if waited >= LONGEST_USE {
+                let why = "a request holds on to an old keyring".to_owned();
+                return Err(HsmError::Unavailable(why).into());
+            }
+            tokio::time::sleep(LOOK).await;
+            waited += LOOK;
+        }
     }
 
     /// All keyspaces anew: tables and directory must name the same versions.
@@ -194,12 +225,12 @@ impl Holders for Live {
         drop(present);
         let bytes = grown.iter().flatten().map(|grown| grown.bytes).sum();
         self.page_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let old = self.replace(|keyring| {
+        self.replace(|keyring| {
             keyring.sequence = sequence;
             keyring.keyspaces = keyspaces;
         });
         self.forget(sequence, grown, &dropped);
-        until_unused(old).await
+        self.until_unused().await
     }
 }
 
@@ -210,27 +241,6 @@ impl Live {
             Some(grown) => self.pages.advance(sequence, grown, dropped),
             None => self.pages.restart(sequence),
         }
-    }
-}
-
-/// Whoever looks anything up under an old keyring is done soon; then its secrets are wiped.
-async fn until_unused(old: Arc<Keyring>) -> Result<(), BatchError> {
-    let mut waited = Duration::ZERO;
-    let mut old = old;
-    loop {
-        match Arc::try_unwrap(old) {
-            Ok(unused) => {
-                drop(unused);
-                return Ok(());
-            }
-            Err(_) if waited >= LONGEST_USE => {
-                let why = "a request holds on to an old keyring".to_owned();
-                return Err(HsmError::Unavailable(why).into());
-            }
-            Err(used) => old = used,
-        }
-        tokio::time::sleep(LOOK).await;
-        waited += LOOK;
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sqlx::Connection;
 use support::{Dev, Role, binary, eventually, refused};
 
 fn copy(from: &Path, to: &Path) {
@@ -140,4 +141,55 @@ async fn a_root_of_a_higher_epoch_stops_every_receipt_until_a_new_start_outgrows
     .await;
     refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
     api.unwrap("chat", "kept", &kept).await.ok(200);
+}
+
+/// Whoever looks at the database while it is served does no harm: the WAL stays the service's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_looks_at_the_database_takes_nothing_away() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    api.shred("chat", "first").await.ok(200);
+    let look = async |dev: &Dev| {
+        let mut other = dev.database().await;
+        let tables = sqlx::raw_sql("SELECT count(*) FROM request");
+        tables.execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        assert!(dev.dir().join("lethe.db-wal").exists());
+    };
+    look(&dev).await;
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    api.shred("chat", "room").await.ok(200);
+    look(&dev).await;
+    api.shred("chat", "last").await.ok(200);
+    dev.kill();
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}
+
+/// A database that is replaced under the service is not the one that the next start would find: no
+/// receipt leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_replaced_under_the_service_gets_no_receipt() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    api.shred("chat", "first").await.ok(200);
+    let database = dev.dir().join("lethe.db");
+    let aside = dev.scratch().join("aside.db");
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::copy(&aside, &database).unwrap();
+    let accepted = api.shred_async("chat", "room").await.ok(202);
+    let path = format!(
+        "/v1/keyspaces/chat/shreds/{}",
+        accepted["id"].as_str().unwrap()
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(api.get(&path).await.ok(200)["state"], "accepted");
+    std::fs::rename(&aside, &database).unwrap();
+    eventually("the shred is done", async || {
+        api.get(&path).await.ok(200)["state"] == "destroyed"
+    })
+    .await;
 }

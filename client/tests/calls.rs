@@ -134,6 +134,56 @@ async fn batch_unwrap() {
     assert_eq!(service.asked().len(), 1, "an empty batch needs no call");
 }
 
+/// Safe to send again: it opens nothing, and what it makes is as good as what was lost.
+#[tokio::test]
+async fn batch_rewrap_is_tried_again_and_split() {
+    let rewrapped = |id: &str| {
+        json!({"conversation": id, "wrapped_key": "lethe:v1:CCCC", "version": 4,
+            "expires_at": "2026-01-04T01:00:00.000Z"})
+    };
+    let requests: Vec<_> = (0..1_001).map(|n| request(&format!("c{n}"))).collect();
+    let mut items: Vec<_> = (0..1_001).map(|n| rewrapped(&format!("c{n}"))).collect();
+    items[1] = json!({"error": {"code": "version_retired", "detail": "gone"}});
+    let last = items.split_off(1_000);
+    let service = Service::saying([
+        Say::Json(503, json!({"code": "overloaded"})),
+        Say::Cut,
+        Say::Json(200, json!({"items": items})),
+        Say::Json(200, json!({"items": last})),
+    ])
+    .await;
+    let client = service.client();
+    let keys = client.rewrap_batch(&chat(), &requests).await.unwrap();
+    assert_eq!(keys.len(), 1_001);
+    assert_eq!(
+        keys[1].as_ref().unwrap_err().code,
+        ErrorCode::VersionRetired
+    );
+    let done = keys.iter().filter_map(|key| key.as_ref().ok());
+    assert_eq!(done.filter(|key| key.version == 4).count(), 1_000);
+    let asked = service.asked();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(asked[0].body, asked[2].body);
+    assert_eq!(
+        asked[3].body,
+        json!({"items": [{"conversation": "c1000", "wrapped_key": "lethe:v1:AAAA"}]})
+    );
+    assert_eq!(asked[3].line, "POST /v1/keyspaces/chat/data-keys/rewrap");
+}
+
+#[tokio::test]
+async fn a_rewrapped_key_of_another_conversation_is_refused() {
+    let answer = json!({"conversation": "c2", "wrapped_key": "lethe:v1:CCCC", "version": 4,
+        "expires_at": "2026-01-04T01:00:00.000Z"});
+    let batch = json!({"items": [answer]});
+    let service = Service::saying([Say::Json(200, answer), Say::Json(200, batch)]).await;
+    let client = service.client();
+    let error = client.rewrap(&chat(), &request("c1")).await.unwrap_err();
+    assert!(matches!(error, Error::UnexpectedAnswer(_)), "{error}");
+    let error = client.rewrap_batch(&chat(), &[request("c1")]).await;
+    assert!(matches!(error, Err(Error::UnexpectedAnswer(_))));
+}
+
 #[tokio::test]
 async fn answers_that_break_the_contract_are_refused() {
     let without = |field: &str| {

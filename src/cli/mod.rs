@@ -10,6 +10,7 @@ mod output;
 mod pki;
 mod receipt;
 mod remote;
+mod rewrap;
 mod rotate;
 mod serve;
 mod shred;
@@ -49,6 +50,8 @@ enum Command {
     /// Replaces key versions and the root.
     #[command(subcommand)]
     Rotate(rotate::Rotate),
+    /// Brings a file of wrapped keys to the newest key version.
+    Rewrap(rewrap::Rewrap),
     /// Public keys for auditors.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -130,6 +133,7 @@ impl Cli {
             Command::Keyspace(command) => command.run(self.output),
             Command::Shred(command) => command.run(self.output),
             Command::Rotate(command) => command.run(self.output),
+            Command::Rewrap(command) => command.run(self.output),
             Command::Keys(command) => command.run(self.output),
             Command::Receipt(command) => command.run(self.output),
             Command::Status(command) => command.run(self.output),

@@ -33,7 +33,10 @@ pub(super) struct Call {
 
 /// Asks the acceptor.
 #[derive(Clone)]
-pub struct AcceptorHandle(mpsc::Sender<Call>);
+pub struct AcceptorHandle {
+    calls: mpsc::Sender<Call>,
+    ledger: Arc<Ledger>,
+}
 
 impl AcceptorHandle {
     /// Accepts, or refuses, each of `wanted`, in order. Runs to its end even when nobody waits any
@@ -54,7 +57,10 @@ impl AcceptorHandle {
             id,
             answer,
         };
-        self.0.try_send(call).map_err(|_| NotAccepted::Busy)?;
+        if self.ledger.is_full() {
+            return Err(NotAccepted::Busy);
+        }
+        self.calls.try_send(call).map_err(|_| NotAccepted::Busy)?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(answers) => answers.map_err(|_| NotAccepted::Busy),
             Err(_) => Err(lethe_core::ports::StoreError::Unavailable("busy".into()).into()),
@@ -88,7 +94,11 @@ impl Acceptor {
             ledger,
             calls,
         };
-        (acceptor, AcceptorHandle(sender))
+        let handle = AcceptorHandle {
+            calls: sender,
+            ledger: Arc::clone(&acceptor.ledger),
+        };
+        (acceptor, handle)
     }
 
     /// Works until every handle is gone.
@@ -102,6 +112,8 @@ impl Acceptor {
                 items += call.wanted.len();
                 calls.push(call);
             }
+            // Who has given up was told that nothing was accepted.
+            calls.retain(|call| !call.answer.is_closed());
             Group::new(&self, calls).settle().await;
         }
     }

@@ -1,22 +1,24 @@
 //! Wishes of several callers that are accepted together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::conversation::ConversationId;
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace, LiveVersion};
-use lethe_core::keyspace::KeyspaceName;
+use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
-use lethe_core::refusals::Target;
+use lethe_core::refusals::{Refusal, Target};
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
 use lethe_core::time::Timestamp;
-use lethe_core::tree::TreeId;
 
 use super::acceptor::{Acceptor, Call};
 use super::ledger::targets;
 use super::wanted::{Admitted, NotAccepted, Wanted};
 
+/// For the pages of one conversation.
+const LOADING: Duration = Duration::from_secs(1);
 /// Until the store answers whether a commit was made whose answer was lost.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -33,6 +35,9 @@ enum Answer {
 struct New {
     /// Its times are set when its keys are not given out any more.
     request: Request,
+    /// What it was decided under.
+    name: KeyspaceName,
+    versions: Vec<KeyVersion>,
     /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
     lease: u64,
 }
@@ -61,11 +66,10 @@ impl<'a> Group<'a> {
 
     /// Accepts what can be accepted, and answers everybody.
     pub(super) async fn settle(mut self) {
-        let answers = match self.find_earlier().await {
-            Ok(()) => self.decide().await,
-            Err(error) => self.refuse_all(&error),
+        let (answers, written) = match self.find_earlier().await {
+            Ok(()) => self.accept().await,
+            Err(error) => (self.refuse_all(&error), Ok(RequestNumber::new(0))),
         };
-        let written = self.write().await;
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
             let answers = answers
@@ -74,6 +78,33 @@ impl<'a> Group<'a> {
             // Who asked may be gone.
             let _ = call.answer.send(answers.collect());
         }
+    }
+
+    /// Decides, holds the keys back, and only then looks whether it still holds: what was rotated,
+    /// issued or set in between is decided anew.
+    async fn accept(&mut self) -> (Vec<Vec<Answer>>, Result<RequestNumber, StoreError>) {
+        let refusals = Arc::clone(&self.acceptor.live.refusals);
+        loop {
+            let answers = self.decide().await;
+            if self.new.is_empty() {
+                return (answers, Ok(RequestNumber::new(0)));
+            }
+            let pending = refusals.pend(self.targets.iter().copied());
+            let now = self.acceptor.ports.clock.now();
+            if self.still_holds() {
+                let written = self.write(&pending, now).await;
+                return (answers, written);
+            }
+            refusals.withdraw(&pending);
+            self.new.clear();
+            self.by_id.clear();
+            self.targets.clear();
+        }
+    }
+
+    fn still_holds(&self) -> bool {
+        let keyring = self.acceptor.live.keyring();
+        self.new.iter().all(|new| new.still_holds(&keyring))
     }
 
     fn refuse_all(&self, error: &StoreError) -> Vec<Vec<Answer>> {
@@ -119,7 +150,7 @@ impl<'a> Group<'a> {
         let mut answers = Vec::with_capacity(self.calls.len());
         for index in 0..self.calls.len() {
             let keyspace = self.calls[index].keyspace.clone();
-            let wanted = std::mem::take(&mut self.calls[index].wanted);
+            let wanted = self.calls[index].wanted.clone();
             let id = self.calls[index].id;
             let mut of_call = Vec::with_capacity(wanted.len());
             // The same conversation twice in a call is one shred.
@@ -191,7 +222,7 @@ impl<'a> Group<'a> {
             leaves,
         };
         let new = new(keyspace, id, wish);
-        Ok(Answer::New(self.add(new, &[]), Some(opening)))
+        Ok(Answer::New(self.add(new), Some(opening)))
     }
 
     /// Loads the pages that it takes.
@@ -200,6 +231,8 @@ impl<'a> Group<'a> {
         name: &KeyspaceName,
         conversation: &ConversationId,
     ) -> Result<Vec<ShredLeaf>, NotAccepted> {
+        let clock = &self.acceptor.ports.clock;
+        let end = clock.since_boot() + LOADING;
         loop {
             let keyring = self.acceptor.live.keyring();
             let sequence = keyring.sequence;
@@ -210,6 +243,10 @@ impl<'a> Group<'a> {
                 Err(error) => return Err(error.into()),
             };
             drop(keyring);
+            // One conversation must not hold up all others.
+            if clock.since_boot() > end {
+                return Err(NotAccepted::Busy);
+            }
             let deployment = self.acceptor.deployment;
             self.acceptor.live.load(deployment, &page, sequence).await?;
         }
@@ -227,15 +264,14 @@ impl<'a> Group<'a> {
         newest_lives(&keyring, keyspace)?;
         let id = self.id(id)?;
         let new = new(keyspace, id, Wish::EraseKeyspace(name.clone()));
-        let trees: Vec<TreeId> = keyspace.versions.iter().map(|it| it.tree).collect();
-        Ok(Answer::New(self.add(new, &trees), None))
+        Ok(Answer::New(self.add(new), None))
     }
 
     fn drop_version(
         &mut self,
         name: &KeyspaceName,
         id: Option<RequestId>,
-        version: lethe_core::keyspace::KeyVersion,
+        version: KeyVersion,
     ) -> Result<Answer, NotAccepted> {
         let keyring = self.acceptor.live.keyring();
         let keyspace = keyring.keyspace(name)?;
@@ -257,7 +293,7 @@ impl<'a> Group<'a> {
         }
         let id = self.id(id)?;
         let new = new(keyspace, id, Wish::DropVersion(version));
-        Ok(Answer::New(self.add(new, &[]), None))
+        Ok(Answer::New(self.add(new), None))
     }
 
     /// The request that bears this id already, if it is the same one.
@@ -301,22 +337,21 @@ impl<'a> Group<'a> {
         Ok(RequestId::from_bytes(bytes))
     }
 
-    fn add(&mut self, new: New, trees: &[TreeId]) -> usize {
-        self.targets.extend(targets(&new.request, trees));
+    fn add(&mut self, new: New) -> usize {
+        self.targets.extend(targets(&new.request));
         self.by_id.insert(new.request.id, self.new.len());
         self.new.push(new);
         self.new.len() - 1
     }
 
-    /// Nobody gets one of the keys any more, then the rows; the answer waits for both.
-    async fn write(&mut self) -> Result<RequestNumber, StoreError> {
-        if self.new.is_empty() {
-            return Ok(RequestNumber::new(0));
-        }
+    /// Writes the rows down, and refuses the keys for good; the answer waits for both.
+    async fn write(
+        &mut self,
+        pending: &[Target],
+        now: Timestamp,
+    ) -> Result<RequestNumber, StoreError> {
         let refusals = &self.acceptor.live.refusals;
-        let pending = refusals.pend(self.targets.iter().copied());
-        let now = self.acceptor.ports.clock.now();
-        for New { request, lease } in &mut self.new {
+        for New { request, lease, .. } in &mut self.new {
             request.leases_end_at = request.leases_end_at.max(now.saturating_add(*lease));
             request.accepted_at = now;
         }
@@ -336,7 +371,7 @@ impl<'a> Group<'a> {
             }
             Err(error) => {
                 tracing::warn!(%error, "requests to forget were not accepted");
-                refusals.withdraw(&pending);
+                refusals.withdraw(pending);
             }
         }
         written
@@ -364,8 +399,37 @@ fn new(keyspace: &LiveKeyspace, id: RequestId, wish: Wish) -> New {
         leases_end_at: keyspace.leases_until,
         wish,
     };
-    let lease = keyspace.policy.cache_ttl().as_millis();
-    New { request, lease }
+    New {
+        request,
+        name: keyspace.name.clone(),
+        versions: versions(keyspace),
+        lease: keyspace.policy.cache_ttl().as_millis(),
+    }
+}
+
+fn versions(keyspace: &LiveKeyspace) -> Vec<KeyVersion> {
+    let versions = keyspace.versions.iter();
+    versions.map(|version| version.tree.version).collect()
+}
+
+impl New {
+    /// The same versions live, none of the leaves has gone on, and no longer lease was given out.
+    fn still_holds(&self, keyring: &Keyring) -> bool {
+        let Some(keyspace) = keyring.keyspaces.get(&self.name) else {
+            return false;
+        };
+        let same = keyspace.id == self.request.keyspace
+            && versions(keyspace) == self.versions
+            && keyspace.policy.cache_ttl().as_millis() == self.lease
+            && keyspace.leases_until == self.request.leases_end_at;
+        let gone_on = |leaf| {
+            matches!(
+                keyring.refusals.of(Target::Leaf(leaf)),
+                Some(Refusal::Accepted { went_on: true } | Refusal::Done)
+            )
+        };
+        same && !self.request.leaves().any(gone_on)
+    }
 }
 
 fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
@@ -375,8 +439,7 @@ fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
 
 /// Not one that is being erased.
 fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
-    let tree = newest(keyspace)?.tree;
-    match keyring.refusals.of(Target::Tree(tree)) {
+    match keyring.refusals.of(Target::Keyspace(keyspace.id)) {
         None => Ok(()),
         Some(_) => Err(KeyError::UnknownKeyspace),
     }

@@ -14,8 +14,10 @@ use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// Batches whose receipts are kept in memory.
-const KEPT: usize = 64;
+/// Requests whose receipts are kept in memory.
+const KEPT: usize = 32_768;
+/// Requests that may wait; no more are accepted until some are done.
+const MOST_OPEN: usize = 200_000;
 
 /// How much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,24 +52,30 @@ impl Ledger {
         }
     }
 
-    /// Adds what the store holds and nobody has done: at a start, and after an error.
+    /// Adds what the store holds and nobody has done: at a start, and after an error. What the
+    /// store says is done is done, though the answer was lost. Only while no batch runs.
     ///
     /// # Errors
     /// Of the store.
-    pub async fn reload(
-        &self,
-        versions: impl Fn(&Request) -> Vec<TreeId>,
-    ) -> Result<(), StoreError> {
-        let open = self.store.open_requests().await?;
-        let first = open.first().map(|accepted| accepted.number);
-        for accepted in &open {
-            let targets = targets(&accepted.request, &versions(&accepted.request));
-            self.refusals.accept(targets);
+    pub async fn reload(&self, now: Timestamp) -> Result<(), StoreError> {
+        let done = self.store.fulfilled_up_to().await?;
+        let found = self.store.open_requests().await?;
+        for accepted in &found {
+            self.refusals.accept_again(targets(&accepted.request));
         }
-        // Nobody takes any meanwhile; what is accepted meanwhile comes behind.
-        let mut present = self.open.lock();
-        present.retain(|number, _| Some(*number) >= first && first.is_some());
-        present.extend(open.into_iter().map(|it| (it.number, it.request)));
+        let mut finished = Vec::new();
+        {
+            // What was accepted since the look comes behind, and stays.
+            let mut open = self.open.lock();
+            let behind = RequestNumber::new(done.number() + 1);
+            let rest = open.split_off(&behind);
+            for request in std::mem::replace(&mut *open, rest).values() {
+                finished.extend(targets(request));
+            }
+            open.extend(found.into_iter().map(|it| (it.number, it.request)));
+        }
+        self.refusals.finish(finished, now);
+        self.done.send_modify(|last| *last = (*last).max(done));
         Ok(())
     }
 
@@ -105,7 +113,14 @@ impl Ledger {
         }
     }
 
-    /// A batch is done: who waits for its requests hears it.
+    /// Whether so many wait that no more are taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.open.lock().len() >= MOST_OPEN
+    }
+
+    /// A batch is done: who waits for its requests hears it. `now` is of the clock that refusals
+    /// are dropped by.
     pub fn finish(&self, finished: Finished, now: Timestamp) {
         let last = finished.last();
         let mut done = Vec::new();
@@ -113,21 +128,24 @@ impl Ledger {
             let mut open = self.open.lock();
             for AcceptedRequest { number, request } in finished.requests() {
                 open.remove(number);
-                let trees = match &request.wish {
-                    Wish::EraseKeyspace(_) => self.refusals.trees_of(request.keyspace),
-                    Wish::Shred { .. } | Wish::DropVersion(_) => Vec::new(),
-                };
-                done.extend(targets(request, &trees));
+                done.extend(targets(request));
             }
         }
         self.refusals.finish(done, now);
-        let mut recent = self.recent.lock();
-        recent.push_back(Arc::new(finished));
-        if recent.len() > KEPT {
-            recent.pop_front();
-        }
-        drop(recent);
+        self.remember(Arc::new(finished));
         self.done.send_modify(|done| *done = (*done).max(last));
+    }
+
+    /// Keeps a batch in memory, and drops the oldest ones beyond the limit.
+    fn remember(&self, finished: Arc<Finished>) {
+        let mut recent = self.recent.lock();
+        recent.push_back(finished);
+        let mut requests: usize = recent.iter().map(|it| it.requests().len()).sum();
+        while requests > KEPT && recent.len() > 1 {
+            if let Some(oldest) = recent.pop_front() {
+                requests -= oldest.requests().len();
+            }
+        }
     }
 
     /// Whether a request is accepted and not done.
@@ -164,19 +182,20 @@ impl Ledger {
         }
         let (first, last) = (row.fulfilled.first, row.fulfilled.last);
         let requests = self.store.requests(first, last).await?;
-        let finished = Finished::from_rows(deployment, &row, requests);
-        let receipt = finished.and_then(|finished| finished.receipt(number));
-        receipt
-            .map(Some)
-            .ok_or_else(|| StoreError::Corrupt("batch: requests are missing".into()))
+        let missing = || StoreError::Corrupt("batch: requests are missing".into());
+        let finished = Finished::from_rows(deployment, &row, requests).ok_or_else(missing)?;
+        let receipt = finished.receipt(number).ok_or_else(missing)?;
+        // Whoever asks for one of its receipts asks for others.
+        self.remember(Arc::new(finished));
+        Ok(Some(receipt))
     }
 }
 
-/// What a request forgets; `versions` are those that live of its keyspace.
-pub(super) fn targets(request: &Request, versions: &[TreeId]) -> Vec<Target> {
+/// What a request forgets.
+pub(super) fn targets(request: &Request) -> Vec<Target> {
     match &request.wish {
         Wish::Shred { .. } => request.leaves().map(Target::Leaf).collect(),
-        Wish::EraseKeyspace(_) => versions.iter().copied().map(Target::Tree).collect(),
+        Wish::EraseKeyspace(_) => vec![Target::Keyspace(request.keyspace)],
         Wish::DropVersion(version) => vec![Target::Tree(TreeId {
             keyspace: request.keyspace,
             version: *version,

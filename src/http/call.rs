@@ -109,11 +109,14 @@ pub(super) trait Operation: Send + Sync + 'static {
     const ROLES: &'static [Role];
     /// Whether it takes a JSON body.
     const BODY: bool;
+    /// Whether it goes on to its record when the client hangs up: what it did cannot be undone.
+    const LASTS: bool = false;
 
     fn run(call: &Call) -> impl Future<Output = Result<Done, Problem>> + Send;
 }
 
 /// `x-request-id`: unique in the process, and by its random start beyond.
+#[derive(Clone)]
 pub(super) struct RequestId(String);
 
 impl RequestId {

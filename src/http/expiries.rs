@@ -54,7 +54,7 @@ impl Operation for Expiries {
         }
         let after = Expiry::from_seconds(page.after);
         let rows = call.service.store.expiries(after, page.limit).await?;
-        let full = rows.len() == page.limit as usize;
+        let full = rows.len() >= page.limit as usize;
         let next = rows.last().filter(|_| full);
         let next = next.map(|row| row.expiry.as_seconds());
         let mut expiries = Vec::with_capacity(rows.len());

@@ -190,9 +190,9 @@ impl From<KeeperError> for Problem {
                 Self::new(Code::TooManyBuckets, error.to_string())
             }
             KeeperError::UnknownKeyspace => Self::new(Code::UnknownKeyspace, error.to_string()),
-            KeeperError::MinimumVersion | KeeperError::TooManyVersions(_) => {
-                Self::new(Code::Conflict, error.to_string())
-            }
+            KeeperError::BeingErased
+            | KeeperError::MinimumVersion
+            | KeeperError::TooManyVersions(_) => Self::new(Code::Conflict, error.to_string()),
             KeeperError::Stopping => Self::new(Code::Overloaded, "the service is stopping"),
             _ if error.is_full() => Self::new(Code::TooManyBuckets, "the HSM is full"),
             KeeperError::Batch(BatchError::Store(_)) => {

@@ -16,6 +16,7 @@ use lethe_core::ports::Clock;
 use lethe_core::refusals::Target;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::LeafId;
+use tokio::task::JoinHandle;
 
 use super::body;
 use super::call::{Call, Done, Operation, RequestId};
@@ -47,16 +48,17 @@ pub(super) async fn travel<O: Operation>(
 ) -> Response {
     let begun = SystemClock.since_boot();
     let id = RequestId::next(&service);
-    let traveller = Traveller {
-        service: &service,
-        peer: &peer,
-        id: &id,
-    };
     let limit = service.request_timeout;
-    let result = match tokio::time::timeout(limit, traveller.go::<O>(&path, request)).await {
-        Ok(result) => result,
-        Err(_) => Err(Problem::new(Code::Overloaded, "the request took too long")),
+    let travelled = go::<O>(Arc::clone(&service), peer, id.clone(), path, request);
+    let result = if O::LASTS {
+        tokio::time::timeout(limit, ended(tokio::spawn(travelled))).await
+    } else {
+        tokio::time::timeout(limit, travelled).await
     };
+    let result = result.unwrap_or_else(|_| {
+        let why = "the request took too long";
+        Err(Problem::new(Code::Overloaded, why))
+    });
     let code = result
         .as_ref()
         .map_or_else(|problem| problem.code.name(), |_| "ok");
@@ -65,6 +67,27 @@ pub(super) async fn travel<O: Operation>(
     let mut response = result.map_or_else(IntoResponse::into_response, answer);
     response.headers_mut().insert(REQUEST_ID, id.header());
     response
+}
+
+async fn go<O: Operation>(
+    service: Arc<Service>,
+    peer: Arc<Peer>,
+    id: RequestId,
+    path: Path,
+    request: Request,
+) -> Result<Done, Problem> {
+    let traveller = Traveller {
+        service: &service,
+        peer: &peer,
+        id: &id,
+    };
+    traveller.go::<O>(&path, request).await
+}
+
+/// A task that panics is a fault of ours, and no answer.
+async fn ended(task: JoinHandle<Result<Done, Problem>>) -> Result<Done, Problem> {
+    task.await
+        .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, "the request failed")))
 }
 
 fn answer(done: Done) -> Response {
@@ -225,8 +248,12 @@ impl Traveller<'_> {
         let now = self.service.now();
         let refusals = &self.service.live.refusals;
         let refused = |leaf: &LeafId| {
-            refusals.of(Target::Leaf(*leaf)).is_some()
-                || refusals.of(Target::Tree(leaf.tree)).is_some()
+            let targets = [
+                Target::Leaf(*leaf),
+                Target::Tree(leaf.tree),
+                Target::Keyspace(leaf.tree.keyspace),
+            ];
+            targets.iter().any(|target| refusals.of(*target).is_some())
         };
         if done.refusals != refusals.changes() && done.leaves.iter().any(refused) {
             return Ok(None);

@@ -47,6 +47,9 @@ pub enum KeeperError {
     /// No keyspace of this name.
     #[error("no such keyspace")]
     UnknownKeyspace,
+    /// Its erase is accepted and not done.
+    #[error("the keyspace is being erased")]
+    BeingErased,
     /// Refused versions would open again, or the newest would be refused.
     #[error("minimum_version can only be raised, and to the newest version at most")]
     MinimumVersion,

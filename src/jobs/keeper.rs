@@ -3,10 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
-use lethe_core::buckets::{Buckets, required};
-use lethe_core::request::Request;
-use lethe_core::time::Timestamp;
-use lethe_core::tree::TreeId;
+use lethe_core::buckets::{Buckets, Made, required};
+use lethe_core::time::{Expiry, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Command, KeeperError, KeeperHandle};
@@ -20,6 +18,8 @@ const TICK: Duration = Duration::from_millis(500);
 const MARK: u64 = 10_000;
 /// How often the HSM is looked at.
 const LOOK: u64 = 5_000;
+/// Between two tries to make buckets that failed.
+const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 /// Requests of one batch, at most.
 const TOGETHER: usize = 4_096;
 
@@ -40,6 +40,10 @@ pub struct Keeper {
     pub(super) ledger: Arc<Ledger>,
     /// The last batch failed; the next one waits for the tick.
     held_up: bool,
+    /// The store's settings are newer than the keyring's.
+    settings_changed: bool,
+    /// When buckets may be made again.
+    buckets_after: Duration,
     ticked: Duration,
     marked: Timestamp,
     looked: Timestamp,
@@ -91,6 +95,8 @@ impl Keeper {
             live,
             ledger,
             held_up: false,
+            settings_changed: false,
+            buckets_after: Duration::ZERO,
             ticked: Duration::ZERO,
             marked: Timestamp::from_millis(0),
             looked: Timestamp::from_millis(0),
@@ -184,9 +190,14 @@ impl Keeper {
         let (current, finished) = current.run(node, work).await?;
         self.current = Some(current);
         if let Some(finished) = finished {
-            self.ledger.finish(finished, self.ports.clock.now());
+            self.ledger.finish(finished, self.boot_time());
         }
         Ok(())
+    }
+
+    /// Never steps: what is done is refused for so long after, whatever the wall clock does.
+    pub(super) fn boot_time(&self) -> Timestamp {
+        Timestamp::from_millis(millis(self.ports.clock.since_boot()))
     }
 
     /// After an error finds out what holds; the open requests are those of the store.
@@ -207,18 +218,9 @@ impl Keeper {
     /// After a recovery: what was done is said, what is open is refused and waits.
     async fn settle(&mut self, finished: Vec<Finished>) -> Result<(), BatchError> {
         for finished in finished {
-            self.ledger.finish(finished, self.ports.clock.now());
+            self.ledger.finish(finished, self.boot_time());
         }
-        let keyring = self.live.keyring();
-        let versions = |request: &Request| -> Vec<TreeId> {
-            let keyspaces = keyring.keyspaces.values();
-            let mut of_it = keyspaces.filter(|keyspace| keyspace.id == request.keyspace);
-            of_it
-                .next()
-                .map(|keyspace| keyspace.versions.iter().map(|it| it.tree).collect())
-                .unwrap_or_default()
-        };
-        self.ledger.reload(versions).await?;
+        self.ledger.reload(self.boot_time()).await?;
         Ok(())
     }
 
@@ -267,7 +269,6 @@ impl Keeper {
         let well = done.is_ok();
         self.report(service, done)?;
         if well {
-            self.held_up = false;
             self.rotate_what_is_due(service).await?;
         }
         Ok(())
@@ -275,6 +276,11 @@ impl Keeper {
 
     pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
         self.recovered().await?;
+        // Shreds need no buckets.
+        self.held_up = false;
+        if self.settings_changed {
+            self.reload_keyspaces().await?;
+        }
         self.make_buckets().await?;
         let now = self.ports.clock.now();
         if now.as_millis() >= self.marked.as_millis() + MARK {
@@ -316,8 +322,33 @@ impl Keeper {
         let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);
         let wanted: BTreeSet<_> = policies.flat_map(|policy| required(&policy, now)).collect();
         drop(keyring);
-        let made = self.buckets.make(&self.ports, &wanted).await?;
-        self.live.add_buckets(made);
+        if self.ports.clock.since_boot() < self.buckets_after {
+            return Ok(());
+        }
+        self.make(&wanted).await
+    }
+
+    /// Makes buckets; what failed is not tried again at once: a key that was made in vain stays in
+    /// the HSM until the expiry that its label says.
+    pub(super) async fn make(&mut self, wanted: &BTreeSet<Expiry>) -> Result<(), BatchError> {
+        let Made { keys, failed } = self.buckets.make(&self.ports, wanted).await;
+        self.live.add_buckets(keys);
+        match failed {
+            None => Ok(()),
+            Some(error) => {
+                self.buckets_after = self.ports.clock.since_boot() + BETWEEN_TRIES;
+                Err(error)
+            }
+        }
+    }
+
+    /// Names and settings are those of the store.
+    pub(super) async fn reload_keyspaces(&mut self) -> Result<(), BatchError> {
+        self.settings_changed = true;
+        if let Some(current) = &self.current {
+            self.live.reload_keyspaces(current.directory()).await?;
+            self.settings_changed = false;
+        }
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use lethe_core::directory::Entry;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS, Policy};
 use lethe_core::ports::{Entropy, KeyspaceRow, SettingsChange, VersionRow};
+use lethe_core::refusals::Target;
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::CoverRoot;
@@ -13,6 +14,8 @@ use super::keeper::Keeper;
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
+/// A write to a busy store, at most, in milliseconds.
+const WRITING: u64 = 15_000;
 /// Rows that go at one time, in transactions.
 const TIDIED: usize = 20;
 
@@ -26,8 +29,7 @@ impl Keeper {
         self.upkeep().await?;
         self.check_room(&name, &policy)?;
         let wanted = required(&policy, self.ports.clock.now());
-        let made = self.buckets.make(&self.ports, &wanted).await?;
-        self.live.add_buckets(made);
+        self.make(&wanted).await?;
         let present = self.live.keyring().keyspaces.get(&name).cloned();
         let Some(present) = present else {
             let first = KeyVersion::FIRST;
@@ -37,24 +39,36 @@ impl Keeper {
             self.create_keyspace(name, policy).await?;
             return Ok(Put::Created);
         };
+        self.check_lives(present.id)?;
         let minimum = settings.minimum_version.unwrap_or(present.minimum_version);
         let newest = present.versions.last().map(|it| it.tree.version);
         if minimum < present.minimum_version || Some(minimum) > newest {
             return Err(KeeperError::MinimumVersion);
         }
-        let now = self.ports.clock.now();
+        // Calls under way, and those until the keyring is replaced, go by the old settings.
+        let until = self
+            .ports
+            .clock
+            .now()
+            .saturating_add(self.longest_request + WRITING);
         let change = SettingsChange {
             policy,
             minimum_version: minimum,
-            leases_until: now.saturating_add(present.policy.cache_ttl().as_millis()),
-            expiries_until: now.saturating_add(present.policy.longest_life_seconds() * 1_000),
+            leases_until: until.saturating_add(present.policy.cache_ttl().as_millis()),
+            expiries_until: until.saturating_add(present.policy.longest_life_seconds() * 1_000),
         };
         let set = self.ports.store.set_policy(present.id, &change);
         set.await.map_err(BatchError::from)?;
-        if let Some(current) = &self.current {
-            self.live.reload_keyspaces(current.directory()).await?;
-        }
+        self.reload_keyspaces().await?;
         Ok(Put::Updated)
+    }
+
+    /// Not one whose erase is accepted.
+    fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
+        match self.live.refusals.of(Target::Keyspace(keyspace)) {
+            None => Ok(()),
+            Some(_) => Err(KeeperError::BeingErased),
+        }
     }
 
     /// Each live bucket is an object in the HSM.
@@ -100,6 +114,7 @@ impl Keeper {
         self.upkeep().await?;
         let present = self.live.keyring().keyspaces.get(name).cloned();
         let present = present.ok_or(KeeperError::UnknownKeyspace)?;
+        self.check_lives(present.id)?;
         if present.versions.len() >= MAX_LIVE_VERSIONS {
             return Err(KeeperError::TooManyVersions(present.versions.len()));
         }

@@ -12,10 +12,25 @@ impl Keeper {
     pub(super) async fn reap(&mut self, service: &Service) -> Result<(), Halt> {
         let now = self.ports.clock.now();
         self.live.drop_buckets(|expiry| expiry.has_passed(now));
-        let finished = now.as_millis().saturating_sub(self.longest_request);
+        let finished = self.boot_time().as_millis();
+        let finished = finished.saturating_sub(self.longest_request);
         self.live
             .refusals
             .drop_done(Timestamp::from_millis(finished));
+        if self.buckets.oldest_overdue(now).is_none() {
+            service.condition.lock().overdue = 0;
+            return Ok(());
+        }
+        // Time must not run back over a restart to before what is destroyed now, and nobody may
+        // still look at its key.
+        let marked = self.ports.store.raise_clock_high_water(now).await;
+        if let Err(error) = marked
+            .map_err(BatchError::from)
+            .and(self.live.until_unused().await)
+        {
+            tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
+            return self.report(service, Err(error));
+        }
         let begun = SystemClock.since_boot();
         let reaped = self.buckets.reap(&self.ports, now).await;
         let took = SystemClock.since_boot().saturating_sub(begun);

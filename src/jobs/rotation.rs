@@ -45,7 +45,11 @@ impl Keeper {
             || newest.root.forgotten() >= self.rotate_after_shreds;
         // Old ones go first; until then the newest serves on.
         old && keyspace.versions.len() < MAX_LIVE_VERSIONS
-            && self.live.refusals.of(Target::Tree(newest.tree)).is_none()
+            && self
+                .live
+                .refusals
+                .of(Target::Keyspace(keyspace.id))
+                .is_none()
     }
 
     async fn rotate_by_itself(
@@ -67,7 +71,10 @@ impl Keeper {
             keyspace: keyspace.id,
             version,
         };
-        if self.live.refusals.of(Target::Tree(tree)).is_some() {
+        let refusals = &self.live.refusals;
+        let is_refused = refusals.of(Target::Tree(tree)).is_some()
+            || refusals.of(Target::Keyspace(keyspace.id)).is_some();
+        if is_refused {
             return;
         }
         let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());

@@ -15,6 +15,8 @@ use crate::receipt::{Batch, BatchReceipts, Facts, Item, Method, Receipt};
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
 
+/// Buckets that one pass of the reaper destroys: others wait for their turn meanwhile.
+const AT_A_TIME: usize = 32;
 /// HSM calls in flight at once.
 const CALLS: usize = 4;
 
@@ -33,12 +35,23 @@ pub fn required(policy: &Policy, now: Timestamp) -> BTreeSet<Expiry> {
 /// The buckets that this deployment answers for.
 pub struct Buckets {
     deployment: DeploymentId,
+    /// Signs for what has expired.
+    signing_key: HsmKeyId,
     /// Rows in the store, by expiry.
     rows: BTreeMap<Expiry, HsmKeyId>,
     /// Keys in the HSM without a row; they die at the expiry that their label says.
     orphans: BTreeSet<(Expiry, HsmKeyId)>,
     /// The store may hold rows that we do not know of.
     uncertain: bool,
+}
+
+/// What was made.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// Usable now.
+    pub keys: BucketKeys,
+    /// What went wrong first, if anything did; the next call goes on.
+    pub failed: Option<BatchError>,
 }
 
 /// What one pass of the reaper did.
@@ -79,6 +92,7 @@ impl Buckets {
         }
         let buckets = Self {
             deployment,
+            signing_key: signing_key(ports, deployment).await?,
             rows: rows.iter().map(|row| (row.expiry, row.key)).collect(),
             orphans: in_hsm,
             uncertain: false,
@@ -86,34 +100,41 @@ impl Buckets {
         Ok((buckets, keys))
     }
 
-    /// Makes those of `wanted` that are missing, and reads each back before it is used.
-    ///
-    /// # Errors
-    /// Nothing of it is usable then; the next call goes on.
-    pub async fn make(
+    /// Makes those of `wanted` that are missing, and reads each back before it is used. What went
+    /// well is usable although something else failed.
+    pub async fn make(&mut self, ports: &Ports, wanted: &BTreeSet<Expiry>) -> Made {
+        let mut made = Made::default();
+        made.failed = self.make_missing(ports, wanted, &mut made.keys).await.err();
+        made
+    }
+
+    async fn make_missing(
         &mut self,
         ports: &Ports,
         wanted: &BTreeSet<Expiry>,
-    ) -> Result<BucketKeys, BatchError> {
-        let mut keys = self.adopt(ports).await?;
+        keys: &mut BucketKeys,
+    ) -> Result<(), BatchError> {
+        keys.extend(self.adopt(ports).await?);
         let missing = wanted
             .iter()
             .filter(|expiry| !self.rows.contains_key(expiry));
         let missing: Vec<Expiry> = missing.copied().collect();
         if missing.is_empty() {
-            return Ok(keys);
+            return Ok(());
         }
-        let rows = self.seal_new(ports, missing).await?;
-        self.uncertain = true;
-        ports.store.create_buckets(&rows).await?;
-        keys.extend(self.adopt(ports).await?);
-        Ok(keys)
+        let (rows, failed) = self.seal_new(ports, missing).await;
+        if !rows.is_empty() {
+            self.uncertain = true;
+            ports.store.create_buckets(&rows).await?;
+            keys.extend(self.adopt(ports).await?);
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Destroys the keys whose expiry has passed, then deletes their rows. What fails stays.
     pub async fn reap(&mut self, ports: &Ports, now: Timestamp) -> Reaped {
         let mut reaped = Reaped::default();
-        for (expiry, key) in self.overdue(now) {
+        for (expiry, key) in self.overdue(now).into_iter().take(AT_A_TIME) {
             match self.reap_one(ports, expiry, key).await {
                 Ok(()) => reaped.destroyed.push(expiry),
                 Err(error) => reaped.failed.push((expiry, error)),
@@ -163,13 +184,34 @@ impl Buckets {
         id: HsmKeyId,
     ) -> Result<(), BatchError> {
         destroy(ports, bucket_key(self.deployment, expiry, id)).await?;
-        let signed = sign_expiry(ports, self.deployment, expiry, id).await?;
+        let signed = self.sign_expiry(ports, expiry, id).await?;
         ports.store.finish_bucket(&signed).await?;
         if self.rows.get(&expiry) == Some(&id) {
             self.rows.remove(&expiry);
         }
         self.orphans.remove(&(expiry, id));
         Ok(())
+    }
+
+    /// The signed word that a bucket's key is destroyed.
+    async fn sign_expiry(
+        &self,
+        ports: &Ports,
+        expiry: Expiry,
+        key: HsmKeyId,
+    ) -> Result<ExpiryRow, BatchError> {
+        let destroyed_at = ports.clock.now();
+        let (deployment, signing_key) = (self.deployment, self.signing_key);
+        let batch = expiry_batch(deployment, expiry, key, destroyed_at, signing_key);
+        let receipts = BatchReceipts::new(batch).ok_or(Halt::RequestsMissing)?;
+        let signature = ports.hsm.sign(signing_key, &receipts.statement()).await?;
+        let signed = SignedDestruction {
+            destroyed_at,
+            destroyed: vec![key],
+            signing_key,
+            signature,
+        };
+        Ok(ExpiryRow { expiry, signed })
     }
 
     /// After an answer was lost the store may hold rows that we do not know of.
@@ -192,34 +234,51 @@ impl Buckets {
         Ok(keys)
     }
 
+    /// Rows for what could be made, and the first error.
     async fn seal_new(
         &mut self,
         ports: &Ports,
         missing: Vec<Expiry>,
-    ) -> Result<Vec<BucketRow>, BatchError> {
+    ) -> (Vec<BucketRow>, Option<BatchError>) {
         let deployment = self.deployment;
         let made: Vec<_> = stream::iter(missing)
             .map(|expiry| seal_one(ports.clone(), deployment, expiry))
             .buffer_unordered(CALLS)
             .collect()
             .await;
-        // Keys that were made although something failed: they have no row, and die with their label.
-        for row in made.iter().flatten() {
-            self.orphans.insert((row.expiry, row.key));
+        let (mut rows, mut failed) = (Vec::new(), None);
+        for (key, sealed) in made {
+            // A key without a row dies with its label.
+            self.orphans.extend(key);
+            match sealed {
+                Ok(row) => rows.push(row),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        made.into_iter().collect()
+        (rows, failed)
     }
 }
 
-async fn seal_one(
-    ports: Ports,
+/// The key that was made, if one surely was, and the row.
+type SealedBucket = (Option<(Expiry, HsmKeyId)>, Result<BucketRow, BatchError>);
+
+async fn seal_one(ports: Ports, deployment: DeploymentId, expiry: Expiry) -> SealedBucket {
+    let label = KeyLabel::Bucket { deployment, expiry };
+    match ports.hsm.create_key(label).await {
+        Ok(key) => {
+            let sealed = seal_secret(&ports, deployment, expiry, key).await;
+            (Some((expiry, key.id)), sealed)
+        }
+        Err(error) => (None, Err(error.into())),
+    }
+}
+
+async fn seal_secret(
+    ports: &Ports,
     deployment: DeploymentId,
     expiry: Expiry,
+    key: HsmKey,
 ) -> Result<BucketRow, BatchError> {
-    let key = ports
-        .hsm
-        .create_key(KeyLabel::Bucket { deployment, expiry })
-        .await?;
     let secret = Secret32::try_filled(|bytes| ports.entropy.fill(bytes))?;
     let aad = bucket_aad(deployment, expiry, key.id);
     let sealed = ports.hsm.seal(key, &aad, &secret).await?;
@@ -228,27 +287,6 @@ async fn seal_one(
         key: key.id,
         sealed,
     })
-}
-
-/// The signed word that a bucket's key is destroyed.
-async fn sign_expiry(
-    ports: &Ports,
-    deployment: DeploymentId,
-    expiry: Expiry,
-    key: HsmKeyId,
-) -> Result<ExpiryRow, BatchError> {
-    let signing_key = signing_key(ports, deployment).await?;
-    let destroyed_at = ports.clock.now();
-    let batch = expiry_batch(deployment, expiry, key, destroyed_at, signing_key);
-    let receipts = BatchReceipts::new(batch).ok_or(Halt::RequestsMissing)?;
-    let signature = ports.hsm.sign(signing_key, &receipts.statement()).await?;
-    let signed = SignedDestruction {
-        destroyed_at,
-        destroyed: vec![key],
-        signing_key,
-        signature,
-    };
-    Ok(ExpiryRow { expiry, signed })
 }
 
 fn expiry_batch(

@@ -25,8 +25,10 @@ impl<C: Clock> SteadyClock<C> {
 
     /// The steady time.
     pub fn now(&self) -> Timestamp {
+        // In this order: a pause in between makes the offset too small, which does no harm.
+        let wall = signed(self.clock.now().as_millis());
         let boot = boot(&self.clock);
-        let wall = signed(self.clock.now().as_millis()) - boot;
+        let wall = wall - boot;
         let offset = self.offset.fetch_max(wall, Ordering::Relaxed).max(wall);
         Timestamp::from_millis(offset.saturating_add(boot).max(0) as u64)
     }

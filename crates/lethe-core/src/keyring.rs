@@ -280,7 +280,7 @@ impl Keyring {
     /// The newest version, unless the keyspace is being erased.
     fn newest<'k>(&self, keyspace: &'k LiveKeyspace) -> Result<&'k LiveVersion, KeyError> {
         let version = keyspace.versions.last().ok_or(KeyError::VersionRetired)?;
-        match self.refusals.of(Target::Tree(version.tree)) {
+        match self.refusals.of(Target::Keyspace(keyspace.id)) {
             None => Ok(version),
             Some(Refusal::Pending) => Err(KeyError::Pending),
             Some(_) => Err(KeyError::UnknownKeyspace),

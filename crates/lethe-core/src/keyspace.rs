@@ -98,6 +98,9 @@ pub enum InvalidPolicy {
     /// Zero, a fraction of a second, or over 100 years.
     #[error("{0} must be whole seconds, at least 1s and at most 36600d")]
     OutOfRange(&'static str),
+    /// Over 100 years.
+    #[error("cache_ttl must be at most 36600d")]
+    CacheTtl,
     /// Messages would live more than twice as long as asked.
     #[error("granularity must not be larger than retention")]
     GranularityOverRetention,
@@ -133,6 +136,9 @@ impl Policy {
         let retention_seconds = seconds("retention", retention)?;
         let granularity_seconds = seconds("granularity", granularity)?;
         seconds("rotation", rotation)?;
+        if cache_ttl.as_millis() > LONGEST_SECONDS * 1_000 {
+            return Err(InvalidPolicy::CacheTtl);
+        }
         if granularity_seconds > retention_seconds {
             return Err(InvalidPolicy::GranularityOverRetention);
         }

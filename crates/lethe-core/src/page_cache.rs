@@ -2,6 +2,7 @@
 //! apart by its key, so an old one never answers for a new one. And none of an older state gets
 //! in any more once [`PageCache::advance`] has returned: nodes forget, too.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -88,6 +89,25 @@ impl PageCache {
         }
         self.keep(loaded);
         true
+    }
+
+    /// Keeps what a batch has loaded under the state of `sequence`, unless that is over.
+    pub(crate) fn share(
+        &self,
+        pages: HashMap<(TreeId, Prefix), Arc<Page>>,
+        tails: HashMap<(TreeId, TailId), Arc<Tail>>,
+        sequence: u64,
+    ) {
+        let present = self.sequence.read();
+        if *present != sequence {
+            return;
+        }
+        for (name, page) in pages {
+            self.pages.insert(name, page);
+        }
+        for (name, tail) in tails {
+            self.tails.insert(name, tail);
+        }
     }
 
     /// Goes on to the state of `sequence`: what it replaces is dropped and wiped.

@@ -14,13 +14,15 @@ use crate::identity::KeyspaceId;
 use crate::time::Timestamp;
 use crate::tree::{LeafId, TreeId};
 
-/// What a request forgets: one leaf, or a version with all of them.
+/// What a request forgets: one leaf, a version with all of them, or all versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A conversation's generation in a version.
     Leaf(LeafId),
     /// A version.
     Tree(TreeId),
+    /// A keyspace with all its versions, those to come included.
+    Keyspace(KeyspaceId),
 }
 
 /// How far the request is.
@@ -104,6 +106,16 @@ impl Refusals {
         self.settle(&state);
     }
 
+    /// Requests of an earlier process: nobody knows whether their conversations went on.
+    pub fn accept_again(&self, targets: impl IntoIterator<Item = Target>) {
+        let mut state = self.state.write();
+        for target in targets {
+            let accepted = Refusal::Accepted { went_on: true };
+            state.targets.entry(target).or_insert(accepted);
+        }
+        self.settle(&state);
+    }
+
     /// A key of the generation after this leaf's was issued: another shred is one of its own.
     pub fn went_on(&self, leaf: LeafId) {
         let target = Target::Leaf(leaf);
@@ -115,7 +127,7 @@ impl Refusals {
         }
     }
 
-    /// They are destroyed, at `now`.
+    /// They are destroyed, at `now` of the clock that [`Self::drop_done`] is asked by.
     pub fn finish(&self, targets: Vec<Target>, now: Timestamp) {
         let mut state = self.state.write();
         for target in &targets {
@@ -123,17 +135,6 @@ impl Refusals {
         }
         state.done.push_back((now, targets));
         self.settle(&state);
-    }
-
-    /// The versions of a keyspace that are refused.
-    #[must_use]
-    pub fn trees_of(&self, keyspace: KeyspaceId) -> Vec<TreeId> {
-        let state = self.state.read();
-        let tree = |target: &Target| match target {
-            Target::Tree(tree) if tree.keyspace == keyspace => Some(*tree),
-            _ => None,
-        };
-        state.targets.keys().filter_map(tree).collect()
     }
 
     /// Drops what was done before `before`.
@@ -204,6 +205,19 @@ mod tests {
         assert_eq!(refusals.of(target), Some(Refusal::Done));
         refusals.drop_done(at(11));
         assert_eq!(refusals.of(target), None);
+    }
+
+    #[test]
+    fn requests_of_an_earlier_process_are_not_joined() {
+        let refusals = Refusals::default();
+        let (known, new) = (Target::Leaf(leaf(1)), Target::Leaf(leaf(2)));
+        refusals.accept([known]);
+        refusals.accept_again([known, new]);
+        assert_eq!(
+            refusals.of(known),
+            Some(Refusal::Accepted { went_on: false })
+        );
+        assert_eq!(refusals.of(new), Some(Refusal::Accepted { went_on: true }));
     }
 
     #[test]

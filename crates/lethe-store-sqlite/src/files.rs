@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lethe_core::ports::StoreError;
@@ -94,31 +95,46 @@ pub(crate) fn publish(draft: &Path, database: &Path) -> Result<(), StoreError> {
 }
 
 /// The files that hold what was committed; for the durability barrier.
+///
+/// The database is opened once, before SQLite does, and stays open: a process that closes *any* of
+/// its descriptors of a file loses all POSIX locks on it, SQLite's too, and then another program
+/// that looks at the database takes itself for the last one and removes the WAL.
 #[derive(Debug)]
 pub(crate) struct Durable {
-    database: PathBuf,
+    database: Arc<File>,
+    path: PathBuf,
     /// Whether the folder's entries were flushed since the files were made.
     folder: AtomicBool,
 }
 
 impl Durable {
-    pub(crate) fn new(database: &Path) -> Self {
-        Self {
-            database: database.to_owned(),
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = File::open(path).map_err(|error| unavailable("open", path, &error))?;
+        Ok(Self {
+            database: Arc::new(database),
+            path: path.to_owned(),
             folder: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Flushes the WAL, then the database, whatever SQLite did: a commit that a crash cut off is
-    /// read back from the system's memory and may not be on the disk.
+    /// read back from the system's memory and may not be on the disk. Fails when either file is
+    /// not the one that SQLite writes to any more.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
-        let mut paths = vec![beside(&self.database, "-wal"), self.database.clone()];
+        let (path, database) = (self.path.clone(), Arc::clone(&self.database));
         let first = !self.folder.load(Ordering::Acquire);
-        if first && let Some(folder) = self.database.parent() {
-            paths.push(folder.to_owned());
-        }
-        let flushed =
-            tokio::task::spawn_blocking(move || paths.iter().try_for_each(|path| sync(path)));
+        let flushed = tokio::task::spawn_blocking(move || {
+            same_file(&path, &database)?;
+            // SQLite holds no locks on the WAL itself, so it may be opened anew.
+            sync(&beside(&path, "-wal"))?;
+            database
+                .sync_all()
+                .map_err(|error| unavailable("flush", &path, &error))?;
+            match path.parent() {
+                Some(folder) if first => sync(folder),
+                _ => Ok(()),
+            }
+        });
         let flushed = flushed.await;
         flushed.map_err(|_| StoreError::Unavailable("flush: the task ended".into()))??;
         self.folder.store(true, Ordering::Release);
@@ -126,13 +142,23 @@ impl Durable {
     }
 }
 
-/// A WAL that is not there holds nothing.
-fn sync(path: &Path) -> Result<(), StoreError> {
-    match File::open(path).and_then(|file| file.sync_all()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(unavailable("flush", path, &error)),
-        Ok(()) => Ok(()),
+/// A database that was moved or replaced under us is not the one that a start would open.
+fn same_file(path: &Path, open: &File) -> Result<(), StoreError> {
+    let named = path.metadata();
+    let named = named.map_err(|error| unavailable("find", path, &error))?;
+    let open = open.metadata();
+    let open = open.map_err(|error| unavailable("look at", path, &error))?;
+    if (named.dev(), named.ino()) == (open.dev(), open.ino()) {
+        return Ok(());
     }
+    let why = format!("{} is another file than the one in use", path.display());
+    Err(StoreError::Unavailable(why))
+}
+
+fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| unavailable("flush", path, &error))
 }
 
 fn remove_if_there(path: &Path) -> Result<(), StoreError> {

@@ -74,6 +74,8 @@ impl SqliteStore {
         machine_id: &str,
         lock: File,
     ) -> Result<Self, StoreError> {
+        // Before SQLite opens it, closed after it: see there.
+        let files = files::Durable::open(database)?;
         let writer = connect(1, writer_options(database)).await?;
         refuse_foreign_schema(&writer).await?;
         refuse_read_only(&writer).await?;
@@ -86,7 +88,7 @@ impl SqliteStore {
             reader,
             instance,
             checkpoints: Checkpoints::start(checkpointer),
-            files: files::Durable::new(database),
+            files,
             _lock: lock,
         })
     }

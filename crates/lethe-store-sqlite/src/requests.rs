@@ -189,17 +189,28 @@ pub(crate) async fn fulfil(
     sequence: u64,
     fulfilled: &Fulfilled,
 ) -> Result<(), StoreError> {
+    // Every request stands in one batch: none may be passed over.
     let insert = sqlx::query(
         "INSERT INTO batch (sequence, first_request, last_request, replaced_root)
-         VALUES (?, ?, ?, ?)",
+         SELECT ?1, ?2, ?3, ?4
+         WHERE ?2 = (SELECT coalesce(max(last_request), 0) + 1 FROM batch)",
     )
     .bind(signed(sequence, "batch.sequence")?)
     .bind(signed(fulfilled.first.number(), "batch.first_request")?)
     .bind(signed(fulfilled.last.number(), "batch.last_request")?)
     .bind(fulfilled.replaced_root.as_bytes().to_vec());
-    execute(connection, "fulfil requests", insert)
+    match execute(connection, "fulfil requests", insert).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Conflict("requests would be passed over")),
+    }
+}
+
+pub(crate) async fn fulfilled_up_to(reader: &SqlitePool) -> Result<RequestNumber, StoreError> {
+    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(last_request), 0) FROM batch")
+        .fetch_one(reader)
         .await
-        .map(drop)
+        .map_err(during("read the last batch"))?;
+    Ok(RequestNumber::new(last.cast_unsigned()))
 }
 
 pub(crate) async fn batch_of(
@@ -254,7 +265,9 @@ pub(crate) async fn sign_batch(
     }
 }
 
-/// The oldest batch of those, whole: a receipt needs all requests of its batch.
+/// Batches that go in one transaction.
+const FORGOTTEN_AT_ONCE: usize = 64;
+
 pub(crate) async fn forget(
     connection: &mut SqliteConnection,
     before: Timestamp,
@@ -262,6 +275,16 @@ pub(crate) async fn forget(
     let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
     let expiries = sqlx::query("DELETE FROM expiry WHERE destroyed_at_ms < ?").bind(before);
     execute(connection, "forget expiries", expiries).await?;
+    for _ in 0..FORGOTTEN_AT_ONCE {
+        if !forget_batch(connection, before).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The oldest batch of those, whole: a receipt needs all requests of its batch.
+async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
         "SELECT sequence, first_request, last_request FROM batch
          WHERE sequence = (SELECT min(sequence) FROM batch) AND destroyed_at_ms < ?",
@@ -320,11 +343,32 @@ pub(crate) async fn expiries(
     after: Expiry,
     limit: u32,
 ) -> Result<Vec<ExpiryRow>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM expiry WHERE expiry_s > ? ORDER BY expiry_s LIMIT ?")
-        .bind(signed(after.as_seconds(), "expiry.expiry_s")?)
-        .bind(limit)
-        .fetch_all(reader)
-        .await
-        .map_err(during("read expiries"))?;
+    // All keys of one expiry together: who asks on goes by the expiry alone.
+    let rows = sqlx::query(
+        "SELECT * FROM expiry WHERE expiry_s > ?1 AND expiry_s <= (SELECT max(expiry_s) FROM
+             (SELECT expiry_s FROM expiry WHERE expiry_s > ?1 ORDER BY expiry_s LIMIT ?2))
+         ORDER BY expiry_s",
+    )
+    .bind(signed(after.as_seconds(), "expiry.expiry_s")?)
+    .bind(limit)
+    .fetch_all(reader)
+    .await
+    .map_err(during("read expiries"))?;
     rows.iter().map(decode::expiry).collect()
+}
+
+/// The newest time that stands in a row of the last ones.
+pub(crate) async fn newest_time(reader: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar(
+        "SELECT max(time) FROM (
+             SELECT * FROM (SELECT accepted_at_ms AS time FROM request ORDER BY number DESC LIMIT 1)
+             UNION ALL
+             SELECT * FROM (SELECT destroyed_at_ms FROM batch ORDER BY sequence DESC LIMIT 2)
+             UNION ALL
+             SELECT * FROM (SELECT destroyed_at_ms FROM expiry ORDER BY expiry_s DESC LIMIT 1))",
+    )
+    .fetch_one(reader)
+    .await
+    .map_err(during("read the newest time"))?;
+    Ok(newest.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
 }

@@ -128,6 +128,10 @@ impl Store for SqliteStore {
         requests::open(&self.reader).await
     }
 
+    async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError> {
+        requests::fulfilled_up_to(&self.reader).await
+    }
+
     async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError> {
         requests::batch_of(&self.reader, number).await
     }
@@ -188,7 +192,9 @@ impl Store for SqliteStore {
     }
 
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError> {
-        decode::clock_high_water(&self.deployment_row("read clock high water").await?)
+        let written =
+            decode::clock_high_water(&self.deployment_row("read clock high water").await?)?;
+        Ok(written.max(requests::newest_time(&self.reader).await?))
     }
 
     async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError> {

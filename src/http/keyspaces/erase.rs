@@ -21,6 +21,7 @@ impl Operation for Erase {
     const NAME: &'static str = "erase_keyspace";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         forget(call, Wanted::Erase).await

@@ -36,6 +36,7 @@ impl Operation for Put {
     const NAME: &'static str = "put_keyspace";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = true;
+    const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         let settings: PutBody = body::parse(&call.body)?;

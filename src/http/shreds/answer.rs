@@ -65,10 +65,12 @@ pub(crate) struct Waited(tokio::time::Instant);
 impl Waited {
     /// Not at all where the client prefers so.
     pub(crate) fn for_call(call: &Call) -> Self {
+        // In time for the answer that it is accepted.
+        let limit = call.service.request_timeout;
         let patience = if call.respond_async {
             Duration::ZERO
         } else {
-            PATIENCE
+            PATIENCE.min(limit.saturating_sub(limit / 4))
         };
         Self(tokio::time::Instant::now() + patience)
     }

@@ -52,6 +52,7 @@ impl Operation for Create {
     const NAME: &'static str = "shred";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
+    const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         let waited = Waited::for_call(call);

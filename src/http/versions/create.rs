@@ -12,6 +12,7 @@ impl Operation for Create {
     const NAME: &'static str = "rotate_keyspace";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         let name = call.keyspace()?;

@@ -13,6 +13,7 @@ impl Operation for Drop {
     const NAME: &'static str = "drop_version";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         let invalid = "a version is a number from 1 up";

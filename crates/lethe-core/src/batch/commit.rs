@@ -139,7 +139,12 @@ async fn puncture(
     let mut pages = Overlay::over(node.pages);
     loop {
         match entry.tree().puncture(leaves, &pages, puncture) {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                // What is replaced stays at hand for the present state, should the HSM be away
+                // between the commit and the next one.
+                pages.share(current.sequence);
+                return Ok(done);
+            }
             Err(PunctureError::Missing(missing)) => {
                 load(store, current.deployment, &missing, &mut pages).await?;
             }

@@ -27,6 +27,13 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Gives what was loaded to the cache, under the state of `sequence`.
+    pub(super) fn share(self, sequence: u64) {
+        if let Some(cache) = self.cache {
+            cache.share(self.pages, self.tails, sequence);
+        }
+    }
+
     fn keep(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Page(tree, page) => {

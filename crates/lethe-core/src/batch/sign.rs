@@ -8,6 +8,7 @@ use crate::identity::HsmKeyId;
 use crate::ports::{BatchRow, SignedDestruction};
 use crate::receipt::{Batch, BatchReceipts, Facts, Method};
 use crate::request::AcceptedRequest;
+use crate::time::Timestamp;
 
 impl Swept {
     /// Signs for the batch's requests, if it has any, and keeps the signature.
@@ -54,11 +55,16 @@ async fn sign(
     destroyed: Vec<HsmKeyId>,
     requests: Vec<AcceptedRequest>,
 ) -> Result<Finished, BatchError> {
+    // The clock may have been set back over a restart.
+    let accepted = requests.iter().map(|it| it.request.accepted_at).max();
     let facts = Facts {
         deployment: current.deployment,
         method: Method::RootsDestroyed,
         sequence,
-        destroyed_at: ports.clock.now(),
+        destroyed_at: ports
+            .clock
+            .now()
+            .max(accepted.unwrap_or(Timestamp::from_millis(0))),
         destroyed,
         signing_key: current.signing_key,
     };

@@ -6,6 +6,9 @@ use super::{BatchError, Current, Halt, Ports, check_claim, destroy, roots};
 use crate::identity::HsmKeyId;
 use crate::request::AcceptedRequest;
 
+/// A root of ours may yet be born: of a call that was given up on. Not again and again.
+const ROUNDS: u32 = 4;
+
 /// No other root of the deployment is in the HSM.
 pub(super) struct Swept {
     pub(super) current: Current,
@@ -33,17 +36,23 @@ impl Acknowledged {
         } = committed;
         check_claim(ports, deployment).await?;
         let mut destroyed: Vec<HsmKeyId> = replaced.into_iter().collect();
-        for (other, of_epoch) in roots(ports, deployment).await? {
-            if other.id != root.id && of_epoch <= epoch {
-                destroy(ports, other).await?;
+        let mut rounds = 0;
+        loop {
+            let roots = roots(ports, deployment).await?;
+            let mut others = roots.iter().filter(|(key, _)| key.id != root.id).peekable();
+            let Some((first, _)) = others.peek() else {
+                break;
+            };
+            rounds += 1;
+            if rounds > ROUNDS || others.clone().any(|(_, of_epoch)| *of_epoch > epoch) {
+                return Err(Halt::ForeignRoot(first.id.to_string()).into());
+            }
+            for (other, _) in others {
+                destroy(ports, *other).await?;
                 if !destroyed.contains(&other.id) {
                     destroyed.push(other.id);
                 }
             }
-        }
-        let left = roots(ports, deployment).await?;
-        if let Some((key, _)) = left.iter().find(|(key, _)| key.id != root.id) {
-            return Err(Halt::ForeignRoot(key.id.to_string()).into());
         }
         let current = Current {
             deployment,

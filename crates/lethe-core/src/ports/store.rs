@@ -248,6 +248,9 @@ pub trait Store: Send + Sync {
     /// All requests that no batch has fulfilled, in order.
     async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError>;
 
+    /// Up to which request batches have fulfilled them; 0 before the first.
+    async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError>;
+
     /// The batch that fulfilled a request.
     async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError>;
 
@@ -275,10 +278,11 @@ pub trait Store: Send + Sync {
     /// signed word of it. The same key again changes nothing.
     async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError>;
 
-    /// Signed expiries after `after`, soonest first, at most `limit`.
+    /// Signed expiries after `after`, soonest first, about `limit`: those of one expiry stand
+    /// together.
     async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError>;
 
-    /// Highest wall-clock time this deployment ever wrote.
+    /// Highest time this deployment ever wrote, wherever.
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Raises the high-water mark; never lowers it.

@@ -1,13 +1,22 @@
 //! Values and their one spelling.
 
 use base64ct::{Base64, Encoding};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::InvalidJson;
 use crate::time::Timestamp;
 
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, InvalidJson> {
-    serde_json::from_str(text).map_err(|error| InvalidJson::Json(error.to_string()))
+/// In the one shape that is written: serde would take arrays for objects, too.
+pub(super) fn parse<'a, T: Deserialize<'a> + Serialize>(text: &'a str) -> Result<T, InvalidJson> {
+    let invalid = |error: serde_json::Error| InvalidJson::Json(error.to_string());
+    let parsed: T = serde_json::from_str(text).map_err(invalid)?;
+    let shape: Value = serde_json::from_str(text).map_err(invalid)?;
+    if serde_json::to_value(&parsed).map_err(invalid)? == shape {
+        Ok(parsed)
+    } else {
+        Err(InvalidJson::Json("it has another shape".into()))
+    }
 }
 
 /// A value with one spelling.
