@@ -65,7 +65,7 @@ async fn load(api: Api, known: Arc<Mutex<Known>>) {
         let [what, number] = random();
         let room = format!("room {}", number % ROOMS);
         // Every third room is never shredded.
-        let done = if what < 64 && number % ROOMS % 3 > 0 {
+        let done = if what < 64 && !(number % ROOMS).is_multiple_of(3) {
             let id = uuid();
             known.lock().shreds.push((id.clone(), room.clone()));
             let body = json!({ "conversation": room, "id": id });
