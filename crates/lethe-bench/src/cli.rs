@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::control::Control;
 use crate::error::BenchError;
-use crate::run::{Load, Run};
+use crate::run::{Load, Run, Shreds};
 
 /// Benchmarks of Lethe.
 #[derive(Parser)]
@@ -18,6 +18,8 @@ pub struct Cli {
 enum Command {
     /// Measures control, Lethe and OpenBao in one run and compares with the design's targets.
     Run(Run),
+    /// Shreds conversations by the million and compares with the design's targets.
+    Shreds(Shreds),
     /// Serves a fixed body over the service's stack.
     Control(Control),
     /// Loads a running control server, to try settings.
@@ -32,6 +34,7 @@ impl Cli {
     pub fn run(self) -> Result<(), BenchError> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Shreds(shreds) => shreds.run(),
             Command::Control(control) => control.run(),
             Command::Load(load) => load.run(),
         }

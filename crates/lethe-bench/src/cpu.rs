@@ -8,6 +8,13 @@ use crate::error::BenchError;
 /// Linux counts in hundredths of a second on every platform that we run on.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Processes that ran or waited to, on average of the last minute; not a number where unknown.
+pub(crate) fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split(' ').next().and_then(|it| it.parse().ok());
+    first.unwrap_or(f64::NAN)
+}
+
 /// A process by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pid(pub(crate) u32);
@@ -28,6 +35,11 @@ impl Pid {
     pub(crate) fn peak_memory(self) -> Result<u64, BenchError> {
         let status = self.read("status")?;
         peak_of_status(&status).ok_or_else(|| BenchError::Server("/proc status: no VmHWM".into()))
+    }
+
+    /// Bytes that it had written to disks so far; none where we may not look.
+    pub(crate) fn written(self) -> Option<u64> {
+        written_of_io(&self.read("io").ok()?)
     }
 
     /// Its children now.
@@ -64,6 +76,13 @@ fn peak_of_status(status: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+fn written_of_io(io: &str) -> Option<u64> {
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes:"))?;
+    line.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +92,13 @@ mod tests {
         let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 13 14";
         assert_eq!(cpu_of_stat(stat), Some(Duration::from_secs(2)));
         assert_eq!(cpu_of_stat("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn written_bytes_are_not_mistaken_for_written_characters() {
+        let io = "wchar: 7\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
+        assert_eq!(written_of_io(io), Some(4_096));
+        assert!(Pid::this().written().is_some());
     }
 
     #[test]

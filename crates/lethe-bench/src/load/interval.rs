@@ -25,6 +25,21 @@ pub(crate) struct Interval {
     pub(crate) measured: Duration,
 }
 
+/// How much to load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Extent {
+    /// For so long.
+    Time(Interval),
+    /// So many requests, all of them measured.
+    Requests(u64),
+}
+
+impl From<Interval> for Extent {
+    fn from(interval: Interval) -> Self {
+        Self::Time(interval)
+    }
+}
+
 /// What one interval showed. Times in microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
@@ -40,15 +55,28 @@ pub(crate) struct Measured {
     pub(crate) children_cpu: f64,
     /// Our own CPU for an operation.
     pub(crate) generator_cpu: f64,
+    /// Bytes that the server had written to its disk for an operation, where we may know.
+    pub(crate) disk: Option<f64>,
 }
 
 /// Shared by the connections of one interval.
 struct Tally {
     begin: Instant,
-    end: Instant,
+    /// None: it ends with the last answer.
+    end: Option<Instant>,
+    requests: Option<u64>,
     next: Cell<u64>,
     answers: Cell<u64>,
+    last: Cell<Instant>,
     times: RefCell<Histogram<u64>>,
+}
+
+/// What processes have used so far, or did within an interval.
+struct Spent {
+    server: Duration,
+    children: Duration,
+    generator: Duration,
+    written: Option<u64>,
 }
 
 /// Loads `endpoint` over `connections` and watches `server` meanwhile.
@@ -56,14 +84,14 @@ pub(crate) async fn measure(
     endpoint: &Endpoint,
     workload: Rc<dyn Workload>,
     connections: usize,
-    interval: Interval,
+    extent: impl Into<Extent>,
     server: Pid,
 ) -> Result<Measured, BenchError> {
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(Connection::open(endpoint).await?);
     }
-    let tally = Rc::new(Tally::starting(interval)?);
+    let tally = Rc::new(Tally::starting(extent.into())?);
     let local = tokio::task::LocalSet::new();
     let mut tasks = JoinSet::new();
     for connection in open {
@@ -74,14 +102,26 @@ pub(crate) async fn measure(
     }
     let watched = local
         .run_until(async {
-            let spent = spent_within(&tally, server).await?;
-            while let Some(task) = tasks.join_next().await {
-                task.map_err(|error| BenchError::Server(error.to_string()))??;
-            }
+            tokio::time::sleep_until(tally.begin.into()).await;
+            let before = Spent::until_now(server)?;
+            let Some(end) = tally.end else {
+                join(&mut tasks).await?;
+                return Ok(Spent::until_now(server)?.since(&before));
+            };
+            tokio::time::sleep_until(end.into()).await;
+            let spent = Spent::until_now(server)?.since(&before);
+            join(&mut tasks).await?;
             Ok::<_, BenchError>(spent)
         })
         .await?;
-    tally.report(workload.operations(), watched)
+    tally.report(workload.operations(), &watched)
+}
+
+async fn join(tasks: &mut JoinSet<Result<(), BenchError>>) -> Result<(), BenchError> {
+    while let Some(task) = tasks.join_next().await {
+        task.map_err(|error| BenchError::Server(error.to_string()))??;
+    }
+    Ok(())
 }
 
 async fn keep_asking(
@@ -91,8 +131,7 @@ async fn keep_asking(
 ) -> Result<(), BenchError> {
     let mut request = Vec::new();
     let mut sent = clock::now();
-    loop {
-        let number = tally.take_number();
+    while let Some(number) = tally.take_number() {
         request.clear();
         workload.request(number, &mut request);
         let response = connection
@@ -107,49 +146,76 @@ async fn keep_asking(
                 response.status
             )));
         }
+        workload.glance(&response.body)?;
         if number.is_multiple_of(SAMPLE) {
             workload.check(number, &response.body)?;
         }
-        if answered >= tally.end {
+        if tally.end.is_some_and(|end| answered >= end) {
             return Ok(());
         }
         tally.count(sent, answered)?;
         sent = answered;
     }
+    Ok(())
 }
 
-/// CPU of the server, of its children and of ourselves while measuring.
-async fn spent_within(tally: &Tally, server: Pid) -> Result<[Duration; 3], BenchError> {
-    tokio::time::sleep_until(tally.begin.into()).await;
-    let before = spent(server)?;
-    tokio::time::sleep_until(tally.end.into()).await;
-    let after = spent(server)?;
-    Ok([0, 1, 2].map(|index: usize| after[index].saturating_sub(before[index])))
-}
+impl Spent {
+    fn until_now(server: Pid) -> Result<Self, BenchError> {
+        let children = server
+            .children()
+            .into_iter()
+            .filter_map(|child| child.cpu().ok());
+        Ok(Self {
+            server: server.cpu()?,
+            children: children.sum(),
+            generator: Pid::this().cpu()?,
+            written: server.written(),
+        })
+    }
 
-fn spent(server: Pid) -> Result<[Duration; 3], BenchError> {
-    let children = server
-        .children()
-        .into_iter()
-        .filter_map(|child| child.cpu().ok());
-    Ok([server.cpu()?, children.sum(), Pid::this().cpu()?])
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            server: self.server.saturating_sub(before.server),
+            children: self.children.saturating_sub(before.children),
+            generator: self.generator.saturating_sub(before.generator),
+            written: self
+                .written
+                .zip(before.written)
+                .map(|(now, then)| now.saturating_sub(then)),
+        }
+    }
 }
 
 impl Tally {
-    fn starting(interval: Interval) -> Result<Self, BenchError> {
-        let begin = clock::now() + interval.warm_up;
+    fn starting(extent: Extent) -> Result<Self, BenchError> {
+        let now = clock::now();
+        let (begin, end, requests) = match extent {
+            Extent::Time(interval) => {
+                let begin = now + interval.warm_up;
+                (begin, Some(begin + interval.measured), None)
+            }
+            Extent::Requests(requests) => (now, None, Some(requests)),
+        };
         let times = Histogram::new(3).map_err(|error| BenchError::Server(error.to_string()))?;
         Ok(Self {
             begin,
-            end: begin + interval.measured,
+            end,
+            requests,
             next: Cell::new(0),
             answers: Cell::new(0),
+            last: Cell::new(begin),
             times: RefCell::new(times),
         })
     }
 
-    fn take_number(&self) -> u64 {
-        self.next.replace(self.next.get() + 1)
+    /// None when no more requests are wanted.
+    fn take_number(&self) -> Option<u64> {
+        let number = self.next.get();
+        if self.requests.is_some_and(|requests| number >= requests) {
+            return None;
+        }
+        self.next.set(number + 1);
+        Some(number)
     }
 
     fn count(&self, sent: Instant, answered: Instant) -> Result<(), BenchError> {
@@ -157,6 +223,7 @@ impl Tally {
             return Ok(());
         }
         self.answers.set(self.answers.get() + 1);
+        self.last.set(answered);
         let nanos = (answered - sent).as_nanos() as u64;
         self.times
             .borrow_mut()
@@ -164,7 +231,7 @@ impl Tally {
             .map_err(|error| BenchError::Server(error.to_string()))
     }
 
-    fn report(&self, operations: u64, cpu: [Duration; 3]) -> Result<Measured, BenchError> {
+    fn report(&self, operations: u64, spent: &Spent) -> Result<Measured, BenchError> {
         if self.answers.get() == 0 {
             return Err(BenchError::WrongAnswer(
                 "no answer within the interval".into(),
@@ -172,15 +239,16 @@ impl Tally {
         }
         let operations = (self.answers.get() * operations) as f64;
         let times = self.times.borrow();
-        let [server_cpu, children_cpu, generator_cpu] =
-            cpu.map(|spent| spent.as_secs_f64() * 1e6 / operations);
+        let cpu = |spent: Duration| spent.as_secs_f64() * 1e6 / operations;
+        let end = self.end.unwrap_or(self.last.get());
         Ok(Measured {
-            throughput: operations / (self.end - self.begin).as_secs_f64(),
+            throughput: operations / (end - self.begin).as_secs_f64(),
             p50: times.value_at_quantile(0.50) as f64 / 1e3,
             p99: times.value_at_quantile(0.99) as f64 / 1e3,
-            server_cpu,
-            children_cpu,
-            generator_cpu,
+            server_cpu: cpu(spent.server),
+            children_cpu: cpu(spent.children),
+            generator_cpu: cpu(spent.generator),
+            disk: spent.written.map(|bytes| bytes as f64 / operations),
         })
     }
 }

@@ -7,5 +7,5 @@ mod response;
 mod workload;
 
 pub(crate) use connection::Connection;
-pub(crate) use interval::{Interval, Measured, measure};
+pub(crate) use interval::{Extent, Interval, Measured, measure};
 pub(crate) use workload::{Fixed, Workload, head_before_length};

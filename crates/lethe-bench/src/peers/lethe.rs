@@ -1,9 +1,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::process::{Server, Stopped, free_address};
+use super::process::{Server, Stopped, beside_us, free_address};
 use crate::error::BenchError;
 use crate::identity::{Endpoint, Identity};
 
@@ -18,11 +19,10 @@ pub(crate) struct Lethe {
 }
 
 impl Lethe {
-    /// Starts the `lethe` beside our own binary on a fresh folder.
+    /// Starts the `lethe` beside our own binary; on a folder with a service in it that one goes on.
     pub(crate) fn start(folder: &Path) -> Result<Self, BenchError> {
-        let own = std::env::current_exe().map_err(BenchError::io("our own program"))?;
         let (listen, ops) = (free_address()?, free_address()?);
-        let mut command = Command::new(own.with_file_name("lethe"));
+        let mut command = Command::new(beside_us("lethe")?);
         command.arg("dev").arg("--dir").arg(folder);
         command.args(["--listen", &listen.to_string()]);
         command.args(["--ops-listen", &ops.to_string()]);
@@ -40,11 +40,7 @@ impl Lethe {
 
     /// Bytes of the database with its log.
     pub(crate) fn database_bytes(&self) -> u64 {
-        ["lethe.db", "lethe.db-wal"]
-            .iter()
-            .filter_map(|name| std::fs::metadata(self.folder.join(name)).ok())
-            .map(|metadata| metadata.len())
-            .sum()
+        database_bytes(&self.folder).iter().sum()
     }
 
     /// Its Prometheus metrics now.
@@ -62,6 +58,31 @@ impl Lethe {
             .map_err(BenchError::io(what()))?;
         Ok(Metrics(text))
     }
+}
+
+/// What the service logs when it goes on from the HSM to the rest.
+const HSM_OPEN: &str = "the HSM is open";
+/// From a line in the log to our having read it.
+const READING: Duration = Duration::from_secs(1);
+
+/// `lethe serve` on a development folder whose device runs apart, as a message server; and when the
+/// HSM was open, where the service says it.
+pub(crate) fn serve(folder: &Path) -> Result<(Server, Option<Instant>), BenchError> {
+    let mut command = Command::new(beside_us("lethe")?);
+    command.args(["serve", "--config"]);
+    command.arg(folder.join("lethe.toml"));
+    let mut child = Stopped::spawn(command.stderr(Stdio::piped()), Stdio::piped())?;
+    let hsm_open = child.watch_errors(HSM_OPEN);
+    let address = child.until_ready("lethe")?;
+    let identity = Identity::in_folder(&folder.join("pki"), "message-server");
+    let server = Server::new(Endpoint::new(address, &identity)?, child);
+    Ok((server, hsm_open.recv_timeout(READING).ok()))
+}
+
+/// Bytes of the database in a development folder, and of its log.
+pub(crate) fn database_bytes(folder: &Path) -> [u64; 2] {
+    let bytes = |name| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    ["lethe.db", "lethe.db-wal"].map(bytes)
 }
 
 /// Prometheus' text format.

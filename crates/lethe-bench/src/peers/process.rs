@@ -1,7 +1,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid as SystemPid, Signal, kill_process};
 
@@ -27,7 +29,7 @@ impl Server {
     pub(crate) fn new(endpoint: Endpoint, child: Stopped) -> Self {
         Self {
             endpoint,
-            pid: Pid(child.0.id()),
+            pid: child.pid(),
             _child: child,
         }
     }
@@ -50,8 +52,14 @@ impl Stopped {
         name: &str,
     ) -> Result<(Self, SocketAddr), BenchError> {
         let mut started = Self::spawn(command, Stdio::piped())?;
+        let address = started.until_ready(name)?;
+        Ok((started, address))
+    }
+
+    /// Waits for the line `NAME ready https://ADDR`; standard output must be piped.
+    pub(crate) fn until_ready(&mut self, name: &str) -> Result<SocketAddr, BenchError> {
         let prefix = format!("{name} ready https://");
-        let output = started.0.stdout.take();
+        let output = self.0.stdout.take();
         let mut lines = output
             .map(BufReader::new)
             .into_iter()
@@ -65,8 +73,30 @@ impl Stopped {
         });
         // Read on: a full pipe would block the server.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = address.ok_or_else(|| BenchError::Server(format!("{name} did not start")))?;
-        Ok((started, address))
+        address.ok_or_else(|| BenchError::Server(format!("{name} did not start")))
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid(self.0.id())
+    }
+
+    /// Passes its standard error on, and says when a line with `words` came; `command` must have
+    /// piped it.
+    pub(crate) fn watch_errors(&mut self, words: &'static str) -> Receiver<Instant> {
+        let (sender, receiver) = mpsc::channel();
+        let errors = self.0.stderr.take();
+        std::thread::spawn(move || {
+            let lines = errors.map(BufReader::new).into_iter();
+            for line in lines.flat_map(BufRead::lines).map_while(Result::ok) {
+                if line.contains(words) {
+                    // Nobody may wait for it any more.
+                    let _ = sender.send(clock::now());
+                }
+                eprintln!("{line}");
+            }
+        });
+        receiver
     }
 
     fn ends_within(&mut self, patience: Duration) -> bool {
@@ -93,6 +123,12 @@ impl Drop for Stopped {
             let _reaped = self.0.wait();
         }
     }
+}
+
+/// A program that was built with ours.
+pub(crate) fn beside_us(name: &str) -> Result<PathBuf, BenchError> {
+    let own = std::env::current_exe().map_err(BenchError::io("our own program"))?;
+    Ok(own.with_file_name(name))
 }
 
 /// A port that was free just now.

@@ -65,6 +65,7 @@ async fn expire(lethe: &Lethe, bucket: &Bucket) -> Result<Result<f64, &'static s
         &lethe.server.endpoint,
         bucket.keyspace,
         bucket.keys,
+        0,
         bucket.keys,
     )
     .await?;

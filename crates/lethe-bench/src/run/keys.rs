@@ -16,9 +16,9 @@ pub(super) const BATCH: u64 = 1_000;
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     /// Head of an issue, up to its body's length.
-    issue: String,
+    pub(super) issue: String,
     /// Head of an unwrap, up to its body's length.
-    unwrap: String,
+    pub(super) unwrap: String,
 }
 
 impl Keys {
@@ -32,7 +32,8 @@ impl Keys {
     }
 }
 
-fn write(head_before_length: &str, body: &str, into: &mut Vec<u8>) {
+/// A whole request with a JSON body.
+pub(super) fn write(head_before_length: &str, body: &str, into: &mut Vec<u8>) {
     into.extend_from_slice(head_before_length.as_bytes());
     into.extend_from_slice(body.len().to_string().as_bytes());
     into.extend_from_slice(b"\r\n\r\n");
@@ -46,15 +47,18 @@ pub(super) struct Issued {
     data_key: Box<str>,
 }
 
-fn name(conversation: u64) -> String {
+/// Its id.
+pub(super) fn name(conversation: u64) -> String {
     format!("room-{conversation:010}")
 }
 
-fn issue_item(conversation: u64) -> String {
+/// Asks for a key.
+pub(super) fn issue_item(conversation: u64) -> String {
     format!(r#"{{"conversation":"{}"}}"#, name(conversation))
 }
 
-fn unwrap_item(key: &Issued) -> String {
+/// Asks for a key that was issued.
+pub(super) fn unwrap_item(key: &Issued) -> String {
     format!(
         r#"{{"conversation":"{}","wrapped_key":"{}"}}"#,
         name(key.conversation),
@@ -62,22 +66,30 @@ fn unwrap_item(key: &Issued) -> String {
     )
 }
 
-fn batch(items: impl Iterator<Item = String>) -> String {
+/// The body of a batch.
+pub(super) fn batch(items: impl Iterator<Item = String>) -> String {
     let items: Vec<_> = items.collect();
     format!(r#"{{"items":[{}]}}"#, items.join(","))
 }
 
-/// Issues for `conversations` in turn.
+/// Issues for `conversations` in turn, from `first` on.
 pub(super) struct Issue {
     pub(super) keys: Keys,
+    pub(super) first: u64,
     pub(super) conversations: u64,
+}
+
+impl Issue {
+    fn conversation(&self, number: u64) -> u64 {
+        self.first + number % self.conversations
+    }
 }
 
 impl Workload for Issue {
     fn request(&self, number: u64, into: &mut Vec<u8>) {
         write(
             &self.keys.issue,
-            &issue_item(number % self.conversations),
+            &issue_item(self.conversation(number)),
             into,
         );
     }
@@ -87,19 +99,20 @@ impl Workload for Issue {
     }
 
     fn check(&self, number: u64, body: &[u8]) -> Result<(), BenchError> {
-        issued(&parse(body)?, number % self.conversations).map(drop)
+        issued(&parse(body)?, self.conversation(number)).map(drop)
     }
 }
 
-/// Issues [`BATCH`] keys a request, each for another of `conversations`.
+/// Issues [`BATCH`] keys a request, each for another of `conversations`, from `first` on.
 pub(super) struct BatchIssue {
     pub(super) keys: Keys,
+    pub(super) first: u64,
     pub(super) conversations: u64,
 }
 
 impl BatchIssue {
     fn conversation(&self, number: u64, index: u64) -> u64 {
-        (number * BATCH + index) % self.conversations
+        self.first + (number * BATCH + index) % self.conversations
     }
 }
 
@@ -201,15 +214,18 @@ impl Workload for BatchUnwrap {
     }
 }
 
-/// Issues `count` keys (whole batches) for `conversations` in turn, over one connection.
+/// Issues `count` keys (whole batches) for `conversations` in turn, from `first` on, over one
+/// connection.
 pub(super) async fn issue_all(
     endpoint: &Endpoint,
     keyspace: &str,
     count: u64,
+    first: u64,
     conversations: u64,
 ) -> Result<Rc<[Issued]>, BenchError> {
     let workload = BatchIssue {
         keys: Keys::of(endpoint.address, keyspace),
+        first,
         conversations,
     };
     let mut connection = Connection::open(endpoint).await?;
@@ -228,7 +244,8 @@ pub(super) async fn issue_all(
     Ok(all.into())
 }
 
-fn parse(body: &[u8]) -> Result<Value, BenchError> {
+/// The JSON in a body.
+pub(super) fn parse(body: &[u8]) -> Result<Value, BenchError> {
     serde_json::from_slice(body).map_err(|error| BenchError::WrongAnswer(error.to_string()))
 }
 
@@ -241,7 +258,11 @@ fn items(answer: &Value) -> Result<&[Value], BenchError> {
     }
 }
 
-fn issued_batch(body: &[u8], conversation: impl Fn(u64) -> u64) -> Result<Vec<Issued>, BenchError> {
+/// The keys in an answer to [`BATCH`] issues.
+pub(super) fn issued_batch(
+    body: &[u8],
+    conversation: impl Fn(u64) -> u64,
+) -> Result<Vec<Issued>, BenchError> {
     let answer = parse(body)?;
     let items = items(&answer)?;
     (0..)
@@ -269,7 +290,8 @@ fn issued(answer: &Value, conversation: u64) -> Result<Issued, BenchError> {
     })
 }
 
-fn opened(answer: &Value, key: &Issued) -> Result<(), BenchError> {
+/// Whether an answer to an unwrap holds the key that was issued.
+pub(super) fn opened(answer: &Value, key: &Issued) -> Result<(), BenchError> {
     if answer["data_key"].as_str() == Some(&key.data_key) {
         Ok(())
     } else {

@@ -5,6 +5,7 @@ mod keys;
 mod load;
 mod plan;
 mod results;
+mod shreds;
 mod table;
 mod targets;
 
@@ -12,11 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::Load;
+pub(crate) use shreds::Shreds;
 
 use crate::error::BenchError;
 use crate::load::{Interval, measure};
 use plan::Plan;
 use results::Results;
+use table::Beside;
+use targets::{TARGETS, names};
 
 /// What to run.
 #[derive(clap::Args)]
@@ -60,6 +64,17 @@ pub(crate) enum Peer {
     Openbao,
 }
 
+const BESIDE: [Beside; 2] = [
+    Beside {
+        title: "/control",
+        case: names::CONTROL,
+    },
+    Beside {
+        title: "/openbao",
+        case: names::OPENBAO_AUDIT,
+    },
+];
+
 const WARM_UP: Duration = Duration::from_secs(1);
 
 impl Run {
@@ -71,8 +86,11 @@ impl Run {
         let mut results = Results::default();
         runtime()?.block_on(self.measure(&mut results))?;
         match self.output {
-            Output::Table => table::print(&results),
-            Output::Json => println!("{:#}", table::json(&results)),
+            Output::Table => {
+                table::print_cases(&results, &BESIDE);
+                table::print_rest(&results, TARGETS);
+            }
+            Output::Json => println!("{:#}", table::json(&results, TARGETS)),
         }
         Ok(())
     }
@@ -90,7 +108,7 @@ impl Run {
             expiry::measure(lethe, results).await?;
         }
         let peak = lethe.server.pid.peak_memory()?;
-        results.note(targets::names::MEMORY, peak as f64 / f64::from(1 << 20));
+        results.note(names::MEMORY, peak as f64 / f64::from(1 << 20));
         Ok(())
     }
 

@@ -142,14 +142,15 @@ impl Plan {
         let lethe = Lethe::start(&self.folder(work)?)?;
         let endpoint = &lethe.server.endpoint;
         let keys = Keys::of(endpoint.address, KEYSPACE);
-        let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, FEW).await?;
+        let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, 0, FEW).await?;
         let before = lethe.database_bytes();
-        let cold = issue_all(endpoint, KEYSPACE, MANY, MANY).await?;
+        let cold = issue_all(endpoint, KEYSPACE, MANY, 0, MANY).await?;
         let growth = lethe.database_bytes() as f64 - before as f64;
         results.note(names::DATABASE_GROWTH, growth);
 
         let issue = Issue {
             keys: keys.clone(),
+            first: 0,
             conversations: FEW,
         };
         self.add_steps(names::ISSUE, &CONNECTIONS, Rc::new(issue));
@@ -158,6 +159,7 @@ impl Plan {
         let batches = &[BATCH_CONNECTIONS];
         let issue = BatchIssue {
             keys: keys.clone(),
+            first: 0,
             conversations: MANY,
         };
         self.add_steps(names::BATCH_ISSUE, batches, Rc::new(issue));
@@ -180,9 +182,10 @@ impl Plan {
         let lethe = Lethe::start(&self.folder(Path::new(MEMORY_FILES))?)?;
         let endpoint = &lethe.server.endpoint;
         let keys = Keys::of(endpoint.address, KEYSPACE);
-        let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, FEW).await?;
+        let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, 0, FEW).await?;
         let issue = Issue {
             keys: keys.clone(),
+            first: 0,
             conversations: FEW,
         };
         self.add_steps(names::ISSUE_NO_DISK, &CONNECTIONS, Rc::new(issue));

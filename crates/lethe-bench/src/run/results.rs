@@ -45,11 +45,30 @@ impl Results {
 
     /// Each figure's median over the rounds; none when the case was not run.
     pub(super) fn median(&self, name: &str, connections: usize) -> Option<Measured> {
+        Some(medians(self.of(name, connections)?))
+    }
+
+    /// The median over the rounds of `figure` of one case divided by that of another in the same
+    /// round: what disturbs the machine for a while disturbs both.
+    pub(super) fn ratio(
+        &self,
+        [of, to]: [&str; 2],
+        connections: usize,
+        figure: fn(&Measured) -> f64,
+    ) -> Option<f64> {
+        let pairs = self
+            .of(of, connections)?
+            .iter()
+            .zip(self.of(to, connections)?);
+        median(pairs.map(|(of, to)| figure(of) / figure(to)))
+    }
+
+    fn of(&self, name: &str, connections: usize) -> Option<&[Measured]> {
         let (_, rounds) = self
             .rounds
             .iter()
             .find(|(case, _)| case.name == name && case.connections == connections)?;
-        Some(medians(rounds))
+        Some(rounds)
     }
 
     /// Every case with its medians.
@@ -61,12 +80,7 @@ impl Results {
 }
 
 fn medians(rounds: &[Measured]) -> Measured {
-    let of = |figure: fn(&Measured) -> f64| {
-        let mut values: Vec<_> = rounds.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        // Of an even number the lower: no mean of two runs that never was.
-        values[(values.len() - 1) / 2]
-    };
+    let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure)).unwrap_or_default();
     Measured {
         throughput: of(|round| round.throughput),
         p50: of(|round| round.p50),
@@ -74,7 +88,15 @@ fn medians(rounds: &[Measured]) -> Measured {
         server_cpu: of(|round| round.server_cpu),
         children_cpu: of(|round| round.children_cpu),
         generator_cpu: of(|round| round.generator_cpu),
+        disk: median(rounds.iter().filter_map(|round| round.disk)),
     }
+}
+
+/// Of an even number the lower: no mean of two runs that never was.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
 #[cfg(test)]
@@ -86,6 +108,7 @@ pub(super) fn measured(throughput: f64) -> Measured {
         server_cpu: 1.0,
         children_cpu: 0.0,
         generator_cpu: 1.0,
+        disk: None,
     }
 }
 
@@ -105,5 +128,23 @@ mod tests {
         }
         assert_eq!(results.median("control", 16).unwrap().throughput, 11.0);
         assert!(results.median("control", 64).is_none());
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let mut results = Results::default();
+        // In the second round the machine was twice as slow, in the third three times.
+        for (name, rounds) in [("a", [90.0, 45.0, 30.0]), ("b", [100.0, 50.0, 33.0])] {
+            for throughput in rounds {
+                let case = Case {
+                    name,
+                    connections: 1,
+                };
+                results.add(case, measured(throughput));
+            }
+        }
+        let ratio = results.ratio(["a", "b"], 1, |it| it.throughput);
+        assert_eq!(ratio, Some(0.9));
+        assert_eq!(results.ratio(["a", "c"], 1, |it| it.throughput), None);
     }
 }

@@ -3,27 +3,27 @@
 use serde_json::{Value, json};
 
 use super::results::Results;
-use super::targets::{names, share, verdicts};
+use super::targets::{Target, share, verdicts};
 
-/// Prints the tables.
-pub(super) fn print(results: &Results) {
-    println!(
-        "\n{:<29}{:>5}{:>11}{:>10}{:>10}{:>9}{:>8}{:>8}{:>10}{:>10}",
-        "",
-        "conns",
-        "ops/s",
-        "p50 us",
-        "p99 us",
-        "CPU us",
-        "HSM us",
-        "gen us",
-        "/control",
-        "/openbao"
+/// Another case, to whose throughput each case's is compared in a column.
+pub(super) struct Beside {
+    pub(super) title: &'static str,
+    pub(super) case: &'static str,
+}
+
+/// Prints the medians of all cases.
+pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
+    print!(
+        "\n{:<29}{:>5}{:>11}{:>10}{:>10}{:>9}{:>8}{:>8}",
+        "", "conns", "ops/s", "p50 us", "p99 us", "CPU us", "HSM us", "gen us"
     );
+    beside
+        .iter()
+        .for_each(|other| print!("{:>10}", other.title));
+    println!();
     for (case, figures) in results.medians() {
-        let ratio = |to| share(results, case.name, to, case.connections);
-        println!(
-            "{:<29}{:>5}{:>11.0}{:>10.0}{:>10.0}{:>9.1}{:>8.1}{:>8.1}{:>10}{:>10}",
+        print!(
+            "{:<29}{:>5}{:>11.0}{:>10.0}{:>10.0}{:>9.1}{:>8.1}{:>8.1}",
             case.name,
             case.connections,
             figures.throughput,
@@ -32,15 +32,22 @@ pub(super) fn print(results: &Results) {
             figures.server_cpu,
             figures.children_cpu,
             figures.generator_cpu,
-            shown(ratio(names::CONTROL)),
-            shown(ratio(names::OPENBAO_AUDIT)),
         );
+        for other in beside {
+            let ratio = share(results, case.name, other.case, case.connections);
+            print!("{:>10}", shown(ratio));
+        }
+        println!();
     }
+}
+
+/// Prints what was measured once, the targets, and what is missing.
+pub(super) fn print_rest(results: &Results, targets: &[Target]) {
     for (name, value) in results.singles() {
         println!("{name}: {value:.1}");
     }
     println!("\n{:<53}{:>12}{:>12}", "target", "asked", "measured");
-    for verdict in verdicts(results) {
+    for verdict in verdicts(results, targets) {
         let measured = verdict.measured.map(|(value, _)| value);
         let word = match verdict.measured {
             Some((_, true)) => "met",
@@ -59,17 +66,18 @@ pub(super) fn print(results: &Results) {
     }
 }
 
-fn shown(value: Option<f64>) -> String {
+/// Or a dash.
+pub(super) fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
 }
 
 /// The same as JSON.
-pub(super) fn json(results: &Results) -> Value {
+pub(super) fn json(results: &Results, targets: &[Target]) -> Value {
     let cases: Vec<_> = results
         .medians()
         .map(|(case, figures)| json!({"case": case, "figures": figures}))
         .collect();
-    let targets: Vec<_> = verdicts(results)
+    let targets: Vec<_> = verdicts(results, targets)
         .iter()
         .map(|verdict| {
             json!({

@@ -1,0 +1,65 @@
+//! What the run found, for people and for programs.
+
+use serde_json::{Value, json};
+
+use super::super::table::{self, Beside, shown};
+use super::targets::{TARGETS, names};
+use super::{Found, Point};
+
+const BESIDE: [Beside; 2] = [
+    Beside {
+        title: "/issue",
+        case: names::ISSUE,
+    },
+    Beside {
+        title: "/unwrap",
+        case: names::UNWRAP,
+    },
+];
+
+pub(super) fn print(found: &Found) {
+    print_curve(&found.curve);
+    table::print_cases(&found.results, &BESIDE);
+    table::print_rest(&found.results, TARGETS);
+    println!();
+    found.parts.iter().for_each(|part| println!("{part}"));
+    let all: f64 = found.parts.iter().map(|part| part.seconds).sum();
+    println!("in all: {all:.1} s");
+}
+
+fn print_curve(curve: &[Point]) {
+    println!(
+        "\n{:>14}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}{:>9}{:>8}",
+        "earlier",
+        "shreds/s",
+        "p50 ms",
+        "p99 ms",
+        "a root",
+        "page bytes",
+        "disk bytes",
+        "CPU us",
+        "HSM us"
+    );
+    for Point { earlier, shredding } in curve {
+        let figures = &shredding.figures;
+        println!(
+            "{earlier:>14}{:>10.0}{:>10.1}{:>10.1}{:>10}{:>12}{:>12}{:>9.1}{:>8.1}",
+            figures.throughput,
+            figures.p50 / 1e3,
+            figures.p99 / 1e3,
+            shown(shredding.together),
+            shown(shredding.page_bytes),
+            shown(figures.disk),
+            figures.server_cpu,
+            figures.children_cpu,
+        );
+    }
+}
+
+/// The same as JSON.
+pub(super) fn json(found: &Found) -> Value {
+    let mut all = table::json(&found.results, TARGETS);
+    all["curve"] = json!(found.curve);
+    all["parts"] = json!(found.parts);
+    all
+}
