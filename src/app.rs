@@ -214,6 +214,7 @@ impl App {
         let limits = Limits {
             connections: server.max_connections,
             header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
             grace: server.shutdown_grace,
         };
         let ops = ops::router(ops::Ops {

@@ -11,6 +11,7 @@ pub mod http;
 pub mod jobs;
 pub mod live;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod pki;
 pub mod service;

@@ -6,6 +6,7 @@ use super::{Failure, app_failure, block_on, environment};
 use crate::app::App;
 use crate::config::Config;
 use crate::logging;
+use crate::memory;
 
 /// `lethe serve`
 #[derive(Args)]
@@ -17,9 +18,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let protection = memory::protect();
         let config = Config::load(&self.config)?;
         environment::ensure(&config.hsm.environment)?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
+        protection.report();
         block_on(async {
             let app = App::open(&config).await.map_err(app_failure)?;
             let ready = async |address| {

@@ -28,6 +28,12 @@ pub struct ServerSection {
         deserialize_with = "super::span::deserialize"
     )]
     pub header_timeout: Duration,
+    /// Between requests of an HTTP/2 connection.
+    #[serde(
+        default = "idle_timeout",
+        deserialize_with = "super::span::deserialize"
+    )]
+    pub idle_timeout: Duration,
     /// For a whole request.
     #[serde(
         default = "request_timeout",
@@ -54,6 +60,10 @@ const fn header_timeout() -> Duration {
     Duration::from_secs(10)
 }
 
+const fn idle_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+
 const fn request_timeout() -> Duration {
     Duration::from_secs(30)
 }
@@ -68,6 +78,7 @@ impl ServerSection {
             return Err("server.max_connections must be at least 1".into());
         }
         super::span::check("server.header_timeout", self.header_timeout)?;
+        super::span::check("server.idle_timeout", self.idle_timeout)?;
         super::span::check("server.request_timeout", self.request_timeout)?;
         // None is a choice: stop at once.
         if self.shutdown_grace.is_zero() {

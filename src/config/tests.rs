@@ -100,6 +100,11 @@ fn values_out_of_range_are_refused_by_name() {
             "server.header_timeout",
         ),
         (
+            "idle_timeout = \"60s\"",
+            "idle_timeout = \"1d\"",
+            "server.idle_timeout",
+        ),
+        (
             "request_timeout = \"30s\"",
             "request_timeout = \"1d\"",
             "server.request_timeout",

@@ -1,5 +1,6 @@
 //! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
 
+mod activity;
 mod body;
 mod call;
 mod data_keys;

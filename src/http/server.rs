@@ -1,7 +1,6 @@
 //! Listening: TLS handshake, who it is, HTTP/1.1 or HTTP/2 by ALPN, graceful stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -15,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::activity::Activity;
 use crate::metrics::Metrics;
 use crate::tls::Peer;
 
@@ -25,6 +25,8 @@ pub struct Limits {
     pub connections: usize,
     /// For a handshake, and for the head of a request.
     pub header_timeout: Duration,
+    /// Between requests of an HTTP/2 connection.
+    pub idle_timeout: Duration,
     /// For requests under way at the end.
     pub grace: Duration,
 }
@@ -53,6 +55,7 @@ pub async fn serve(
             router: router.clone(),
             metrics: metrics.clone(),
             header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
             stop: stop.clone(),
             _place: place,
         };
@@ -89,6 +92,7 @@ struct Connection {
     router: Router,
     metrics: Metrics,
     header_timeout: Duration,
+    idle_timeout: Duration,
     stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
@@ -117,54 +121,62 @@ impl Connection {
         open.dec();
     }
 
-    async fn speak(mut self, stream: TlsStream<TcpStream>, peer: Peer) {
+    async fn speak(self, stream: TlsStream<TcpStream>, peer: Peer) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
-        let service = TowerToHyperService::new(self.router.layer(Extension(Arc::new(peer))));
         let stream = TokioIo::new(stream);
-        // An error of a connection is the client's: it hears of it, or is gone.
+        let router = self.router.clone().layer(Extension(Arc::new(peer)));
         if http2 {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new());
-            builder
-                .max_concurrent_streams(256)
-                .max_header_list_size(16 << 10);
-            builder.keep_alive_interval(Duration::from_secs(30));
-            // hyper waits for the preface for ever, and a silent client would keep its place.
-            let spoken = Arc::new(AtomicBool::new(false));
-            let heard = Arc::clone(&spoken);
-            let service = service_fn(move |request| {
-                heard.store(true, Ordering::Relaxed);
-                service.call(request)
-            });
-            let connection = builder.serve_connection(stream, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = silence(self.header_timeout, &spoken) => return,
-                _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
+            self.speak_http2(stream, router).await;
         } else {
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new());
-            builder
-                .header_read_timeout(self.header_timeout)
-                .max_buf_size(64 << 10);
-            let connection = builder.serve_connection(stream, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
+            self.speak_http1(stream, router).await;
         }
     }
-}
 
-/// Ends when no request came within `patience`; else never.
-async fn silence(patience: Duration, spoken: &AtomicBool) {
-    tokio::time::sleep(patience).await;
-    if spoken.load(Ordering::Relaxed) {
-        std::future::pending().await
+    async fn speak_http2(mut self, stream: TokioIo<TlsStream<TcpStream>>, router: Router) {
+        let activity = Arc::new(Activity::default());
+        let (service, seen) = (TowerToHyperService::new(router), Arc::clone(&activity));
+        let service = service_fn(move |request| {
+            let under_way = seen.begin();
+            let answer = service.call(request);
+            async move {
+                let answer = answer.await;
+                drop(under_way);
+                answer
+            }
+        });
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new());
+        builder
+            .max_concurrent_streams(256)
+            .max_header_list_size(16 << 10);
+        builder.keep_alive_interval(Duration::from_secs(30));
+        let connection = builder.serve_connection(stream, service);
+        tokio::pin!(connection);
+        // An error of a connection is the client's: it hears of it, or is gone.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            // hyper waits for the preface for ever, and a silent client would keep its place.
+            () = activity.silent(self.header_timeout) => return,
+            // What was sent stays in its buffer until more is sent or it ends: the begin of each
+            // frame, and with it the data key of the last answer.
+            () = activity.idle(self.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    async fn speak_http1(mut self, stream: TokioIo<TlsStream<TcpStream>>, router: Router) {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        builder
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(64 << 10);
+        let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
 }

@@ -72,8 +72,22 @@ impl Api {
         Self::with(dev, tls(dev, Some(certificate), &[&version::TLS13]))
     }
 
-    pub fn with(dev: &Dev, mut tls: ClientConfig) -> Self {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    pub fn with(dev: &Dev, tls: ClientConfig) -> Self {
+        Self::speaking(dev, tls, &["h2", "http/1.1"])
+    }
+
+    /// One that does not speak HTTP/2.
+    pub fn http1(dev: &Dev, role: Role) -> Self {
+        let certificate = dev.dir().join("pki").join(role.name());
+        let tls = tls(dev, Some(&certificate), &[&version::TLS13]);
+        Self::speaking(dev, tls, &["http/1.1"])
+    }
+
+    fn speaking(dev: &Dev, mut tls: ClientConfig, protocols: &[&str]) -> Self {
+        tls.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .timeout(super::PATIENCE)

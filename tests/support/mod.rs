@@ -9,6 +9,8 @@
 
 pub mod api;
 pub mod device;
+pub mod memory;
+pub mod seized;
 pub mod shreds;
 
 use std::fs::File;

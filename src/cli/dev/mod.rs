@@ -15,6 +15,7 @@ use crate::app::{self, App, AppError};
 use crate::config::Config;
 use crate::jobs::Settings;
 use crate::logging;
+use crate::memory;
 use crate::service::Service;
 
 /// `lethe dev`
@@ -33,10 +34,12 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let protection = memory::protect();
         files::prepare(&self.dir, self.listen, self.ops_listen)?;
         let config = Config::load(&self.dir.join("lethe.toml"))?;
         environment::ensure(&config.hsm.environment)?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
+        protection.report();
         // Ends with this process, however that ends.
         let device = device::Device::start(&self.dir, &config.hsm.token)?;
         let served = block_on(async { self.serve(&config).await.map_err(app_failure) });

@@ -1,0 +1,95 @@
+//! What the database opens to with the inside of the HSM, now: `docs/FORMATS.md`.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use serde_json::Value;
+use sqlx::{Connection, Row, SqliteConnection};
+
+use super::Dev;
+
+/// Bytes before the cover in a directory's entry: keyspace id, version, address key.
+const ENTRY_HEAD: usize = 16 + 4 + 32;
+
+pub struct Seized {
+    /// Values of the HSM's keys by id.
+    inside: HashMap<Vec<u8>, Vec<u8>>,
+    deployment: Vec<u8>,
+    database: SqliteConnection,
+}
+
+impl Seized {
+    pub async fn take(dev: &Dev) -> Self {
+        let dump = dev.hsm_sim(&["dump", "--output", "json"]);
+        let dump: Value = serde_json::from_str(&dump).unwrap();
+        let objects = dump["objects"].as_array().unwrap().iter();
+        let keys = objects.filter(|object| object["class"] == "secret-key");
+        let inside = keys.map(|key| (hex(&key["id"]), hex(&key["value"])));
+        let mut database = dev.database().await;
+        let deployment = sqlx::query_scalar("SELECT id FROM deployment");
+        Self {
+            inside: inside.collect(),
+            deployment: deployment.fetch_one(&mut database).await.unwrap(),
+            database,
+        }
+    }
+
+    /// Expiry in seconds and bucket key, of each bucket whose HSM key is there.
+    pub async fn buckets(mut self) -> Vec<(u64, Vec<u8>)> {
+        let rows = sqlx::query("SELECT expiry_s, hsm_key_id, iv, ciphertext FROM bucket")
+            .fetch_all(&mut self.database)
+            .await
+            .unwrap();
+        let mut buckets = Vec::new();
+        for row in &rows {
+            let expiry = u64::try_from(row.get::<i64, _>(0)).unwrap();
+            let id: Vec<u8> = row.get(1);
+            let Some(key) = self.inside.get(&id) else {
+                continue;
+            };
+            let name = [b"lethe/v1/bucket", &*self.deployment].concat();
+            let aad = [&name, expiry.to_be_bytes().as_slice(), &id].concat();
+            buckets.push((expiry, open(key, row.get(2), &aad, row.get(3))));
+        }
+        self.database.close().await.unwrap();
+        buckets
+    }
+
+    /// Where each tree begins: its seed or the key of its top page.
+    pub async fn tops(mut self) -> Vec<Vec<u8>> {
+        let meta = sqlx::query("SELECT sequence, root_id, iv, ciphertext, directory FROM meta")
+            .fetch_one(&mut self.database)
+            .await
+            .unwrap();
+        let sequence = meta.get::<i64, _>(0).to_be_bytes();
+        let root: Vec<u8> = meta.get(1);
+        let of_it = [&*self.deployment, &sequence].concat();
+        let aad = [b"lethe/v1/meta", &*of_it, &root].concat();
+        let key = open(&self.inside[&root], meta.get(2), &aad, meta.get(3));
+        let aad = [b"lethe/v1/directory", &*of_it].concat();
+        let directory = open(&key, vec![0; 12], &aad, meta.get(4));
+        self.database.close().await.unwrap();
+        let mut tops = Vec::new();
+        let mut rest = &directory[4..];
+        while !rest.is_empty() {
+            let (kind, cover) = rest[ENTRY_HEAD..].split_first().unwrap();
+            tops.push(cover[..32].to_vec());
+            // A paged one counts its leaves behind the key.
+            rest = &cover[if *kind == 0 { 32 } else { 40 }..];
+        }
+        tops
+    }
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().unwrap();
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn open(key: &[u8], iv: Vec<u8>, aad: &[u8], mut sealed: Vec<u8>) -> Vec<u8> {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+    let nonce = Nonce::try_assume_unique_for_key(&iv).unwrap();
+    let clear = key.open_in_place(nonce, Aad::from(aad), &mut sealed);
+    clear.unwrap().to_vec()
+}
