@@ -101,7 +101,6 @@ pub struct App {
     keeper: Keeper,
     exposition: Exposition,
     audit: Arc<FileAuditSink>,
-    hsm: Arc<dyn Hsm>,
     store: Arc<SqliteStore>,
 }
 
@@ -167,7 +166,6 @@ impl App {
             keeper,
             exposition,
             audit,
-            hsm,
             store,
         })
     }
@@ -176,18 +174,6 @@ impl App {
     #[must_use]
     pub fn service(&self) -> Arc<Service> {
         Arc::clone(&self.service)
-    }
-
-    /// The device.
-    #[must_use]
-    pub fn hsm(&self) -> Arc<dyn Hsm> {
-        Arc::clone(&self.hsm)
-    }
-
-    /// The store.
-    #[must_use]
-    pub fn store(&self) -> Arc<SqliteStore> {
-        Arc::clone(&self.store)
     }
 
     /// Serves until SIGTERM or SIGINT; `ready` hears the API's address once it answers.

@@ -264,8 +264,12 @@ async fn a_keyspace_being_erased_takes_no_change() {
     let rotated = operator.post_bytes("/v1/keyspaces/chat/versions", "");
     let set = operator.set_keyspace("chat", "48h", "1h");
     let (rotated, set) = (rotated.await, set.await);
-    // Either it is being erased, or it is erased by now.
-    assert!([404, 409].contains(&rotated.status), "{}", rotated.body);
+    // Either it is being erased, or it is erased by now, or the HSM is too slow to say.
+    assert!(
+        [404, 409, 503].contains(&rotated.status),
+        "{}",
+        rotated.body
+    );
     assert!([201, 409, 503].contains(&set.status), "{}", set.body);
     dev.hsm_sim(&["fault", "clear", "--all"]);
     let id = erased["id"].as_str().unwrap();
@@ -281,10 +285,12 @@ async fn a_keyspace_being_erased_takes_no_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shred_whose_client_hangs_up_is_on_record() {
     let dev = Dev::start();
-    dev.hsm_sim(&["fault", "set", "latency-ms", "60"]);
+    dev.hsm_sim(&["fault", "set", "latency-ms", "150"]);
     let api = dev.api(Role::MessageServer);
+    // The connection is there when it matters.
+    api.issue("chat", "room").await.ok(201);
     let id = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
-    let asked = tokio::time::timeout(Duration::from_millis(150), api.shred_as("chat", "room", id));
+    let asked = tokio::time::timeout(Duration::from_millis(500), api.shred_as("chat", "room", id));
     assert!(asked.await.is_err(), "it was answered: this shows nothing");
     drop(api);
     dev.hsm_sim(&["fault", "clear", "--all"]);
