@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves that the HSM simulator works with tools that are not ours: pkcs11-tool and python-pkcs11.
+# Proves that the HSM simulator works with tools that are not ours: pkcs11-tool and python-pkcs11,
+# and once more over TLS, with certificates made by openssl.
 # Usage: test-hsm-sim-tools.sh HSM_SIM_BINARY MODULE
 set -euo pipefail
 sim=$(realpath "$1")
@@ -72,4 +73,51 @@ user --delete-object --type secrkey --id 01
 user --delete-object --type privkey --id 02
 user --list-objects | tee "$dir/objects"
 if grep -q 'label: *aes' "$dir/objects"; then fail "the deleted key is still there"; fi
+
+kill "$daemon"
+wait "$daemon" || true
+unset HSM_SIM_SOCKET
+# The keys must not be readable by others.
+umask 077
+new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/$1.key" 2>/dev/null; }
+new_key ca
+openssl req -x509 -new -key "$dir/ca.key" -subj /CN=ca -days 2 -out "$dir/ca.crt"
+for who in daemon client; do
+    new_key "$who"
+    openssl req -new -key "$dir/$who.key" -subj "/CN=$who" -out "$dir/$who.csr"
+    openssl x509 -req -in "$dir/$who.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
+        -extfile <(echo "subjectAltName=DNS:$who") -out "$dir/$who.crt" 2>/dev/null
+done
+# serve_tls HOST:PORT
+serve_tls() {
+    # The log of an earlier one would say that it is ready.
+    : >"$dir/log"
+    "$sim" serve --dir "$dir/token" --listen "$1" --cert "$dir/daemon.crt" --key "$dir/daemon.key" \
+        --client-ca "$dir/ca.crt" >>"$dir/log" 2>&1 &
+    daemon=$!
+    for _ in $(seq 100); do grep -q '^hsm-sim ready' "$dir/log" && break; sleep 0.1; done
+    address=$(sed -n 's/^hsm-sim ready .* //p' "$dir/log")
+    [ -n "$address" ] || { cat "$dir/log" >&2; fail "the daemon did not start with TLS"; }
+}
+serve_tls 127.0.0.1:0
+export HSM_SIM_ADDRESS="$address" HSM_SIM_NAME=daemon
+export HSM_SIM_CA="$dir/ca.crt" HSM_SIM_CERT="$dir/client.crt" HSM_SIM_KEY="$dir/client.key"
+tool --list-mechanisms >"$dir/mechanisms"
+grep -q AES-GCM "$dir/mechanisms" || fail "mechanism AES-GCM is not listed over TLS"
+user --keygen --key-type AES:32 --label far --id 03
+user --keypairgen --key-type EC:edwards25519 --label ed --id 04
+user --sign --mechanism EDDSA --id 04 --input-file "$dir/data" --output-file "$dir/signature"
+[ "$(stat -c %s "$dir/signature")" = 64 ] || fail "the signature over TLS is not 64 bytes long"
+HSM_SIM_NAME=other tool --list-slots >"$dir/slots" 2>&1 || true
+if grep -q tools "$dir/slots"; then fail "a daemon of another name was trusted"; fi
+if HSM_SIM_CA= tool --list-slots >"$dir/refused" 2>&1; then fail "a missing CA was accepted"; fi
+grep -q '^hsm-sim-pkcs11: ' "$dir/refused" || fail "the module did not say why it refused"
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || true
+if user --list-objects >/dev/null 2>&1; then fail "a dead daemon answered"; fi
+serve_tls "$address"
+user --delete-object --type secrkey --id 03
+user --delete-object --type privkey --id 04
+user --list-objects | tee "$dir/objects"
+if grep -q 'label: *far' "$dir/objects"; then fail "the key deleted over TLS is still there"; fi
 echo "all well"

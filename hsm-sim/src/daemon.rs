@@ -1,7 +1,8 @@
 //! The daemon: a thread per connection, one token behind a lock.
 
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -13,6 +14,8 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::{AdminRequest, AdminResponse, Status};
 use crate::faults::{Fault, Faults};
+pub use crate::listen::tls::Listen;
+use crate::listen::{tls, unix};
 use crate::token::{IvSource, Token};
 use crate::wire::{Request, receive, send};
 
@@ -22,6 +25,8 @@ struct Device {
     faults: Arc<Faults>,
     /// Calls of the module, answered or not.
     calls: Arc<AtomicU64>,
+    /// Connections of the module so far: sessions belong to their number.
+    connections: Arc<AtomicU64>,
 }
 
 /// How a token is served.
@@ -30,6 +35,8 @@ pub struct Service {
     pub dir: PathBuf,
     /// Where to listen; `hsm.sock` in `dir` if not said.
     pub socket: Option<PathBuf>,
+    /// Where to listen for TLS beside that, if anywhere.
+    pub tls: Option<Listen>,
     /// Who chooses IVs.
     pub iv: IvSource,
     /// Whether the end of standard input ends the service.
@@ -55,15 +62,13 @@ pub fn serve(service: &Service) -> io::Result<()> {
         token: Arc::clone(&token),
         faults,
         calls: Arc::default(),
+        connections: Arc::default(),
     };
     let admin = dir.join("admin.sock");
-    listen(&admin, device.clone(), |device, _, stream| {
-        device.administer(stream)
-    })?;
-    listen(&socket, device, |device, connection, stream| {
-        device.converse(connection, stream)
-    })?;
-    println!("hsm-sim ready {}", socket.display());
+    match listen(device, &admin, &socket, service.tls.as_ref())? {
+        Some(address) => println!("hsm-sim ready {} {address}", socket.display()),
+        None => println!("hsm-sim ready {}", socket.display()),
+    }
     // An error means that nobody is left who could send: no reason to go on.
     let _ = ended.recv();
     // No commit is under way while we hold the token.
@@ -71,6 +76,26 @@ pub fn serve(service: &Service) -> io::Result<()> {
     let _ = fs::remove_file(socket);
     let _ = fs::remove_file(admin);
     Ok(())
+}
+
+/// Opens the device to operators and modules, and tells its address for TLS.
+fn listen(
+    device: Device,
+    admin: &Path,
+    socket: &Path,
+    tls: Option<&Listen>,
+) -> io::Result<Option<SocketAddr>> {
+    // What fails most easily comes first: no socket is left behind.
+    let listener = tls.map(tls::Listener::bind).transpose()?;
+    let address = listener.as_ref().map(tls::Listener::address).transpose()?;
+    let operated = device.clone();
+    unix::listen(admin, move |stream| operated.administer(stream))?;
+    let local = device.clone();
+    unix::listen(socket, move |stream| local.converse(stream))?;
+    if let Some(listener) = listener {
+        listener.serve(move |stream| device.converse(stream));
+    }
+    Ok(address)
 }
 
 /// Tells once that the service shall end.
@@ -92,33 +117,9 @@ fn end_of_service(with_stdin: bool) -> io::Result<mpsc::Receiver<()>> {
     Ok(ended)
 }
 
-fn listen(path: &Path, device: Device, talk: fn(&Device, u64, UnixStream)) -> io::Result<()> {
-    let listener = bind(path)?;
-    thread::spawn(move || {
-        for (connection, stream) in (1..).zip(listener.incoming()) {
-            let device = device.clone();
-            if let Ok(stream) = stream {
-                thread::spawn(move || talk(&device, connection, stream));
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Binds under another name first: the socket appears with its mode, in place of a stale one.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    let _ = fs::remove_file(&fresh);
-    let listener = UnixListener::bind(&fresh)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&fresh, path)?;
-    Ok(listener)
-}
-
 impl Device {
-    fn converse(&self, connection: u64, mut stream: UnixStream) {
+    fn converse(&self, mut stream: impl Read + Write) {
+        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         while let Ok(request) = receive::<Request>(&mut stream) {
             self.calls.fetch_add(1, Ordering::Relaxed);
             self.faults.delay();

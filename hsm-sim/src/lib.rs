@@ -8,6 +8,8 @@ pub mod cli;
 pub mod constants;
 pub mod daemon;
 pub mod faults;
+mod listen;
 pub mod storage;
+pub mod tls;
 pub mod token;
 pub mod wire;

@@ -1,8 +1,5 @@
 //! A session: its connection, its login as the daemon sees it, its running operations.
 
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,13 +7,15 @@ use cryptoki_sys::*;
 use hsm_sim::wire::{Answer, Request, Response, Secret, UserType};
 
 use crate::cipher::Operations;
-use crate::client::{exchange, is_open, unexpected};
+use crate::client::unexpected;
+use crate::endpoint::Endpoint;
 use crate::state::{self, lock};
+use crate::transport::Transport;
 
 /// One session on a connection of its own, so that a call that hangs blocks no other session.
 pub struct Session {
-    stream: UnixStream,
-    /// Guards the stream for one exchange; holds the epoch of the login the daemon knows, or 0.
+    transport: Transport,
+    /// Guards the transport for one exchange; holds the epoch of the login the daemon knows, or 0.
     login: Mutex<u64>,
     broken: AtomicBool,
     /// The daemon's handle.
@@ -29,15 +28,15 @@ pub struct Session {
 
 impl Session {
     /// Connects and opens a session.
-    pub fn open(socket: &Path, read_write: bool) -> Result<Self, CK_RV> {
-        let stream = UnixStream::connect(socket).map_err(|_| CKR_TOKEN_NOT_PRESENT)?;
-        let answer = exchange(&stream, &Request::OpenSession { read_write });
+    pub fn open(daemon: &Endpoint, read_write: bool) -> Result<Self, CK_RV> {
+        let transport = daemon.connect().map_err(|_| CKR_TOKEN_NOT_PRESENT)?;
+        let answer = transport.exchange(&Request::OpenSession { read_write });
         let remote = match answer.map_err(|_| CKR_DEVICE_REMOVED)?? {
             Answer::Session(remote) => remote,
             other => return unexpected(other),
         };
         Ok(Self {
-            stream,
+            transport,
             login: Mutex::new(0),
             broken: AtomicBool::new(false),
             remote,
@@ -124,7 +123,7 @@ impl Session {
         if self.is_broken() {
             return Err(CKR_DEVICE_REMOVED);
         }
-        exchange(&self.stream, request).map_err(|_| {
+        self.transport.exchange(request).map_err(|_| {
             // Half a frame may be under way: this connection cannot be used again.
             self.shutdown();
             CKR_DEVICE_REMOVED
@@ -141,7 +140,7 @@ impl Session {
         let Ok(_idle) = self.login.try_lock() else {
             return true;
         };
-        !self.is_broken() && is_open(&self.stream)
+        !self.is_broken() && self.transport.is_open()
     }
 
     /// Closes the session at the daemon, unless a call is under way, and ends the connection.
@@ -157,6 +156,6 @@ impl Session {
     /// Ends the connection: the daemon closes the session, and a call under way fails.
     pub fn shutdown(&self) {
         self.broken.store(true, Ordering::Release);
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.transport.shutdown();
     }
 }

@@ -1,23 +1,23 @@
 //! Start, stop and self-description.
 
-use std::path::PathBuf;
+use std::io::Write;
 
 use cryptoki_sys::*;
 
+use crate::endpoint::Endpoint;
 use crate::slot::padded;
 use crate::state;
-
-/// Names the socket in the environment.
-const VARIABLE: &str = "HSM_SIM_SOCKET";
 
 /// `C_Initialize`, with the reserved string if the caller gave one.
 pub fn initialise(reserved: Option<&str>) -> Result<(), CK_RV> {
     let argument = reserved.and_then(|text| text.strip_prefix("socket="));
-    let socket = std::env::var_os(VARIABLE)
-        .map(PathBuf::from)
-        .or_else(|| argument.map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("./hsm.sock"));
-    state::initialise(socket)
+    let daemon = Endpoint::find(argument, |name| std::env::var_os(name)).map_err(|error| {
+        // PKCS#11 has no words for it, and the caller's log is not ours. Without standard error
+        // the code has to do.
+        let _ = writeln!(std::io::stderr(), "hsm-sim-pkcs11: {error}");
+        CKR_FUNCTION_FAILED
+    })?;
+    state::initialise(daemon)
 }
 
 /// `C_GetInfo`

@@ -6,6 +6,7 @@ mod attributes;
 mod cipher;
 mod client;
 mod connection;
+mod endpoint;
 mod general;
 mod object;
 mod random;
@@ -16,6 +17,7 @@ mod slot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod unsupported;
 
 use std::ffi::c_void;

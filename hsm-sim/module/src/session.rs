@@ -15,17 +15,17 @@ pub fn open(slot: u64, flags: u64) -> Result<u64, CK_RV> {
         return Err(CKR_SESSION_PARALLEL_NOT_SUPPORTED);
     }
     let read_write = flags & CKF_RW_SESSION != 0;
-    let (socket, officer) = state::with(|state| {
+    let (daemon, officer) = state::with(|state| {
         state.prune();
         (
-            state.socket.clone(),
+            state.daemon.clone(),
             state.is_logged_in(UserType::SecurityOfficer),
         )
     })?;
     if officer && !read_write {
         return Err(CKR_SESSION_READ_WRITE_SO_EXISTS);
     }
-    let session = Session::open(&socket, read_write)?;
+    let session = Session::open(&daemon, read_write)?;
     state::with(|state| state.insert(session))
 }
 

@@ -46,8 +46,8 @@ pub fn check(slot: u64) -> Result<(), CK_RV> {
 }
 
 fn ask(request: &Request) -> Result<Answer, CK_RV> {
-    let socket = state::with(|state| state.socket.clone())?;
-    once(&socket, request)
+    let daemon = state::with(|state| state.daemon.clone())?;
+    once(&daemon, request)
 }
 
 /// `C_GetSlotList`: the token is present while the daemon can be reached.
@@ -60,8 +60,8 @@ pub fn list(present_only: bool) -> Result<Vec<u64>, CK_RV> {
 }
 
 fn is_present() -> bool {
-    let socket = state::with(|state| state.socket.clone());
-    socket.is_ok_and(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok())
+    let daemon = state::with(|state| state.daemon.clone());
+    daemon.is_ok_and(|daemon| daemon.connect().is_ok())
 }
 
 /// `C_GetSlotInfo`

@@ -1,7 +1,6 @@
 //! What the module remembers between calls: its sessions and the application's login.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use cryptoki_sys::*;
 use hsm_sim::wire::{Secret, UserType};
 
 use crate::connection::Session;
+use crate::endpoint::Endpoint;
 
 /// A login all sessions share. The PIN is kept to log in sessions opened later.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub struct Login {
 /// Everything between `C_Initialize` and `C_Finalize`.
 pub struct State {
     /// Where the daemon listens.
-    pub socket: PathBuf,
+    pub daemon: Endpoint,
     /// Open sessions by the module's handle.
     pub sessions: HashMap<u64, Arc<Session>>,
     /// Who is logged in, if anyone.
@@ -73,13 +73,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Starts the module in this process.
-pub fn initialise(socket: PathBuf) -> Result<(), CK_RV> {
+pub fn initialise(daemon: Endpoint) -> Result<(), CK_RV> {
     let mut state = lock(&process().state);
     if state.is_some() {
         return Err(CKR_CRYPTOKI_ALREADY_INITIALIZED);
     }
     *state = Some(State {
-        socket,
+        daemon,
         sessions: HashMap::new(),
         login: None,
         counter: 0,

@@ -1,6 +1,9 @@
 //! The C surface against a daemon that knows only what these tests ask.
 
 mod on_token;
+mod over_tls;
+#[path = "../../tests/support/pki.rs"]
+mod pki;
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Mutex;

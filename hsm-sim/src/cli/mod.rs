@@ -1,6 +1,7 @@
 //! The command line.
 
 mod dump;
+mod listen;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -40,6 +41,8 @@ enum Command {
         dir: PathBuf,
         #[arg(long)]
         socket: Option<PathBuf>,
+        #[command(flatten)]
+        tls: listen::Tls,
         /// Who chooses the IV of AES-GCM: some devices let no caller do it.
         #[arg(long, value_enum, default_value = "caller")]
         iv: IvSource,
@@ -112,11 +115,13 @@ impl Cli {
             Command::Serve {
                 dir,
                 socket,
+                tls,
                 iv,
                 exit_on_stdin_close,
             } => daemon::serve(&Service {
                 dir,
                 socket,
+                tls: tls.wanted(),
                 iv,
                 exit_on_stdin_close,
             }),

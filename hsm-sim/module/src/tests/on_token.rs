@@ -16,6 +16,7 @@ fn token(iv: IvSource) -> tempfile::TempDir {
     token::initialise(&dir, "first", b"12345678", b"1234").unwrap();
     let service = Service {
         socket: None,
+        tls: None,
         iv,
         exit_on_stdin_close: false,
         dir: dir.clone(),
@@ -29,7 +30,7 @@ fn token(iv: IvSource) -> tempfile::TempDir {
     temp
 }
 
-fn session() -> u64 {
+pub(super) fn session() -> u64 {
     let mut session = 0;
     let flags = CKF_SERIAL_SESSION | CKF_RW_SESSION;
     // SAFETY: the one pointer comes from a live variable.
@@ -38,7 +39,7 @@ fn session() -> u64 {
     session
 }
 
-fn log_in(session: u64, user: u64, pin: &str) -> CK_RV {
+pub(super) fn log_in(session: u64, user: u64, pin: &str) -> CK_RV {
     // SAFETY: pointer and length are of one live slice.
     unsafe { C_Login(session, user, pin.as_ptr().cast_mut(), pin.len() as u64) }
 }
@@ -59,7 +60,7 @@ fn attribute(kind: u64, value: &mut [u8]) -> CK_ATTRIBUTE {
     }
 }
 
-fn end() {
+pub(super) fn end() {
     // SAFETY: null is what it wants.
     assert_eq!(unsafe { C_Finalize(null_mut()) }, CKR_OK);
 }
@@ -141,7 +142,7 @@ fn signatures_made_at_once_or_in_parts_verify_at_once_or_in_parts() {
     end();
 }
 
-fn new_aes_key(session: u64) -> u64 {
+pub(super) fn new_aes_key(session: u64) -> u64 {
     let (mut size, mut key) = (32u64.to_le_bytes(), 0);
     let mut template = [attribute(CKA_VALUE_LEN, &mut size)];
     // SAFETY: all pointers come from live variables.
@@ -170,7 +171,7 @@ fn gcm(iv: &mut [u8; 12]) -> CK_GCM_PARAMS {
 }
 
 /// Encrypts and decrypts in parts with the IV that stands in `iv` after `C_EncryptInit`.
-fn round_trip(session: u64, key: u64, iv: &mut [u8; 12]) {
+pub(super) fn round_trip(session: u64, key: u64, iv: &mut [u8; 12]) {
     let mut params = gcm(iv);
     let mut mechanism = CK_MECHANISM {
         pParameter: (&raw mut params).cast(),
