@@ -135,6 +135,6 @@ pub(super) fn load_tail<'p, P: LoadedPages>(
 ) -> Result<P::Tail<'p>, PageReference> {
     pages
         .tail(tree, id)
-        .filter(|tail| tail.opened_by() == KeyMark::of(key))
+        .filter(|tail| tail.opened_by() == KeyMark::of(key) && tail.fits(prefix))
         .ok_or_else(|| PageReference::new(tree, prefix, Row::Tail(id), key))
 }

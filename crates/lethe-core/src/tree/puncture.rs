@@ -93,7 +93,7 @@ impl Tree<'_> {
         }
         let mut growth = Growth::new(self.id, pages, puncture);
         let key = growth.regrow_top(self.root, &leaves)?;
-        let forgotten = self.root.forgotten() + leaves.len() as u64;
+        let forgotten = self.root.forgotten().saturating_add(leaves.len() as u64);
         let root = CoverRoot::Page(TopPage { key, forgotten });
         Ok(Some(growth.finish(root)))
     }

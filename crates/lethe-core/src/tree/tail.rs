@@ -45,6 +45,12 @@ impl Tail {
         self.bytes.as_slice().len()
     }
 
+    /// Whether it is of this prefix: a page that names one tail twice must not get it twice.
+    pub(super) fn fits(&self, prefix: Prefix) -> bool {
+        let levels = usize::from(DEPTH - prefix.depth());
+        prefix.covers(self.leaf) && self.bytes.as_slice().len() == ADDRESS + 32 * levels
+    }
+
     pub(super) const fn opened_by(&self) -> KeyMark {
         self.opened_by
     }
