@@ -92,30 +92,40 @@ fn worker(service: Service) -> mpsc::UnboundedSender<std::net::TcpStream> {
 }
 
 fn reuseport(service: Service) -> std::io::Result<()> {
-    let first =
-        current_thread()?.block_on(async { listen(service.settings.listen, true)?.into_std() })?;
-    let address = first.local_addr()?;
-    let threads: Vec<_> = (0..service.settings.workers)
-        .map(|_| {
-            let service = service.clone();
-            std::thread::spawn(move || {
-                current_thread()?.block_on(async {
-                    let listener = listen(address, true)?;
-                    accept(listener, |socket| {
-                        tokio::spawn(service.clone().serve(socket));
-                    })
-                    .await
+    // All of them listen before anybody is told.
+    let listeners = shared_port(service.settings.listen, service.settings.workers)?;
+    if let Some(first) = listeners.first() {
+        announce(first.local_addr()?);
+    }
+    let serve = |listener: std::net::TcpListener| {
+        let service = service.clone();
+        std::thread::spawn(move || {
+            current_thread()?.block_on(async {
+                accept(TcpListener::from_std(listener)?, |socket| {
+                    tokio::spawn(service.clone().serve(socket));
                 })
+                .await
             })
         })
-        .collect();
-    // It only held the port: what the kernel queued on it would never be served.
-    drop(first);
-    announce(address);
+    };
+    let threads: Vec<_> = listeners.into_iter().map(serve).collect();
     threads.into_iter().try_for_each(|thread| {
         thread
             .join()
             .map_err(|_| std::io::Error::other("a worker"))?
+    })
+}
+
+/// One listening socket for each worker, on one address.
+fn shared_port(address: SocketAddr, workers: usize) -> std::io::Result<Vec<std::net::TcpListener>> {
+    current_thread()?.block_on(async {
+        let first = listen(address, true)?;
+        let address = first.local_addr()?;
+        let mut all = vec![first.into_std()?];
+        while all.len() < workers {
+            all.push(listen(address, true)?.into_std()?);
+        }
+        Ok(all)
     })
 }
 
