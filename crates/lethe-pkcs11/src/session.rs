@@ -27,6 +27,9 @@ impl Device {
     /// Loads the module, and makes sure of token, PIN and mechanisms.
     pub(crate) fn open(config: Pkcs11Config) -> Result<Self, Failure> {
         let module = Pkcs11::new(&config.module)?;
+        // Never unloaded: a worker that drops the last handle while the process exits would run the
+        // module's destructors beside the exit itself, and SoftHSM2 then spins for ever.
+        std::mem::forget(module.clone());
         let device = Self {
             config,
             module,
