@@ -65,12 +65,6 @@ pub enum KeeperError {
 }
 
 impl KeeperError {
-    /// Whether the HSM is to blame.
-    #[must_use]
-    pub const fn is_hsm(&self) -> bool {
-        matches!(self, Self::Batch(BatchError::Hsm(_)))
-    }
-
     /// Whether the device is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {

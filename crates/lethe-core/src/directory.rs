@@ -3,12 +3,13 @@
 //!
 //! Byte layout in `docs/FORMATS.md`.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::Aad;
 use zeroize::Zeroizing;
 
 use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
 use crate::secret::Secret32;
+use crate::single_use::{cipher, zero_nonce};
 use crate::tree::{CoverRoot, TopPage, Tree, TreeId};
 
 /// Most bytes of an entry: keyspace id, version, address key, kind of cover, key, count.
@@ -119,7 +120,7 @@ impl Directory {
     #[must_use]
     pub fn seal(&self, key: &Secret32, deployment: DeploymentId, sequence: u64) -> Vec<u8> {
         let mut page = self.encode();
-        let tag = cipher(key)
+        let tag = cipher(key.expose())
             .seal_in_place_separate_tag(
                 zero_nonce(),
                 Aad::from(page_aad(deployment, sequence)),
@@ -142,7 +143,7 @@ impl Directory {
         sequence: u64,
     ) -> Result<Self, InvalidDirectory> {
         let mut page = Zeroizing::new(sealed.to_vec());
-        let clear = cipher(key)
+        let clear = cipher(key.expose())
             .open_in_place(
                 zero_nonce(),
                 Aad::from(page_aad(deployment, sequence)),
@@ -255,16 +256,6 @@ fn page_aad(deployment: DeploymentId, sequence: u64) -> Vec<u8> {
         &sequence.to_be_bytes(),
     ]
     .concat()
-}
-
-fn cipher(key: &Secret32) -> LessSafeKey {
-    LessSafeKey::new(
-        UnboundKey::new(&AES_256_GCM, key.expose()).expect("32 bytes are a key of AES-256"),
-    )
-}
-
-fn zero_nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports};
+use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports, check_claim};
 use crate::identity::DeploymentId;
 use crate::page_cache::{CacheLimits, PageCache};
 use crate::ports::SigningPurpose;
@@ -65,16 +65,14 @@ async fn deployment(ports: &Ports) -> Result<DeploymentId, BatchError> {
     Ok(drawn)
 }
 
+/// One that is missing is set.
 async fn claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    let ours = ports.store.instance();
-    match ports.hsm.claim(deployment).await? {
-        Some(claimed) if claimed == ours => Ok(()),
-        Some(claimed) => Err(Halt::ForeignClaim {
-            claimed,
-            ours: ours.to_owned(),
+    match check_claim(ports, deployment).await {
+        Err(BatchError::Halt(Halt::NoClaim)) => {
+            let ours = ports.store.instance();
+            Ok(ports.hsm.set_claim(deployment, ours).await?)
         }
-        .into()),
-        None => Ok(ports.hsm.set_claim(deployment, ours).await?),
+        checked => checked,
     }
 }
 

@@ -22,6 +22,7 @@ pub mod receipt;
 pub mod refusals;
 pub mod request;
 pub mod secret;
+mod single_use;
 pub mod time;
 pub mod tree;
 pub mod wrapped_key;

@@ -56,7 +56,6 @@ pub(crate) async fn create_keyspace(
             "key_version: a keyspace without a version".into(),
         ));
     }
-    let policy = &keyspace.policy;
     let insert = sqlx::query(
         "INSERT INTO keyspace
              (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms, leases_until_ms,
@@ -64,29 +63,14 @@ pub(crate) async fn create_keyspace(
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(keyspace.id.as_bytes().to_vec())
-    .bind(keyspace.name.as_str().to_owned())
-    .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
-    .bind(signed(
-        policy.granularity_seconds(),
-        "keyspace.granularity_s",
-    )?)
-    .bind(signed(
-        policy.rotation().as_millis(),
-        "keyspace.rotation_ms",
-    )?)
-    .bind(signed(
-        policy.cache_ttl().as_millis(),
-        "keyspace.cache_ttl_ms",
-    )?)
-    .bind(signed(
-        keyspace.leases_until.as_millis(),
-        "keyspace.leases_until_ms",
-    )?)
-    .bind(signed(
-        keyspace.expiries_until.as_millis(),
-        "keyspace.expiries_until_ms",
-    )?)
-    .bind(i64::from(keyspace.minimum_version.number()));
+    .bind(keyspace.name.as_str().to_owned());
+    let settings = SettingsChange {
+        policy: keyspace.policy,
+        minimum_version: keyspace.minimum_version,
+        leases_until: keyspace.leases_until,
+        expiries_until: keyspace.expiries_until,
+    };
+    let insert = bind_settings(insert, &settings)?;
     execute(connection, "create keyspace", insert).await?;
     for version in &keyspace.versions {
         insert_version(connection, keyspace.id, version).await?;
@@ -112,40 +96,48 @@ pub(crate) async fn insert_version(
     trees::create(connection, keyspace, version.version).await
 }
 
+/// In the order of the columns, from retention to smallest version.
+fn bind_settings<'q>(
+    statement: Statement<'q>,
+    settings: &SettingsChange,
+) -> Result<Statement<'q>, StoreError> {
+    let policy = &settings.policy;
+    Ok(statement
+        .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
+        .bind(signed(
+            policy.granularity_seconds(),
+            "keyspace.granularity_s",
+        )?)
+        .bind(signed(
+            policy.rotation().as_millis(),
+            "keyspace.rotation_ms",
+        )?)
+        .bind(signed(
+            policy.cache_ttl().as_millis(),
+            "keyspace.cache_ttl_ms",
+        )?)
+        .bind(signed(
+            settings.leases_until.as_millis(),
+            "keyspace.leases_until_ms",
+        )?)
+        .bind(signed(
+            settings.expiries_until.as_millis(),
+            "keyspace.expiries_until_ms",
+        )?)
+        .bind(i64::from(settings.minimum_version.number())))
+}
+
 pub(crate) async fn set_policy(
     connection: &mut SqliteConnection,
     id: KeyspaceId,
     change: &SettingsChange,
 ) -> Result<bool, StoreError> {
-    let policy = &change.policy;
     let update = sqlx::query(
         "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
                 leases_until_ms = max(leases_until_ms, ?),
                 expiries_until_ms = max(expiries_until_ms, ?), minimum_version = ? WHERE id = ?",
-    )
-    .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
-    .bind(signed(
-        policy.granularity_seconds(),
-        "keyspace.granularity_s",
-    )?)
-    .bind(signed(
-        policy.rotation().as_millis(),
-        "keyspace.rotation_ms",
-    )?)
-    .bind(signed(
-        policy.cache_ttl().as_millis(),
-        "keyspace.cache_ttl_ms",
-    )?)
-    .bind(signed(
-        change.leases_until.as_millis(),
-        "keyspace.leases_until_ms",
-    )?)
-    .bind(signed(
-        change.expiries_until.as_millis(),
-        "keyspace.expiries_until_ms",
-    )?)
-    .bind(i64::from(change.minimum_version.number()))
-    .bind(id.as_bytes().to_vec());
+    );
+    let update = bind_settings(update, change)?.bind(id.as_bytes().to_vec());
     Ok(execute(connection, "set policy", update).await? > 0)
 }
 

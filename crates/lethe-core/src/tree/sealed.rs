@@ -1,7 +1,7 @@
 //! Sealing: every page and tail is sealed once, by AES-256-GCM under a fresh random key that stands
 //! in its parent. No key is ever used for two contents, so the nonce is 12 zero bytes.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::Aad;
 
 use super::buffer::SecretBytes;
 use super::name::{PageVersion, Prefix, TailId, TreeId};
@@ -10,6 +10,7 @@ use super::seed::Seed;
 use super::tail::Tail;
 use crate::identity::DeploymentId;
 use crate::secret::Secret32;
+use crate::single_use::{cipher, zero_nonce};
 
 const TAG: usize = 16;
 const VERSION: usize = 8;
@@ -246,12 +247,4 @@ impl Place {
         );
         opened.is_ok().then_some(clear)
     }
-}
-
-fn cipher(key: &Seed) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256"))
-}
-
-fn zero_nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
