@@ -28,6 +28,9 @@ use crate::tls::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The keyspace's place in a path.
+const KEYSPACE: &str = "keyspace";
+
 /// Not UTF-8 behind its percent signs: an answer of ours too.
 type Path = Result<RawPathParams, RawPathParamsRejection>;
 
@@ -186,8 +189,10 @@ impl Traveller<'_> {
         } else {
             bytes::Bytes::new()
         };
+        // The keyspace, which nearly every path has, is read already.
         let parameters = path.as_ref().map(|path| {
             path.iter()
+                .filter(|(name, _)| *name != KEYSPACE)
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))
                 .collect()
         });
@@ -287,7 +292,7 @@ fn keyspace(path: &Path) -> Result<Option<KeyspaceName>, Problem> {
     let path = path
         .as_ref()
         .map_err(|_| Problem::invalid("the path is not UTF-8"))?;
-    let found = path.iter().find(|(name, _)| *name == "keyspace");
+    let found = path.iter().find(|(name, _)| *name == KEYSPACE);
     found
         .map(|(_, text)| text.parse().map_err(Problem::invalid))
         .transpose()
