@@ -118,19 +118,15 @@ impl Live {
     pub fn add_buckets(&self, keys: impl IntoIterator<Item = (Expiry, Arc<Secret32>)>) {
         let mut keys = keys.into_iter().peekable();
         if keys.peek().is_some() {
-            let mut buckets = self.keyring().buckets.clone();
-            buckets.extend(keys);
-            self.replace(|keyring| keyring.buckets = buckets);
+            self.replace(|keyring| keyring.buckets.extend(keys));
         }
     }
 
     /// Drops bucket keys that have expired.
     pub fn drop_buckets(&self, expired: impl Fn(Expiry) -> bool) {
-        let mut buckets = self.keyring().buckets.clone();
-        let before = buckets.len();
-        buckets.retain(|expiry, _| !expired(*expiry));
-        if buckets.len() != before {
-            self.replace(|keyring| keyring.buckets = buckets);
+        let any = self.keyring().buckets.keys().any(|expiry| expired(*expiry));
+        if any {
+            self.replace(|keyring| keyring.buckets.retain(|expiry, _| !expired(*expiry)));
         }
     }
 

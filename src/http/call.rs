@@ -11,7 +11,7 @@ use lethe_core::receipt::RequestId as ForgetId;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::access::{Role, SpiffeId};
 use crate::service::Service;
 
@@ -28,7 +28,7 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Behind `?`.
     pub(super) query: String,
-    /// Named parts of the path.
+    /// Named parts of the path but for the keyspace.
     pub(super) parameters: Vec<(String, String)>,
     /// `Prefer: respond-async` (RFC 7240): an answer as soon as it is accepted.
     pub(super) respond_async: bool,
@@ -39,6 +39,12 @@ impl Call {
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
         let grant = self.service.access.grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
+    }
+
+    /// For what is done before its record is written: nothing is when none could be.
+    pub(super) fn check_audit(&self) -> Result<(), Problem> {
+        let audit = self.service.audit.check();
+        audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
     }
 
     /// A named part of the path; `what` says how it should look.

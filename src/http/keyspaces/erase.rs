@@ -34,8 +34,7 @@ pub(crate) async fn forget(call: &Call, wanted: Wanted) -> Result<Done, Problem>
         .map_err(|_| Problem::invalid("the query takes id"))?;
     let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
     let id = id.map_err(Problem::invalid)?;
-    let audit = call.service.audit.check();
-    audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))?;
+    call.check_audit()?;
     let waited = Waited::for_call(call);
     let keyspace = call.keyspace()?.clone();
     let accepted = call.service.acceptor.accept(keyspace, id, vec![wanted]);

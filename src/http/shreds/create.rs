@@ -78,8 +78,7 @@ async fn accept(
     call: &Call,
     wanted: Vec<Wanted>,
 ) -> Result<Vec<Result<Admitted, Problem>>, Problem> {
-    let audit = call.service.audit.check();
-    audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))?;
+    call.check_audit()?;
     let keyspace = call.keyspace()?.clone();
     let admitted = call.service.acceptor.accept(keyspace, None, wanted).await?;
     Ok(admitted
