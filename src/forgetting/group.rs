@@ -9,12 +9,14 @@ use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace, LiveVersion};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
-use lethe_core::refusals::{Refusal, Target};
+use lethe_core::refusals::Target;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
 use lethe_core::time::Timestamp;
 
 use super::acceptor::{Acceptor, Call};
 use super::ledger::targets;
+use super::new_request::New;
+use super::repeated::{again, opening};
 use super::wanted::{Admitted, NotAccepted, Wanted};
 
 /// For the pages of one conversation.
@@ -29,17 +31,6 @@ enum Answer {
     /// The new request of this place, with its opening.
     New(usize, Option<Opening>),
     Refused(NotAccepted),
-}
-
-/// A request on its way into the store.
-struct New {
-    /// Its times are set when its keys are not given out any more.
-    request: Request,
-    /// What it was decided under.
-    name: KeyspaceName,
-    versions: Vec<KeyVersion>,
-    /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
-    lease: u64,
 }
 
 pub(super) struct Group<'a> {
@@ -221,7 +212,7 @@ impl<'a> Group<'a> {
             commitment: opening.commitment(),
             leaves,
         };
-        let new = new(keyspace, id, wish);
+        let new = New::under(keyspace, id, wish);
         Ok(Answer::New(self.add(new), Some(opening)))
     }
 
@@ -263,7 +254,7 @@ impl<'a> Group<'a> {
         let keyspace = keyring.keyspace(name)?;
         newest_lives(&keyring, keyspace)?;
         let id = self.id(id)?;
-        let new = new(keyspace, id, Wish::EraseKeyspace(name.clone()));
+        let new = New::under(keyspace, id, Wish::EraseKeyspace(name.clone()));
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -292,7 +283,7 @@ impl<'a> Group<'a> {
             return Err(NotAccepted::NoVersion);
         }
         let id = self.id(id)?;
-        let new = new(keyspace, id, Wish::DropVersion(version));
+        let new = New::under(keyspace, id, Wish::DropVersion(version));
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -390,48 +381,6 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Its earlier leases may be longer than those of its present settings.
-fn new(keyspace: &LiveKeyspace, id: RequestId, wish: Wish) -> New {
-    let request = Request {
-        id,
-        keyspace: keyspace.id,
-        accepted_at: Timestamp::from_millis(0),
-        leases_end_at: keyspace.leases_until,
-        wish,
-    };
-    New {
-        request,
-        name: keyspace.name.clone(),
-        versions: versions(keyspace),
-        lease: keyspace.policy.cache_ttl().as_millis(),
-    }
-}
-
-fn versions(keyspace: &LiveKeyspace) -> Vec<KeyVersion> {
-    let versions = keyspace.versions.iter();
-    versions.map(|version| version.tree.version).collect()
-}
-
-impl New {
-    /// The same versions live, none of the leaves has gone on, and no longer lease was given out.
-    fn still_holds(&self, keyring: &Keyring) -> bool {
-        let Some(keyspace) = keyring.keyspaces.get(&self.name) else {
-            return false;
-        };
-        let same = keyspace.id == self.request.keyspace
-            && versions(keyspace) == self.versions
-            && keyspace.policy.cache_ttl().as_millis() == self.lease
-            && keyspace.leases_until == self.request.leases_end_at;
-        let gone_on = |leaf| {
-            matches!(
-                keyring.refusals.of(Target::Leaf(leaf)),
-                Some(Refusal::Accepted { went_on: true } | Refusal::Done)
-            )
-        };
-        same && !self.request.leaves().any(gone_on)
-    }
-}
-
 fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
     let version = keyspace.versions.last();
     Ok(version.ok_or(KeyError::VersionRetired)?)
@@ -443,65 +392,4 @@ fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyErr
         None => Ok(()),
         Some(_) => Err(KeyError::UnknownKeyspace),
     }
-}
-
-/// The answer to an id that comes again.
-fn again(
-    keyspace: &LiveKeyspace,
-    earlier: &AcceptedRequest,
-    conversation: &ConversationId,
-) -> Result<Admitted, NotAccepted> {
-    let request = &earlier.request;
-    let Wish::Shred { .. } = &request.wish else {
-        return Err(NotAccepted::IdTaken);
-    };
-    if request.keyspace != keyspace.id {
-        return Err(NotAccepted::IdTaken);
-    }
-    let opening = opening(keyspace, request, conversation);
-    // With the version the tag's key is gone: nobody can tell any more.
-    if opening.is_none() && tag_version(keyspace, request).is_some() {
-        return Err(NotAccepted::IdTaken);
-    }
-    Ok(Admitted {
-        accepted: earlier.clone(),
-        opening,
-    })
-}
-
-/// The version whose address key made the request's tag: the newest at its acceptance.
-fn tag_version<'k>(keyspace: &'k LiveKeyspace, request: &Request) -> Option<&'k LiveVersion> {
-    let newest = request.shredded_keys().last()?.version;
-    let found = keyspace
-        .versions
-        .iter()
-        .find(|it| it.tree.version == newest);
-    found.map(AsRef::as_ref)
-}
-
-/// Opens the request's commitment, if it is of this conversation.
-fn opening(
-    keyspace: &LiveKeyspace,
-    request: &Request,
-    conversation: &ConversationId,
-) -> Option<Opening> {
-    let version = tag_version(keyspace, request)?;
-    let Wish::Shred { tag, .. } = &request.wish else {
-        return None;
-    };
-    if version
-        .address_key
-        .idempotency_tag(request.id, conversation)
-        != *tag
-    {
-        return None;
-    }
-    Some(Opening {
-        salt: version
-            .address_key
-            .commitment_salt(request.id, conversation),
-        keyspace: keyspace.id,
-        conversation: conversation.clone(),
-        keys: request.shredded_keys(),
-    })
 }

@@ -9,6 +9,8 @@
 mod acceptor;
 mod group;
 mod ledger;
+mod new_request;
+mod repeated;
 mod wanted;
 
 pub use acceptor::{Acceptor, AcceptorHandle};

@@ -1,0 +1,61 @@
+//! A request on its way into the store, and what it was decided under.
+
+use lethe_core::keyring::{Keyring, LiveKeyspace};
+use lethe_core::keyspace::{KeyVersion, KeyspaceName};
+use lethe_core::receipt::RequestId;
+use lethe_core::refusals::{Refusal, Target};
+use lethe_core::request::{Request, Wish};
+use lethe_core::time::Timestamp;
+
+/// A request on its way into the store.
+pub(super) struct New {
+    /// Its times are set when its keys are not given out any more.
+    pub(super) request: Request,
+    /// What it was decided under.
+    name: KeyspaceName,
+    versions: Vec<KeyVersion>,
+    /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
+    pub(super) lease: u64,
+}
+
+impl New {
+    /// Its earlier leases may be longer than those of its present settings.
+    pub(super) fn under(keyspace: &LiveKeyspace, id: RequestId, wish: Wish) -> Self {
+        let request = Request {
+            id,
+            keyspace: keyspace.id,
+            accepted_at: Timestamp::from_millis(0),
+            leases_end_at: keyspace.leases_until,
+            wish,
+        };
+        Self {
+            request,
+            name: keyspace.name.clone(),
+            versions: versions(keyspace),
+            lease: keyspace.policy.cache_ttl().as_millis(),
+        }
+    }
+
+    /// The same versions live, none of the leaves has gone on, and no longer lease was given out.
+    pub(super) fn still_holds(&self, keyring: &Keyring) -> bool {
+        let Some(keyspace) = keyring.keyspaces.get(&self.name) else {
+            return false;
+        };
+        let same = keyspace.id == self.request.keyspace
+            && versions(keyspace) == self.versions
+            && keyspace.policy.cache_ttl().as_millis() == self.lease
+            && keyspace.leases_until == self.request.leases_end_at;
+        let gone_on = |leaf| {
+            matches!(
+                keyring.refusals.of(Target::Leaf(leaf)),
+                Some(Refusal::Accepted { went_on: true } | Refusal::Done)
+            )
+        };
+        same && !self.request.leaves().any(gone_on)
+    }
+}
+
+fn versions(keyspace: &LiveKeyspace) -> Vec<KeyVersion> {
+    let versions = keyspace.versions.iter();
+    versions.map(|version| version.tree.version).collect()
+}

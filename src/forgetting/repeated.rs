@@ -1,0 +1,69 @@
+//! An id that comes again: is it the same request, and what opens its commitment?
+
+use lethe_core::conversation::ConversationId;
+use lethe_core::keyring::{LiveKeyspace, LiveVersion};
+use lethe_core::receipt::Opening;
+use lethe_core::request::{AcceptedRequest, Request, Wish};
+
+use super::wanted::{Admitted, NotAccepted};
+
+/// The answer to an id that comes again.
+pub(super) fn again(
+    keyspace: &LiveKeyspace,
+    earlier: &AcceptedRequest,
+    conversation: &ConversationId,
+) -> Result<Admitted, NotAccepted> {
+    let request = &earlier.request;
+    let Wish::Shred { .. } = &request.wish else {
+        return Err(NotAccepted::IdTaken);
+    };
+    if request.keyspace != keyspace.id {
+        return Err(NotAccepted::IdTaken);
+    }
+    let opening = opening(keyspace, request, conversation);
+    // With the version the tag's key is gone: nobody can tell any more.
+    if opening.is_none() && tag_version(keyspace, request).is_some() {
+        return Err(NotAccepted::IdTaken);
+    }
+    Ok(Admitted {
+        accepted: earlier.clone(),
+        opening,
+    })
+}
+
+/// The version whose address key made the request's tag: the newest at its acceptance.
+fn tag_version<'k>(keyspace: &'k LiveKeyspace, request: &Request) -> Option<&'k LiveVersion> {
+    let newest = request.shredded_keys().last()?.version;
+    let found = keyspace
+        .versions
+        .iter()
+        .find(|it| it.tree.version == newest);
+    found.map(AsRef::as_ref)
+}
+
+/// Opens the request's commitment, if it is of this conversation.
+pub(super) fn opening(
+    keyspace: &LiveKeyspace,
+    request: &Request,
+    conversation: &ConversationId,
+) -> Option<Opening> {
+    let version = tag_version(keyspace, request)?;
+    let Wish::Shred { tag, .. } = &request.wish else {
+        return None;
+    };
+    if version
+        .address_key
+        .idempotency_tag(request.id, conversation)
+        != *tag
+    {
+        return None;
+    }
+    Some(Opening {
+        salt: version
+            .address_key
+            .commitment_salt(request.id, conversation),
+        keyspace: keyspace.id,
+        conversation: conversation.clone(),
+        keys: request.shredded_keys(),
+    })
+}
