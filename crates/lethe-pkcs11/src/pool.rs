@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lethe_core::ports::HsmError;
 use parking_lot::{Condvar, Mutex};
@@ -15,6 +17,11 @@ use crate::worker::{self, Held};
 /// Threads given up on, per thread of the configuration, before new calls are refused.
 const GIVEN_UP_PER_THREAD: usize = 4;
 
+/// For threads to end when the pool is dropped, all together.
+const ENDING: Duration = Duration::from_secs(2);
+/// Between two looks whether one has.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Does its work and answers; false when nobody wanted the answer any more.
 type Job = Box<dyn FnOnce(&Device, &mut Option<Held>) -> bool + Send>;
 
@@ -26,6 +33,8 @@ struct State {
     /// Threads inside a call that was given up on.
     given_up: usize,
     closed: bool,
+    /// All threads that may still be in the module.
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -34,13 +43,30 @@ struct Shared {
     wake: Condvar,
 }
 
-/// The pool. Dropping it lets idle threads end; hung ones end when their call does.
+/// The pool. Dropping it waits until idle threads have closed their sessions and ended: the process
+/// may exit next, and the module's destructors must not meet them. Hung ones end when their call
+/// does.
 pub(crate) struct Pool(Arc<Shared>);
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.0.state.lock().closed = true;
+        let threads = {
+            let mut state = self.0.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.threads)
+        };
         self.0.wake.notify_all();
+        let mut patience = ENDING;
+        for thread in threads {
+            while !thread.is_finished() && !patience.is_zero() {
+                std::thread::sleep(LOOK);
+                patience = patience.saturating_sub(LOOK);
+            }
+            if thread.is_finished() {
+                // One that panicked has ended, too.
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -130,10 +156,18 @@ impl Shared {
         let started = std::thread::Builder::new()
             .name("lethe-pkcs11".into())
             .spawn(move || shared.serve());
-        if started.is_err() {
-            self.state.lock().live -= 1;
+        let mut state = self.state.lock();
+        match started {
+            Ok(thread) => {
+                state.threads.retain(|thread| !thread.is_finished());
+                state.threads.push(thread);
+                true
+            }
+            Err(_) => {
+                state.live -= 1;
+                false
+            }
         }
-        started.is_ok()
     }
 
     /// A thread was left alone with its call; another one takes its place.
