@@ -163,6 +163,33 @@ async fn an_expired_bucket_key_is_wiped() {
     nothing_of(&Memory::of(&dev).unwrap(), &gone);
 }
 
+/// Keys of conversations that were asked for are at hand, but for those that were shredded.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_shredded_conversation_is_wiped() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let tree = Seized::take(&dev).await.whole_tree().await;
+    let rooms = ["a", "b", "c", "d"];
+    for room in rooms {
+        api.issue("chat", room).await.ok(201);
+    }
+    let Some(memory) = Memory::of(&dev) else {
+        return;
+    };
+    let keys = rooms.map(|room| tree.conversation_key(room));
+    all_live(&memory, &keys);
+    for room in &rooms[..3] {
+        api.shred("chat", room).await.ok(200);
+    }
+    let mut gone = Needles::default();
+    for key in &keys[..3] {
+        gone.add_halves("key of a shredded conversation", key);
+    }
+    let memory = Memory::of(&dev).unwrap();
+    nothing_of(&memory, &gone);
+    all_live(&memory, &keys[3..]);
+}
+
 /// What opens a shredded key is replaced by what does not; the old must not live on in the node.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_shred_replaces_is_wiped() {

@@ -9,14 +9,21 @@ pub struct CacheSection {
     pub page_bytes: u64,
     /// Bytes of their tails.
     pub tail_bytes: u64,
+    /// Bytes of conversation keys.
+    pub conversation_key_bytes: u64,
 }
 
 impl Default for CacheSection {
     fn default() -> Self {
-        let CacheLimits { pages, tails } = CacheLimits::default();
+        let CacheLimits {
+            pages,
+            tails,
+            conversation_keys,
+        } = CacheLimits::default();
         Self {
             page_bytes: pages,
             tail_bytes: tails,
+            conversation_key_bytes: conversation_keys,
         }
     }
 }
@@ -27,6 +34,7 @@ impl CacheSection {
         for (option, bytes) in [
             ("page_bytes", self.page_bytes),
             ("tail_bytes", self.tail_bytes),
+            ("conversation_key_bytes", self.conversation_key_bytes),
         ] {
             if !possible.contains(&bytes) {
                 return Err(format!("cache.{option} must be 1048576 to 1099511627776"));
@@ -41,6 +49,7 @@ impl CacheSection {
         CacheLimits {
             pages: self.page_bytes,
             tails: self.tail_bytes,
+            conversation_keys: self.conversation_key_bytes,
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::fmt::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
+use super::server::Connected;
 use crate::access::{Role, SpiffeId};
 use crate::service::Service;
 
@@ -19,7 +19,7 @@ use crate::service::Service;
 pub(super) struct Call {
     pub(super) service: Arc<Service>,
     /// Who calls.
-    pub(super) client: SpiffeId,
+    pub(super) client: Client,
     /// When it was identified; the whole request has one time.
     pub(super) now: Timestamp,
     /// The keyspace in the path.
@@ -37,7 +37,7 @@ pub(super) struct Call {
 impl Call {
     /// Whether a keyspace is granted to the caller; for lists.
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
-        let grant = self.service.access.grant(&self.client);
+        let grant = self.service.access.grant(self.client.id());
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
@@ -60,6 +60,24 @@ impl Call {
         self.keyspace
             .as_ref()
             .ok_or_else(|| Problem::invalid("no keyspace"))
+    }
+}
+
+/// A client that was identified: who is behind the connection.
+#[derive(Clone)]
+pub(super) struct Client(Arc<Connected>);
+
+impl Client {
+    /// None where nobody is.
+    pub(super) fn of(connected: &Arc<Connected>) -> Option<Self> {
+        let known = connected.peer.spiffe_id.is_some();
+        known.then(|| Self(Arc::clone(connected)))
+    }
+
+    /// Its SPIFFE id.
+    pub(super) fn id(&self) -> &SpiffeId {
+        let id = self.0.peer.spiffe_id.as_ref();
+        id.expect("a client has an id: `of` looked")
     }
 }
 
@@ -122,8 +140,8 @@ pub(super) trait Operation: Send + Sync + 'static {
 }
 
 /// `x-request-id`: unique in the process, and by its random start beyond.
-#[derive(Clone)]
-pub(super) struct RequestId(String);
+#[derive(Clone, Copy)]
+pub(super) struct RequestId([u8; 16]);
 
 impl RequestId {
     pub(super) fn next(service: &Service) -> Self {
@@ -137,17 +155,42 @@ impl RequestId {
             NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
             number = start;
         }
-        let mut text = String::with_capacity(16);
-        // Writing into a String does not fail.
-        let _ = write!(text, "{number:016x}");
+        Self::of(number)
+    }
+
+    /// In lower-case hexadecimal.
+    fn of(number: u64) -> Self {
+        let mut text = [0; 16];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+            digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
         Self(text)
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     pub(super) fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).unwrap_or_else(|_| HeaderValue::from_static("0"))
+        HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests {
+    use super::RequestId;
+
+    #[test]
+    fn ids_have_sixteen_digits() {
+        for (number, text) in [
+            (1, "0000000000000001"),
+            (0x0123_4567_89ab_cdef, "0123456789abcdef"),
+            (u64::MAX, "ffffffffffffffff"),
+        ] {
+            assert_eq!(RequestId::of(number).as_str(), text);
+            assert_eq!(RequestId::of(number).header(), text);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod expiries;
 mod keyspaces;
 mod openapi;
 pub mod ops;
+mod patience;
 mod problem;
 mod road;
 mod root;

@@ -2,6 +2,7 @@
 //! endpoint does, it cannot be reached by a stranger and no key leaves before its record is
 //! durable (promise P4).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;
@@ -19,12 +21,12 @@ use lethe_core::tree::LeafId;
 use tokio::task::JoinHandle;
 
 use super::body;
-use super::call::{Call, Done, Operation, RequestId};
+use super::call::{Call, Client, Done, Operation, RequestId};
+use super::patience::TooLong;
 use super::problem::{Code, Problem};
-use crate::access::SpiffeId;
+use super::server::Connected;
 use crate::clock::SystemClock;
 use crate::service::Service;
-use crate::tls::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,20 +47,24 @@ pub(super) fn refuse(service: &Service, problem: Problem) -> Response {
 /// The handler of an endpoint.
 pub(super) async fn travel<O: Operation>(
     State(service): State<Arc<Service>>,
-    Extension(peer): Extension<Arc<Peer>>,
+    Extension(connected): Extension<Arc<Connected>>,
     path: Path,
     request: Request,
 ) -> Response {
     let begun = SystemClock.since_boot();
     let id = RequestId::next(&service);
     let limit = service.request_timeout;
-    let travelled = go::<O>(Arc::clone(&service), peer, id.clone(), path, request);
+    let patience = &connected.patience;
+    let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
+    // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
     let result = if O::LASTS {
-        tokio::time::timeout(limit, ended(tokio::spawn(travelled))).await
+        let task = tokio::spawn(go::<O>(whole, behind, id, path, request));
+        patience.within(limit, pin!(ended(task))).await
     } else {
-        tokio::time::timeout(limit, travelled).await
+        let travelled = pin!(go::<O>(whole, behind, id, path, request));
+        patience.within(limit, travelled).await
     };
-    let result = result.unwrap_or_else(|_| {
+    let result = result.unwrap_or_else(|TooLong| {
         let why = "the request took too long";
         Err(Problem::new(Code::Overloaded, why))
     });
@@ -74,15 +80,15 @@ pub(super) async fn travel<O: Operation>(
 
 async fn go<O: Operation>(
     service: Arc<Service>,
-    peer: Arc<Peer>,
+    connected: Arc<Connected>,
     id: RequestId,
     path: Path,
     request: Request,
 ) -> Result<Done, Problem> {
     let traveller = Traveller {
         service: &service,
-        peer: &peer,
-        id: &id,
+        connected: &connected,
+        id,
     };
     traveller.go::<O>(&path, request).await
 }
@@ -111,33 +117,45 @@ fn answer(done: Done) -> Response {
 
 struct Traveller<'a> {
     service: &'a Arc<Service>,
-    peer: &'a Peer,
-    id: &'a RequestId,
+    connected: &'a Arc<Connected>,
+    id: RequestId,
 }
 
 impl Traveller<'_> {
     async fn go<O: Operation>(&self, path: &Path, request: Request) -> Result<Done, Problem> {
+        let (parts, incoming) = request.into_parts();
         let now = self.service.now();
         let client = self.identify(now)?;
         let keyspace = keyspace(path);
-        let named = keyspace.as_ref().ok().cloned().flatten();
-        let call = match self.authorize::<O>(client, &keyspace) {
-            Ok(()) => self.call::<O>(now, client, keyspace, path, request).await,
+        let admitted = match self.authorize::<O>(&client, &keyspace) {
+            Ok(()) => body_of::<O>(&parts.headers, incoming).await,
             Err(problem) => Err(problem),
         };
-        let call = match call {
-            Ok(call) => call,
+        let body = match admitted {
+            Ok(body) => body,
             Err(problem) => {
+                let named = keyspace.as_ref().ok().and_then(Option::as_ref);
                 let refused = Err(problem);
-                self.record::<O>(now, client, named.as_ref(), &refused)
-                    .await?;
+                self.record::<O>(now, &client, named, &refused).await?;
                 return refused;
             }
         };
+        let call = Call {
+            service: Arc::clone(self.service),
+            client,
+            now,
+            keyspace: keyspace?,
+            body,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            parameters: parameters(path),
+            respond_async: prefers_async(&parts.headers),
+        };
+        // Else hyper's buffer would stay in use while the record is written: see `body::own`.
+        drop(parts);
         // Once, but for a shred that came in between.
         loop {
             let outcome = O::run(&call).await;
-            self.record::<O>(now, client, named.as_ref(), &outcome)
+            self.record::<O>(now, &call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
             if let Some(done) = self.check_again::<O>(outcome?)? {
                 return Ok(done);
@@ -146,22 +164,22 @@ impl Traveller<'_> {
     }
 
     /// A client is the SPIFFE id of its certificate, until the certificate's end.
-    fn identify(&self, now: Timestamp) -> Result<&SpiffeId, Problem> {
+    fn identify(&self, now: Timestamp) -> Result<Client, Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        if now >= self.peer.not_after {
+        if now >= self.connected.peer.not_after {
             return Err(forbidden("the client certificate has expired"));
         }
-        let id = self.peer.spiffe_id.as_ref();
-        id.ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
+        Client::of(self.connected)
+            .ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
     }
 
     fn authorize<O: Operation>(
         &self,
-        client: &SpiffeId,
+        client: &Client,
         keyspace: &Result<Option<KeyspaceName>, Problem>,
     ) -> Result<(), Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let grant = self.service.access.grant(client);
+        let grant = self.service.access.grant(client.id());
         let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
         if !O::ROLES.contains(&grant.role) {
             return Err(forbidden("this role may not do that"));
@@ -175,44 +193,11 @@ impl Traveller<'_> {
         }
     }
 
-    async fn call<O: Operation>(
-        &self,
-        now: Timestamp,
-        client: &SpiffeId,
-        keyspace: Result<Option<KeyspaceName>, Problem>,
-        path: &Path,
-        request: Request,
-    ) -> Result<Call, Problem> {
-        let (parts, incoming) = request.into_parts();
-        let body = if O::BODY {
-            body::read(&parts.headers, incoming).await?
-        } else {
-            bytes::Bytes::new()
-        };
-        // The keyspace, which nearly every path has, is read already.
-        let parameters = path.as_ref().map(|path| {
-            path.iter()
-                .filter(|(name, _)| *name != KEYSPACE)
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .collect()
-        });
-        Ok(Call {
-            service: Arc::clone(self.service),
-            client: client.clone(),
-            now,
-            keyspace: keyspace?,
-            body,
-            query: parts.uri.query().unwrap_or_default().to_owned(),
-            parameters: parameters.unwrap_or_default(),
-            respond_async: prefers_async(&parts.headers),
-        })
-    }
-
     /// A refusal is recorded too, but need not wait: no key leaves.
     async fn record<O: Operation>(
         &self,
         now: Timestamp,
-        client: &SpiffeId,
+        client: &Client,
         keyspace: Option<&KeyspaceName>,
         outcome: &Result<Done, Problem>,
     ) -> Result<(), Problem> {
@@ -220,7 +205,7 @@ impl Traveller<'_> {
         let record = Record::new(&Event {
             time: now,
             request: self.id.as_str(),
-            client: client.as_str(),
+            client: client.id().as_str(),
             operation: O::NAME,
             keyspace,
             outcome: outcome
@@ -274,6 +259,26 @@ impl Traveller<'_> {
         }
         Ok(Some(done))
     }
+}
+
+async fn body_of<O: Operation>(headers: &HeaderMap, incoming: Body) -> Result<Bytes, Problem> {
+    if O::BODY {
+        body::read(headers, incoming).await
+    } else {
+        Ok(Bytes::new())
+    }
+}
+
+/// Named parts of the path but for the keyspace, which nearly every path has and which is read
+/// already.
+fn parameters(path: &Path) -> Vec<(String, String)> {
+    let Ok(path) = path else {
+        return Vec::new();
+    };
+    path.iter()
+        .filter(|(name, _)| *name != KEYSPACE)
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect()
 }
 
 /// RFC 7240: preferences are separated by commas, parameters by semicolons.

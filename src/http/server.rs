@@ -1,9 +1,13 @@
 //! Listening: TLS handshake, who it is, HTTP/1.1 or HTTP/2 by ALPN, graceful stop.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::patience::Patience;
 use crate::metrics::Metrics;
 use crate::tls::Peer;
 
@@ -88,6 +93,39 @@ async fn accept(
     }
 }
 
+type Stream = TokioIo<TlsStream<TcpStream>>;
+
+/// What answers the requests of a connection.
+trait Answers:
+    Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Send
+        + 'static
+{
+}
+
+/// A connection as its requests see it.
+pub(super) struct Connected {
+    /// Who is at its other end.
+    pub(super) peer: Peer,
+    /// For each of its requests.
+    pub(super) patience: Patience,
+}
+
 struct Connection {
     router: Router,
     metrics: Metrics,
@@ -124,19 +162,17 @@ impl Connection {
     async fn speak(self, stream: TlsStream<TcpStream>, peer: Peer) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let stream = TokioIo::new(stream);
-        let router = self.router.clone().layer(Extension(Arc::new(peer)));
-        if http2 {
-            self.speak_http2(stream, router).await;
-        } else {
-            self.speak_http1(stream, router).await;
-        }
-    }
-
-    async fn speak_http2(mut self, stream: TokioIo<TlsStream<TcpStream>>, router: Router) {
+        let connected = Connected {
+            peer,
+            patience: Patience::default(),
+        };
+        let connected = Arc::new(connected);
         let activity = Arc::new(Activity::default());
-        let (service, seen) = (TowerToHyperService::new(router), Arc::clone(&activity));
-        let service = service_fn(move |request| {
+        let router = TowerToHyperService::new(self.router.clone());
+        let (service, seen) = (router, Arc::clone(&activity));
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let under_way = seen.begin();
+            request.extensions_mut().insert(Arc::clone(&connected));
             let answer = service.call(request);
             async move {
                 let answer = answer.await;
@@ -144,6 +180,14 @@ impl Connection {
                 answer
             }
         });
+        if http2 {
+            self.speak_http2(stream, service, &activity).await;
+        } else {
+            self.speak_http1(stream, service, &activity).await;
+        }
+    }
+
+    async fn speak_http2(mut self, stream: Stream, service: impl Answers, activity: &Activity) {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         builder
@@ -165,18 +209,23 @@ impl Connection {
         let _ = connection.await;
     }
 
-    async fn speak_http1(mut self, stream: TokioIo<TlsStream<TcpStream>>, router: Router) {
+    /// The time limit for a head is watched here: hyper's moves a timer with every request, which
+    /// costs more than two counters.
+    async fn speak_http1(mut self, stream: Stream, service: impl Answers, activity: &Activity) {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new());
-        builder
-            .header_read_timeout(self.header_timeout)
-            .max_buf_size(64 << 10);
-        let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
+        builder.max_buf_size(64 << 10);
+        let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);
         tokio::select! {
             _ = connection.as_mut() => return,
+            // No whole head came meanwhile, and no answer is under way.
+            () = activity.idle(self.header_timeout) => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
-        let _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            // Half a head, or an answer that nobody reads.
+            () = activity.idle(self.header_timeout) => {}
+        }
     }
 }

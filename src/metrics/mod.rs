@@ -1,5 +1,6 @@
 //! What Prometheus reads.
 
+mod frequent;
 mod hsm;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use lethe_core::time::Timestamp;
 
 use crate::forgetting::Backlog;
 
+use frequent::Frequent;
 pub use hsm::MeteredHsm;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,8 +42,10 @@ struct Call {
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    /// Issue and unwrap.
+    frequent: [Frequent; 2],
     requests: Family<Request, Counter>,
-    request_seconds: Family<Operation, Histogram>,
+    request_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     keys: Family<Operation, Counter>,
     hsm_calls: Family<Call, Counter>,
     hsm_seconds: Family<Operation, Histogram>,
@@ -77,10 +81,16 @@ impl Metrics {
     /// All metrics, and where they are read.
     #[must_use]
     pub fn new() -> (Self, Exposition) {
+        let requests = Family::default();
+        let request_seconds = Family::new_with_constructor(latencies as fn() -> Histogram);
+        let keys = Family::default();
+        let frequent = ["issue", "unwrap"]
+            .map(|operation| Frequent::of(operation, &requests, &request_seconds, &keys));
         let metrics = Self {
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(latencies),
-            keys: Family::default(),
+            frequent,
+            requests,
+            request_seconds,
+            keys,
             hsm_calls: Family::default(),
             hsm_seconds: Family::new_with_constructor(latencies),
             audit_seconds: latencies(),
@@ -195,6 +205,12 @@ impl Metrics {
 
     /// A request was answered.
     pub fn answered(&self, operation: &'static str, code: &'static str, took: Duration) {
+        if code == "ok"
+            && let Some(frequent) = self.frequent(operation)
+        {
+            frequent.answered(took);
+            return;
+        }
         self.requests
             .get_or_create(&Request { operation, code })
             .inc();
@@ -205,9 +221,17 @@ impl Metrics {
 
     /// Data keys left.
     pub fn keys_left(&self, operation: &'static str, count: usize) {
-        self.keys
-            .get_or_create(&Operation { operation })
-            .inc_by(count as u64);
+        match self.frequent(operation) {
+            Some(frequent) => frequent.keys.inc_by(count as u64),
+            None => self
+                .keys
+                .get_or_create(&Operation { operation })
+                .inc_by(count as u64),
+        };
+    }
+
+    fn frequent(&self, operation: &str) -> Option<&Frequent> {
+        self.frequent.iter().find(|it| it.is(operation))
     }
 
     /// A record became durable.

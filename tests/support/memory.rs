@@ -48,8 +48,11 @@ fn begin(head: &[u8; HEAD]) -> usize {
     usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])
 }
 
+/// Bytes of a page.
+const PAGE: u64 = 4_096;
+
 /// All private mappings that can be read, at one moment.
-pub struct Memory(Vec<Mapping>);
+pub struct Memory(Vec<Run>);
 
 /// A needle.
 #[derive(Debug)]
@@ -59,10 +62,19 @@ pub struct Found {
     pub place: String,
 }
 
-struct Mapping {
-    /// Its line in `maps`.
+/// Pages beside each other that hold something: an allocator reserves far more than it uses.
+struct Run {
+    /// The line of its mapping in `maps`.
     line: String,
+    /// Where in the mapping it begins.
+    offset: u64,
     bytes: Vec<u8>,
+}
+
+/// A process's files.
+struct Process {
+    memory: File,
+    pagemap: File,
 }
 
 impl Memory {
@@ -78,19 +90,22 @@ impl Memory {
             opened => opened.unwrap(),
         };
         let maps = std::fs::read_to_string(format!("{process}/maps")).unwrap();
-        let mappings = maps.lines().filter_map(|line| Mapping::read(line, &memory));
-        Some(Self(mappings.collect()))
+        let pagemap = File::open(format!("{process}/pagemap")).unwrap();
+        let process = Process { memory, pagemap };
+        let runs = maps.lines().filter_map(|line| process.runs(line));
+        Some(Self(runs.flatten().collect()))
     }
 
     /// Where the needles are.
     pub fn find(&self, needles: &Needles) -> Vec<Found> {
-        let found = self.0.iter().flat_map(|mapping| mapping.find(needles));
+        let found = self.0.iter().flat_map(|run| run.find(needles));
         found.collect()
     }
 }
 
-impl Mapping {
-    fn read(line: &str, memory: &File) -> Option<Self> {
+impl Process {
+    /// None of a mapping that cannot be read.
+    fn runs(&self, line: &str) -> Option<Vec<Run>> {
         let mut fields = line.split_whitespace();
         let (start, end) = fields.next()?.split_once('-')?;
         let rights = fields.next()?;
@@ -100,16 +115,39 @@ impl Mapping {
         }
         let address = |text| u64::from_str_radix(text, 16).ok();
         let (start, end) = (address(start)?, address(end)?);
-        let mut bytes = vec![0; usize::try_from(end - start).ok()?];
-        // The service runs on: a mapping may be gone, or be cut.
-        let read = memory.read_at(&mut bytes, start).ok()?;
-        bytes.truncate(read);
-        Some(Self {
-            line: line.to_owned(),
-            bytes,
-        })
+        let used = self.used(start / PAGE, end / PAGE)?;
+        let mut runs = Vec::new();
+        let mut first = 0;
+        for beside in used.chunk_by(|a, b| a == b) {
+            let (offset, length) = (first, beside.len() as u64 * PAGE);
+            first += length;
+            if beside[0] {
+                let mut bytes = vec![0; usize::try_from(length).ok()?];
+                // The service runs on: a mapping may be gone, or be cut.
+                let read = self.memory.read_at(&mut bytes, start + offset).ok()?;
+                bytes.truncate(read);
+                let line = line.to_owned();
+                runs.push(Run {
+                    line,
+                    offset,
+                    bytes,
+                });
+            }
+        }
+        Some(runs)
     }
 
+    /// Which pages are in memory or in swap; the others are zeros, or as in their file.
+    fn used(&self, first: u64, end: u64) -> Option<Vec<bool>> {
+        let mut entries = vec![0; usize::try_from((end - first) * 8).ok()?];
+        let read = self.pagemap.read_at(&mut entries, first * 8).ok()?;
+        let (entries, _) = entries[..read].as_chunks::<8>();
+        let used = |entry: &[u8; 8]| u64::from_le_bytes(*entry) >> 62 != 0;
+        Some(entries.iter().map(used).collect())
+    }
+}
+
+impl Run {
     fn find(&self, needles: &Needles) -> Vec<Found> {
         let mut found = Vec::new();
         // Rolls along: this loop sees every byte of the service, in a build without optimisation.
@@ -125,7 +163,8 @@ impl Mapping {
                 .and_then(|head| needles.by_head.get(head));
             for (name, bytes) in same_head.into_iter().flatten() {
                 if here.starts_with(bytes) {
-                    let place = format!("{:#x} into {}", end - 2, self.line);
+                    let place = self.offset + end as u64 - 2;
+                    let place = format!("{place:#x} into {}", self.line);
                     found.push(Found {
                         name: name.clone(),
                         place,

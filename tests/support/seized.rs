@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{digest, hmac};
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 
@@ -56,7 +57,32 @@ impl Seized {
     }
 
     /// Where each tree begins: its seed or the key of its top page.
-    pub async fn tops(mut self) -> Vec<Vec<u8>> {
+    pub async fn tops(self) -> Vec<Vec<u8>> {
+        let directory = self.directory().await;
+        let mut tops = Vec::new();
+        let mut rest = &directory[4..];
+        while !rest.is_empty() {
+            let (kind, cover) = rest[ENTRY_HEAD..].split_first().unwrap();
+            tops.push(cover[..32].to_vec());
+            // A paged one counts its leaves behind the key.
+            rest = &cover[if *kind == 0 { 32 } else { 40 }..];
+        }
+        tops
+    }
+
+    /// The first tree, of which nothing may be shredded yet.
+    pub async fn whole_tree(self) -> WholeTree {
+        let directory = self.directory().await;
+        let (head, rest) = directory[4..].split_at(ENTRY_HEAD);
+        let (kind, cover) = rest.split_first().unwrap();
+        assert_eq!(*kind, 0, "it is whole");
+        WholeTree {
+            address_key: head[ENTRY_HEAD - 32..].to_vec(),
+            seed: cover[..32].try_into().unwrap(),
+        }
+    }
+
+    async fn directory(mut self) -> Vec<u8> {
         let meta = sqlx::query("SELECT sequence, root_id, iv, ciphertext, directory FROM meta")
             .fetch_one(&mut self.database)
             .await
@@ -69,15 +95,35 @@ impl Seized {
         let aad = [b"lethe/v1/directory", &*of_it].concat();
         let directory = open(&key, vec![0; 12], &aad, meta.get(4));
         self.database.close().await.unwrap();
-        let mut tops = Vec::new();
-        let mut rest = &directory[4..];
-        while !rest.is_empty() {
-            let (kind, cover) = rest[ENTRY_HEAD..].split_first().unwrap();
-            tops.push(cover[..32].to_vec());
-            // A paged one counts its leaves behind the key.
-            rest = &cover[if *kind == 0 { 32 } else { 40 }..];
-        }
-        tops
+        directory
+    }
+}
+
+/// A tree with its secrets.
+pub struct WholeTree {
+    address_key: Vec<u8>,
+    seed: [u8; 32],
+}
+
+impl WholeTree {
+    /// The key of a conversation in its first generation.
+    pub fn conversation_key(&self, conversation: &str) -> Vec<u8> {
+        let length = u16::try_from(conversation.len()).unwrap().to_be_bytes();
+        let named = [
+            b"lethe/v1/address",
+            &length[..],
+            conversation.as_bytes(),
+            &[0, 0],
+        ]
+        .concat();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.address_key);
+        let tag = hmac::sign(&key, &named);
+        let address = u64::from_be_bytes(tag.as_ref()[..8].try_into().unwrap());
+        (0..64).rev().fold(self.seed.to_vec(), |seed, level| {
+            let bit = [(address >> level & 1) as u8];
+            let step = [b"lethe/v1/tree", &bit[..], &seed].concat();
+            digest::digest(&digest::SHA256, &step).as_ref().to_vec()
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::commit::{Commit, Durable};
 /// Lines that wait for the disk at most, in bytes; beyond, appends are refused.
 const MOST_WAITING: usize = 64 << 20;
 
-/// With the first caller there, how long the writer waits for the others whom it has just answered,
+/// With the first caller there, how long the writer waits for half of those whom it has just answered,
 /// so that they share the next write (ADR 0002). A lone caller never waits.
 const LINGER: Duration = Duration::from_micros(50);
 
@@ -91,8 +91,8 @@ impl Queue {
     pub(crate) fn take(&self, spare: Vec<u8>, answered: usize, patience: Duration) -> Taken {
         let mut filling = self.filling.lock();
         self.sleep(&mut filling, 1, patience);
-        if answered > 1 && filling.callers > 0 {
-            self.sleep(&mut filling, answered, LINGER);
+        if answered > 2 && filling.callers > 0 {
+            self.sleep(&mut filling, answered / 2, LINGER);
         }
         if filling.callers == 0 {
             return if filling.closed {

@@ -22,7 +22,7 @@ enum Command {
     Shreds(Shreds),
     /// Serves a fixed body over the service's stack.
     Control(Control),
-    /// Loads a running control server, to try settings.
+    /// Loads a running control server or service, to try settings or to profile.
     Load(Load),
 }
 

@@ -362,18 +362,30 @@ impl Keyring {
         self.row(version, generation, address)
     }
 
+    /// A key at hand may be older than this state, but never one that this state forgot: who asks has
+    /// looked at the refusals.
     fn row(
         &self,
         version: &LiveVersion,
         generation: Generation,
         address: Address,
     ) -> Result<LiveRow, KeyError> {
+        let leaf = version.leaf(address);
+        let row = |conversation_key| LiveRow {
+            conversation_key,
+            generation,
+            leaf,
+        };
+        if let Some(key) = self.pages.conversation_key(leaf) {
+            return Ok(row(key));
+        }
         match version.tree().lookup(address, &*self.pages) {
-            Lookup::Leaf(conversation_key) => Ok(LiveRow {
-                conversation_key,
-                generation,
-                leaf: version.leaf(address),
-            }),
+            Lookup::Leaf(key) => {
+                let key = Arc::new(key);
+                let pages = &self.pages;
+                pages.keep_conversation_key(leaf, Arc::clone(&key), self.sequence);
+                Ok(row(key))
+            }
             Lookup::Forgotten => Err(KeyError::Shredded),
             Lookup::Missing(page) => Err(KeyError::Missing(Box::new(page))),
         }
@@ -407,7 +419,7 @@ impl Keyring {
 
 /// A living row of the grid.
 struct LiveRow {
-    conversation_key: Secret32,
+    conversation_key: Arc<Secret32>,
     generation: Generation,
     leaf: LeafId,
 }

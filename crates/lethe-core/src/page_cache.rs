@@ -1,6 +1,7 @@
-//! Pages and tails in memory, within limits. Shared by all snapshots of the keyring: a page is told
-//! apart by its key, so an old one never answers for a new one. And none of an older state gets
-//! in any more once [`PageCache::advance`] has returned: nodes forget, too.
+//! Pages, tails and conversation keys in memory, within limits. Shared by all snapshots of the keyring:
+//! a page is told apart by its key, so an old one never answers for a new one; a conversation key is
+//! always the same, and only ever forgotten. And nothing of an older state gets in any more once
+//! [`PageCache::advance`] has returned: nodes forget, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use parking_lot::RwLock;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::tree::{Loaded, LoadedPages, Page, Prefix, Tail, TailId, TreeId};
+use crate::secret::Secret32;
+use crate::tree::{Address, LeafId, Loaded, LoadedPages, Page, Prefix, Tail, TailId, TreeId};
 
 /// What an entry costs beside its bytes.
 const OVERHEAD: u64 = 160;
@@ -21,14 +23,18 @@ pub struct CacheLimits {
     pub pages: u64,
     /// For tails.
     pub tails: u64,
+    /// For conversation keys.
+    pub conversation_keys: u64,
 }
 
 impl Default for CacheLimits {
-    /// All inner pages of more than a million shreds (DESIGN section 5).
+    /// All inner pages of more than a million shreds (DESIGN section 5), and the keys of some hundred
+    /// thousand conversations.
     fn default() -> Self {
         Self {
             pages: 256 << 20,
             tails: 32 << 20,
+            conversation_keys: 24 << 20,
         }
     }
 }
@@ -48,11 +54,19 @@ impl Weighter<(TreeId, TailId), Arc<Tail>> for Bytes {
     }
 }
 
+impl Weighter<LeafId, Arc<Secret32>> for Bytes {
+    fn weight(&self, _: &LeafId, _: &Arc<Secret32>) -> u64 {
+        32 + OVERHEAD
+    }
+}
+
 /// What a batch changed of a tree, for caches.
 #[derive(Debug)]
 pub struct Grown {
     /// Which tree.
     pub tree: TreeId,
+    /// Leaves that it forgot.
+    pub forgotten: Vec<Address>,
     /// New pages and tails.
     pub loaded: Vec<Loaded>,
     /// Tails that are no more.
@@ -65,6 +79,7 @@ pub struct Grown {
 pub struct PageCache {
     pages: Cache<(TreeId, Prefix), Arc<Page>, Bytes>,
     tails: Cache<(TreeId, TailId), Arc<Tail>, Bytes>,
+    conversation_keys: Cache<LeafId, Arc<Secret32>, Bytes>,
     /// Sequence of the state that it holds; written while that changes.
     sequence: RwLock<u64>,
 }
@@ -73,10 +88,12 @@ impl PageCache {
     /// An empty one.
     #[must_use]
     pub fn new(limits: CacheLimits) -> Self {
-        let items = |bytes: u64| usize::try_from(bytes / 1_024).unwrap_or(usize::MAX);
+        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX);
+        let keys = limits.conversation_keys;
         Self {
-            pages: Cache::with_weighter(items(limits.pages), limits.pages, Bytes),
-            tails: Cache::with_weighter(items(limits.tails), limits.tails, Bytes),
+            pages: Cache::with_weighter(items(limits.pages, 1_024), limits.pages, Bytes),
+            tails: Cache::with_weighter(items(limits.tails, 1_024), limits.tails, Bytes),
+            conversation_keys: Cache::with_weighter(items(keys, 32 + OVERHEAD), keys, Bytes),
             sequence: RwLock::new(0),
         }
     }
@@ -88,6 +105,23 @@ impl PageCache {
             return false;
         }
         self.keep(loaded);
+        true
+    }
+
+    /// A conversation key at hand.
+    #[must_use]
+    pub fn conversation_key(&self, leaf: LeafId) -> Option<Arc<Secret32>> {
+        self.conversation_keys.get(&leaf)
+    }
+
+    /// Keeps what was derived under the state of `sequence`; refused, and false, when that is over: it
+    /// may be forgotten meanwhile.
+    pub fn keep_conversation_key(&self, leaf: LeafId, key: Arc<Secret32>, sequence: u64) -> bool {
+        let present = self.sequence.read();
+        if *present != sequence {
+            return false;
+        }
+        self.conversation_keys.insert(leaf, key);
         true
     }
 
@@ -116,11 +150,15 @@ impl PageCache {
         *present = sequence;
         for Grown {
             tree,
+            forgotten,
             loaded,
             superseded,
             ..
         } in grown
         {
+            for address in forgotten {
+                self.conversation_keys.remove(&LeafId { tree, address });
+            }
             for tail in superseded {
                 self.tails.remove(&(tree, tail));
             }
@@ -131,6 +169,8 @@ impl PageCache {
         if !dropped.is_empty() {
             self.pages.retain(|(tree, _), _| !dropped.contains(tree));
             self.tails.retain(|(tree, _), _| !dropped.contains(tree));
+            self.conversation_keys
+                .retain(|leaf, _| !dropped.contains(&leaf.tree));
         }
     }
 
@@ -140,6 +180,7 @@ impl PageCache {
         *present = sequence;
         self.pages.clear();
         self.tails.clear();
+        self.conversation_keys.clear();
     }
 
     /// Bytes of pages and of tails, now.
@@ -166,5 +207,69 @@ impl LoadedPages for PageCache {
 
     fn tail(&self, tree: TreeId, id: TailId) -> Option<Arc<Tail>> {
         self.tails.get(&(tree, id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::KeyspaceId;
+    use crate::keyspace::KeyVersion;
+
+    fn leaf(tree: u8, address: u64) -> LeafId {
+        let tree = TreeId {
+            keyspace: KeyspaceId::from_bytes([tree; 16]),
+            version: KeyVersion::FIRST,
+        };
+        LeafId {
+            tree,
+            address: Address::from_bits(address),
+        }
+    }
+
+    fn key() -> Arc<Secret32> {
+        Arc::new(Secret32::filled(|bytes| bytes.fill(7)))
+    }
+
+    fn forgotten(leaf: LeafId) -> Vec<Grown> {
+        vec![Grown {
+            tree: leaf.tree,
+            forgotten: vec![leaf.address],
+            loaded: Vec::new(),
+            superseded: Vec::new(),
+            bytes: 0,
+        }]
+    }
+
+    #[test]
+    fn a_forgotten_conversation_key_is_dropped_and_does_not_come_back() {
+        let cache = PageCache::new(CacheLimits::default());
+        let (gone, stays, dropped) = (leaf(1, 1), leaf(1, 2), leaf(2, 1));
+        for leaf in [gone, stays, dropped] {
+            assert!(cache.keep_conversation_key(leaf, key(), 0));
+        }
+        cache.advance(1, forgotten(gone), &[dropped.tree]);
+        assert!(cache.conversation_key(gone).is_none());
+        assert!(cache.conversation_key(dropped).is_none());
+        assert!(cache.conversation_key(stays).is_some());
+        // Derived before, kept too late.
+        assert!(!cache.keep_conversation_key(gone, key(), 0));
+        assert!(cache.conversation_key(gone).is_none());
+        cache.restart(2);
+        assert!(cache.conversation_key(stays).is_none());
+    }
+
+    #[test]
+    fn conversation_keys_stay_within_their_limit() {
+        let limits = CacheLimits {
+            conversation_keys: 1 << 20,
+            ..CacheLimits::default()
+        };
+        let cache = PageCache::new(limits);
+        for address in 0..20_000 {
+            cache.keep_conversation_key(leaf(1, address), key(), 0);
+        }
+        assert!(cache.conversation_keys.weight() <= 1 << 20);
+        assert!(cache.conversation_keys.len() > 4_000);
     }
 }

@@ -145,7 +145,8 @@ async fn settle<T>(
             // Nothing old is held on to while waiting.
             Stop::Missing(page) => {
                 *keyring = live.keyring();
-                live.load(call.service.deployment, &page, sequence).await?;
+                // Boxed: it is rare, and every request would keep room for it.
+                Box::pin(live.load(call.service.deployment, &page, sequence)).await?;
             }
             Stop::Pending => tokio::time::sleep(PENDING).await,
         }

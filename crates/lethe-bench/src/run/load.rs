@@ -7,8 +7,10 @@ use crate::control;
 use crate::cpu::Pid;
 use crate::error::BenchError;
 use crate::identity::{Endpoint, Identity};
-use crate::load::{Fixed, Interval, head_before_length, measure};
+use crate::load::{Fixed, Interval, Measured, Workload, head_before_length, measure};
 use crate::pki;
+
+use super::keys::{Issue, Keys};
 
 /// As long as the body of an issue.
 pub(super) const BODY: &str = r#"{"conversation":"room-0000000000"}"#;
@@ -27,6 +29,9 @@ pub(crate) struct Load {
     connections: usize,
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Issue keys at the service, for this many conversations in turn, instead of asking a control
+    #[arg(long)]
+    issue: Option<u64>,
     /// Body of the requests; an empty one is answered 400, and so fails the run
     #[arg(long, default_value = BODY)]
     body: String,
@@ -39,20 +44,37 @@ impl Load {
     /// [`BenchError`], also for one wrong answer.
     pub(crate) fn run(&self) -> Result<(), BenchError> {
         let endpoint = Endpoint::new(self.address, &Identity::in_folder(&self.pki, pki::CLIENT))?;
+        let measured = match self.issue {
+            Some(conversations) => self.measure(
+                &endpoint,
+                Issue {
+                    keys: Keys::of(self.address, "chat"),
+                    first: 0,
+                    conversations,
+                },
+            ),
+            None => self.measure(&endpoint, control_workload(self.address, &self.body)),
+        }?;
+        println!("{}", serde_json::json!(measured));
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        endpoint: &Endpoint,
+        workload: impl Workload + 'static,
+    ) -> Result<Measured, BenchError> {
         let interval = Interval {
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(self.seconds),
         };
-        let workload = Rc::new(control_workload(self.address, &self.body));
-        let measured = super::runtime()?.block_on(measure(
-            &endpoint,
-            workload,
+        super::runtime()?.block_on(measure(
+            endpoint,
+            Rc::new(workload),
             self.connections,
             interval,
             Pid(self.pid),
-        ))?;
-        println!("{}", serde_json::json!(measured));
-        Ok(())
+        ))
     }
 }
 

@@ -53,7 +53,7 @@ impl Rooted {
         let (mut trees, mut grown) = (Vec::new(), Vec::new());
         for (tree, leaves) in plan.leaves {
             if let Some(punctured) = puncture(node, &current, sequence, tree, &leaves).await? {
-                let (change, new_root, growth) = split(tree, punctured);
+                let (change, new_root, growth) = split(tree, leaves, punctured);
                 current.directory.set_root(tree, new_root);
                 trees.push(change);
                 grown.push(growth);
@@ -153,7 +153,11 @@ async fn puncture(
     }
 }
 
-fn split(tree: TreeId, punctured: Punctured) -> (TreeChange, CoverRoot, Grown) {
+fn split(
+    tree: TreeId,
+    forgotten: Vec<Address>,
+    punctured: Punctured,
+) -> (TreeChange, CoverRoot, Grown) {
     let Punctured {
         root,
         pages,
@@ -166,6 +170,7 @@ fn split(tree: TreeId, punctured: Punctured) -> (TreeChange, CoverRoot, Grown) {
     let bytes = bytes.chain(tails.iter().map(|tail| tail.bytes.len()));
     let grown = Grown {
         tree,
+        forgotten,
         loaded,
         superseded: superseded.clone(),
         bytes: bytes.sum::<usize>() as u64,

@@ -1,0 +1,108 @@
+//! A time limit for each request of a connection, for little: a timer that is armed once and
+//! moved on only when it has run out, not with every request.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep};
+
+type Timer = Pin<Box<Sleep>>;
+
+/// The limit took effect.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+/// The timer of a connection. One request uses it at a time; others beside it (HTTP/2) get timers of
+/// their own.
+#[derive(Debug, Default)]
+pub(super) struct Patience(Mutex<Option<Timer>>);
+
+/// The timer, lent for one request.
+struct Lent<'a> {
+    home: &'a Patience,
+    timer: Option<Timer>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            *self.home.0.lock() = Some(timer);
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// Ready at `deadline`. The timer may still be set to the deadline of an earlier request, and
+    /// wake in vain.
+    fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+impl Patience {
+    /// Runs `work`, which is dropped when it has taken `limit`. The limit is the same for all requests of a
+    /// connection.
+    ///
+    /// # Errors
+    /// [`TooLong`].
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, TooLong> {
+        let deadline = Instant::now() + limit;
+        let mut lent = Lent {
+            home: self,
+            timer: self.0.lock().take(),
+        };
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => lent.poll(context, deadline).map(|()| Err(TooLong)),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(300);
+
+    #[tokio::test]
+    async fn each_request_has_the_whole_limit() {
+        let patience = Patience::default();
+        for _ in 0..3 {
+            let work = pin!(tokio::time::sleep(LIMIT / 2));
+            assert_eq!(patience.within(LIMIT, work).await, Ok(()));
+        }
+        let begun = Instant::now();
+        let forever = pin!(pending::<()>());
+        assert_eq!(patience.within(LIMIT, forever).await, Err(TooLong));
+        assert!(begun.elapsed() >= LIMIT);
+    }
+
+    #[tokio::test]
+    async fn requests_beside_each_other_have_their_own() {
+        let patience = Patience::default();
+        let (long, short) = (pin!(pending::<()>()), pin!(tokio::time::sleep(LIMIT / 10)));
+        let (first, second) =
+            tokio::join!(patience.within(LIMIT, long), patience.within(LIMIT, short));
+        assert_eq!((first, second), (Err(TooLong), Ok(())));
+    }
+}
