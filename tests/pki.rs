@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lethe::tls::{Peer, server_config};
+use lethe::clock::SystemClock;
+use lethe::config::ExpiredCrls;
+use lethe::tls::{Clients, Peer, server_config};
+use lethe_core::ports::Clock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
@@ -48,7 +51,9 @@ fn makes_what_the_service_accepts() {
     let (server, key) = made(folder, &[&issue[..], &names].concat());
     assert_eq!(server, "kms.example.org.crt");
     let path = |name: &str| folder.join(name);
-    server_config(&path(&server), &path(&key), &path(&authority)).unwrap();
+    let now = SystemClock.now();
+    let clients = Clients::load(&path(&authority), &[], ExpiredCrls::Refuse, now).unwrap();
+    server_config(&path(&server), &path(&key), clients.into()).unwrap();
     let issue = ["issue", "--ca", "ca", "--out", "chat", "--spiffe-id", ID];
     let (client, key) = made(folder, &issue);
     let certificate = CertificateDer::from_pem_file(path(&client)).unwrap();

@@ -1,5 +1,6 @@
 //! Who may do what: a client is its SPIFFE id, has one role, and is granted keyspaces.
 
+mod gate;
 mod pattern;
 mod spiffe;
 
@@ -8,6 +9,7 @@ use std::collections::HashMap;
 use lethe_core::keyspace::KeyspaceName;
 use serde::Deserialize;
 
+pub use gate::{Gate, Rules};
 pub use pattern::KeyspacePattern;
 pub use spiffe::SpiffeId;
 
@@ -31,7 +33,7 @@ impl Role {
 }
 
 /// What one client may do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Grant {
     /// Its role.
     pub role: Role,
@@ -49,7 +51,7 @@ impl Grant {
 }
 
 /// All clients.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Access(HashMap<SpiffeId, Grant>);
 
 impl Access {

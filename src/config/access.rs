@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::access::{KeyspacePattern, Role, SpiffeId};
 
 /// `[access]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessSection {
     /// `[[access.client]]`, one for each.
@@ -29,7 +29,7 @@ impl AccessSection {
 }
 
 /// One client.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientEntry {
     /// The URI SAN of its certificate.

@@ -37,7 +37,8 @@ pub(super) struct Call {
 impl Call {
     /// Whether a keyspace is granted to the caller; for lists.
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
-        let grant = self.service.access.grant(&self.client);
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 

@@ -24,7 +24,7 @@ use super::problem::{Code, Problem};
 use crate::access::SpiffeId;
 use crate::clock::SystemClock;
 use crate::service::Service;
-use crate::tls::Peer;
+use crate::tls::Session;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,14 +45,14 @@ pub(super) fn refuse(service: &Service, problem: Problem) -> Response {
 /// The handler of an endpoint.
 pub(super) async fn travel<O: Operation>(
     State(service): State<Arc<Service>>,
-    Extension(peer): Extension<Arc<Peer>>,
+    Extension(session): Extension<Arc<Session>>,
     path: Path,
     request: Request,
 ) -> Response {
     let begun = SystemClock.since_boot();
     let id = RequestId::next(&service);
     let limit = service.request_timeout;
-    let travelled = go::<O>(Arc::clone(&service), peer, id.clone(), path, request);
+    let travelled = go::<O>(Arc::clone(&service), session, id.clone(), path, request);
     let result = if O::LASTS {
         tokio::time::timeout(limit, ended(tokio::spawn(travelled))).await
     } else {
@@ -74,14 +74,14 @@ pub(super) async fn travel<O: Operation>(
 
 async fn go<O: Operation>(
     service: Arc<Service>,
-    peer: Arc<Peer>,
+    session: Arc<Session>,
     id: RequestId,
     path: Path,
     request: Request,
 ) -> Result<Done, Problem> {
     let traveller = Traveller {
         service: &service,
-        peer: &peer,
+        session: &session,
         id: &id,
     };
     traveller.go::<O>(&path, request).await
@@ -111,7 +111,7 @@ fn answer(done: Done) -> Response {
 
 struct Traveller<'a> {
     service: &'a Arc<Service>,
-    peer: &'a Peer,
+    session: &'a Session,
     id: &'a RequestId,
 }
 
@@ -145,13 +145,13 @@ impl Traveller<'_> {
         }
     }
 
-    /// A client is the SPIFFE id of its certificate, until the certificate's end.
+    /// A client is the SPIFFE id of its certificate, for as long as that is taken. One that is
+    /// not is being cut off; this is for its last request.
     fn identify(&self, now: Timestamp) -> Result<&SpiffeId, Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        if now >= self.peer.not_after {
-            return Err(forbidden("the client certificate has expired"));
-        }
-        let id = self.peer.spiffe_id.as_ref();
+        let taken = self.session.check(&self.service.gate.rules(), now);
+        taken.map_err(|_| forbidden("the client certificate is not valid any more"))?;
+        let id = self.session.peer().spiffe_id.as_ref();
         id.ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
     }
 
@@ -161,7 +161,8 @@ impl Traveller<'_> {
         keyspace: &Result<Option<KeyspaceName>, Problem>,
     ) -> Result<(), Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let grant = self.service.access.grant(client);
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(client);
         let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
         if !O::ROLES.contains(&grant.role) {
             return Err(forbidden("this role may not do that"));
