@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use crate::access::{KeyspacePattern, Role, SpiffeId};
+use crate::access::{ClientPattern, KeyspacePattern, Role};
 
 /// `[access]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -32,8 +32,8 @@ impl AccessSection {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientEntry {
-    /// The URI SAN of its certificate.
-    pub spiffe_id: SpiffeId,
+    /// The URI SAN of its certificate, or what it begins with.
+    pub spiffe_id: ClientPattern,
     /// What it may do.
     pub role: Role,
     /// On which keyspaces.
