@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::access::Access;
+use crate::access::{Access, Gate};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
@@ -27,8 +27,9 @@ use crate::http::{self, Limits, ops};
 use crate::jobs::{Keeper, KeeperLimits};
 use crate::live::Live;
 use crate::metrics::{Exposition, MeteredHsm, Metrics};
+use crate::reload::{Hangup, Reloader};
 use crate::service::{Condition, Service};
-use crate::tls::{TlsError, server_config};
+use crate::tls::{Tls, TlsError};
 
 /// Why the service does not run, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -102,20 +103,25 @@ pub struct App {
     exposition: Exposition,
     audit: Arc<FileAuditSink>,
     store: Arc<SqliteStore>,
+    reloader: Reloader,
 }
 
 impl App {
-    /// Opens store, HSM, audit log and the deployment in them.
+    /// Opens store, HSM, audit log and the deployment in them, as the configuration read from `path`
+    /// names them.
     ///
     /// # Errors
     /// [`AppError`]; nothing was destroyed.
-    pub async fn open(config: &Config) -> Result<Self, AppError> {
+    pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
+        let reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
         let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
         tracing::info!("the HSM is open");
         let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+        let tls = Tls::load(&config.server, clock.now())?;
+        let gate = Gate::new(Access::new(&config.access), tls);
         let clock = Arc::new(clock);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let ports = ports(
@@ -154,7 +160,7 @@ impl App {
             clock,
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
-            access: Access::new(&config.access),
+            gate,
             metrics,
             keeper: handle,
             condition: Mutex::new(Condition::default()),
@@ -167,6 +173,7 @@ impl App {
             exposition,
             audit,
             store,
+            reloader,
         })
     }
 
@@ -176,7 +183,7 @@ impl App {
         Arc::clone(&self.service)
     }
 
-    /// Serves until SIGTERM or SIGINT; `ready` hears the API's address once it answers.
+    /// Serves until SIGTERM or SIGINT, and reads the configuration anew when it changes; `ready` hears the API's address once it answers.
     ///
     /// # Errors
     /// [`AppError::Halted`] when a person has to look; else what kept it from serving.
@@ -186,7 +193,6 @@ impl App {
         ready: impl AsyncFnOnce(SocketAddr) -> Result<(), AppError>,
     ) -> Result<(), AppError> {
         let server = &config.server;
-        let tls = server_config(&server.certificate, &server.key, &server.client_ca)?;
         let listener = listen(server.listen).await?;
         let ops_listener = listen(server.ops_listen).await?;
         let address = listener.local_addr()?;
@@ -194,6 +200,7 @@ impl App {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        let mut hangup = Hangup::new(self.reloader.start(Arc::clone(&self.service))?)?;
         let (stop, stopped) = watch::channel(false);
         // After the API: shreds under way come to their end.
         let (stop_keeper, keeper_stopped) = watch::channel(false);
@@ -209,8 +216,8 @@ impl App {
         });
         let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
         let router = http::router(Arc::clone(&self.service));
-        let metrics = self.service.metrics.clone();
-        let api = tokio::spawn(http::serve(listener, tls, router, metrics, limits, stopped));
+        let service = Arc::clone(&self.service);
+        let api = tokio::spawn(http::serve(listener, service, router, limits, stopped));
         let mut keeper = keep(self.keeper, Arc::clone(&self.service), keeper_stopped)?;
         let begun = tokio::select! {
             begun = ready(address) => begun,
@@ -220,6 +227,7 @@ impl App {
             Ok(()) => tokio::select! {
                 _ = signals.0.recv() => Ok(()),
                 _ = signals.1.recv() => Ok(()),
+                () = hangup.terminal_gone() => Ok(()),
                 ended = &mut keeper => Err(keeper_ended(ended)),
             },
             failed => failed,

@@ -14,6 +14,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod pki;
+pub mod reload;
 pub mod service;
 pub mod tls;
 pub mod verification_keys;

@@ -16,6 +16,8 @@ pub fn start(section: &LogSection) -> Result<(), String> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Said on standard error too: where that is gone, saying so would be a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // Started already, by a test: fine.
     let started = match section.format {

@@ -9,7 +9,7 @@ use lethe_core::ports::{AuditSink, Store, VerificationKey};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
-use crate::access::Access;
+use crate::access::Gate;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
@@ -29,8 +29,8 @@ pub struct Service {
     pub entropy: SystemEntropy,
     /// Where records go before a key leaves.
     pub audit: Arc<dyn AuditSink>,
-    /// Who may do what.
-    pub access: Access,
+    /// Who gets in and may do what; reloaded while requests go on.
+    pub gate: Gate,
     /// What Prometheus reads.
     pub metrics: Metrics,
     /// Where changes are asked for.
@@ -58,6 +58,8 @@ pub struct Condition {
     pub store: Option<String>,
     /// Buckets that should be gone.
     pub overdue: usize,
+    /// Why what the configuration now says is not in force.
+    pub configuration: Option<String>,
 }
 
 impl Service {

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,20 +122,78 @@ async fn a_certificate_without_one_known_spiffe_id_may_do_nothing() {
     Api::new(&dev, &path).get("/v1/status").await.ok(200);
 }
 
-/// Every route of the document that the service prints.
-fn routes() -> Vec<(Method, String)> {
+/// Every operation of the document that the service prints.
+fn documented() -> Vec<(Method, String, Value)> {
     let printed = lethe(&["openapi"]).output().unwrap();
     assert!(printed.status.success());
     let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
-    let mut routes = Vec::new();
+    let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
+        for (method, operation) in item.as_object().unwrap() {
             let method = method.to_uppercase().parse().unwrap();
-            routes.push((method, path.clone()));
+            operations.push((method, path.clone(), operation.clone()));
         }
     }
-    assert!(routes.len() >= 7);
-    routes
+    operations
+}
+
+fn routes() -> Vec<(Method, String)> {
+    let operations = documented().into_iter();
+    operations.map(|(method, path, _)| (method, path)).collect()
+}
+
+/// By method and path: what is served, as which operation and to whom.
+type Served = BTreeSet<(String, String, String, Vec<&'static str>)>;
+
+/// The router is made from this list, so nothing is served that is not on it.
+#[test]
+fn what_is_served_is_documented_and_the_other_way_round() {
+    let served: Served = lethe::http::routes()
+        .into_iter()
+        .map(|route| {
+            let roles = route.roles.iter().map(|role| match role {
+                lethe::access::Role::MessageServer => Role::MessageServer.name(),
+                lethe::access::Role::Operator => Role::Operator.name(),
+                lethe::access::Role::Auditor => Role::Auditor.name(),
+            });
+            let (method, roles) = (route.method.to_string(), roles.collect());
+            (method, route.path.into(), route.operation.into(), roles)
+        })
+        .collect();
+    let documented: Served = documented()
+        .into_iter()
+        .map(|(method, path, operation)| {
+            let roles = allowed(&method, &path).iter().map(|role| role.name());
+            let name = operation["operationId"].as_str().unwrap();
+            (
+                method.to_string(),
+                path.clone(),
+                name.into(),
+                roles.collect(),
+            )
+        })
+        .collect();
+    let only_served: Vec<_> = served.difference(&documented).collect();
+    let only_documented: Vec<_> = documented.difference(&served).collect();
+    assert!(
+        only_served.is_empty() && only_documented.is_empty(),
+        "served as: {only_served:#?}\ndocumented as: {only_documented:#?}"
+    );
+    // Parameters of the path are documented too.
+    for (method, path, operation) in self::documented() {
+        let parameters = operation["parameters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let named = parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "path");
+        let mut named: Vec<_> = named.map(|it| it["name"].as_str().unwrap()).collect();
+        let mut used: Vec<_> = path.split(['{', '}']).skip(1).step_by(2).collect();
+        named.sort_unstable();
+        used.sort_unstable();
+        assert_eq!(named, used, "{method} {path}");
+    }
 }
 
 /// Who may call a route, by CONTRACT.md. A route that is not here fails the test.
@@ -167,7 +226,11 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
 }
 
 async fn call(api: &Api, method: &Method, path: &str) -> Answer {
-    let path = path.replace("{keyspace}", "chat");
+    call_on(api, method, path, "chat").await
+}
+
+async fn call_on(api: &Api, method: &Method, path: &str, keyspace: &str) -> Answer {
+    let path = path.replace("{keyspace}", keyspace);
     let path = path.replace("{id}", "x").replace("{version}", "x");
     // A body and a query that no endpoint takes: a role that may call hears that.
     let path = if *method == Method::DELETE {
@@ -198,6 +261,43 @@ async fn every_route_refuses_the_wrong_roles() {
         }
     }
     assert!(dev.audit().contains("\"outcome\":\"forbidden\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_refuses_foreign_keyspaces() {
+    let dev = Dev::start();
+    let operator = dev.api(Role::Operator);
+    let before = operator.set_keyspace("vault", "72h", "1h").await.ok(201);
+    let names = |listed: &Value| -> Vec<String> {
+        let listed = listed["keyspaces"].as_array().unwrap().iter();
+        listed
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let grants = |from: &'static str, to: &'static str| {
+        move |text: String| text.replace(&format!("[\"{from}\"]"), &format!("[\"{to}\"]"))
+    };
+    dev.reload(|| dev.configure(grants("*", "chat"))).await;
+    let mut tried = 0;
+    for role in Role::ALL {
+        let api = dev.api(role);
+        for (method, path) in routes() {
+            if path.contains("{keyspace}") {
+                // One that is there, and one that is not: whether it is is not told.
+                for keyspace in ["vault", "absent", "chat2"] {
+                    let answer = call_on(&api, &method, &path, keyspace).await;
+                    refused(&answer, 403, "forbidden");
+                    tried += 1;
+                }
+            }
+        }
+        assert_eq!(names(&api.get("/v1/keyspaces").await.ok(200)), ["chat"]);
+    }
+    assert!(tried >= 90, "{tried}");
+    assert_eq!(names(&operator.get("/v1/status").await.ok(200)), ["chat"]);
+    dev.reload(|| dev.configure(grants("chat", "*"))).await;
+    let after = operator.get("/v1/keyspaces/vault").await.ok(200);
+    assert_eq!(after["versions"], before["versions"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

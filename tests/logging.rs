@@ -1,6 +1,8 @@
-//! A panic is one line of the log, and says nothing of what it stumbled over.
+//! The log keeps secrets to itself, and nobody who runs the service has to read it.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
 use lethe::config::{LogFormat, LogSection};
 
@@ -30,4 +32,27 @@ fn panics_are_logged_without_their_message() {
     let location = line["fields"]["location"].as_str().unwrap();
     assert!(location.starts_with("tests/logging.rs:"), "{location}");
     assert!(!errors.contains("alice"), "{errors}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    if std::env::var_os(CHILD).is_some() {
+        lethe::logging::start(&LogSection::default()).unwrap();
+        // Until the reader is gone.
+        let mut wait = String::new();
+        std::io::stdin().read_to_string(&mut wait).unwrap();
+        tracing::error!("into the void");
+        std::process::exit(7);
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_log_that_nobody_reads_any_more_ends_nothing"])
+        .arg("--nocapture")
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    child.stdin.take().unwrap().write_all(b"go").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
 }

@@ -6,9 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lethe::tls::{Peer, server_config};
+use lethe::clock::SystemClock;
+use lethe::config::ExpiredCrls;
+use lethe::tls::{Clients, Peer, server_config};
+use lethe_core::ports::Clock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 const ID: &str = "spiffe://example.org/chat";
 
@@ -47,7 +51,9 @@ fn makes_what_the_service_accepts() {
     let (server, key) = made(folder, &[&issue[..], &names].concat());
     assert_eq!(server, "kms.example.org.crt");
     let path = |name: &str| folder.join(name);
-    server_config(&path(&server), &path(&key), &path(&authority)).unwrap();
+    let now = SystemClock.now();
+    let clients = Clients::load(&path(&authority), &[], ExpiredCrls::Refuse, now).unwrap();
+    server_config(&path(&server), &path(&key), clients.into()).unwrap();
     let issue = ["issue", "--ca", "ca", "--out", "chat", "--spiffe-id", ID];
     let (client, key) = made(folder, &issue);
     let certificate = CertificateDer::from_pem_file(path(&client)).unwrap();
@@ -96,4 +102,56 @@ fn refuses_in_one_line_and_overwrites_no_authority() {
         refused(folder, arguments);
         assert!(!folder.join("x.crt").exists() && !folder.join("x.key").exists());
     }
+}
+
+#[test]
+fn revokes_what_the_authority_has_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for ca in ["ca", "other"] {
+        made(folder, &["ca", "--out", ca]);
+        let client = format!("{ca}-client");
+        made(
+            folder,
+            &["issue", "--ca", ca, "--out", &client, "--spiffe-id", ID],
+        );
+    }
+    let revoke = |words: &[&str]| {
+        let output = pki(folder, &[&["revoke", "--ca", "ca"], words].concat());
+        assert!(output.status.success(), "{output:?}");
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(shown["revocation_list"], "ca/ca.crl");
+        list(&folder.join("ca/ca.crl"))
+    };
+    assert_eq!(revoke(&["--days", "7"]), (1, 0, 7));
+    assert_eq!(revoke(&["ca-client.crt"]), (2, 1, 30));
+    assert_eq!(revoke(&["ca-client.crt"]), (3, 1, 30));
+    assert_eq!(revoke(&[]), (4, 1, 30));
+
+    let before = std::fs::read(folder.join("ca/ca.crl")).unwrap();
+    for bad in ["other-client.crt", "none.crt", "ca-client.key"] {
+        let error = refused(folder, &["revoke", "--ca", "ca", "ca-client.crt", bad]);
+        assert!(error.contains(bad) && error.lines().count() == 1, "{error}");
+        assert_eq!(std::fs::read(folder.join("ca/ca.crl")).unwrap(), before);
+    }
+    // Nor is a list taken over that somebody else has signed.
+    std::fs::copy(folder.join("ca/ca.crl"), folder.join("other/ca.crl")).unwrap();
+    let error = refused(folder, &["revoke", "--ca", "other"]);
+    assert!(error.contains("other/ca.crl was not signed"), "{error}");
+}
+
+/// Number, certificates and days of a list.
+fn list(path: &Path) -> (u64, usize, i64) {
+    let bytes = std::fs::read(path).unwrap();
+    let pem = x509_parser::pem::parse_x509_pem(&bytes).unwrap().1;
+    let list = CertificateRevocationList::from_der(&pem.contents)
+        .unwrap()
+        .1;
+    let life = list.next_update().unwrap().timestamp() - list.last_update().timestamp();
+    let number = u64::try_from(list.crl_number().unwrap()).unwrap();
+    (
+        number,
+        list.iter_revoked_certificates().count(),
+        life / 86_400,
+    )
 }

@@ -9,7 +9,7 @@ use super::Failure;
 use super::output::Output;
 use crate::access::SpiffeId;
 use crate::clock::SystemClock;
-use crate::pki::{Authority, beside};
+use crate::pki::{Authority, beside, revoke};
 
 const DAY: u64 = 86_400;
 
@@ -46,6 +46,17 @@ pub(super) enum Pki {
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
     },
+    /// Writes the CA's revocation list, ca.crl: what it named before, and these certificates.
+    Revoke {
+        /// Folder of the CA.
+        #[arg(long)]
+        ca: PathBuf,
+        /// Certificates that are to be refused; none issues the list anew.
+        certificates: Vec<PathBuf>,
+        /// Life of the list in days: a newer one has to follow before its end.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: u32,
+    },
 }
 
 impl Pki {
@@ -75,6 +86,15 @@ impl Pki {
                     None => authority.issue_server(&out, &server, now, life(days))?,
                 }
                 out
+            }
+            Self::Revoke {
+                ca,
+                certificates,
+                days,
+            } => {
+                let list = revoke(&ca, &certificates, now, life(days))?;
+                let shown = json!({ "revocation_list": list });
+                return output.print(&shown, || list.display().to_string());
             }
         };
         let (certificate, key) = (beside(&made, "crt"), beside(&made, "key"));

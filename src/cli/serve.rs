@@ -24,7 +24,9 @@ impl Serve {
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
         block_on(async {
-            let app = App::open(&config).await.map_err(app_failure)?;
+            let app = App::open(&config, &self.config)
+                .await
+                .map_err(app_failure)?;
             let ready = async |address| {
                 println!("lethe ready https://{address}");
                 Ok(())

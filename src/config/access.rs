@@ -2,10 +2,10 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use crate::access::{KeyspacePattern, Role, SpiffeId};
+use crate::access::{ClientPattern, KeyspacePattern, Role};
 
 /// `[access]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessSection {
     /// `[[access.client]]`, one for each.
@@ -29,11 +29,11 @@ impl AccessSection {
 }
 
 /// One client.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientEntry {
-    /// The URI SAN of its certificate.
-    pub spiffe_id: SpiffeId,
+    /// The URI SAN of its certificate, or what it begins with.
+    pub spiffe_id: ClientPattern,
     /// What it may do.
     pub role: Role,
     /// On which keyspaces.

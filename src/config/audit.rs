@@ -4,7 +4,7 @@ use lethe_audit::AuditConfig;
 use serde::Deserialize;
 
 /// `[audit]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditSection {
     /// An existing folder of its own.

@@ -2,7 +2,7 @@ use lethe_core::page_cache::CacheLimits;
 use serde::Deserialize;
 
 /// `[cache]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheSection {
     /// Bytes of inner pages of the forgetting trees.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{ConfigError, is_open_to_all, read};
 
 /// `[hsm]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HsmSection {
     /// The PKCS#11 module.
@@ -38,7 +38,7 @@ pub struct HsmSection {
 }
 
 /// `hsm.iv`
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Iv {
     /// Lethe draws them.

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 /// `[log]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSection {
     /// How lines look.
@@ -14,7 +14,7 @@ pub struct LogSection {
 }
 
 /// `log.format`
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

@@ -24,11 +24,11 @@ pub use hsm::HsmSection;
 pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
 pub use rotation::RotationSection;
-pub use server::ServerSection;
+pub use server::{ExpiredCrls, ServerSection};
 pub use store::StoreSection;
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Listeners and TLS.
@@ -102,6 +102,23 @@ impl Config {
         Ok(config)
     }
 
+    /// The sections in which `new` differs and which only a restart can change.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("server", self.server.differs_beyond_tls(&new.server)),
+            ("store", self.store != new.store),
+            ("hsm", self.hsm != new.hsm),
+            ("audit", self.audit != new.audit),
+            ("cache", self.cache != new.cache),
+            ("receipts", self.receipts != new.receipts),
+            ("rotation", self.rotation != new.rotation),
+            ("log", self.log != new.log),
+        ];
+        let names = differ.iter().filter(|(_, differs)| *differs);
+        names.map(|(name, _)| *name).collect()
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| one_line(error, text))?;
         config.server.check()?;
@@ -116,6 +133,8 @@ impl Config {
     }
 
     fn resolve(&mut self, folder: &Path, credentials: Option<&Path>) -> Result<(), String> {
+        let crls = self.server.client_crls.iter_mut();
+        let crls = crls.map(|path| ("server.client_crls", path));
         let paths = [
             ("server.certificate", &mut self.server.certificate),
             ("server.key", &mut self.server.key),
@@ -125,7 +144,7 @@ impl Config {
             ("hsm.pin_file", &mut self.hsm.pin_file),
             ("audit.directory", &mut self.audit.directory),
         ];
-        for (option, path) in paths {
+        for (option, path) in paths.into_iter().chain(crls) {
             let expanded = expand(path, credentials).map_err(|why| format!("{option} {why}"))?;
             *path = folder.join(expanded);
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// `[receipts]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReceiptsSection {
     /// How long receipts are kept after the destruction.

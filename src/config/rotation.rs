@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 /// `[rotation]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RotationSection {
     /// A key version that has forgotten so many conversations is replaced before its time.

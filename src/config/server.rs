@@ -4,8 +4,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// `server.expired_crls`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExpiredCrls {
+    /// Nobody of that CA gets in until there is a newer one.
+    #[default]
+    Refuse,
+    /// What it lists stays refused; what was revoked since is not known.
+    Accept,
+}
+
 /// `[server]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerSection {
     /// Address of the API.
@@ -19,6 +30,12 @@ pub struct ServerSection {
     pub key: PathBuf,
     /// CA certificates of clients, PEM.
     pub client_ca: PathBuf,
+    /// Revocation lists of clients, PEM or DER; when there are any, each client CA needs one.
+    #[serde(default)]
+    pub client_crls: Vec<PathBuf>,
+    /// What becomes of clients once a list's `nextUpdate` has passed.
+    #[serde(default)]
+    pub expired_crls: ExpiredCrls,
     /// Connections open at once.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
@@ -73,6 +90,18 @@ const fn shutdown_grace() -> Duration {
 }
 
 impl ServerSection {
+    /// Whether another one differs in what only a restart can change.
+    #[must_use]
+    pub fn differs_beyond_tls(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.certificate.clone_from(&self.certificate);
+        other.key.clone_from(&self.key);
+        other.client_ca.clone_from(&self.client_ca);
+        other.client_crls.clone_from(&self.client_crls);
+        other.expired_crls = self.expired_crls;
+        *self != other
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         if self.max_connections == 0 {
             return Err("server.max_connections must be at least 1".into());

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 /// `[store]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSection {
     /// The SQLite database.

@@ -189,3 +189,46 @@ fn a_pin_that_everybody_may_read_or_none_is_refused() {
         }
     }
 }
+
+#[test]
+fn all_but_access_and_tls_needs_a_restart() {
+    let config = with("threads = 4", "threads = 4").unwrap();
+    for (from, to, section) in [
+        ("\"pki/server.crt\"", "\"a\"", None),
+        ("\"pki/server.key\"", "\"a\"", None),
+        ("\"pki/ca.crt\"", "\"a\"", None),
+        ("client_crls = []", "client_crls = [\"a\"]", None),
+        (
+            "expired_crls = \"refuse\"",
+            "expired_crls = \"accept\"",
+            None,
+        ),
+        ("role = \"operator\"", "role = \"auditor\"", None),
+        // A default that is written out is no change.
+        ("threads = 4", "", None),
+        (
+            "header_timeout = \"10s\"",
+            "header_timeout = \"9s\"",
+            Some("server"),
+        ),
+        ("\"lethe.db\"", "\"a\"", Some("store")),
+        ("threads = 4", "threads = 5", Some("hsm")),
+        ("16777216", "16777217", Some("audit")),
+        (
+            "tail_bytes = 33554432",
+            "tail_bytes = 33554433",
+            Some("cache"),
+        ),
+        ("\"400d\"", "\"401d\"", Some("receipts")),
+        (
+            "after_shreds = 2000000",
+            "after_shreds = 2000001",
+            Some("rotation"),
+        ),
+        ("format = \"text\"", "format = \"json\"", Some("log")),
+    ] {
+        let new = with(from, to).unwrap();
+        let expected: Vec<_> = section.into_iter().collect();
+        assert_eq!(config.needs_restart(&new), expected, "{from}");
+    }
+}

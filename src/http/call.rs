@@ -37,7 +37,8 @@ pub(super) struct Call {
 impl Call {
     /// Whether a keyspace is granted to the caller; for lists.
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
-        let grant = self.service.access.grant(self.client.id());
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(self.client.id());
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
@@ -70,13 +71,13 @@ pub(super) struct Client(Arc<Connected>);
 impl Client {
     /// None where nobody is.
     pub(super) fn of(connected: &Arc<Connected>) -> Option<Self> {
-        let known = connected.peer.spiffe_id.is_some();
+        let known = connected.session.peer().spiffe_id.is_some();
         known.then(|| Self(Arc::clone(connected)))
     }
 
     /// Its SPIFFE id.
     pub(super) fn id(&self) -> &SpiffeId {
-        let id = self.0.peer.spiffe_id.as_ref();
+        let id = self.0.session.peer().spiffe_id.as_ref();
         id.expect("a client has an id: `of` looked")
     }
 }

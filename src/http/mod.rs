@@ -22,6 +22,6 @@ mod versions;
 
 pub use openapi::document;
 pub use problem::{Code, Problem};
-pub use router::router;
+pub use router::{Route, router, routes};
 pub use server::{Limits, serve};
 pub(crate) use times::Rfc3339;

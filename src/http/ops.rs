@@ -69,6 +69,7 @@ impl Readiness {
             .hsm
             .iter()
             .chain(&condition.store)
+            .chain(&condition.configuration)
             .cloned()
             .collect();
         if condition.overdue > 0 {

@@ -163,12 +163,15 @@ impl Traveller<'_> {
         }
     }
 
-    /// A client is the SPIFFE id of its certificate, until the certificate's end.
+    /// A client is the SPIFFE id of its certificate, for as long as that is taken. One that is
+    /// not is being cut off; this is for its last request.
     fn identify(&self, now: Timestamp) -> Result<Client, Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        if now >= self.connected.peer.not_after {
-            return Err(forbidden("the client certificate has expired"));
-        }
+        let taken = self
+            .connected
+            .session
+            .check(&self.service.gate.rules(), now);
+        taken.map_err(|_| forbidden("the client certificate is not valid any more"))?;
         Client::of(self.connected)
             .ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
     }
@@ -179,7 +182,8 @@ impl Traveller<'_> {
         keyspace: &Result<Option<KeyspaceName>, Problem>,
     ) -> Result<(), Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let grant = self.service.access.grant(client.id());
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(client.id());
         let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
         if !O::ROLES.contains(&grant.role) {
             return Err(forbidden("this role may not do that"));

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{delete, get, post};
+use axum::http::Method;
+use axum::routing::{MethodFilter, on};
 
+use super::call::Operation;
 use super::data_keys::{Issue, Rewrap, Unwrap};
 use super::expiries::Expiries;
 use super::keyspaces::{Erase, List, Put, Show};
@@ -14,49 +16,93 @@ use super::root::RotateRoot;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
 use super::{shreds, versions};
+use crate::access::Role;
 use crate::service::Service;
+
+/// One endpoint as it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// With this method.
+    pub method: Method,
+    /// Under this path; parameters in braces.
+    pub path: &'static str,
+    /// Its name in audit records, metrics and the OpenAPI document.
+    pub operation: &'static str,
+    /// Who may call it.
+    pub roles: &'static [Role],
+}
+
+/// The router, and what is in it: the only way in is to be listed.
+#[derive(Default)]
+struct Table {
+    router: Router<Arc<Service>>,
+    routes: Vec<Route>,
+}
+
+impl Table {
+    fn with<O: Operation>(mut self, verb: Verb, path: &'static str) -> Self {
+        let (filter, method) = verb.both();
+        self.router = self.router.route(path, on(filter, travel::<O>));
+        self.routes.push(Route {
+            method,
+            path,
+            operation: O::NAME,
+            roles: O::ROLES,
+        });
+        self
+    }
+}
+
+/// The methods of the API: axum has no way from its filter back to the method.
+enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Verb {
+    const fn both(self) -> (MethodFilter, Method) {
+        match self {
+            Self::Get => (MethodFilter::GET, Method::GET),
+            Self::Post => (MethodFilter::POST, Method::POST),
+            Self::Put => (MethodFilter::PUT, Method::PUT),
+            Self::Delete => (MethodFilter::DELETE, Method::DELETE),
+        }
+    }
+}
+
+/// Every endpoint of the API.
+fn table() -> Table {
+    Table::default()
+        .with::<Issue>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys")
+        .with::<Unwrap>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys/unwrap")
+        .with::<Rewrap>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys/rewrap")
+        .with::<shreds::Create>(Verb::Post, "/v1/keyspaces/{keyspace}/shreds")
+        .with::<shreds::Show>(Verb::Get, "/v1/keyspaces/{keyspace}/shreds/{id}")
+        .with::<versions::Create>(Verb::Post, "/v1/keyspaces/{keyspace}/versions")
+        .with::<versions::Drop>(Verb::Delete, "/v1/keyspaces/{keyspace}/versions/{version}")
+        .with::<List>(Verb::Get, "/v1/keyspaces")
+        .with::<Show>(Verb::Get, "/v1/keyspaces/{keyspace}")
+        .with::<Put>(Verb::Put, "/v1/keyspaces/{keyspace}")
+        .with::<Erase>(Verb::Delete, "/v1/keyspaces/{keyspace}")
+        .with::<RotateRoot>(Verb::Post, "/v1/root/rotations")
+        .with::<Expiries>(Verb::Get, "/v1/expiries")
+        .with::<Status>(Verb::Get, "/v1/status")
+        .with::<VerificationKeys>(Verb::Get, "/v1/verification-keys")
+        .with::<Specification>(Verb::Get, "/v1/openapi.json")
+}
+
+/// What [`router`] answers to.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    table().routes
+}
 
 /// Every route of the API.
 pub fn router(service: Arc<Service>) -> Router {
-    let one = "/v1/keyspaces/{keyspace}";
-    Router::new()
-        .route("/v1/keyspaces/{keyspace}/data-keys", post(travel::<Issue>))
-        .route(
-            "/v1/keyspaces/{keyspace}/data-keys/unwrap",
-            post(travel::<Unwrap>),
-        )
-        .route(
-            "/v1/keyspaces/{keyspace}/data-keys/rewrap",
-            post(travel::<Rewrap>),
-        )
-        .route(
-            "/v1/keyspaces/{keyspace}/shreds",
-            post(travel::<shreds::Create>),
-        )
-        .route(
-            "/v1/keyspaces/{keyspace}/shreds/{id}",
-            get(travel::<shreds::Show>),
-        )
-        .route(
-            "/v1/keyspaces/{keyspace}/versions",
-            post(travel::<versions::Create>),
-        )
-        .route(
-            "/v1/keyspaces/{keyspace}/versions/{version}",
-            delete(travel::<versions::Drop>),
-        )
-        .route("/v1/keyspaces", get(travel::<List>))
-        .route(
-            one,
-            get(travel::<Show>)
-                .put(travel::<Put>)
-                .delete(travel::<Erase>),
-        )
-        .route("/v1/root/rotations", post(travel::<RotateRoot>))
-        .route("/v1/expiries", get(travel::<Expiries>))
-        .route("/v1/status", get(travel::<Status>))
-        .route("/v1/verification-keys", get(travel::<VerificationKeys>))
-        .route("/v1/openapi.json", get(travel::<Specification>))
+    table()
+        .router
         .fallback(async |State(service): State<Arc<Service>>| {
             refuse(&service, Problem::new(Code::NotFound, "no such resource"))
         })

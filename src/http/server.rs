@@ -12,7 +12,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -20,8 +19,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::patience::Patience;
-use crate::metrics::Metrics;
-use crate::tls::Peer;
+use crate::service::Service as Lethe;
+use crate::tls::Session;
 
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +38,11 @@ pub struct Limits {
 /// Serves until `stop`, then lets requests under way end.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    service: Arc<Lethe>,
     router: Router,
-    metrics: Metrics,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
         let accepted = tokio::select! {
@@ -58,13 +55,13 @@ pub async fn serve(
         };
         let connection = Connection {
             router: router.clone(),
-            metrics: metrics.clone(),
+            service: Arc::clone(&service),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             stop: stop.clone(),
             _place: place,
         };
-        tokio::spawn(connection.run(acceptor.clone(), stream));
+        tokio::spawn(connection.run(stream));
     }
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
@@ -121,14 +118,14 @@ impl<S> Answers for S where
 /// A connection as its requests see it.
 pub(super) struct Connected {
     /// Who is at its other end.
-    pub(super) peer: Peer,
+    pub(super) session: Arc<Session>,
     /// For each of its requests.
     pub(super) patience: Patience,
 }
 
 struct Connection {
     router: Router,
-    metrics: Metrics,
+    service: Arc<Lethe>,
     header_timeout: Duration,
     idle_timeout: Duration,
     stop: watch::Receiver<bool>,
@@ -136,34 +133,42 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, acceptor: TlsAcceptor, stream: TcpStream) {
+    async fn run(self, stream: TcpStream) {
+        let metrics = self.service.metrics.clone();
         // Answers are small and whole: waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
-        let handshake = tokio::time::timeout(self.header_timeout, acceptor.accept(stream));
-        let Ok(Ok(stream)) = handshake.await else {
-            self.metrics.failed_handshakes.inc();
+        let (tls, trust) = {
+            let rules = self.service.gate.rules();
+            (Arc::clone(&rules.tls().server), rules.trust())
+        };
+        let handshake = TlsAcceptor::from(tls).accept(stream);
+        let Ok(Ok(stream)) = tokio::time::timeout(self.header_timeout, handshake).await else {
+            metrics.failed_handshakes.inc();
             return;
         };
-        let Some(peer) = stream
-            .get_ref()
-            .1
-            .peer_certificates()
-            .and_then(<[_]>::first)
-            .map(Peer::of)
-        else {
+        let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+        let chain = chain.unwrap_or_default();
+        let Some(session) = Session::new(chain, trust, self.service.now()) else {
             return;
         };
-        self.metrics.connections.inc();
-        let open = self.metrics.connections.clone();
-        self.speak(stream, peer).await;
-        open.dec();
+        let session = Arc::new(session);
+        let mut over = Arc::clone(&session).watch(&self.service);
+        metrics.connections.inc();
+        // Whatever is under way is dropped with the connection when its client is not taken any more.
+        tokio::select! {
+            () = self.speak(stream, session) => over.abort(),
+            _ = &mut over => {
+                metrics.cut_off.inc();
+            }
+        }
+        metrics.connections.dec();
     }
 
-    async fn speak(self, stream: TlsStream<TcpStream>, peer: Peer) {
+    async fn speak(self, stream: TlsStream<TcpStream>, session: Arc<Session>) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let stream = TokioIo::new(stream);
         let connected = Connected {
-            peer,
+            session,
             patience: Patience::default(),
         };
         let connected = Arc::new(connected);

@@ -39,6 +39,15 @@ struct Call {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+/// No label: what may be absent is a family of one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Alone {}
+
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -70,6 +79,12 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Handshakes that failed.
     pub failed_handshakes: Counter,
+    /// Connections that were closed because their client is not taken any more.
+    pub cut_off: Counter,
+    reloads: Family<Outcome, Counter>,
+    certificate_left: Gauge,
+    /// Absent while there are no lists.
+    crl_left: Family<Alone, Gauge>,
 }
 
 /// 50 us to 13 s, doubling.
@@ -107,6 +122,10 @@ impl Metrics {
             oldest_open_request: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
+            cut_off: Counter::default(),
+            reloads: Family::default(),
+            certificate_left: Gauge::default(),
+            crl_left: Family::default(),
         };
         let mut registry = Registry::with_prefix("lethe");
         metrics.register(&mut registry);
@@ -201,6 +220,28 @@ impl Metrics {
             "TLS handshakes that failed",
             self.failed_handshakes.clone(),
         );
+        to.register(
+            "connections_cut_off",
+            "Connections closed because their client's certificate ended or is not taken any more",
+            self.cut_off.clone(),
+        );
+        to.register(
+            "reloads",
+            "Readings of a changed configuration by result",
+            self.reloads.clone(),
+        );
+        to.register_with_unit(
+            "server_certificate_left",
+            "Time until the server's certificate ends",
+            Unit::Seconds,
+            self.certificate_left.clone(),
+        );
+        to.register_with_unit(
+            "crl_left",
+            "Time until the first revocation list ends",
+            Unit::Seconds,
+            self.crl_left.clone(),
+        );
     }
 
     /// A request was answered.
@@ -232,6 +273,23 @@ impl Metrics {
 
     fn frequent(&self, operation: &str) -> Option<&Frequent> {
         self.frequent.iter().find(|it| it.is(operation))
+    }
+
+    /// A changed configuration was read.
+    pub fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&Outcome { result }).inc();
+    }
+
+    /// What ends with time.
+    pub fn validity(&self, certificate: Timestamp, crl: Option<Timestamp>, now: Timestamp) {
+        let left = |end: Timestamp| (end.as_millis() as i64 - now.as_millis() as i64) / 1_000;
+        self.certificate_left.set(left(certificate));
+        match crl {
+            Some(end) => {
+                self.crl_left.get_or_create(&Alone {}).set(left(end));
+            }
+            None => self.crl_left.clear(),
+        }
     }
 
     /// A record became durable.

@@ -6,6 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
+use time::OffsetDateTime;
 
 use super::files::{beside, write_private, write_public};
 use crate::access::SpiffeId;
@@ -22,6 +23,9 @@ pub enum PkiError {
     /// A name that is no host.
     #[error("'{0}' is no host name or address")]
     Name(String),
+    /// Of another CA.
+    #[error("{0} was not signed by this CA")]
+    NotIssued(std::path::PathBuf),
     /// X.509 has no such date.
     #[error("the certificate would end after the year 9999")]
     TooLong,
@@ -107,6 +111,10 @@ impl Authority {
         self.issue(prefix, params)
     }
 
+    pub(super) const fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     fn issue(&self, prefix: &Path, mut params: CertificateParams) -> Result<(), PkiError> {
         let key = KeyPair::generate()?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -137,16 +145,20 @@ fn params(name: &str, now: Timestamp, life: Duration) -> Result<CertificateParam
     // Common names end at 64 characters (X.520).
     let common: String = name.chars().take(64).collect();
     params.distinguished_name.push(DnType::CommonName, common);
-    let begin = Duration::from_millis(now.as_millis());
-    let end = begin.saturating_add(life);
-    if end > LAST_DATE {
+    // Clocks of clients differ a little.
+    let earlier = now.as_millis().saturating_sub(300_000);
+    params.not_before = instant(Timestamp::from_millis(earlier), Duration::ZERO)?;
+    params.not_after = instant(now, life)?;
+    Ok(params)
+}
+
+/// A date of X.509.
+pub(super) fn instant(time: Timestamp, later: Duration) -> Result<OffsetDateTime, PkiError> {
+    let since = Duration::from_millis(time.as_millis()).saturating_add(later);
+    if since > LAST_DATE {
         return Err(PkiError::TooLong);
     }
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    // Clocks of clients differ a little.
-    params.not_before = epoch + begin.saturating_sub(Duration::from_secs(300));
-    params.not_after = epoch + end;
-    Ok(params)
+    Ok(rcgen::date_time_ymd(1970, 1, 1) + since)
 }
 
 fn save(

@@ -4,7 +4,9 @@ mod authority;
 mod check;
 mod development;
 mod files;
+mod revocation;
 
 pub use authority::{Authority, PkiError};
 pub use development::ensure_development;
 pub use files::{beside, write_private, write_public};
+pub use revocation::revoke;

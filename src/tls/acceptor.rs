@@ -1,31 +1,52 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use lethe_core::time::Timestamp;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, version};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ServerConfig, version};
 
-use crate::config::is_open_to_all;
+use super::clients::Clients;
+use super::files::{TlsError, chain, private_key};
+use super::peer::Peer;
+use crate::config::ServerSection;
 
-/// Why certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A PEM file.
-    #[error("{path}: {reason}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Certificate and key together.
-    #[error("the server's certificate cannot be used: {0}")]
-    Certificate(#[from] rustls::Error),
+/// TLS of the API as the files of one moment make it.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// For new connections.
+    pub server: Arc<ServerConfig>,
+    /// Who gets in.
+    pub clients: Arc<Clients>,
+    /// End of the server's certificate.
+    pub certificate_end: Timestamp,
 }
 
-/// TLS 1.3 only; a client must show a certificate of one of `client_ca`. No session resumption: a
+impl Tls {
+    /// Reads all files that the configuration names.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file.
+    pub fn load(section: &ServerSection, now: Timestamp) -> Result<Self, TlsError> {
+        let clients = Clients::load(
+            &section.client_ca,
+            &section.client_crls,
+            section.expired_crls,
+            now,
+        )?;
+        let clients = Arc::new(clients);
+        let server = server_config(&section.certificate, &section.key, Arc::clone(&clients))?;
+        let own = chain(&section.certificate)?;
+        let end = own.first().map(|own| Peer::of(own).not_after);
+        Ok(Self {
+            server,
+            clients,
+            certificate_end: end.unwrap_or(Timestamp::from_millis(0)),
+        })
+    }
+}
+
+/// TLS 1.3 only; a client must show a certificate that `clients` take. No session resumption: a
 /// resumed session would outlive a revocation.
 ///
 /// # Errors
@@ -33,16 +54,11 @@ pub enum TlsError {
 pub fn server_config(
     certificate: &Path,
     key: &Path,
-    client_ca: &Path,
+    clients: Arc<Clients>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots(client_ca)?.into(), provider.clone())
-            .build()
-            .map_err(|error| file(client_ca, &error))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&version::TLS13])?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain(certificate)?, private_key(key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -50,37 +66,4 @@ pub fn server_config(
     config.max_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in chain(path)? {
-        roots.add(certificate).map_err(|error| file(path, &error))?;
-    }
-    Ok(roots)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    if is_open_to_all(path) {
-        return Err(file(path, &"every user may read this key: chmod o= it"));
-    }
-    PrivateKeyDer::from_pem_file(path).map_err(|error| file(path, &error))
-}
-
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| file(path, &error))?;
-    let certificates: Vec<_> = certificates
-        .collect::<Result<_, _>>()
-        .map_err(|error| file(path, &error))?;
-    if certificates.is_empty() {
-        return Err(file(path, &"holds no certificate"));
-    }
-    Ok(certificates)
-}
-
-fn file(path: &Path, reason: &dyn std::fmt::Display) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
 }

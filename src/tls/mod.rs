@@ -1,10 +1,17 @@
 //! TLS 1.3 with client certificates, and who stands behind one.
 
 mod acceptor;
+mod clients;
+mod crl;
+mod files;
 mod peer;
+mod session;
 
-pub use acceptor::{TlsError, server_config};
+pub use acceptor::{Tls, server_config};
+pub use clients::Clients;
+pub use files::TlsError;
 pub use peer::Peer;
+pub use session::Session;
 
 #[cfg(test)]
 mod tests;

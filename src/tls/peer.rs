@@ -2,6 +2,7 @@ use lethe_core::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+use super::crl::timestamp;
 use crate::access::SpiffeId;
 
 /// Who a connection belongs to.
@@ -24,12 +25,9 @@ impl Peer {
                 not_after: Timestamp::from_millis(0),
             };
         };
-        let end = parsed.validity().not_after.timestamp();
         Self {
             spiffe_id: spiffe_id(&parsed),
-            not_after: Timestamp::from_millis(
-                u64::try_from(end).unwrap_or(0).saturating_mul(1_000),
-            ),
+            not_after: timestamp(parsed.validity().not_after),
         }
     }
 }

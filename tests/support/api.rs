@@ -1,6 +1,7 @@
 //! Calls over real mTLS.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::{Method, Response};
@@ -38,9 +39,21 @@ pub fn tls(
     certificate: Option<&Path>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConfig {
+    tls_trusting(&[dev.dir().join("pki/ca.crt")], certificate, versions)
+}
+
+/// The same for servers of these CAs.
+pub fn tls_trusting(
+    authorities: &[PathBuf],
+    certificate: Option<&Path>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(dev.dir().join("pki/ca.crt")).unwrap();
-    roots.add(ca).unwrap();
+    for path in authorities {
+        for certificate in CertificateDer::pem_file_iter(path).unwrap() {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -83,7 +96,11 @@ impl Api {
         Self::speaking(dev, tls, &["http/1.1"])
     }
 
-    fn speaking(dev: &Dev, mut tls: ClientConfig, protocols: &[&str]) -> Self {
+    fn speaking(dev: &Dev, tls: ClientConfig, protocols: &[&str]) -> Self {
+        Self::at(dev.listen, tls, protocols)
+    }
+
+    pub fn at(listen: SocketAddr, mut tls: ClientConfig, protocols: &[&str]) -> Self {
         tls.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())
@@ -95,7 +112,7 @@ impl Api {
             .unwrap();
         Self {
             http,
-            base: format!("https://{}", dev.listen),
+            base: format!("https://{listen}"),
         }
     }
 

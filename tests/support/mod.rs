@@ -9,7 +9,9 @@
 
 pub mod api;
 pub mod device;
+pub mod line;
 pub mod memory;
+pub mod pki;
 pub mod seized;
 pub mod shreds;
 

@@ -49,7 +49,7 @@ impl Dev {
 
     async fn serve(&self, config: &Config) -> Result<(), AppError> {
         app::init(config).await?;
-        let app = App::open(config).await?;
+        let app = App::open(config, &self.dir.join("lethe.toml")).await?;
         let service = app.service();
         files::write_verification_keys(&self.dir, &service.verification_keys)?;
         app.run(config, async |address| {

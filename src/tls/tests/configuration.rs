@@ -2,12 +2,10 @@ use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::parties::{pki, server};
-use crate::tls::server_config;
+use super::parties::{pki, server, server_of};
 
 fn refusal(folder: &Path, certificate: &str, key: &str, client_ca: &str) -> String {
-    let path = |name: &str| folder.join(name);
-    server_config(&path(certificate), &path(key), &path(client_ca))
+    server_of(folder, certificate, key, client_ca)
         .unwrap_err()
         .to_string()
 }

@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 use crate::access::SpiffeId;
 use crate::clock::SystemClock;
+use crate::config::ExpiredCrls;
 use crate::pki::Authority;
-use crate::tls::server_config;
+use crate::tls::{Clients, TlsError, server_config};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -45,8 +46,18 @@ pub(super) fn pki() -> (TempDir, Authority) {
 }
 
 pub(super) fn server(folder: &Path) -> Arc<ServerConfig> {
+    server_of(folder, "server.crt", "server.key", "ca.crt").unwrap()
+}
+
+pub(super) fn server_of(
+    folder: &Path,
+    certificate: &str,
+    key: &str,
+    client_ca: &str,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let path = |name: &str| folder.join(name);
-    server_config(&path("server.crt"), &path("server.key"), &path("ca.crt")).unwrap()
+    let clients = Clients::load(&path(client_ca), &[], ExpiredCrls::Refuse, now())?;
+    server_config(&path(certificate), &path(key), clients.into())
 }
 
 /// Chain and key of a client.

@@ -1,0 +1,106 @@
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lethe_core::time::Timestamp;
+use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use super::authority::{Authority, PkiError, instant};
+use super::files::write_public;
+
+/// The revocation list of the CA in `folder`, `ca.crl`: what it named before, and `certificates`
+/// too. With none it is issued anew, for another `life`.
+///
+/// # Errors
+/// [`PkiError`]; the list is as it was.
+pub fn revoke(
+    folder: &Path,
+    certificates: &[PathBuf],
+    now: Timestamp,
+    life: Duration,
+) -> Result<PathBuf, PkiError> {
+    let authority = Authority::open(folder)?;
+    let signer = pem(&folder.join("ca.crt"))?;
+    let signer = parse(&signer, &folder.join("ca.crt"))?;
+    let path = folder.join("ca.crl");
+    let (number, mut revoked_certs) = before(&path, &signer)?;
+    for certificate in certificates {
+        let der = pem(certificate)?;
+        let parsed = parse(&der, certificate)?;
+        if parsed.verify_signature(Some(signer.public_key())).is_err() {
+            return Err(PkiError::NotIssued(certificate.clone()));
+        }
+        let serial_number = SerialNumber::from_slice(parsed.raw_serial());
+        if !revoked_certs
+            .iter()
+            .any(|it| it.serial_number == serial_number)
+        {
+            revoked_certs.push(RevokedCertParams {
+                serial_number,
+                revocation_time: instant(now, Duration::ZERO)?,
+                reason_code: None,
+                invalidity_date: None,
+            });
+        }
+    }
+    let list = CertificateRevocationListParams {
+        this_update: instant(now, Duration::ZERO)?,
+        next_update: instant(now, life)?,
+        crl_number: SerialNumber::from(number + 1),
+        issuing_distribution_point: None,
+        revoked_certs,
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let text = list.signed_by(authority.issuer())?.pem()?;
+    write_public(&path, &text).map_err(|error| PkiError::File(path.clone(), error))?;
+    Ok(path)
+}
+
+/// Number and content of the list that is there.
+fn before(
+    path: &Path,
+    signer: &X509Certificate<'_>,
+) -> Result<(u64, Vec<RevokedCertParams>), PkiError> {
+    let list = match pem(path) {
+        Err(PkiError::File(_, error)) if error.kind() == ErrorKind::NotFound => {
+            return Ok((0, Vec::new()));
+        }
+        list => list?,
+    };
+    let parsed = CertificateRevocationList::from_der(&list);
+    let (_, parsed) = parsed.map_err(|_| unreadable(path))?;
+    // What somebody else put there would be signed as ours.
+    if parsed.verify_signature(signer.public_key()).is_err() {
+        return Err(PkiError::NotIssued(path.to_owned()));
+    }
+    let number = parsed.crl_number().and_then(|it| u64::try_from(it).ok());
+    let revoked = parsed.iter_revoked_certificates().map(|revoked| {
+        let seconds = u64::try_from(revoked.revocation_date.timestamp()).unwrap_or(0);
+        let time = Timestamp::from_millis(seconds.saturating_mul(1_000));
+        Ok(RevokedCertParams {
+            serial_number: SerialNumber::from_slice(revoked.raw_serial()),
+            revocation_time: instant(time, Duration::ZERO)?,
+            reason_code: None,
+            invalidity_date: None,
+        })
+    });
+    let revoked = revoked.collect::<Result<_, PkiError>>()?;
+    Ok((number.unwrap_or(0), revoked))
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>, PkiError> {
+    let bytes = std::fs::read(path).map_err(|error| PkiError::File(path.to_owned(), error))?;
+    let parsed = x509_parser::pem::parse_x509_pem(&bytes);
+    Ok(parsed.map_err(|_| unreadable(path))?.1.contents)
+}
+
+fn parse<'a>(der: &'a [u8], path: &Path) -> Result<X509Certificate<'a>, PkiError> {
+    let parsed = X509Certificate::from_der(der);
+    Ok(parsed.map_err(|_| unreadable(path))?.1)
+}
+
+fn unreadable(path: &Path) -> PkiError {
+    let error = std::io::Error::new(ErrorKind::InvalidData, "cannot be read as PEM of its kind");
+    PkiError::File(path.to_owned(), error)
+}

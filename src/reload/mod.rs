@@ -1,0 +1,148 @@
+//! The configuration read anew, on SIGHUP and when a file changes, while requests go on: who may do
+//! what, and the files of TLS. All of it or nothing; what is wrong is refused and the old one stays.
+
+mod files;
+mod footprint;
+mod hangup;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use files::Files;
+pub use hangup::Hangup;
+
+use crate::access::Access;
+use crate::config::{Config, ConfigError, ExpiredCrls};
+use crate::service::Service;
+use crate::tls::{Tls, TlsError};
+
+/// Files are looked at so often. A change is read once it has stood still for one look: a file that
+/// is half written, or a key that is still to follow its certificate, gets that long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Reads the configuration anew, once it is started.
+pub struct Reloader {
+    files: Files,
+    /// What the service was started with.
+    running: Config,
+}
+
+impl Reloader {
+    /// For a service that is about to start with `running`, read from `path`. To be called before
+    /// the files are read that the configuration names: what changes from now on is read again.
+    #[must_use]
+    pub fn new(path: &Path, running: &Config) -> Self {
+        Self {
+            files: Files::new(path, running),
+            running: running.clone(),
+        }
+    }
+
+    /// Starts a thread for it: files may be slow. It ends with the sender, every message of which
+    /// has all files read.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn start(self, service: Arc<Service>) -> std::io::Result<Sender<()>> {
+        let (sender, asked) = channel();
+        let mut work = Work {
+            expired_crls: self.running.server.expired_crls,
+            reloader: self,
+            service,
+            crl_ended: false,
+        };
+        std::thread::Builder::new()
+            .name("lethe-reload".into())
+            .spawn(move || work.run(&asked))?;
+        Ok(sender)
+    }
+}
+
+struct Work {
+    reloader: Reloader,
+    service: Arc<Service>,
+    /// What is in force.
+    expired_crls: ExpiredCrls,
+    crl_ended: bool,
+}
+
+impl Work {
+    fn run(&mut self, asked: &Receiver<()>) {
+        loop {
+            self.watch_ends();
+            match asked.recv_timeout(LOOK_EVERY) {
+                Ok(()) => self.reload("SIGHUP"),
+                Err(RecvTimeoutError::Timeout) if self.reloader.files.have_changed() => {
+                    self.reload("a file has changed");
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn reload(&mut self, cause: &'static str) {
+        let (result, note) = match self.load() {
+            Ok(note) => {
+                tracing::info!(cause, "the configuration was read and is in force");
+                ("ok", note)
+            }
+            Err(error) => {
+                tracing::error!(cause, %error, "the new configuration is refused, the old one stays");
+                let note = format!("the configuration is refused, the old one stays: {error}");
+                ("refused", Some(note))
+            }
+        };
+        self.service.condition.lock().configuration = note;
+        self.service.metrics.reloaded(result);
+    }
+
+    /// Puts what the files say in force; tells what of it needs a restart.
+    fn load(&mut self) -> Result<Option<String>, Refused> {
+        let config = self.reloader.files.read()?;
+        let tls = Tls::load(&config.server, self.service.now())?;
+        self.service.gate.replace(Access::new(&config.access), tls);
+        self.expired_crls = config.server.expired_crls;
+        self.crl_ended = false;
+        let sections = self.reloader.running.needs_restart(&config);
+        if sections.is_empty() {
+            return Ok(None);
+        }
+        let sections = sections.join(", ");
+        tracing::warn!(sections, "changes in these sections need a restart");
+        Ok(Some(format!("changes need a restart: {sections}")))
+    }
+
+    /// Certificates and lists end without any file changing.
+    fn watch_ends(&mut self) {
+        let (rules, now) = (self.service.gate.rules(), self.service.now());
+        let tls = rules.tls();
+        let next_update = tls.clients.next_update();
+        let metrics = &self.service.metrics;
+        metrics.validity(tls.certificate_end, next_update, now);
+        if self.crl_ended || next_update.is_none_or(|end| now <= end) {
+            return;
+        }
+        self.crl_ended = true;
+        match self.expired_crls {
+            ExpiredCrls::Refuse => {
+                tracing::error!("a revocation list has expired: clients of its CA are refused");
+                self.service.gate.recheck();
+            }
+            ExpiredCrls::Accept => {
+                tracing::warn!("a revocation list has expired: newer revocations are not known");
+            }
+        }
+    }
+}

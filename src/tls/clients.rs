@@ -1,0 +1,202 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::time::Timestamp;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::crl::{Crl, Issued};
+use super::files::{TlsError, chain, file};
+use crate::config::ExpiredCrls;
+
+/// Whose certificates are taken: those of the client CAs that no revocation list names. The
+/// handshake asks here, and so do connections that are already open.
+#[derive(Debug)]
+pub struct Clients {
+    authorities: Vec<CertificateDer<'static>>,
+    crls: Vec<Crl>,
+    expired_crls: ExpiredCrls,
+    /// webpki takes the first list that bears the issuer's name, whoever signed it: CAs of one name
+    /// and different keys, as before and after a renewal, are kept apart. Never empty.
+    verifiers: Vec<Arc<dyn ClientCertVerifier>>,
+    subjects: Vec<DistinguishedName>,
+}
+
+impl PartialEq for Clients {
+    /// What they are made of decides.
+    fn eq(&self, other: &Self) -> bool {
+        self.authorities == other.authorities
+            && self.crls == other.crls
+            && self.expired_crls == other.expired_crls
+    }
+}
+
+impl Clients {
+    /// Reads CAs and lists.
+    ///
+    /// # Errors
+    /// [`TlsError`] with the file; also when there are lists but none of one of the CAs, which
+    /// would lock its clients out, or one has expired and [`ExpiredCrls::Refuse`] would do so.
+    pub fn load(
+        client_ca: &Path,
+        client_crls: &[PathBuf],
+        expired_crls: ExpiredCrls,
+        now: Timestamp,
+    ) -> Result<Self, TlsError> {
+        let authorities = chain(client_ca)?;
+        let mut crls = Vec::new();
+        for path in client_crls {
+            let lists = Crl::load(path)?;
+            if expired_crls == ExpiredCrls::Refuse && lists.iter().any(|it| it.next_update < now) {
+                return Err(file(path, &"has expired: its CA must issue a new one"));
+            }
+            crls.extend(lists);
+        }
+        Crl::sort(&mut crls);
+        let groups = apart(client_ca, &authorities)?;
+        let verifiers = groups.iter().map(|group| {
+            verifier(group, &crls, expired_crls).map_err(|reason| file(client_ca, &reason))
+        });
+        let verifiers: Vec<_> = verifiers.collect::<Result<_, _>>()?;
+        let subjects = verifiers.iter().flat_map(|it| it.root_hint_subjects());
+        let subjects = subjects.cloned().collect();
+        Ok(Self {
+            authorities,
+            crls,
+            expired_crls,
+            verifiers,
+            subjects,
+        })
+    }
+
+    /// When the first list ends.
+    #[must_use]
+    pub fn next_update(&self) -> Option<Timestamp> {
+        self.crls.iter().map(|list| list.next_update).min()
+    }
+
+    /// Whether a chain, the client's own certificate first, is taken at a time.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
+        let (own, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
+        self.verify_client_cert(own, rest, now).map(drop)
+    }
+}
+
+type Group<'a> = Vec<(&'a CertificateDer<'static>, X509Certificate<'a>)>;
+
+/// In groups without namesakes.
+fn apart<'a>(
+    path: &Path,
+    authorities: &'a [CertificateDer<'static>],
+) -> Result<Vec<Group<'a>>, TlsError> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for der in authorities {
+        let parsed = X509Certificate::from_der(der);
+        let (_, parsed) = parsed.map_err(|_| file(path, &"holds what is no certificate"))?;
+        let namesake = |(_, other): &(_, X509Certificate<'_>)| other.subject() == parsed.subject();
+        match groups.iter_mut().find(|group| !group.iter().any(namesake)) {
+            Some(group) => group.push((der, parsed)),
+            None => groups.push(vec![(der, parsed)]),
+        }
+    }
+    Ok(groups)
+}
+
+fn verifier(
+    group: &Group<'_>,
+    crls: &[Crl],
+    expired_crls: ExpiredCrls,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for (der, parsed) in group {
+        let added = roots.add((*der).clone());
+        added.map_err(|error| error.to_string())?;
+        let listed = |list: &Crl| list.issued_by(parsed) == Issued::Here;
+        if !crls.is_empty() && !crls.iter().any(listed) {
+            let name = parsed.subject();
+            return Err(format!("server.client_crls has no list of '{name}'"));
+        }
+    }
+    let of_namesake = |list: &Crl| {
+        let mut issued = group.iter().map(|(_, parsed)| list.issued_by(parsed));
+        issued.any(|issued| issued == Issued::ByNamesake)
+    };
+    let lists = crls.iter().filter(|list| !of_namesake(list));
+    let provider = Arc::new(default_provider());
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+        .with_crls(lists.map(|list| list.der.clone()));
+    if expired_crls == ExpiredCrls::Refuse {
+        builder = builder.enforce_revocation_expiration();
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// What says more about a certificate: that it is nobody's is said by every other CA.
+const fn says_little(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)
+    )
+}
+
+impl ClientCertVerifier for Clients {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.subjects
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let mut refusal = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        for verifier in &self.verifiers {
+            match verifier.verify_client_cert(end_entity, intermediates, now) {
+                Ok(verified) => return Ok(verified),
+                Err(error) if says_little(&refusal) => refusal = error,
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::PeerIncompatible(
+            rustls::PeerIncompatible::Tls12NotOffered,
+        ))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lethe_core::ports::Clock;
+use lethe_core::time::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error};
+use tokio::task::JoinHandle;
+
+use super::Peer;
+use crate::access::{Gate, Rules};
+use crate::service::Service;
+
+/// Timers stand still while the machine sleeps, so the clock is looked at from time to time.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Who an open connection belongs to, and until when that was checked.
+#[derive(Debug)]
+pub struct Session {
+    peer: Peer,
+    /// As the client showed it: its own certificate first.
+    chain: Vec<CertificateDer<'static>>,
+    /// The trust that the chain was last checked under.
+    trust: AtomicU64,
+    /// When the next of its certificates ends, in milliseconds.
+    ends: AtomicU64,
+}
+
+impl Session {
+    /// Of a chain that a handshake has just verified under a trust; none without a certificate.
+    #[must_use]
+    pub fn new(chain: Vec<CertificateDer<'static>>, trust: u64, now: Timestamp) -> Option<Self> {
+        let session = Self {
+            peer: Peer::of(chain.first()?),
+            chain,
+            trust: AtomicU64::new(trust),
+            ends: AtomicU64::new(0),
+        };
+        session.ends.store(session.next_end(now), Ordering::Relaxed);
+        Some(session)
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether the client would still get in. Two loads and two comparisons, unless what it was
+    /// checked under has changed or one of its certificates has ended.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
+        let fresh = self.trust.load(Ordering::Relaxed) == rules.trust();
+        if fresh && now.as_millis() < self.ends.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if now >= self.peer.not_after {
+            return Err(Error::InvalidCertificate(CertificateError::Expired));
+        }
+        rules.tls().clients.verify(&self.chain, now)?;
+        self.ends.store(self.next_end(now), Ordering::Relaxed);
+        self.trust.store(rules.trust(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A task that ends once the client would not get in any more. One of its own: the connection's
+    /// would look at its timers at every step of every request.
+    #[must_use]
+    pub fn watch(self: Arc<Self>, service: &Arc<Service>) -> JoinHandle<()> {
+        let service = Arc::clone(service);
+        tokio::spawn(async move {
+            let reason = self.over(&service.gate, &*service.clock).await;
+            let client = self.peer.spiffe_id.as_ref().map(tracing::field::display);
+            tracing::info!(client, %reason, "cut off: this client is not taken any more");
+        })
+    }
+
+    async fn over(&self, gate: &Gate, clock: &impl Clock) -> Error {
+        let mut changes = gate.trust_changes();
+        loop {
+            let now = clock.now();
+            if let Err(reason) = self.check(&gate.rules(), now) {
+                return reason;
+            }
+            let left = self.ends.load(Ordering::Relaxed);
+            let left = Duration::from_millis(left.saturating_sub(now.as_millis()));
+            tokio::select! {
+                // The sender lives as long as the gate.
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(left.min(LONGEST_WAIT)) => {}
+            }
+        }
+    }
+
+    /// A certificate is valid through its last second; the client's own counts to the begin of it.
+    fn next_end(&self, now: Timestamp) -> u64 {
+        let others = self.chain.iter().skip(1).map(|certificate| {
+            let last_second = Peer::of(certificate).not_after.as_millis();
+            last_second.saturating_add(1_000)
+        });
+        let ends = others.filter(|end| *end > now.as_millis());
+        ends.fold(self.peer.not_after.as_millis(), u64::min)
+    }
+}

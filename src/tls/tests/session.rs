@@ -1,0 +1,127 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use lethe_core::time::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use rustls::pki_types::CertificateDer;
+
+use super::parties::{DAY, credentials, id, now, pki, server};
+use crate::access::{Access, Gate};
+use crate::config::{AccessSection, ExpiredCrls};
+use crate::pki::revoke;
+use crate::tls::{Clients, Session, Tls};
+
+fn tls(folder: &Path, with_list: bool) -> Tls {
+    let lists = with_list.then(|| folder.join("ca.crl"));
+    let lists: Vec<_> = lists.into_iter().collect();
+    let clients = Clients::load(&folder.join("ca.crt"), &lists, ExpiredCrls::Refuse, now());
+    Tls {
+        server: server(folder),
+        clients: Arc::new(clients.unwrap()),
+        certificate_end: now(),
+    }
+}
+
+fn access() -> Access {
+    Access::new(&AccessSection { client: Vec::new() })
+}
+
+fn session(folder: &Path, gate: &Gate) -> Session {
+    let chain = credentials(folder, "client").0;
+    Session::new(chain, gate.rules().trust(), now()).unwrap()
+}
+
+#[test]
+fn a_revocation_counts_from_the_next_look_on() {
+    let (folder, authority) = pki();
+    let folder = folder.path();
+    let gate = Gate::new(access(), tls(folder, false));
+    authority
+        .issue_client(&folder.join("other"), &id(), now(), DAY)
+        .unwrap();
+    let session = session(folder, &gate);
+    let mut changes = gate.trust_changes();
+    session.check(&gate.rules(), now()).unwrap();
+
+    // Other grants are no reason to look at certificates again.
+    gate.replace(access(), tls(folder, false));
+    assert!(!changes.has_changed().unwrap());
+    session.check(&gate.rules(), now()).unwrap();
+
+    revoke(folder, &[folder.join("other.crt")], now(), DAY).unwrap();
+    gate.replace(access(), tls(folder, true));
+    assert!(changes.has_changed().unwrap());
+    changes.mark_unchanged();
+    session.check(&gate.rules(), now()).unwrap();
+
+    let before = gate.rules();
+    revoke(folder, &[folder.join("client.crt")], now(), DAY).unwrap();
+    gate.replace(access(), tls(folder, true));
+    assert!(changes.has_changed().unwrap());
+    for _ in 0..2 {
+        assert!(session.check(&gate.rules(), now()).is_err());
+    }
+    // Who still holds the rules from before changes nothing for the others.
+    session.check(&before, now()).unwrap();
+    assert!(session.check(&gate.rules(), now()).is_err());
+}
+
+#[test]
+fn the_end_of_a_certificate_counts_without_any_change() {
+    let (folder, _) = pki();
+    let gate = Gate::new(access(), tls(folder.path(), false));
+    let session = session(folder.path(), &gate);
+    let end = session.peer().not_after.as_millis();
+    session
+        .check(&gate.rules(), Timestamp::from_millis(end - 1))
+        .unwrap();
+    for at in [end, end + 1, u64::MAX] {
+        let at = Timestamp::from_millis(at);
+        assert!(session.check(&gate.rules(), at).is_err());
+    }
+}
+
+/// A chain of a client, an intermediate CA that ends at `end`, and the root's certificate.
+fn chain(end: Timestamp) -> (Vec<CertificateDer<'static>>, String) {
+    let ca = || {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params, KeyPair::generate().unwrap())
+    };
+    let (root, root_key) = ca();
+    let root_certificate = root.self_signed(&root_key).unwrap();
+    let (mut middle, middle_key) = ca();
+    middle.distinguished_name.push(DnType::CommonName, "Middle");
+    let seconds = i64::try_from(end.as_millis() / 1_000).unwrap();
+    middle.not_after = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+    let root = Issuer::new(root, root_key);
+    let middle_certificate = middle.signed_by(&middle_key, &root).unwrap();
+    let middle = Issuer::new(middle, middle_key);
+    let mut own = CertificateParams::default();
+    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let own = own
+        .signed_by(&KeyPair::generate().unwrap(), &middle)
+        .unwrap();
+    let chain = vec![own.der().clone(), middle_certificate.der().clone()];
+    (chain, root_certificate.pem())
+}
+
+#[test]
+fn the_end_of_an_intermediate_ca_counts() {
+    let (folder, _) = pki();
+    let folder = folder.path();
+    let end = Timestamp::from_millis(now().as_millis() / 1_000 * 1_000 + 3_600_000);
+    let (chain, root) = chain(end);
+    std::fs::write(folder.join("ca.crt"), root).unwrap();
+    let gate = Gate::new(access(), tls(folder, false));
+    let session = Session::new(chain, gate.rules().trust(), now()).unwrap();
+    let check = |at| session.check(&gate.rules(), at);
+    check(now()).unwrap();
+    // Its last second is one of its own.
+    check(end.saturating_add(999)).unwrap();
+    for later in [1_000, 2_000] {
+        assert!(check(end.saturating_add(later)).is_err());
+    }
+}
