@@ -1,6 +1,8 @@
 //! Rows into types, strictly: what no release of ours wrote is [`StoreError::Corrupt`], with the
 //! table and column. And numbers into SQLite's signed ones.
 
+use std::time::Duration;
+
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
@@ -92,6 +94,14 @@ pub(crate) fn clock_high_water(row: &SqliteRow) -> Result<Option<Timestamp>, Sto
     Ok(source
         .optional_number("clock_high_water_ms")?
         .map(Timestamp::from_millis))
+}
+
+pub(crate) fn clock_lag(row: &SqliteRow) -> Result<Duration, StoreError> {
+    let source = Source {
+        row,
+        table: "deployment",
+    };
+    source.number("clock_lag_ms").map(Duration::from_millis)
 }
 
 pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {
