@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{BatchError, Halt, Ports};
-use lethe_core::clock::SteadyClock;
+use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
 use lethe_pkcs11::Pkcs11Hsm;
@@ -90,7 +90,7 @@ pub async fn init(config: &Config) -> Result<Initialised, AppError> {
         .mode(0o700)
         .create(&config.audit.directory)?;
     let hsm = Arc::new(open_hsm(config).await?);
-    let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+    let clock = steady_clock(config, &store).await?;
     let ports = ports(hsm, Arc::new(store), Arc::new(clock));
     Ok(initialise(&ports).await?)
 }
@@ -115,8 +115,7 @@ impl App {
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
         tracing::info!("the HSM is open");
-        let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
-        let clock = Arc::new(clock);
+        let clock = Arc::new(steady_clock(config, store.as_ref()).await?);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let ports = ports(
             Arc::clone(&hsm),
@@ -239,6 +238,18 @@ impl App {
         }
         ended
     }
+}
+
+/// Goes on where the store says that the time stood.
+async fn steady_clock(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<SteadyClock<SystemClock>, StoreError> {
+    let mark = Mark {
+        high_water: store.clock_high_water().await?,
+        lag: store.clock_lag().await?,
+    };
+    Ok(SteadyClock::new(SystemClock, mark, config.clock.max_gap))
 }
 
 fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {

@@ -66,4 +66,14 @@ impl Service {
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
+
+    /// What is wrong with the clock, until an operator has confirmed it.
+    #[must_use]
+    pub fn clock_trouble(&self) -> Option<String> {
+        let doubt = self.clock.doubt().or(self.clock.reading().doubt)?;
+        Some(format!(
+            "the wall clock jumped ({}): nothing is destroyed by the time until `lethe clock confirm`",
+            doubt.name()
+        ))
+    }
 }

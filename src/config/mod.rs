@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod cache;
+mod clock;
 mod hsm;
 mod log;
 mod receipts;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub use access::{AccessSection, ClientEntry};
 pub use audit::AuditSection;
 pub use cache::CacheSection;
+pub use clock::ClockSection;
 pub use hsm::HsmSection;
 pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
@@ -48,6 +50,9 @@ pub struct Config {
     /// When key versions are replaced before their time.
     #[serde(default)]
     pub rotation: RotationSection,
+    /// How far the wall clock is believed.
+    #[serde(default)]
+    pub clock: ClockSection,
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
@@ -110,6 +115,7 @@ impl Config {
         config.cache.check()?;
         config.receipts.check()?;
         config.rotation.check()?;
+        config.clock.check()?;
         config.log.check()?;
         config.access.check()?;
         Ok(config)

@@ -119,6 +119,7 @@ fn values_out_of_range_are_refused_by_name() {
             "segment_bytes = 1",
             "audit.segment_bytes",
         ),
+        ("max_gap = \"6h\"", "max_gap = \"999ms\"", "clock.max_gap"),
         ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
         (
             "example.org/operator",

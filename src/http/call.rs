@@ -47,6 +47,19 @@ impl Call {
         audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
     }
 
+    /// For what is computed from the time.
+    pub(super) fn check_clock(&self) -> Result<(), Problem> {
+        match self.service.clock.reading().doubt {
+            None => Ok(()),
+            Some(_) => Err(Problem::clock_suspect()),
+        }
+    }
+
+    /// A key leaves only while it is certain that it has not expired.
+    pub(super) fn check_expiry(&self, expiry: Expiry) -> Result<(), Problem> {
+        Problem::of_expiry(self.service.clock.judge(expiry))
+    }
+
     /// A named part of the path; `what` says how it should look.
     pub(super) fn parameter<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Problem> {
         let mut found = self.parameters.iter().filter(|(it, _)| it == name);

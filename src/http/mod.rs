@@ -3,6 +3,7 @@
 mod activity;
 mod body;
 mod call;
+mod clock;
 mod data_keys;
 mod expiries;
 mod keyspaces;

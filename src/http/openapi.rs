@@ -48,6 +48,7 @@ pub fn document() -> Value {
                 "delete": with(with(operation("erase_keyspace", "All of a keyspace, gone for good", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), query("id", json!({ "type": "string", "format": "uuid" }))), prefer())
             },
             "/v1/root/rotations": { "post": operation("rotate_root", "A new root in the HSM, now", None, &[("200", "Rotation")], false) },
+            "/v1/clock/confirmations": { "post": operation("confirm_clock", "The wall clock is right, though it jumped", None, &[("200", "ClockConfirmation")], false) },
             "/v1/expiries": { "get": with(with(operation("list_expiries", "Receipts of expired buckets, oldest first", None, &[("200", "Expiries")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "integer", "minimum": 0 }))) },
             "/v1/status": { "get": operation("status", "What a seizure now would find", None, &[("200", "Status")], false) },
             "/v1/verification-keys": { "get": operation("verification_keys", "Public keys of receipts and checkpoints", None, &[("200", "VerificationKeys")], false) },
@@ -74,6 +75,8 @@ fn schemas() -> Value {
                 "accepted_at": time, "destroyed_at": time, "leases_end_at": time,
                 "receipt": { "type": "object" }, "opening": { "type": "object" }, "items": { "type": "array" } } },
         "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
+        "ClockConfirmation": { "type": "object", "required": ["was", "now", "wall_clock"], "properties": {
+            "was": { "enum": ["ahead", "behind", "trusted"] }, "now": time, "wall_clock": time } },
         "Expiries": { "type": "object", "required": ["expiries"], "properties": {
             "expiries": { "type": "array", "items": { "type": "object", "properties": {
                 "expired_at": time, "destroyed_at": time, "receipt": { "type": "object" } } } },

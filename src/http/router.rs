@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{delete, get, post};
 
+use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
 use super::expiries::Expiries;
 use super::keyspaces::{Erase, List, Put, Show};
@@ -53,6 +54,7 @@ pub fn router(service: Arc<Service>) -> Router {
                 .delete(travel::<Erase>),
         )
         .route("/v1/root/rotations", post(travel::<RotateRoot>))
+        .route("/v1/clock/confirmations", post(travel::<ConfirmClock>))
         .route("/v1/expiries", get(travel::<Expiries>))
         .route("/v1/status", get(travel::<Status>))
         .route("/v1/verification-keys", get(travel::<VerificationKeys>))

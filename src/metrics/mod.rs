@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use lethe_core::clock::Reading;
 use lethe_core::time::Timestamp;
 
 use crate::forgetting::Backlog;
@@ -62,6 +63,8 @@ pub struct Metrics {
     page_bytes: Counter,
     open_requests: Gauge,
     oldest_open_request: Gauge,
+    clock_suspect: Gauge,
+    clock_lead: Gauge,
     /// Open connections.
     pub connections: Gauge,
     /// Handshakes that failed.
@@ -95,6 +98,8 @@ impl Metrics {
             page_bytes: Counter::default(),
             open_requests: Gauge::default(),
             oldest_open_request: Gauge::default(),
+            clock_suspect: Gauge::default(),
+            clock_lead: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
         };
@@ -185,6 +190,17 @@ impl Metrics {
             Unit::Seconds,
             self.oldest_open_request.clone(),
         );
+        to.register(
+            "clock_suspect",
+            "1 while nothing is destroyed because the wall clock jumped",
+            self.clock_suspect.clone(),
+        );
+        to.register_with_unit(
+            "clock_lead",
+            "How far the wall clock is ahead of the service's time; below 0 it is behind",
+            Unit::Seconds,
+            self.clock_lead.clone(),
+        );
         to.register("connections", "Open connections", self.connections.clone());
         to.register(
             "failed_handshakes",
@@ -227,6 +243,16 @@ impl Metrics {
         let before = self.page_bytes.get();
         self.page_bytes.inc_by(page_bytes.saturating_sub(before));
         self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What the clocks say.
+    pub fn clock(&self, reading: &Reading, suspect: bool) {
+        self.clock_suspect.set(suspect.into());
+        let lead = |later: Timestamp, earlier: Timestamp| {
+            (later.as_millis().saturating_sub(earlier.as_millis()) / 1_000) as i64
+        };
+        let (now, wall) = (reading.now, reading.wall);
+        self.clock_lead.set(lead(wall, now) - lead(now, wall));
     }
 
     /// What waits.

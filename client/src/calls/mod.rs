@@ -1,5 +1,6 @@
 //! The calls, one file for each resource.
 
+mod clock;
 pub(crate) mod data_keys;
 pub(crate) mod keyspaces;
 mod root;

@@ -84,6 +84,10 @@ environment = {{ HSM_SIM_SOCKET = "./hsm/hsm.sock" }}
 
 [audit]
 directory = "audit"
+
+# A folder that was left alone for so long goes on by itself.
+[clock]
+max_gap = "30d"
 "#
     );
     for role in ROLES {
