@@ -1,6 +1,7 @@
 //! What every adapter of the port `Store` must do: one function per clause, and
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
+mod approvals;
 mod requests;
 mod trees;
 
@@ -12,11 +13,12 @@ use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare,
-    SealedSecret, SettingsChange, Store, StoreError, VersionRow,
+    ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow,
+    RootShare, SealedSecret, SettingsChange, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
+pub use approvals::*;
 pub use requests::*;
 pub use trees::*;
 
@@ -27,7 +29,7 @@ pub use trees::*;
 )]
 pub trait Fixture: Sized {
     /// The adapter.
-    type Store: Store + 'static;
+    type Store: Store + ApprovalStore + 'static;
     /// An empty store.
     async fn new() -> Self;
     /// The store, open.
@@ -366,6 +368,8 @@ macro_rules! store_contract {
             tree_rows_come_back, tree_rows_are_of_their_tree, dropped_trees_are_swept,
             requests_are_numbered_in_order, accepted_all_or_none, batches_fulfil_requests,
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
+            approvals_come_back_whole, approvals_advance_once, old_approvals_are_forgotten,
+            newest_shreds_are_found,
             clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };
