@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::access::Access;
+use crate::approvals::{self, Approvals};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
@@ -148,6 +149,7 @@ impl App {
             deployment,
             live,
             acceptor: acceptor_handle,
+            approvals: Approvals::open(&config.approvals, Arc::clone(&store) as _).await?,
             ledger,
             store: outlives,
             clock,
@@ -207,6 +209,8 @@ impl App {
             exposition: Arc::new(self.exposition),
         });
         let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
+        let sweep = approvals::sweep(Arc::clone(&self.service), config.receipts.keep);
+        let sweep = tokio::spawn(sweep);
         let router = http::router(Arc::clone(&self.service));
         let metrics = self.service.metrics.clone();
         let api = tokio::spawn(http::serve(listener, tls, router, metrics, limits, stopped));
@@ -232,6 +236,7 @@ impl App {
             let _ = keeper.await;
         }
         ops.abort();
+        sweep.abort();
         self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");

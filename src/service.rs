@@ -10,6 +10,7 @@ use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::access::Access;
+use crate::approvals::Approvals;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
@@ -37,6 +38,8 @@ pub struct Service {
     pub keeper: KeeperHandle,
     /// Where requests to forget are accepted.
     pub acceptor: AcceptorHandle,
+    /// What waits for a second operator.
+    pub approvals: Approvals,
     /// What became of them.
     pub ledger: Arc<Ledger>,
     /// What outlives the process.

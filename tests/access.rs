@@ -164,6 +164,8 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
             "/v1/keyspaces/{keyspace}/versions" | "/v1/root/rotations" | "/v1/clock/confirmations",
         )
         | ("DELETE", "/v1/keyspaces/{keyspace}/versions/{version}") => &[Operator],
+        ("GET", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
+        ("GET", "/v1/approvals/{id}") => &[MessageServer, Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
         _ => panic!("say here who may call {method} {path}"),
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod approve;
 mod clock;
 mod dev;
 mod environment;
@@ -51,6 +52,8 @@ enum Command {
     /// Replaces key versions and the root.
     #[command(subcommand)]
     Rotate(rotate::Rotate),
+    /// What waits for a second operator; gives the second word.
+    Approve(approve::Approve),
     /// After the service's wall clock jumped.
     #[command(subcommand)]
     Clock(clock::Clock),
@@ -137,6 +140,7 @@ impl Cli {
             Command::Keyspace(command) => command.run(self.output),
             Command::Shred(command) => command.run(self.output),
             Command::Rotate(command) => command.run(self.output),
+            Command::Approve(command) => command.run(self.output),
             Command::Clock(command) => command.run(self.output),
             Command::Rewrap(command) => command.run(self.output),
             Command::Keys(command) => command.run(self.output),

@@ -2,6 +2,7 @@
 //! relative paths from the file's own folder.
 
 mod access;
+mod approvals;
 mod audit;
 mod cache;
 mod clock;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use access::{AccessSection, ClientEntry};
+pub use approvals::ApprovalsSection;
 pub use audit::AuditSection;
 pub use cache::CacheSection;
 pub use clock::ClockSection;
@@ -50,6 +52,9 @@ pub struct Config {
     /// When key versions are replaced before their time.
     #[serde(default)]
     pub rotation: RotationSection,
+    /// What waits for a second operator.
+    #[serde(default)]
+    pub approvals: ApprovalsSection,
     /// How far the wall clock is believed.
     #[serde(default)]
     pub clock: ClockSection,
@@ -115,6 +120,7 @@ impl Config {
         config.cache.check()?;
         config.receipts.check()?;
         config.rotation.check()?;
+        config.approvals.check()?;
         config.clock.check()?;
         config.log.check()?;
         config.access.check()?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
+use lethe_core::approval::Voice;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::RequestId as ForgetId;
@@ -20,6 +21,8 @@ pub(super) struct Call {
     pub(super) service: Arc<Service>,
     /// Who calls.
     pub(super) client: SpiffeId,
+    /// SHA-256 of its certificate's public key.
+    pub(super) key: [u8; 32],
     /// When it was identified; the whole request has one time.
     pub(super) now: Timestamp,
     /// The keyspace in the path.
@@ -39,6 +42,14 @@ impl Call {
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
         let grant = self.service.access.grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
+    }
+
+    /// Who calls, as one of two.
+    pub(super) fn voice(&self) -> Voice {
+        Voice {
+            client: self.client.as_str().into(),
+            key: self.key,
+        }
     }
 
     /// For what is done before its record is written: nothing is when none could be.
@@ -79,6 +90,8 @@ impl Call {
 /// What an endpoint did: the answer, and what of it goes on record.
 pub(super) struct Done {
     pub(super) status: StatusCode,
+    /// For the record: `ok`, or what it waits for.
+    pub(super) outcome: &'static str,
     /// JSON; it does not leave before the record is durable.
     pub(super) body: Vec<u8>,
     pub(super) keys: Vec<KeyEvent>,
@@ -88,7 +101,8 @@ pub(super) struct Done {
     pub(super) refusals: u64,
     /// Items of a batch that were refused.
     pub(super) refused: u32,
-    /// Requests to forget that were accepted: such an answer is never a failure any more.
+    /// Requests to forget that were accepted, or are written down and wait, behind the approval: such
+    /// an answer is never a failure any more.
     pub(super) requests: Vec<ForgetId>,
     /// Where to ask again.
     pub(super) location: Option<String>,
@@ -105,6 +119,7 @@ impl Done {
     pub(super) const fn new(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
+            outcome: "ok",
             body,
             keys: Vec::new(),
             leaves: Vec::new(),

@@ -1,6 +1,7 @@
 //! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
 
 mod activity;
+mod approvals;
 mod body;
 mod call;
 mod clock;

@@ -9,6 +9,7 @@ use lethe_core::keyspace::InvalidPolicy;
 use lethe_core::ports::StoreError;
 use serde::Serialize;
 
+use crate::approvals::NotGiven;
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
 
@@ -183,9 +184,23 @@ impl From<NotAccepted> for Problem {
         let code = match error {
             NotAccepted::Key(error) => return error.into(),
             NotAccepted::Store(error) => return error.into(),
-            NotAccepted::IdTaken | NotAccepted::NewestVersion => Code::Conflict,
+            NotAccepted::IdTaken
+            | NotAccepted::NewestVersion
+            | NotAccepted::Stale
+            | NotAccepted::TooManyWait => Code::Conflict,
             NotAccepted::NoVersion => Code::NotFound,
             NotAccepted::Busy => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NotGiven> for Problem {
+    fn from(error: NotGiven) -> Self {
+        let code = match error {
+            NotGiven::Own => Code::Forbidden,
+            NotGiven::Expired | NotGiven::Void => Code::Conflict,
+            NotGiven::NotAccepted(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

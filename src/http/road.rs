@@ -199,6 +199,7 @@ impl Traveller<'_> {
         Ok(Call {
             service: Arc::clone(self.service),
             client: client.clone(),
+            key: self.peer.key,
             now,
             keyspace: keyspace?,
             body,
@@ -225,7 +226,7 @@ impl Traveller<'_> {
             keyspace,
             outcome: outcome
                 .as_ref()
-                .map_or_else(|problem| problem.code.name(), |_| "ok"),
+                .map_or_else(|problem| problem.code.name(), |done| done.outcome),
             keys: done.map_or(&[], |done| &done.keys),
             refused: done.map_or(0, |done| done.refused),
             requests: done.map_or(&[], |done| &done.requests),

@@ -14,7 +14,7 @@ use super::road::{refuse, travel};
 use super::root::RotateRoot;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
-use super::{shreds, versions};
+use super::{approvals, shreds, versions};
 use crate::service::Service;
 
 /// Every route of the API.
@@ -54,6 +54,11 @@ pub fn router(service: Arc<Service>) -> Router {
                 .delete(travel::<Erase>),
         )
         .route("/v1/root/rotations", post(travel::<RotateRoot>))
+        .route("/v1/approvals", get(travel::<approvals::List>))
+        .route(
+            "/v1/approvals/{id}",
+            get(travel::<approvals::Show>).post(travel::<approvals::Approve>),
+        )
         .route("/v1/clock/confirmations", post(travel::<ConfirmClock>))
         .route("/v1/expiries", get(travel::<Expiries>))
         .route("/v1/status", get(travel::<Status>))

@@ -38,6 +38,11 @@ struct Call {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -63,6 +68,9 @@ pub struct Metrics {
     page_bytes: Counter,
     open_requests: Gauge,
     oldest_open_request: Gauge,
+    approvals: Family<Outcome, Counter>,
+    /// What waits for a second operator.
+    pub waiting_approvals: Gauge,
     clock_suspect: Gauge,
     clock_lead: Gauge,
     /// Open connections.
@@ -98,6 +106,8 @@ impl Metrics {
             page_bytes: Counter::default(),
             open_requests: Gauge::default(),
             oldest_open_request: Gauge::default(),
+            approvals: Family::default(),
+            waiting_approvals: Gauge::default(),
             clock_suspect: Gauge::default(),
             clock_lead: Gauge::default(),
             connections: Gauge::default(),
@@ -191,6 +201,16 @@ impl Metrics {
             self.oldest_open_request.clone(),
         );
         to.register(
+            "waiting_approvals",
+            "What waits for a second operator",
+            self.waiting_approvals.clone(),
+        );
+        to.register(
+            "approvals",
+            "What was asked for, approved, or expired",
+            self.approvals.clone(),
+        );
+        to.register(
             "clock_suspect",
             "1 while nothing is destroyed because the wall clock jumped",
             self.clock_suspect.clone(),
@@ -243,6 +263,11 @@ impl Metrics {
         let before = self.page_bytes.get();
         self.page_bytes.inc_by(page_bytes.saturating_sub(before));
         self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What became of an approval.
+    pub fn approval(&self, outcome: &'static str) {
+        self.approvals.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// What the clocks say.
