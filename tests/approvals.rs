@@ -28,9 +28,14 @@ fn with(options: &str) -> Dev {
 }
 
 fn second_path(dev: &Dev) -> PathBuf {
-    let path = dev.scratch().join("operator-two");
+    certificate(dev, "operator-two", SECOND)
+}
+
+/// With a key of its own.
+fn certificate(dev: &Dev, name: &str, spiffe_id: &str) -> PathBuf {
+    let path = dev.scratch().join(name);
     if !path.with_extension("crt").exists() {
-        let mut command = lethe(&["pki", "issue", "--spiffe-id", SECOND]);
+        let mut command = lethe(&["pki", "issue", "--spiffe-id", spiffe_id]);
         command.arg("--ca").arg(dev.dir().join("pki"));
         let output = command.arg("--out").arg(&path).output().unwrap();
         assert!(output.status.success());
@@ -152,7 +157,15 @@ async fn a_keyspace_is_erased_by_two() {
     })
     .await;
 
-    for nobody in [&first, &borrowed(&dev), &api, &dev.api(Role::Auditor)] {
+    let renewed = certificate(&dev, "renewed", "spiffe://lethe.dev/operator");
+    let renewed = Api::new(&dev, &renewed);
+    for nobody in [
+        &first,
+        &renewed,
+        &borrowed(&dev),
+        &api,
+        &dev.api(Role::Auditor),
+    ] {
         refused(&approve(nobody, &id).await, 403, "forbidden");
     }
     refused(&approve(&second, &uuid(9)).await, 404, "not_found");
@@ -314,6 +327,32 @@ async fn what_came_since_is_not_meant() {
         410,
         "shredded",
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_of_today_does_not_join_one_that_waited() {
+    let dev = with("");
+    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    key(&api, "chat", "room").await;
+    use_up(&api).await;
+    let one = waits(&api.shred_as("chat", "room", &uuid(1)).await);
+    let other = waits(&api.shred_as("chat", "room", &uuid(2)).await);
+    approve(&second, &one).await.ok(200);
+    let later_key = key(&api, "chat", "room").await;
+    // Accepted and not destroyed: what is forgotten already is being forgotten again.
+    dev.hsm_sim(&["fault", "set", "hang"]);
+    let path = format!("/v1/approvals/{other}");
+    let request = second.request(Method::POST, &path);
+    let request = request.header("prefer", "respond-async");
+    let accepted = Answer::of(request.send().await.unwrap()).await.ok(202);
+    assert_eq!(accepted["state"], "accepted");
+    let third = waits(&api.shred_as("chat", "room", &uuid(3)).await);
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    approve(&second, &third).await;
+    eventually("what came later is forgotten", async || {
+        api.unwrap("chat", "room", &later_key).await.code() == "shredded"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
