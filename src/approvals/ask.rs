@@ -241,15 +241,12 @@ impl Question<'_> {
         Ok(approval)
     }
 
-    /// Ordered by time (RFC 9562, UUIDv7), so that the list is.
+    /// Ordered by time, so that the list is.
     fn new_id(&self) -> Result<ApprovalId, NotAccepted> {
         let mut bytes = [0; 16];
         let drawn = self.service.entropy.fill(&mut bytes);
         drawn.map_err(|error| NotAccepted::Key(error.into()))?;
-        bytes[..6].copy_from_slice(&self.now.as_millis().to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0f;
-        bytes[8] = 0x80 | bytes[8] & 0x3f;
-        Ok(ApprovalId::from_bytes(bytes))
+        Ok(ApprovalId::ordered(bytes, self.now))
     }
 }
 

@@ -15,7 +15,7 @@ use lethe_core::time::Timestamp;
 
 use super::acceptor::{Acceptor, Call};
 use super::ledger::targets;
-use super::lives::{covers, droppable, newest, newest_lives};
+use super::lives::{droppable, newest, newest_lives, still_to_do};
 use super::new_request::New;
 use super::repeated::{again, is_same, opening};
 use super::wanted::{Admitted, NotAccepted, Wanted};
@@ -294,25 +294,13 @@ impl<'a> Group<'a> {
         Ok(Answer::New(self.add(new), None))
     }
 
-    /// One that waited. The keyspace may have gone since, and key versions may have come.
+    /// One that waited.
     fn prepared(&mut self, name: &KeyspaceName, request: Request) -> Result<Answer, NotAccepted> {
         if let Some(answer) = self.same(Some(request.id), |it| is_same(it, &request))? {
             return Ok(answer);
         }
         let keyring = self.acceptor.live.keyring();
-        let keyspace = keyring.keyspace(name)?;
-        if keyspace.id != request.keyspace {
-            return Err(KeyError::UnknownKeyspace.into());
-        }
-        newest_lives(&keyring, keyspace)?;
-        match &request.wish {
-            Wish::Shred { leaves, .. } if !covers(leaves, keyspace) => {
-                return Err(NotAccepted::Stale);
-            }
-            Wish::DropVersion(version) => droppable(keyspace, *version)?,
-            Wish::Shred { .. } | Wish::EraseKeyspace(_) => {}
-        }
-        let new = New::under(keyspace, request.id, request.wish).that_waited();
+        let new = still_to_do(&keyring, name, request)?;
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -342,7 +330,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The caller's id, or one that is ordered by time, as the index likes it (RFC 9562, UUIDv7).
+    /// The caller's id, or a new one.
     fn id(&self, id: Option<RequestId>) -> Result<RequestId, NotAccepted> {
         if let Some(id) = id {
             return Ok(id);
@@ -350,11 +338,8 @@ impl<'a> Group<'a> {
         let mut bytes = [0; 16];
         let drawn = self.acceptor.ports.entropy.fill(&mut bytes);
         drawn.map_err(|error| NotAccepted::Key(error.into()))?;
-        let millis = self.acceptor.ports.clock.now().as_millis();
-        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0f;
-        bytes[8] = 0x80 | bytes[8] & 0x3f;
-        Ok(RequestId::from_bytes(bytes))
+        let now = self.acceptor.ports.clock.now();
+        Ok(RequestId::ordered(bytes, now))
     }
 
     fn add(&mut self, new: New) -> usize {

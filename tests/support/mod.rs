@@ -8,6 +8,7 @@
 )]
 
 pub mod api;
+pub mod approvals;
 pub mod device;
 pub mod memory;
 pub mod seized;

@@ -23,6 +23,12 @@ impl ApprovalId {
         Self(RequestId::from_bytes(bytes))
     }
 
+    /// See [`RequestId::ordered`].
+    #[must_use]
+    pub fn ordered(random: [u8; 16], now: Timestamp) -> Self {
+        Self(RequestId::ordered(random, now))
+    }
+
     /// The 16 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {

@@ -1,5 +1,5 @@
 use axum::http::StatusCode;
-use lethe_core::approval::{Approval, ApprovalId};
+use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 
 use super::view::ApprovalView;
 use crate::access::Role;
@@ -15,11 +15,16 @@ impl Operation for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let approval = find(call).await?;
+        let mut approval = find(call).await?;
         let grant = call.service.access.grant(&call.client);
         let is_operator = grant.is_some_and(|grant| grant.role == Role::Operator);
         if !is_operator && *approval.asked_by.client != *call.client.as_str() {
             return Err(unknown());
+        }
+        let waits = approval.state == ApprovalState::Waiting;
+        if waits && approval.expires_at <= call.now {
+            // Before anybody has written it down.
+            approval.state = ApprovalState::Expired;
         }
         Done::json(StatusCode::OK, &ApprovalView::new(&approval))
     }
