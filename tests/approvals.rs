@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -240,7 +242,10 @@ async fn what_came_since_is_not_meant() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wish_of_today_does_not_join_one_that_waited() {
-    let dev = with("");
+    let mut dev = with("");
+    dev.stop();
+    dev.edit(|text| text.replace("[store]", "request_timeout = \"3s\"\n\n[store]"));
+    dev.run();
     let (api, second) = (dev.api(Role::MessageServer), second(&dev));
     key(&api, "chat", "room").await;
     use_up(&api).await;
@@ -248,6 +253,8 @@ async fn a_wish_of_today_does_not_join_one_that_waited() {
     let other = waits(&api.shred_as("chat", "room", &uuid(2)).await);
     approve(&second, &one).await.ok(200);
     let later_key = key(&api, "chat", "room").await;
+    // No call is under way any more that began before: that it is done is remembered no longer.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     // Accepted and not destroyed: what is forgotten already is being forgotten again.
     dev.hsm_sim(&["fault", "set", "hang"]);
     let path = format!("/v1/approvals/{other}");
