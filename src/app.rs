@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{BatchError, Halt, Ports};
-use lethe_core::clock::SteadyClock;
+use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
 use lethe_pkcs11::Pkcs11Hsm;
@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::access::{Access, Gate};
+use crate::approvals::{self, Approvals};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
@@ -91,7 +92,7 @@ pub async fn init(config: &Config) -> Result<Initialised, AppError> {
         .mode(0o700)
         .create(&config.audit.directory)?;
     let hsm = Arc::new(open_hsm(config).await?);
-    let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+    let clock = steady_clock(config, &store).await?;
     let ports = ports(hsm, Arc::new(store), Arc::new(clock));
     Ok(initialise(&ports).await?)
 }
@@ -119,7 +120,7 @@ impl App {
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
         tracing::info!("the HSM is open");
-        let clock = SteadyClock::new(SystemClock, store.clock_high_water().await?);
+        let clock = steady_clock(config, store.as_ref()).await?;
         let tls = Tls::load(&config.server, clock.now())?;
         let gate = Gate::new(Access::new(&config.access), tls);
         let clock = Arc::new(clock);
@@ -155,6 +156,7 @@ impl App {
             deployment,
             live,
             acceptor: acceptor_handle,
+            approvals: Approvals::open(&config.approvals, Arc::clone(&store) as _).await?,
             ledger,
             store: outlives,
             clock,
@@ -215,6 +217,8 @@ impl App {
             exposition: Arc::new(self.exposition),
         });
         let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
+        let sweep = approvals::sweep(Arc::clone(&self.service), config.receipts.keep);
+        let sweep = tokio::spawn(sweep);
         let router = http::router(Arc::clone(&self.service));
         let service = Arc::clone(&self.service);
         let api = tokio::spawn(http::serve(listener, service, router, limits, stopped));
@@ -241,12 +245,25 @@ impl App {
             let _ = keeper.await;
         }
         ops.abort();
+        sweep.abort();
         self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");
         }
         ended
     }
+}
+
+/// Goes on where the store says that the time stood.
+async fn steady_clock(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<SteadyClock<SystemClock>, StoreError> {
+    let mark = Mark {
+        high_water: store.clock_high_water().await?,
+        lag: store.clock_lag().await?,
+    };
+    Ok(SteadyClock::new(SystemClock, mark, config.clock.max_gap))
 }
 
 fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {

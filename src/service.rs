@@ -10,6 +10,7 @@ use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::access::Gate;
+use crate::approvals::Approvals;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
@@ -37,6 +38,8 @@ pub struct Service {
     pub keeper: KeeperHandle,
     /// Where requests to forget are accepted.
     pub acceptor: AcceptorHandle,
+    /// What waits for a second operator.
+    pub approvals: Approvals,
     /// What became of them.
     pub ledger: Arc<Ledger>,
     /// What outlives the process.
@@ -67,5 +70,15 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What is wrong with the clock, until an operator has confirmed it.
+    #[must_use]
+    pub fn clock_trouble(&self) -> Option<String> {
+        let doubt = self.clock.doubt().or(self.clock.reading().doubt)?;
+        Some(format!(
+            "the wall clock jumped ({}): nothing is destroyed by the time until `lethe clock confirm`",
+            doubt.name()
+        ))
     }
 }

@@ -218,8 +218,13 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
             | "/v1/openapi.json",
         ) => &Role::ALL,
         ("PUT" | "DELETE", "/v1/keyspaces/{keyspace}")
-        | ("POST", "/v1/keyspaces/{keyspace}/versions" | "/v1/root/rotations")
+        | (
+            "POST",
+            "/v1/keyspaces/{keyspace}/versions" | "/v1/root/rotations" | "/v1/clock/confirmations",
+        )
         | ("DELETE", "/v1/keyspaces/{keyspace}/versions/{version}") => &[Operator],
+        ("GET", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
+        ("GET", "/v1/approvals/{id}") => &[MessageServer, Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
         _ => panic!("say here who may call {method} {path}"),
     }
@@ -250,7 +255,7 @@ async fn every_route_refuses_the_wrong_roles() {
         for (method, path) in routes() {
             let answer = call(&api, &method, &path).await;
             if allowed(&method, &path).contains(&role) {
-                // Two take no body: they do what they are there for.
+                // Some take no body: they do what they are there for.
                 assert!(
                     [200, 201, 400].contains(&answer.status),
                     "{role:?} {method} {path}: {answer:?}"

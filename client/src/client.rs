@@ -84,6 +84,18 @@ impl Client {
         self.once(Method::POST, path, None).await
     }
 
+    /// An order that names what it is for: a repetition is the same order.
+    pub(crate) async fn repeatable_order(&self, path: String) -> Result<Answer, Error> {
+        self.send(Request {
+            method: Method::POST,
+            path,
+            body: None,
+            repeat: Repeat::Safe,
+            prefer: Prefer::Result,
+        })
+        .await
+    }
+
     /// All deletes of this client bear an id.
     pub(crate) async fn delete(&self, path: String) -> Result<Answer, Error> {
         self.send(Request {

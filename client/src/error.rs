@@ -87,6 +87,8 @@ error_codes! {
     InvalidRequest = "invalid_request",
     /// 400: not ours, altered, or of another conversation or keyspace.
     InvalidWrappedKey = "invalid_wrapped_key",
+    /// 202: it waits for a second operator; nothing is done yet.
+    ApprovalRequired = "approval_required",
     /// 403: no identity, wrong role, or keyspace not granted.
     Forbidden = "forbidden",
     /// 403: this purpose may not unwrap.

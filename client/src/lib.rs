@@ -26,6 +26,7 @@ mod tls;
 mod transport;
 mod wire;
 
+pub use calls::approvals::{Approval, ApprovalId};
 pub use calls::data_keys::{IssuedKey, RewrappedKey, UnwrapRequest, UnwrappedKey};
 pub use calls::keyspaces::{Keyspace, KeyspaceSettings, PutKeyspace};
 pub use calls::shreds::{Shred, ShredId, ShredRequest, Shredded};

@@ -237,3 +237,59 @@ async fn erasures_bear_an_id_and_are_followed() {
         ]
     );
 }
+
+#[tokio::test]
+async fn what_waits_for_a_second_operator_is_no_success() {
+    const APPROVAL: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
+    let requests = ["a", "b"].map(request);
+    let waits = json!({"code": "approval_required", "state": "approval_required", "id": APPROVAL,
+        "requests": [requests[0].id()]});
+    let mut some = waits.clone();
+    some["items"] = json!([
+        {"id": requests[0].id(), "state": "approval_required", "approval": APPROVAL},
+        destroyed(&requests[1]),
+    ]);
+    let service = Service::saying([
+        Say::Json(202, waits.clone()),
+        Say::Json(202, some),
+        Say::Json(202, waits),
+        Say::Json(
+            200,
+            json!({"approvals": [{"id": APPROVAL, "kind": "shred", "keyspace": "chat",
+            "asked_by": "spiffe://a/b", "asked_at": "now", "expires_at": "then"}],
+            "next": APPROVAL}),
+        ),
+        Say::Json(200, json!({"approvals": []})),
+        Say::Cut,
+        Say::Json(200, destroyed(&requests[0])),
+    ])
+    .await;
+    let client = service.client();
+    let error = client.shred(&chat(), &requests[0]).await.unwrap_err();
+    assert_eq!(error.code(), Some(&ErrorCode::ApprovalRequired));
+    let detail = error.to_string();
+    assert!(
+        detail.contains(&format!("lethe approve {APPROVAL}")),
+        "{detail}"
+    );
+    let shreds = client.shred_batch(&chat(), &requests).await.unwrap();
+    let problem = shreds[0].as_ref().unwrap_err();
+    assert_eq!(problem.code, ErrorCode::ApprovalRequired);
+    assert!(problem.detail.contains(APPROVAL), "{problem}");
+    assert!(matches!(shreds[1], Ok(Shred::Destroyed(_))));
+    let error = client.erase_keyspace(&chat(), requests[0].id()).await;
+    assert_eq!(
+        error.unwrap_err().code(),
+        Some(&ErrorCode::ApprovalRequired)
+    );
+
+    let waiting = client.approvals().await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    let done = client.approve(waiting[0].id).await.unwrap();
+    assert_eq!(done["id"], json!(requests[0].id()));
+    let lines = service.asked();
+    let lines: Vec<_> = lines.iter().map(|asked| asked.line.as_str()).collect();
+    let page = format!("GET /v1/approvals?after={APPROVAL}");
+    let approve = format!("POST /v1/approvals/{APPROVAL}");
+    assert_eq!(lines[3..], ["GET /v1/approvals", &page, &approve, &approve]);
+}

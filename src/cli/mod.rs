@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+mod approve;
+mod clock;
 mod dev;
 mod environment;
 mod init;
@@ -50,6 +52,11 @@ enum Command {
     /// Replaces key versions and the root.
     #[command(subcommand)]
     Rotate(rotate::Rotate),
+    /// What waits for a second operator; gives the second word.
+    Approve(approve::Approve),
+    /// After the service's wall clock jumped.
+    #[command(subcommand)]
+    Clock(clock::Clock),
     /// Brings a file of wrapped keys to the newest key version.
     Rewrap(rewrap::Rewrap),
     /// Public keys for auditors.
@@ -133,6 +140,8 @@ impl Cli {
             Command::Keyspace(command) => command.run(self.output),
             Command::Shred(command) => command.run(self.output),
             Command::Rotate(command) => command.run(self.output),
+            Command::Approve(command) => command.run(self.output),
+            Command::Clock(command) => command.run(self.output),
             Command::Rewrap(command) => command.run(self.output),
             Command::Keys(command) => command.run(self.output),
             Command::Receipt(command) => command.run(self.output),

@@ -32,6 +32,7 @@ fn text(status: &Value) -> String {
         format!("  HSM             {}", field("hsm")),
         format!("  store           {}", field("store")),
         format!("  audit log       {}", field("audit")),
+        format!("  clock           {}", field("clock")),
     ];
     for keyspace in status["keyspaces"].as_array().into_iter().flatten() {
         lines.push(format!(

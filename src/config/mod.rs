@@ -2,8 +2,10 @@
 //! relative paths from the file's own folder.
 
 mod access;
+mod approvals;
 mod audit;
 mod cache;
+mod clock;
 mod hsm;
 mod log;
 mod receipts;
@@ -18,8 +20,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use access::{AccessSection, ClientEntry};
+pub use approvals::ApprovalsSection;
 pub use audit::AuditSection;
 pub use cache::CacheSection;
+pub use clock::ClockSection;
 pub use hsm::HsmSection;
 pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
@@ -48,6 +52,12 @@ pub struct Config {
     /// When key versions are replaced before their time.
     #[serde(default)]
     pub rotation: RotationSection,
+    /// What waits for a second operator.
+    #[serde(default)]
+    pub approvals: ApprovalsSection,
+    /// How far the wall clock is believed.
+    #[serde(default)]
+    pub clock: ClockSection,
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
@@ -113,6 +123,8 @@ impl Config {
             ("cache", self.cache != new.cache),
             ("receipts", self.receipts != new.receipts),
             ("rotation", self.rotation != new.rotation),
+            ("approvals", self.approvals != new.approvals),
+            ("clock", self.clock != new.clock),
             ("log", self.log != new.log),
         ];
         let names = differ.iter().filter(|(_, differs)| *differs);
@@ -127,6 +139,8 @@ impl Config {
         config.cache.check()?;
         config.receipts.check()?;
         config.rotation.check()?;
+        config.approvals.check()?;
+        config.clock.check()?;
         config.log.check()?;
         config.access.check()?;
         Ok(config)

@@ -119,6 +119,14 @@ fn values_out_of_range_are_refused_by_name() {
             "segment_bytes = 1",
             "audit.segment_bytes",
         ),
+        ("shreds = 10000", "shreds = 0", "approvals.shreds"),
+        ("window = \"1h\"", "window = \"0s\"", "approvals.window"),
+        (
+            "expire_after = \"24h\"",
+            "expire_after = \"400d\"",
+            "approvals.expire_after",
+        ),
+        ("max_gap = \"6h\"", "max_gap = \"999ms\"", "clock.max_gap"),
         ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
         (
             "example.org/operator",

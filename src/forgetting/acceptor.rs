@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub(super) wanted: Vec<Wanted>,
     /// For an erase and a drop.
     pub(super) id: Option<RequestId>,
+    /// Decides, and accepts nothing.
+    pub(super) prepare: bool,
     pub(super) answer: oneshot::Sender<Vec<Result<Admitted, NotAccepted>>>,
 }
 
@@ -50,11 +52,36 @@ impl AcceptorHandle {
         id: Option<RequestId>,
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
+        self.ask(keyspace, id, wanted, false).await
+    }
+
+    /// What [`Self::accept`] would accept now, to be wanted as [`Wanted::Prepared`] later; nothing
+    /// is accepted. Numbers and times of the requests mean nothing.
+    ///
+    /// # Errors
+    /// [`NotAccepted`] of the whole call.
+    pub async fn prepare(
+        &self,
+        keyspace: KeyspaceName,
+        id: Option<RequestId>,
+        wanted: Vec<Wanted>,
+    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
+        self.ask(keyspace, id, wanted, true).await
+    }
+
+    async fn ask(
+        &self,
+        keyspace: KeyspaceName,
+        id: Option<RequestId>,
+        wanted: Vec<Wanted>,
+        prepare: bool,
+    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
         let (answer, answered) = oneshot::channel();
         let call = Call {
             keyspace,
             wanted,
             id,
+            prepare,
             answer,
         };
         if self.ledger.is_full() {
@@ -114,7 +141,13 @@ impl Acceptor {
             }
             // Who has given up was told that nothing was accepted.
             calls.retain(|call| !call.answer.is_closed());
-            Group::new(&self, calls).settle().await;
+            let (asking, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|it| it.prepare);
+            if !asking.is_empty() {
+                Group::new(&self, asking).prepare().await;
+            }
+            if !calls.is_empty() {
+                Group::new(&self, calls).settle().await;
+            }
         }
     }
 }

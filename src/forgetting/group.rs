@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::conversation::ConversationId;
-use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace, LiveVersion};
+use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
@@ -15,8 +15,9 @@ use lethe_core::time::Timestamp;
 
 use super::acceptor::{Acceptor, Call};
 use super::ledger::targets;
+use super::lives::{droppable, newest, newest_lives, still_to_do};
 use super::new_request::New;
-use super::repeated::{again, opening};
+use super::repeated::{again, is_same, opening};
 use super::wanted::{Admitted, NotAccepted, Wanted};
 
 /// For the pages of one conversation.
@@ -61,11 +62,24 @@ impl<'a> Group<'a> {
             Ok(()) => self.accept().await,
             Err(error) => (self.refuse_all(&error), Ok(RequestNumber::new(0))),
         };
+        self.tell(answers, &written);
+    }
+
+    /// Says what could be accepted.
+    pub(super) async fn prepare(mut self) {
+        let answers = match self.find_earlier().await {
+            Ok(()) => self.decide().await,
+            Err(error) => self.refuse_all(&error),
+        };
+        self.tell(answers, &Ok(RequestNumber::new(0)));
+    }
+
+    fn tell(&mut self, answers: Vec<Vec<Answer>>, written: &Result<RequestNumber, StoreError>) {
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
             let answers = answers
                 .into_iter()
-                .map(|answer| self.answer(answer, &written));
+                .map(|answer| self.answer(answer, written));
             // Who asked may be gone.
             let _ = call.answer.send(answers.collect());
         }
@@ -127,6 +141,7 @@ impl<'a> Group<'a> {
         let items = self.calls.iter().flat_map(|call| &call.wanted);
         let ids = items.filter_map(|wanted| match wanted {
             Wanted::Shred(id, _) => *id,
+            Wanted::Prepared(request) => Some(request.id),
             Wanted::Erase | Wanted::Drop(_) => None,
         });
         let ids: Vec<_> = ids
@@ -166,6 +181,7 @@ impl<'a> Group<'a> {
                     }
                     Wanted::Erase => self.erase(&keyspace, id),
                     Wanted::Drop(version) => self.drop_version(&keyspace, id, version),
+                    Wanted::Prepared(request) => self.prepared(&keyspace, *request),
                 };
                 of_call.push(decided.unwrap_or_else(Answer::Refused));
             }
@@ -272,18 +288,19 @@ impl<'a> Group<'a> {
             return Ok(answer);
         }
         newest_lives(&keyring, keyspace)?;
-        if newest(keyspace)?.tree.version == version {
-            return Err(NotAccepted::NewestVersion);
-        }
-        let lives = keyspace
-            .versions
-            .iter()
-            .any(|it| it.tree.version == version);
-        if !lives {
-            return Err(NotAccepted::NoVersion);
-        }
+        droppable(keyspace, version)?;
         let id = self.id(id)?;
         let new = New::under(keyspace, id, Wish::DropVersion(version));
+        Ok(Answer::New(self.add(new), None))
+    }
+
+    /// One that waited.
+    fn prepared(&mut self, name: &KeyspaceName, request: Request) -> Result<Answer, NotAccepted> {
+        if let Some(answer) = self.same(Some(request.id), |it| is_same(it, &request))? {
+            return Ok(answer);
+        }
+        let keyring = self.acceptor.live.keyring();
+        let new = still_to_do(&keyring, name, request)?;
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -313,7 +330,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The caller's id, or one that is ordered by time, as the index likes it (RFC 9562, UUIDv7).
+    /// The caller's id, or a new one.
     fn id(&self, id: Option<RequestId>) -> Result<RequestId, NotAccepted> {
         if let Some(id) = id {
             return Ok(id);
@@ -321,11 +338,8 @@ impl<'a> Group<'a> {
         let mut bytes = [0; 16];
         let drawn = self.acceptor.ports.entropy.fill(&mut bytes);
         drawn.map_err(|error| NotAccepted::Key(error.into()))?;
-        let millis = self.acceptor.ports.clock.now().as_millis();
-        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0f;
-        bytes[8] = 0x80 | bytes[8] & 0x3f;
-        Ok(RequestId::from_bytes(bytes))
+        let now = self.acceptor.ports.clock.now();
+        Ok(RequestId::ordered(bytes, now))
     }
 
     fn add(&mut self, new: New) -> usize {
@@ -354,6 +368,11 @@ impl<'a> Group<'a> {
         match &written {
             Ok(first) => {
                 refusals.accept(self.targets.iter().copied());
+                // Another shred of such a conversation is one of its own: it may have gone on.
+                let waited = self.new.iter().filter(|new| new.waited);
+                for leaf in waited.flat_map(|new| new.request.leaves()) {
+                    refusals.went_on(leaf);
+                }
                 let numbers = (first.number()..).map(RequestNumber::new);
                 let accepted = numbers.zip(requests);
                 let accepted =
@@ -378,18 +397,5 @@ impl<'a> Group<'a> {
                 Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
-    }
-}
-
-fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
-    let version = keyspace.versions.last();
-    Ok(version.ok_or(KeyError::VersionRetired)?)
-}
-
-/// Not one that is being erased.
-fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
-    match keyring.refusals.of(Target::Keyspace(keyspace.id)) {
-        None => Ok(()),
-        Some(_) => Err(KeyError::UnknownKeyspace),
     }
 }

@@ -9,10 +9,12 @@
 mod acceptor;
 mod group;
 mod ledger;
+mod lives;
 mod new_request;
 mod repeated;
 mod wanted;
 
 pub use acceptor::{Acceptor, AcceptorHandle};
 pub use ledger::{Backlog, Ledger};
+pub use repeated::is_of;
 pub use wanted::{Admitted, NotAccepted, Wanted};

@@ -16,6 +16,8 @@ pub(super) struct New {
     versions: Vec<KeyVersion>,
     /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
     pub(super) lease: u64,
+    /// Prepared earlier: its conversation may have gone on since.
+    pub(super) waited: bool,
 }
 
 impl New {
@@ -33,6 +35,15 @@ impl New {
             name: keyspace.name.clone(),
             versions: versions(keyspace),
             lease: keyspace.policy.cache_ttl().as_millis(),
+            waited: false,
+        }
+    }
+
+    /// What went on since it was prepared is not meant.
+    pub(super) fn that_waited(self) -> Self {
+        Self {
+            waited: true,
+            ..self
         }
     }
 
@@ -51,7 +62,7 @@ impl New {
                 Some(Refusal::Accepted { went_on: true } | Refusal::Done)
             )
         };
-        same && !self.request.leaves().any(gone_on)
+        same && (self.waited || !self.request.leaves().any(gone_on))
     }
 }
 

@@ -3,7 +3,7 @@ use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{Opening, RequestId};
-use lethe_core::request::AcceptedRequest;
+use lethe_core::request::{AcceptedRequest, Request};
 
 /// What a caller wants to be forgotten.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub enum Wanted {
     Erase,
     /// An old version of it.
     Drop(KeyVersion),
+    /// A request that was prepared earlier, and waited.
+    Prepared(Box<Request>),
 }
 
 /// A request that was accepted, now or earlier under the same id.
@@ -40,6 +42,12 @@ pub enum NotAccepted {
     /// No such version.
     #[error("no such key version")]
     NoVersion,
+    /// It was prepared under fewer key versions than live now.
+    #[error("a new key version came since it was asked for: ask again")]
+    Stale,
+    /// Nothing more may wait for a second operator.
+    #[error("too much waits for a second operator already")]
+    TooManyWait,
     /// The store, or randomness. Sent again under the same id it does no harm.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
+use lethe_core::approval::Voice;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::RequestId as ForgetId;
@@ -42,10 +43,31 @@ impl Call {
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
+    /// Who calls, as one of two.
+    pub(super) fn voice(&self) -> Voice {
+        Voice {
+            client: self.client.id().as_str().into(),
+            key: self.client.key(),
+        }
+    }
+
     /// For what is done before its record is written: nothing is when none could be.
     pub(super) fn check_audit(&self) -> Result<(), Problem> {
         let audit = self.service.audit.check();
         audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
+    }
+
+    /// For what is computed from the time.
+    pub(super) fn check_clock(&self) -> Result<(), Problem> {
+        match self.service.clock.reading().doubt {
+            None => Ok(()),
+            Some(_) => Err(Problem::clock_suspect()),
+        }
+    }
+
+    /// A key leaves only while it is certain that it has not expired.
+    pub(super) fn check_expiry(&self, expiry: Expiry) -> Result<(), Problem> {
+        Problem::of_expiry(self.service.clock.judge(expiry))
     }
 
     /// A named part of the path; `what` says how it should look.
@@ -75,6 +97,11 @@ impl Client {
         known.then(|| Self(Arc::clone(connected)))
     }
 
+    /// SHA-256 of its certificate's public key.
+    pub(super) fn key(&self) -> [u8; 32] {
+        self.0.session.peer().key
+    }
+
     /// Its SPIFFE id.
     pub(super) fn id(&self) -> &SpiffeId {
         let id = self.0.session.peer().spiffe_id.as_ref();
@@ -85,6 +112,8 @@ impl Client {
 /// What an endpoint did: the answer, and what of it goes on record.
 pub(super) struct Done {
     pub(super) status: StatusCode,
+    /// For the record: `ok`, or what it waits for.
+    pub(super) outcome: &'static str,
     /// JSON; it does not leave before the record is durable.
     pub(super) body: Vec<u8>,
     pub(super) keys: Vec<KeyEvent>,
@@ -94,7 +123,8 @@ pub(super) struct Done {
     pub(super) refusals: u64,
     /// Items of a batch that were refused.
     pub(super) refused: u32,
-    /// Requests to forget that were accepted: such an answer is never a failure any more.
+    /// Requests to forget that were accepted, or are written down and wait, behind the approval: such
+    /// an answer is never a failure any more.
     pub(super) requests: Vec<ForgetId>,
     /// Where to ask again.
     pub(super) location: Option<String>,
@@ -111,6 +141,7 @@ impl Done {
     pub(super) const fn new(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
+            outcome: "ok",
             body,
             keys: Vec::new(),
             leaves: Vec::new(),

@@ -1,8 +1,10 @@
 //! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
 
 mod activity;
+mod approvals;
 mod body;
 mod call;
+mod clock;
 mod data_keys;
 mod expiries;
 mod keyspaces;

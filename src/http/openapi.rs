@@ -2,6 +2,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
+use super::approvals::ApprovalView;
 use super::call::{Call, Done, Operation};
 use super::data_keys::{IssueItem, RewrapItem, UnwrapItem};
 use super::keyspaces::{KeyspaceView, PutBody};
@@ -37,17 +38,23 @@ pub fn document() -> Value {
             "/v1/keyspaces/{keyspace}/data-keys": { "post": operation("issue", "A new data key", Some(items("Issue")), &[("201", "IssueAnswer"), ("200", "Batch")], true) },
             "/v1/keyspaces/{keyspace}/data-keys/unwrap": { "post": operation("unwrap", "The data key of a wrapped key", Some(items("Unwrap")), &[("200", "UnwrapAnswer")], true) },
             "/v1/keyspaces/{keyspace}/data-keys/rewrap": { "post": operation("rewrap", "The same data key under the newest version, same expiry", Some(items("Rewrap")), &[("200", "RewrapAnswer")], true) },
-            "/v1/keyspaces/{keyspace}/shreds": { "post": with(operation("shred", "All keys of a conversation, gone for good", Some(items("Shred")), &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), prefer()) },
+            "/v1/keyspaces/{keyspace}/shreds": { "post": with(operation("shred", "All keys of a conversation, gone for good", Some(items("Shred")), &[("200", "ForgetAnswer"), ("202", "Pending")], true), prefer()) },
             "/v1/keyspaces/{keyspace}/shreds/{id}": { "get": with(operation("show_shred", "How far a request to forget is", None, &[("200", "ForgetAnswer")], true), path("id", json!({ "type": "string", "format": "uuid" }))) },
             "/v1/keyspaces/{keyspace}/versions": { "post": operation("rotate_keyspace", "New issues use a new key version", None, &[("201", "Keyspace")], true) },
-            "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": with(with(with(operation("drop_version", "All keys of an old version, gone for good", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), path("version", json!({ "type": "integer", "minimum": 1 }))), query("id", json!({ "type": "string", "format": "uuid" }))), prefer()) },
+            "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": with(with(with(operation("drop_version", "All keys of an old version, gone for good", None, &[("200", "ForgetAnswer"), ("202", "Pending")], true), path("version", json!({ "type": "integer", "minimum": 1 }))), query("id", json!({ "type": "string", "format": "uuid" }))), prefer()) },
             "/v1/keyspaces": { "get": list() },
             "/v1/keyspaces/{keyspace}": {
                 "get": operation("show_keyspace", "Settings, versions, live buckets", None, &[("200", "Keyspace")], true),
                 "put": operation("put_keyspace", "Makes a keyspace or replaces its settings", Some(reference("PutKeyspace")), &[("200", "Keyspace"), ("201", "Keyspace")], true),
-                "delete": with(with(operation("erase_keyspace", "All of a keyspace, gone for good", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], true), query("id", json!({ "type": "string", "format": "uuid" }))), prefer())
+                "delete": with(with(operation("erase_keyspace", "All of a keyspace, gone for good", None, &[("200", "ForgetAnswer"), ("202", "Pending")], true), query("id", json!({ "type": "string", "format": "uuid" }))), prefer())
             },
             "/v1/root/rotations": { "post": operation("rotate_root", "A new root in the HSM, now", None, &[("200", "Rotation")], false) },
+            "/v1/approvals": { "get": with(with(operation("list_approvals", "What waits for a second operator, oldest first", None, &[("200", "Approvals")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "string", "format": "uuid" }))) },
+            "/v1/approvals/{id}": {
+                "get": with(operation("show_approval", "How far it is; to operators and to who asked", None, &[("200", "Approval")], false), path("id", json!({ "type": "string", "format": "uuid" }))),
+                "post": with(with(operation("approve", "The second word, answered as the call that asked would have been", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], false), path("id", json!({ "type": "string", "format": "uuid" }))), prefer())
+            },
+            "/v1/clock/confirmations": { "post": operation("confirm_clock", "The wall clock is right, though it jumped", None, &[("200", "ClockConfirmation")], false) },
             "/v1/expiries": { "get": with(with(operation("list_expiries", "Receipts of expired buckets, oldest first", None, &[("200", "Expiries")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "integer", "minimum": 0 }))) },
             "/v1/status": { "get": operation("status", "What a seizure now would find", None, &[("200", "Status")], false) },
             "/v1/verification-keys": { "get": operation("verification_keys", "Public keys of receipts and checkpoints", None, &[("200", "VerificationKeys")], false) },
@@ -73,7 +80,17 @@ fn schemas() -> Value {
             "properties": { "id": { "type": "string", "format": "uuid" }, "state": { "enum": ["accepted", "destroyed"] },
                 "accepted_at": time, "destroyed_at": time, "leases_end_at": time,
                 "receipt": { "type": "object" }, "opening": { "type": "object" }, "items": { "type": "array" } } },
+        "Pending": { "anyOf": [reference("ForgetAnswer"), reference("ApprovalRequired")] },
+        "Approval": ApprovalView::schema(),
+        "Approvals": { "type": "object", "required": ["approvals"], "properties": {
+            "approvals": { "type": "array", "items": reference("Approval") }, "next": { "type": "string", "format": "uuid" } } },
+        "ApprovalRequired": { "allOf": [reference("Approval"), { "type": "object", "required": ["code", "requests"], "properties": {
+            "code": { "const": "approval_required" },
+            "requests": { "type": "array", "items": { "type": "string", "format": "uuid" } },
+            "items": { "type": "array" } } }] },
         "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
+        "ClockConfirmation": { "type": "object", "required": ["was", "now", "wall_clock"], "properties": {
+            "was": { "enum": ["ahead", "behind", "trusted"] }, "now": time, "wall_clock": time } },
         "Expiries": { "type": "object", "required": ["expiries"], "properties": {
             "expiries": { "type": "array", "items": { "type": "object", "properties": {
                 "expired_at": time, "destroyed_at": time, "receipt": { "type": "object" } } } },

@@ -64,6 +64,9 @@ impl Readiness {
             .map(|keyspace| format!("keyspace {} has no bucket: the HSM is away", keyspace.name))
             .collect();
         missing.extend(service.audit.check().err().map(|error| error.to_string()));
+        let clock = service.clock_trouble();
+        let keys_wait = service.clock.reading().doubt.is_some();
+        missing.extend(clock.clone().filter(|_| keys_wait));
         let condition = service.condition.lock();
         let mut warnings: Vec<String> = condition
             .hsm
@@ -72,6 +75,7 @@ impl Readiness {
             .chain(&condition.configuration)
             .cloned()
             .collect();
+        warnings.extend(clock.filter(|_| !keys_wait));
         if condition.overdue > 0 {
             warnings.push(format!(
                 "{} expired buckets are not destroyed yet",

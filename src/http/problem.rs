@@ -3,11 +3,13 @@ use std::borrow::Cow;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lethe_core::batch::BatchError;
+use lethe_core::clock::Judgement;
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::InvalidPolicy;
 use lethe_core::ports::StoreError;
 use serde::Serialize;
 
+use crate::approvals::NotGiven;
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
 
@@ -31,6 +33,7 @@ pub enum Code {
     HsmUnavailable,
     StoreUnavailable,
     AuditUnavailable,
+    ClockSuspect,
     Overloaded,
 }
 
@@ -55,6 +58,7 @@ impl Code {
             Self::HsmUnavailable => "hsm_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
+            Self::ClockSuspect => "clock_suspect",
             Self::Overloaded => "overloaded",
         }
     }
@@ -74,6 +78,7 @@ impl Code {
             Self::HsmUnavailable
             | Self::StoreUnavailable
             | Self::AuditUnavailable
+            | Self::ClockSuspect
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -103,6 +108,21 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
+        }
+    }
+
+    /// The wall clock jumped, and nobody has confirmed it.
+    pub(super) fn clock_suspect() -> Self {
+        let detail = "the wall clock jumped: an operator has to look and say `lethe clock confirm`";
+        Self::new(Code::ClockSuspect, detail)
+    }
+
+    /// What keeps a key from opening at this time.
+    pub(super) fn of_expiry(judged: Judgement) -> Result<(), Self> {
+        match judged {
+            Judgement::Lives => Ok(()),
+            Judgement::Expired => Err(Self::new(Code::Expired, "the key has expired")),
+            Judgement::Suspect => Err(Self::clock_suspect()),
         }
     }
 
@@ -164,9 +184,23 @@ impl From<NotAccepted> for Problem {
         let code = match error {
             NotAccepted::Key(error) => return error.into(),
             NotAccepted::Store(error) => return error.into(),
-            NotAccepted::IdTaken | NotAccepted::NewestVersion => Code::Conflict,
+            NotAccepted::IdTaken
+            | NotAccepted::NewestVersion
+            | NotAccepted::Stale
+            | NotAccepted::TooManyWait => Code::Conflict,
             NotAccepted::NoVersion => Code::NotFound,
             NotAccepted::Busy => Code::Overloaded,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<NotGiven> for Problem {
+    fn from(error: NotGiven) -> Self {
+        let code = match error {
+            NotGiven::Own => Code::Forbidden,
+            NotGiven::Expired | NotGiven::Void => Code::Conflict,
+            NotGiven::NotAccepted(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

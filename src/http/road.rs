@@ -214,7 +214,7 @@ impl Traveller<'_> {
             keyspace,
             outcome: outcome
                 .as_ref()
-                .map_or_else(|problem| problem.code.name(), |_| "ok"),
+                .map_or_else(|problem| problem.code.name(), |done| done.outcome),
             keys: done.map_or(&[], |done| &done.keys),
             refused: done.map_or(0, |done| done.refused),
             requests: done.map_or(&[], |done| &done.requests),
@@ -239,7 +239,6 @@ impl Traveller<'_> {
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
     fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
-        let now = self.service.now();
         let refusals = &self.service.live.refusals;
         let refused = |leaf: &LeafId| {
             let targets = [
@@ -252,11 +251,8 @@ impl Traveller<'_> {
         if done.refusals != refusals.changes() && done.leaves.iter().any(refused) {
             return Ok(None);
         }
-        if done
-            .earliest_expiry()
-            .is_some_and(|expiry| expiry.has_passed(now))
-        {
-            return Err(Problem::new(Code::Expired, "the key has expired"));
+        if let Some(expiry) = done.earliest_expiry() {
+            Problem::of_expiry(self.service.clock.judge(expiry))?;
         }
         if !done.keys.is_empty() {
             self.service.metrics.keys_left(O::NAME, done.keys.len());

@@ -6,6 +6,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::call::Operation;
+use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
 use super::expiries::Expiries;
 use super::keyspaces::{Erase, List, Put, Show};
@@ -15,7 +16,7 @@ use super::road::{refuse, travel};
 use super::root::RotateRoot;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
-use super::{shreds, versions};
+use super::{approvals, shreds, versions};
 use crate::access::Role;
 use crate::service::Service;
 
@@ -87,6 +88,10 @@ fn table() -> Table {
         .with::<Put>(Verb::Put, "/v1/keyspaces/{keyspace}")
         .with::<Erase>(Verb::Delete, "/v1/keyspaces/{keyspace}")
         .with::<RotateRoot>(Verb::Post, "/v1/root/rotations")
+        .with::<approvals::List>(Verb::Get, "/v1/approvals")
+        .with::<approvals::Show>(Verb::Get, "/v1/approvals/{id}")
+        .with::<approvals::Approve>(Verb::Post, "/v1/approvals/{id}")
+        .with::<ConfirmClock>(Verb::Post, "/v1/clock/confirmations")
         .with::<Expiries>(Verb::Get, "/v1/expiries")
         .with::<Status>(Verb::Get, "/v1/status")
         .with::<VerificationKeys>(Verb::Get, "/v1/verification-keys")

@@ -26,6 +26,7 @@ struct StatusAnswer {
     hsm: String,
     store: String,
     audit: String,
+    clock: String,
     keyspaces: Vec<KeyspaceStatus>,
 }
 
@@ -90,6 +91,7 @@ impl Operation for Status {
                 .check()
                 .err()
                 .map(|error| error.to_string())),
+            clock: ok(call.service.clock_trouble()),
             keyspaces,
         };
         Done::json(StatusCode::OK, &answer)

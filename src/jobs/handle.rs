@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use lethe_core::batch::BatchError;
+use lethe_core::clock::Doubt;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
+use lethe_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 type Answer<T> = oneshot::Sender<Result<T, KeeperError>>;
@@ -13,6 +17,8 @@ pub(super) enum Command {
     Rotate(KeyspaceName, Answer<()>),
     /// A new root.
     RotateRoot(Answer<()>),
+    /// The wall clock is right.
+    ConfirmClock(Answer<ClockConfirmed>),
 }
 
 /// Settings of a keyspace.
@@ -31,6 +37,17 @@ pub enum Put {
     Created,
     /// It was there.
     Updated,
+}
+
+/// What a confirmation of the clock did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockConfirmed {
+    /// What was doubted; nothing was done where nothing was.
+    pub was: Option<Doubt>,
+    /// The service's time then.
+    pub now: Timestamp,
+    /// By how much it is ahead of the wall clock.
+    pub lag: Duration,
 }
 
 /// Why a change was not made, or not for certain.
@@ -111,6 +128,14 @@ impl KeeperHandle {
     /// [`KeeperError`].
     pub async fn rotate_root(&self) -> Result<(), KeeperError> {
         self.ask(Command::RotateRoot).await
+    }
+
+    /// Believes the wall clock, though it jumped.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn confirm_clock(&self) -> Result<ClockConfirmed, KeeperError> {
+        self.ask(Command::ConfirmClock).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, KeeperError> {

@@ -38,6 +38,10 @@ pub struct Keeper {
     pub(super) buckets: Buckets,
     pub(super) live: Arc<Live>,
     pub(super) ledger: Arc<Ledger>,
+    /// Nobody doubts the time; false until it was looked at.
+    pub(super) clock_is_sound: bool,
+    /// The log says that it is doubted.
+    pub(super) clock_was_said: bool,
     /// The last batch failed; the next one waits for the tick.
     held_up: bool,
     /// The store's settings are newer than the keyring's.
@@ -94,6 +98,8 @@ impl Keeper {
             buckets,
             live,
             ledger,
+            clock_is_sound: false,
+            clock_was_said: false,
             held_up: false,
             settings_changed: false,
             buckets_after: Duration::ZERO,
@@ -238,6 +244,10 @@ impl Keeper {
                 let result = self.rotate_root().await;
                 self.answered(service, result, answer)
             }
+            Command::ConfirmClock(answer) => {
+                let result = self.confirm_clock(service).await;
+                self.answered(service, result, answer)
+            }
         }
     }
 
@@ -264,6 +274,7 @@ impl Keeper {
 
     async fn tick(&mut self, service: &Service) -> Result<(), Halt> {
         self.ticked = self.ports.clock.since_boot();
+        self.watch_clock(service);
         self.reap(service).await?;
         let done = self.upkeep().await;
         let well = done.is_ok();
@@ -286,7 +297,9 @@ impl Keeper {
         if now.as_millis() >= self.marked.as_millis() + MARK {
             self.ports.store.raise_clock_high_water(now).await?;
             self.marked = now;
-            self.tidy(now).await?;
+            if self.clock_is_sound {
+                self.tidy(now).await?;
+            }
         }
         // With nothing to do nobody would find out that the device is gone.
         if now.as_millis() >= self.looked.as_millis() + LOOK {
@@ -316,7 +329,7 @@ impl Keeper {
         }
     }
 
-    async fn make_buckets(&mut self) -> Result<(), BatchError> {
+    pub(super) async fn make_buckets(&mut self) -> Result<(), BatchError> {
         let now = self.ports.clock.now();
         let keyring = self.live.keyring();
         let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);

@@ -1,10 +1,11 @@
 //! Background work: one task owns the deployment's state and changes it, batch by batch.
 
+mod clock;
 mod handle;
 mod keeper;
 mod keyspaces;
 mod reaper;
 mod rotation;
 
-pub use handle::{KeeperError, KeeperHandle, Put, Settings};
+pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
 pub use keeper::{Keeper, KeeperLimits};

@@ -21,6 +21,10 @@ impl Keeper {
             service.condition.lock().overdue = 0;
             return Ok(());
         }
+        if !self.clock_is_sound {
+            service.condition.lock().overdue = self.buckets.overdue(now).len();
+            return Ok(());
+        }
         // Time must not run back over a restart to before what is destroyed now, and nobody may
         // still look at its key.
         let marked = self.ports.store.raise_clock_high_water(now).await;

@@ -22,8 +22,10 @@ impl Keeper {
         let keyspaces: Vec<Arc<LiveKeyspace>> =
             self.live.keyring().keyspaces.values().cloned().collect();
         for keyspace in &keyspaces {
-            for version in outlived(keyspace, now) {
-                self.drop_version(service, keyspace, version);
+            if self.clock_is_sound {
+                for version in outlived(keyspace, now) {
+                    self.drop_version(service, keyspace, version);
+                }
             }
             if self.is_due(keyspace, now) {
                 due.push(keyspace.name.clone());
@@ -41,7 +43,7 @@ impl Keeper {
             return false;
         };
         let age = keyspace.policy.rotation().as_millis();
-        let old = now >= newest.created_at.saturating_add(age)
+        let old = self.clock_is_sound && now >= newest.created_at.saturating_add(age)
             || newest.root.forgotten() >= self.rotate_after_shreds;
         // Old ones go first; until then the newest serves on.
         old && keyspace.versions.len() < MAX_LIVE_VERSIONS

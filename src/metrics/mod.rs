@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use lethe_core::clock::Reading;
 use lethe_core::time::Timestamp;
 
 use crate::forgetting::Backlog;
@@ -48,6 +49,11 @@ struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Alone {}
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Became {
+    outcome: &'static str,
+}
+
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -75,6 +81,11 @@ pub struct Metrics {
     page_bytes: Counter,
     open_requests: Gauge,
     oldest_open_request: Gauge,
+    approvals: Family<Became, Counter>,
+    /// What waits for a second operator.
+    pub waiting_approvals: Gauge,
+    clock_suspect: Gauge,
+    clock_lead: Gauge,
     /// Open connections.
     pub connections: Gauge,
     /// Handshakes that failed.
@@ -120,6 +131,10 @@ impl Metrics {
             page_bytes: Counter::default(),
             open_requests: Gauge::default(),
             oldest_open_request: Gauge::default(),
+            approvals: Family::default(),
+            waiting_approvals: Gauge::default(),
+            clock_suspect: Gauge::default(),
+            clock_lead: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
             cut_off: Counter::default(),
@@ -213,6 +228,27 @@ impl Metrics {
             "Age of the oldest of them",
             Unit::Seconds,
             self.oldest_open_request.clone(),
+        );
+        to.register(
+            "waiting_approvals",
+            "What waits for a second operator",
+            self.waiting_approvals.clone(),
+        );
+        to.register(
+            "approvals",
+            "What was asked for, approved, or expired",
+            self.approvals.clone(),
+        );
+        to.register(
+            "clock_suspect",
+            "1 while nothing is destroyed because the wall clock jumped",
+            self.clock_suspect.clone(),
+        );
+        to.register_with_unit(
+            "clock_lead",
+            "How far the wall clock is ahead of the service's time; below 0 it is behind",
+            Unit::Seconds,
+            self.clock_lead.clone(),
         );
         to.register("connections", "Open connections", self.connections.clone());
         to.register(
@@ -309,6 +345,21 @@ impl Metrics {
         let before = self.page_bytes.get();
         self.page_bytes.inc_by(page_bytes.saturating_sub(before));
         self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What became of an approval.
+    pub fn approval(&self, outcome: &'static str) {
+        self.approvals.get_or_create(&Became { outcome }).inc();
+    }
+
+    /// What the clocks say.
+    pub fn clock(&self, reading: &Reading, suspect: bool) {
+        self.clock_suspect.set(suspect.into());
+        let lead = |later: Timestamp, earlier: Timestamp| {
+            (later.as_millis().saturating_sub(earlier.as_millis()) / 1_000) as i64
+        };
+        let (now, wall) = (reading.now, reading.wall);
+        self.clock_lead.set(lead(wall, now) - lead(now, wall));
     }
 
     /// What waits.

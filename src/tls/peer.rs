@@ -1,3 +1,4 @@
+use aws_lc_rs::digest::{SHA256, digest};
 use lethe_core::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
@@ -12,6 +13,8 @@ pub struct Peer {
     pub spiffe_id: Option<SpiffeId>,
     /// End of the certificate: no request is served after it, on open connections either.
     pub not_after: Timestamp,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, RFC 5280): a renewed certificate may keep it.
+    pub key: [u8; 32],
 }
 
 impl Peer {
@@ -23,11 +26,14 @@ impl Peer {
             return Self {
                 spiffe_id: None,
                 not_after: Timestamp::from_millis(0),
+                key: [0; 32],
             };
         };
+        let key = digest(&SHA256, parsed.public_key().raw);
         Self {
             spiffe_id: spiffe_id(&parsed),
             not_after: timestamp(parsed.validity().not_after),
+            key: key.as_ref().try_into().unwrap_or_default(),
         }
     }
 }

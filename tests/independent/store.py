@@ -84,7 +84,8 @@ class Archive:
                 self.add_tree(row_id, keyspace, version)
             case (bytes(keyspace), str(name), int(), int(), int(), int(), *_):
                 self.add_keyspace(keyspace, name)
-            case (None, bytes(deployment), int() | None):
+            # Rows written before the last column came lack it.
+            case (None, bytes(deployment), int() | None, *rest) if len(rest) < 2:
                 self.add_deployment(deployment)
 
     def add_deployment(self, deployment) -> None:

@@ -8,6 +8,7 @@
 )]
 
 pub mod api;
+pub mod approvals;
 pub mod device;
 pub mod line;
 pub mod memory;
@@ -133,7 +134,23 @@ impl Dev {
             .args(["--ops-listen", &self.ops.to_string()])
             .stdout(Stdio::piped())
             .stderr(log);
+        let wall_clock = self.wall_clock();
+        if wall_clock.exists() {
+            command.env("LETHE_TEST_WALL_CLOCK", wall_clock);
+        }
         command
+    }
+
+    fn wall_clock(&self) -> PathBuf {
+        self.folder.path().join("wall-clock")
+    }
+
+    /// What the service's wall clock shows: `+0`, `-5000` or `=1700000000000`, in milliseconds.
+    /// Before its first start, or there is none to be put wrong.
+    pub fn set_wall_clock(&self, text: &str) {
+        let draft = self.folder.path().join("wall-clock.new");
+        std::fs::write(&draft, text).unwrap();
+        std::fs::rename(draft, self.wall_clock()).unwrap();
     }
 
     /// Starts it and waits until it is ready.

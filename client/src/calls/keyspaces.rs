@@ -113,7 +113,8 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]. After one that is not the service's refusal send it again: it may have been
-    /// accepted.
+    /// accepted. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits
+    /// for a second operator.
     pub async fn drop_version(
         &self,
         name: &KeyspaceName,

@@ -1,5 +1,7 @@
 //! The calls, one file for each resource.
 
+pub(crate) mod approvals;
+mod clock;
 pub(crate) mod data_keys;
 pub(crate) mod keyspaces;
 mod root;

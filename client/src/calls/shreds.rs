@@ -10,9 +10,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::approvals::ApprovalId;
 use crate::batch;
 use crate::client::{Client, below};
-use crate::error::{Error, Problem};
+use crate::error::{Error, ErrorCode, Problem};
 use crate::names::{Conversation, InvalidName, KeyspaceName};
 use crate::transport::Prefer;
 use crate::wire::{ItemError, required, time};
@@ -195,6 +196,8 @@ pub(super) struct ShredAnswer {
     receipt: Option<Value>,
     opening: Option<Value>,
     error: Option<ItemError>,
+    /// Of an item of a batch.
+    approval: Option<ApprovalId>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +208,12 @@ struct ItemsAnswer {
 impl ShredAnswer {
     /// `expected` is the id that was sent; an answer about another shred is refused.
     pub(super) fn read(self, expected: ShredId) -> Result<Shred, Error> {
+        if self.state.as_deref() == Some("approval_required") {
+            // The answer of a call is about the approval, an item of a batch about the shred.
+            let approval = self.approval.map(|id| id.to_string());
+            let approval = approval.or_else(|| self.id.map(|id| id.to_string()));
+            return Err(waits(&required(approval, "id")?).into());
+        }
         if required(self.id, "id")? != expected {
             return Err(Error::unexpected("it is about another shred"));
         }
@@ -232,12 +241,26 @@ impl ShredAnswer {
     }
 }
 
+/// To be sent again under the same id once it is approved: then it returns the result.
+fn waits(approval: &str) -> Problem {
+    Problem {
+        code: ErrorCode::ApprovalRequired,
+        status: Some(202),
+        detail: format!(
+            "nothing is destroyed yet: a second operator has to say `lethe approve {approval}`"
+        ),
+        retry_after: None,
+        request_id: None,
+    }
+}
+
 impl Client {
     /// Shreds a conversation; waits up to 10 s for the end and answers [`Shred::Accepted`] then.
     /// Role: message-server or operator.
     ///
     /// # Errors
-    /// See [`Error`]. After any error send the same request again: it may have been accepted.
+    /// See [`Error`]. After any error send the same request again: it may have been accepted. With
+    /// [`ErrorCode::ApprovalRequired`] it waits for a second operator.
     pub async fn shred(
         &self,
         keyspace: &KeyspaceName,
@@ -294,7 +317,10 @@ impl Client {
                 let request = &requests[results.len()];
                 results.push(match item.error.take() {
                     Some(error) => Err(error.into()),
-                    None => Ok(item.read(request.id)?),
+                    None => match item.read(request.id) {
+                        Err(Error::Service(problem)) => Err(problem),
+                        read => Ok(read?),
+                    },
                 });
             }
         }

@@ -171,7 +171,9 @@ impl Buckets {
         self.rows.len() + self.orphans.len()
     }
 
-    fn overdue(&self, now: Timestamp) -> Vec<(Expiry, HsmKeyId)> {
+    /// All that should be gone by now.
+    #[must_use]
+    pub fn overdue(&self, now: Timestamp) -> Vec<(Expiry, HsmKeyId)> {
         let rows = self.rows.iter().map(|(expiry, key)| (*expiry, *key));
         let all = rows.chain(self.orphans.iter().copied());
         all.filter(|(expiry, _)| expiry.has_passed(now)).collect()

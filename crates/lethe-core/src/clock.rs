@@ -1,36 +1,172 @@
-//! Time that never runs backwards: `now >= high-water mark + time since boot elapsed`.
+//! Time that never runs backwards: `now >= high-water mark + time since boot elapsed`; and what a
+//! wall clock says that jumps further than a pause explains is not believed until a person confirms
+//! it. DESIGN section 8.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+mod doubt;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use doubt::{Confirmation, Doubt, Judgement, Mark, Reading};
 
 use crate::ports::Clock;
-use crate::time::Timestamp;
+use crate::time::{Expiry, Timestamp};
 
-/// A clock over the [`Clock`] port. Cheap: two clock reads and one atomic.
+/// A clock over the [`Clock`] port. Cheap: two clock reads and a few atomics.
+///
+/// All of its numbers are milliseconds. Those called *offset* are a time minus the time since boot,
+/// so that they stand still while both clocks run alike.
 pub struct SteadyClock<C> {
     clock: C,
-    /// Largest `wall clock - time since boot` ever seen, in milliseconds: added to the time since
-    /// boot it is the steady time.
+    max_gap: i64,
+    /// Offset of the steady time; never sinks.
     offset: AtomicI64,
+    /// Offset at the start or at the last confirmation: since then the wall clock may have gained
+    /// `max_gap`, be it at once or bit by bit, and is not followed beyond.
+    anchor: AtomicI64,
+    /// By how much the steady time is ahead of the wall clock, as it was confirmed.
+    lag: AtomicI64,
+    /// [`Doubt`] since the last confirmation.
+    doubt: AtomicU8,
+    /// Offset of the wall clock at the last watch; held while watching and confirming.
+    watched: Mutex<i64>,
 }
 
 impl<C: Clock> SteadyClock<C> {
-    /// Starts at the wall clock, or at the stored high-water mark where the wall clock is behind it.
-    pub fn new(clock: C, high_water: Option<Timestamp>) -> Self {
-        let floor = high_water.map_or(i64::MIN, |mark| signed(mark.as_millis()) - boot(&clock));
+    /// Starts at the wall clock, or at the stored high-water mark where the wall clock is behind
+    /// it. Where they are more than `max_gap` apart, the mark counts and the clock is doubted.
+    pub fn new(clock: C, mark: Mark, max_gap: Duration) -> Self {
+        let max_gap = millis(max_gap);
+        let lag = millis(mark.lag);
+        let boot = boot(&clock);
+        let wall = signed(clock.now()).saturating_add(lag) - boot;
+        let floor = mark.high_water.map_or(wall, |mark| signed(mark) - boot);
+        let (start, doubt) = match wall.saturating_sub(floor) {
+            gap if gap > max_gap => (floor, Doubt::Ahead.number()),
+            gap if gap < -max_gap => (floor, Doubt::BehindAtStart.number()),
+            _ => (wall.max(floor), 0),
+        };
         Self {
             clock,
-            offset: AtomicI64::new(floor),
+            max_gap,
+            offset: AtomicI64::new(start),
+            anchor: AtomicI64::new(start),
+            lag: AtomicI64::new(lag),
+            doubt: AtomicU8::new(doubt),
+            watched: Mutex::new(wall),
         }
     }
 
     /// The steady time.
     pub fn now(&self) -> Timestamp {
-        // In this order: a pause in between makes the offset too small, which does no harm.
-        let wall = signed(self.clock.now().as_millis());
+        self.reading().now
+    }
+
+    /// The steady time, and what is to be said against it at this moment: a wall clock that has
+    /// come back is no reason to refuse keys any more, while [`Self::doubt`] stays.
+    pub fn reading(&self) -> Reading {
+        // In this order: a pause in between makes the wall clock's offset too small, which does no
+        // harm.
+        let wall = signed(self.clock.now()).saturating_add(self.lag.load(Ordering::Acquire));
         let boot = boot(&self.clock);
-        let wall = wall - boot;
-        let offset = self.offset.fetch_max(wall, Ordering::Relaxed).max(wall);
-        Timestamp::from_millis(offset.saturating_add(boot).max(0) as u64)
+        let wall_offset = wall - boot;
+        let ahead = wall_offset > self.ceiling();
+        let offset = if ahead {
+            self.offset.load(Ordering::Relaxed)
+        } else {
+            let before = self.offset.fetch_max(wall_offset, Ordering::Relaxed);
+            before.max(wall_offset)
+        };
+        let behind = wall_offset < offset.saturating_sub(self.max_gap);
+        Reading {
+            now: timestamp(offset.saturating_add(boot)),
+            wall: timestamp(wall),
+            doubt: if ahead {
+                Some(Doubt::Ahead)
+            } else {
+                self.doubt().filter(|doubt| behind && doubt.is_behind())
+            },
+        }
+    }
+
+    /// Whether a key of this expiry opens now.
+    pub fn judge(&self, expiry: Expiry) -> Judgement {
+        self.reading().judge(expiry)
+    }
+
+    /// Looks whether the wall clock has jumped. One caller, again and again: a jump back shows
+    /// between two looks, so that a clock that is slow or stands still is none.
+    pub fn watch(&self) -> Option<Doubt> {
+        let mut watched = self.watched.lock();
+        let before = boot(&self.clock);
+        let wall = signed(self.clock.now()).saturating_add(self.lag.load(Ordering::Acquire));
+        let after = boot(&self.clock);
+        // A pause between the reads is no jump: each bound is the mild one.
+        let (least, most) = (wall - after, wall - before);
+        let offset = self.offset.load(Ordering::Relaxed);
+        let jumped_back = most < watched.saturating_sub(self.max_gap);
+        let doubt = if least > self.ceiling() {
+            Some(Doubt::Ahead)
+        } else if jumped_back && most < offset.saturating_sub(self.max_gap) {
+            Some(Doubt::Behind)
+        } else {
+            None
+        };
+        *watched = least;
+        if let Some(doubt) = doubt
+            && self.doubt() != Some(Doubt::BehindAtStart)
+        {
+            self.doubt.store(doubt.number(), Ordering::Release);
+        }
+        self.doubt()
+    }
+
+    /// A jump that nobody has confirmed. Nothing may be destroyed by this clock meanwhile.
+    pub fn doubt(&self) -> Option<Doubt> {
+        Doubt::from_number(self.doubt.load(Ordering::Acquire))
+    }
+
+    /// What becomes true when somebody says that the wall clock is right: the steady time goes
+    /// forward to it, or stays, never back, and its lead is known from then on. To be made durable
+    /// before [`Self::adopt`].
+    pub fn confirmation(&self) -> Confirmation {
+        let reading = self.reading();
+        let lag = self.lag.load(Ordering::Acquire);
+        if reading.doubt.is_none() {
+            return Confirmation {
+                time: reading.now,
+                lag: duration(lag),
+            };
+        }
+        let wall = signed(reading.wall).saturating_sub(lag);
+        let time = signed(reading.now).max(wall);
+        Confirmation {
+            time: timestamp(time),
+            lag: duration(time - wall),
+        }
+    }
+
+    /// Goes by a confirmation.
+    pub fn adopt(&self, confirmed: Confirmation) {
+        let mut watched = self.watched.lock();
+        let boot = boot(&self.clock);
+        let lag = millis(confirmed.lag);
+        self.lag.store(lag, Ordering::Release);
+        let time = signed(confirmed.time) - boot;
+        let offset = self.offset.fetch_max(time, Ordering::Relaxed).max(time);
+        self.anchor.store(offset, Ordering::Release);
+        *watched = signed(self.clock.now()).saturating_add(lag) - boot;
+        self.doubt.store(0, Ordering::Release);
+    }
+
+    fn ceiling(&self) -> i64 {
+        self.anchor
+            .load(Ordering::Acquire)
+            .saturating_add(self.max_gap)
     }
 }
 
@@ -40,78 +176,29 @@ impl<C: Clock> Clock for SteadyClock<C> {
         Self::now(self)
     }
 
-    fn since_boot(&self) -> std::time::Duration {
+    fn since_boot(&self) -> Duration {
         self.clock.since_boot()
     }
 }
 
 fn boot(clock: &impl Clock) -> i64 {
-    i64::try_from(clock.since_boot().as_millis()).unwrap_or(i64::MAX)
+    millis(clock.since_boot())
 }
 
-fn signed(millis: u64) -> i64 {
-    i64::try_from(millis).unwrap_or(i64::MAX)
+fn millis(duration: Duration) -> i64 {
+    // A quarter of the range, so that sums of a few stay inside.
+    let most = i64::MAX / 4;
+    i64::try_from(duration.as_millis()).map_or(most, |millis| millis.min(most))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::time::Duration;
+fn signed(time: Timestamp) -> i64 {
+    millis(Duration::from_millis(time.as_millis()))
+}
 
-    use super::*;
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
 
-    struct Hands(Mutex<(u64, u64)>);
-
-    impl Hands {
-        fn set(&self, wall: u64, boot: u64) {
-            *self.0.lock().unwrap() = (wall, boot);
-        }
-    }
-
-    impl Clock for &Hands {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_millis(self.0.lock().unwrap().0)
-        }
-        fn since_boot(&self) -> Duration {
-            Duration::from_millis(self.0.lock().unwrap().1)
-        }
-    }
-
-    fn at(hands: &Hands, high_water: Option<u64>) -> SteadyClock<&Hands> {
-        SteadyClock::new(hands, high_water.map(Timestamp::from_millis))
-    }
-
-    #[test]
-    fn follows_the_wall_clock_forward_and_never_back() {
-        let hands = Hands(Mutex::new((1_000, 50)));
-        let clock = at(&hands, None);
-        for (wall, boot, steady) in [
-            (1_000, 50, 1_000),
-            (2_000, 60, 2_000),
-            (500, 160, 2_100),
-            (2_050, 260, 2_200),
-            (9_000, 300, 9_000),
-        ] {
-            hands.set(wall, boot);
-            assert_eq!(clock.now().as_millis(), steady);
-        }
-    }
-
-    #[test]
-    fn a_frozen_wall_clock_does_not_stop_time() {
-        let hands = Hands(Mutex::new((1_000, 0)));
-        let clock = at(&hands, None);
-        assert_eq!(clock.now().as_millis(), 1_000);
-        hands.set(1_000, 700);
-        assert_eq!(clock.now().as_millis(), 1_700);
-    }
-
-    #[test]
-    fn starts_no_earlier_than_the_high_water_mark() {
-        let hands = Hands(Mutex::new((1_000, 50)));
-        let clock = at(&hands, Some(5_000));
-        assert_eq!(clock.now().as_millis(), 5_000);
-        hands.set(1_010, 60);
-        assert_eq!(clock.now().as_millis(), 5_010);
-    }
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

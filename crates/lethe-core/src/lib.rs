@@ -4,6 +4,7 @@
 //! other crate of the workspace, and neither HTTP, SQL, an async runtime nor PKCS#11. Start with
 //! [`grid`] (DESIGN section 4) and [`tree`] (section 5).
 
+pub mod approval;
 pub mod audit;
 pub mod batch;
 pub mod buckets;

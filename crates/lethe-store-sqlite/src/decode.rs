@@ -1,6 +1,9 @@
 //! Rows into types, strictly: what no release of ours wrote is [`StoreError::Corrupt`], with the
 //! table and column. And numbers into SQLite's signed ones.
 
+use std::time::Duration;
+
+use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
@@ -57,6 +60,14 @@ impl Source<'_> {
         self.row.try_get(column).map_err(|_| self.corrupt(column))
     }
 
+    fn voice(&self, column: &str, key: [u8; 32]) -> Result<Voice, StoreError> {
+        let client: String = self.row.try_get(column).map_err(|_| self.corrupt(column))?;
+        Ok(Voice {
+            client: client.into(),
+            key,
+        })
+    }
+
     fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
         self.number(column).map(Timestamp::from_millis)
     }
@@ -92,6 +103,14 @@ pub(crate) fn clock_high_water(row: &SqliteRow) -> Result<Option<Timestamp>, Sto
     Ok(source
         .optional_number("clock_high_water_ms")?
         .map(Timestamp::from_millis))
+}
+
+pub(crate) fn clock_lag(row: &SqliteRow) -> Result<Duration, StoreError> {
+    let source = Source {
+        row,
+        table: "deployment",
+    };
+    source.number("clock_lag_ms").map(Duration::from_millis)
 }
 
 pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {
@@ -207,6 +226,64 @@ pub(crate) fn request(row: &SqliteRow) -> Result<AcceptedRequest, StoreError> {
             wish,
         },
     })
+}
+
+pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
+    let source = Source {
+        row,
+        table: "approval",
+    };
+    let number = |column| {
+        let number = source.number(column)?;
+        u32::try_from(number).map_err(|_| source.corrupt(column))
+    };
+    let act = match source.number("kind")? {
+        1 => Act::Shred {
+            conversations: number("conversations")?,
+            alone: number("alone")? == 1,
+        },
+        2 => Act::EraseKeyspace,
+        3 => Act::DropVersion(source.version("version")?),
+        _ => return Err(source.corrupt("kind")),
+    };
+    let state = match source.number("state")? {
+        0 => ApprovalState::Waiting,
+        1 => ApprovalState::Given,
+        2 => ApprovalState::Done,
+        3 => ApprovalState::Expired,
+        4 => ApprovalState::Void,
+        _ => return Err(source.corrupt("state")),
+    };
+    let second = match source.optional_bytes("second_key")? {
+        None => None,
+        Some(key) => Some(SecondWord {
+            by: source.voice("second_by", key)?,
+            at: source.time("second_at_ms")?,
+        }),
+    };
+    Ok(Approval {
+        id: ApprovalId::from_bytes(source.bytes("id")?),
+        act,
+        keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
+        keyspace_name: source.name("keyspace_name")?,
+        asked_by: source.voice("asked_by", source.bytes("asked_key")?)?,
+        asked_at: source.time("asked_at_ms")?,
+        expires_at: source.time("expires_at_ms")?,
+        state,
+        second,
+    })
+}
+
+pub(crate) fn waiting_request(row: &SqliteRow) -> Result<(RequestId, ApprovalId), StoreError> {
+    let source = Source {
+        row,
+        table: "waiting_request",
+    };
+    let request = RequestId::from_bytes(source.bytes("id")?);
+    Ok((
+        request,
+        ApprovalId::from_bytes(source.bytes("approval_id")?),
+    ))
 }
 
 /// Version (4), generation (2) and address (8) of each.

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`, so a commit that has answered is on the disk, and `secure_delete`,
 //! so that a deleted row leaves no bytes in free pages. One connection writes, a few read.
 
+mod approvals;
 mod batch;
 mod checkpoint;
 mod chunks;

@@ -24,23 +24,23 @@ macro_rules! select {
     };
 }
 
-/// A request's columns behind its number.
-struct Columns {
-    number: i64,
-    id: Vec<u8>,
-    kind: i64,
-    keyspace: Vec<u8>,
-    accepted_at: i64,
-    leases_end_at: i64,
-    tag: Option<Vec<u8>>,
-    commitment: Option<Vec<u8>>,
-    leaves: Option<Vec<u8>>,
-    name: Option<String>,
-    version: Option<i64>,
+/// A request's columns; its number is its place, wherever it stands.
+pub(crate) struct Columns {
+    pub(crate) number: i64,
+    pub(crate) id: Vec<u8>,
+    pub(crate) kind: i64,
+    pub(crate) keyspace: Vec<u8>,
+    pub(crate) accepted_at: i64,
+    pub(crate) leases_end_at: i64,
+    pub(crate) tag: Option<Vec<u8>>,
+    pub(crate) commitment: Option<Vec<u8>>,
+    pub(crate) leaves: Option<Vec<u8>>,
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<i64>,
 }
 
 impl Columns {
-    fn of(number: i64, request: &Request) -> Result<Self, StoreError> {
+    pub(crate) fn of(number: i64, request: &Request) -> Result<Self, StoreError> {
         let none = Self {
             number,
             id: request.id.as_bytes().to_vec(),

@@ -1,5 +1,6 @@
 //! The statements of the write transactions; each runs inside one that its caller began.
 
+use lethe_core::clock::Confirmation;
 use lethe_core::identity::{DeploymentId, KeyspaceId};
 use lethe_core::ports::{BucketRow, KeyspaceRow, SettingsChange, StoreError, VersionRow};
 use lethe_core::time::Timestamp;
@@ -170,4 +171,15 @@ pub(crate) async fn raise_clock_high_water(
         1 => Ok(()),
         _ => Err(StoreError::Corrupt("deployment: not one row".into())),
     }
+}
+
+pub(crate) async fn confirm_clock(
+    connection: &mut SqliteConnection,
+    confirmed: Confirmation,
+) -> Result<(), StoreError> {
+    raise_clock_high_water(connection, confirmed.time).await?;
+    let lag = u64::try_from(confirmed.lag.as_millis()).unwrap_or(u64::MAX);
+    let update = sqlx::query("UPDATE deployment SET clock_lag_ms = ?")
+        .bind(signed(lag, "deployment.clock_lag_ms")?);
+    execute(connection, "confirm clock", update).await.map(drop)
 }

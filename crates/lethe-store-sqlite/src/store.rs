@@ -1,6 +1,9 @@
 //! The port: reads on the read pool, each write one named transaction on the only writer.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use lethe_core::clock::Confirmation;
 use lethe_core::identity::{DeploymentId, KeyspaceId};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
@@ -33,7 +36,10 @@ impl SqliteStore {
 
     async fn deployment_row(&self, name: &'static str) -> Result<SqliteRow, StoreError> {
         let row = self
-            .rows(name, "SELECT id, clock_high_water_ms FROM deployment")
+            .rows(
+                name,
+                "SELECT id, clock_high_water_ms, clock_lag_ms FROM deployment",
+            )
             .await?
             .pop();
         row.ok_or_else(|| StoreError::Corrupt("deployment: no row".into()))
@@ -200,6 +206,16 @@ impl Store for SqliteStore {
     async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError> {
         let mut write = Write::begin(&self.writer, "raise clock high water").await?;
         let done = statements::raise_clock_high_water(&mut write.inner, time).await;
+        write.finish(done).await
+    }
+
+    async fn clock_lag(&self) -> Result<Duration, StoreError> {
+        decode::clock_lag(&self.deployment_row("read clock lag").await?)
+    }
+
+    async fn confirm_clock(&self, confirmed: Confirmation) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "confirm clock").await?;
+        let done = statements::confirm_clock(&mut write.inner, confirmed).await;
         write.finish(done).await
     }
 }

@@ -57,6 +57,18 @@ pub enum ChatError {
     Store(#[from] StoreError),
 }
 
+impl ChatError {
+    /// Whether a shred waits for a second operator of the service.
+    #[must_use]
+    pub fn waits_for_approval(&self) -> bool {
+        let code = match self {
+            Self::Keys(error) => error.code(),
+            _ => None,
+        };
+        code == Some(&ErrorCode::ApprovalRequired)
+    }
+}
+
 impl From<MessageError> for ChatError {
     fn from(error: MessageError) -> Self {
         match error {
@@ -167,7 +179,11 @@ impl<K: Keys> Chat<K> {
     pub async fn resume_shreds(&self) -> Result<usize, ChatError> {
         let open = self.store.open_shreds().await?;
         for request in &open {
-            self.send_shred(request).await?;
+            match self.send_shred(request).await {
+                // It comes with the next ones again, and holds up none of them.
+                Err(error) if error.waits_for_approval() => {}
+                sent => drop(sent?),
+            }
         }
         Ok(open.len())
     }

@@ -235,3 +235,33 @@ async fn a_shred_that_failed_is_sent_again_with_the_same_id() {
     let read = server.get("/rooms/r/messages").await.json;
     assert_eq!(read["messages"][0]["state"], "shredded");
 }
+
+#[tokio::test]
+async fn a_shred_that_waits_for_a_second_operator_holds_up_no_other() {
+    let keys = MemoryKeys::lasting();
+    let server = Server::start(&keys).await;
+    for room in ["a", "b"] {
+        server.post(room, hello()).await;
+    }
+    keys.set_waits(Some("a"));
+    let waits = server.send("DELETE", "/rooms/a", None).await;
+    assert_eq!(
+        (waits.status, &waits.json["state"]),
+        (202, &"approval_required".into())
+    );
+    keys.set_down(true);
+    server.send("DELETE", "/rooms/b", None).await;
+    keys.set_down(false);
+    let state = async |room: &str| {
+        let path = format!("/rooms/{room}/messages");
+        server.get(&path).await.json["messages"][0]["state"].clone()
+    };
+    assert_eq!(server.chat.resume_shreds().await.unwrap(), 2);
+    assert_eq!(
+        (state("a").await, state("b").await),
+        (Value::Null, "shredded".into())
+    );
+    keys.set_waits(None);
+    assert_eq!(server.chat.resume_shreds().await.unwrap(), 1);
+    assert_eq!(state("a").await, "shredded");
+}

@@ -84,6 +84,13 @@ environment = {{ HSM_SIM_SOCKET = "./hsm/hsm.sock" }}
 
 [audit]
 directory = "audit"
+
+[approvals]
+required = false
+
+# A folder that was left alone for so long goes on by itself.
+[clock]
+max_gap = "30d"
 "#
     );
     for role in ROLES {

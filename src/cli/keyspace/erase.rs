@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lethe_client::{Client, Error, KeyspaceName, Shred, ShredId};
+use lethe_client::{Client, Error, ErrorCode, KeyspaceName, Shred, ShredId};
 
 use crate::cli::Failure;
 use crate::cli::output::Output;
@@ -120,6 +120,9 @@ impl Order {
 /// It may have been accepted, unless the service says that it will not do it.
 fn failed(error: &Error, id: ShredId) -> Failure {
     match error {
+        Error::Service(problem) if problem.code == ErrorCode::ApprovalRequired => Failure::new(
+            format!("{error}; then, for the receipt, say this again with --id {id}"),
+        ),
         Error::Service(problem) if problem.status.is_some_and(|status| status < 500) => {
             Failure::new(error.to_string())
         }

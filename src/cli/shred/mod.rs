@@ -139,7 +139,7 @@ impl Shred {
         let (tally, refusals) = (run.tally, run.teller.take_refusals());
         let told = run.teller.finish();
         let unfinished = sent.and(told).err();
-        if unfinished.is_none() && tally.refused == 0 {
+        if unfinished.is_none() && tally.refused == 0 && tally.waiting == 0 {
             plan.settle(!list.unreadable.is_empty())?;
         }
         let mut reasons = refusals;
@@ -157,6 +157,12 @@ impl Shred {
         let mut parts = reasons;
         if tally.refused > 0 && self.list.is_some() {
             parts.push(format!("{} refused", tally.refused));
+        }
+        if tally.waiting > 0 {
+            let waiting = tally.waiting;
+            parts.push(format!(
+                "{waiting} wait for a second operator's `lethe approve`"
+            ));
         }
         if !list.unreadable.is_empty() {
             parts.push(format!("{} lines cannot be read", list.unreadable.len()));

@@ -1,11 +1,12 @@
 //! Sends what a plan says, follows what is accepted, and tells each end as it comes.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use lethe_client::{Client, KeyspaceName, Problem, Shred, ShredRequest};
+use lethe_client::{Client, ErrorCode, KeyspaceName, Problem, Shred, ShredRequest};
 use serde_json::Value;
 
 use super::plan::Entry;
@@ -29,6 +30,8 @@ pub(super) struct Tally {
     /// Not followed further: `--no-wait`.
     pub(super) accepted: usize,
     pub(super) refused: usize,
+    /// For a second operator.
+    pub(super) waiting: usize,
 }
 
 pub(super) struct Run<'a> {
@@ -81,6 +84,10 @@ impl Run<'_> {
                 self.tally.accepted += 1;
                 self.teller.shred(entry, &shred)?;
             }
+            Err(problem) if problem.code == ErrorCode::ApprovalRequired => {
+                self.tally.waiting += 1;
+                self.teller.waits(entry, &problem)?;
+            }
             Err(problem) => {
                 self.tally.refused += 1;
                 self.teller.refused(entry, &problem)?;
@@ -121,6 +128,8 @@ pub(super) struct Teller {
     list: Option<String>,
     /// Of conversations on the command line, for the one line at the end.
     refusals: Vec<String>,
+    /// What second operators have to say, each once.
+    approvals: BTreeSet<String>,
 }
 
 impl Teller {
@@ -140,6 +149,7 @@ impl Teller {
             receipts,
             list,
             refusals: Vec::new(),
+            approvals: BTreeSet::new(),
         }
     }
 
@@ -165,6 +175,14 @@ impl Teller {
         match self.list {
             Some(_) => self.complain(entry.line, &text),
             None => self.refusals.push(text),
+        }
+        self.print_json(&told::refused(conversation, id, problem))
+    }
+
+    fn waits(&mut self, entry: &Entry, problem: &Problem) -> Result<(), Failure> {
+        let (conversation, id) = (entry.request.conversation(), entry.request.id());
+        if self.approvals.insert(problem.detail.clone()) {
+            self.bar.suspend(|| eprintln!("lethe: {}", problem.detail));
         }
         self.print_json(&told::refused(conversation, id, problem))
     }

@@ -50,6 +50,7 @@ impl Operation for Issue {
     const BODY: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
+        call.check_clock()?;
         let answer = |item: &IssueItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
             let conversation =
                 ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;

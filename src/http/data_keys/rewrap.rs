@@ -49,6 +49,7 @@ impl Operation for Rewrap {
             let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
             let Look { keyring, keyspace } = look;
             let rewrapped = keyring.rewrap(keyspace, &conversation, &wrapped, call.now)?;
+            call.check_expiry(rewrapped.event.expiry)?;
             let answer = RewrapAnswer {
                 conversation: conversation.as_str(),
                 wrapped_key: rewrapped.wrapped_key.to_string(),

@@ -56,6 +56,7 @@ impl Operation for Unwrap {
             let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
             let Look { keyring, keyspace } = look;
             let opened = keyring.unwrap(keyspace, &conversation, &wrapped, call.now)?;
+            call.check_expiry(opened.event.expiry)?;
             let answer = UnwrapAnswer {
                 conversation: conversation.as_str(),
                 data_key: Encoded(&opened.data_key),

@@ -1,8 +1,10 @@
+use lethe_core::approval::Act;
 use lethe_core::receipt::RequestId;
 use serde::Deserialize;
 
 use crate::access::Role;
 use crate::forgetting::Wanted;
+use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::shreds::{Waited, await_one};
@@ -24,21 +26,26 @@ impl Operation for Erase {
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        forget(call, Wanted::Erase).await
+        forget(call, Act::EraseKeyspace, Wanted::Erase).await
     }
 }
 
-/// One request that is not a shred, by the same road.
-pub(crate) async fn forget(call: &Call, wanted: Wanted) -> Result<Done, Problem> {
+/// One request that is not a shred, by the same road; it waits for a second operator where one is
+/// required.
+pub(crate) async fn forget(call: &Call, act: Act, wanted: Wanted) -> Result<Done, Problem> {
     let query: Query = serde_urlencoded::from_str(&call.query)
         .map_err(|_| Problem::invalid("the query takes id"))?;
     let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
     let id = id.map_err(Problem::invalid)?;
     call.check_audit()?;
+    if let Some(asked) = question(call)?.act(act, id, wanted.clone()).await? {
+        return waits::<()>(&asked.approval, asked.requests(), None);
+    }
     let waited = Waited::for_call(call);
-    let keyspace = call.keyspace()?.clone();
-    let accepted = call.service.acceptor.accept(keyspace, id, vec![wanted]);
+    let keyspace = call.keyspace()?;
+    let acceptor = &call.service.acceptor;
+    let accepted = acceptor.accept(keyspace.clone(), id, vec![wanted]);
     let admitted = accepted.await?.pop();
     let admitted = admitted.ok_or_else(|| Problem::new(Code::Overloaded, "not accepted"))??;
-    await_one(call, &waited, &admitted).await
+    await_one(call, keyspace, &waited, &admitted).await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::{Opening, Receipt};
 use lethe_core::request::Request;
 use serde::Serialize;
@@ -95,6 +96,7 @@ impl Waited {
 /// The answer of a call that made one request.
 pub(crate) async fn await_one(
     call: &Call,
+    keyspace: &KeyspaceName,
     waited: &Waited,
     admitted: &Admitted,
 ) -> Result<Done, Problem> {
@@ -111,7 +113,6 @@ pub(crate) async fn await_one(
     let mut done = Done::json(status, &answer)?;
     done.requests.push(request.id);
     if status == StatusCode::ACCEPTED {
-        let keyspace = call.keyspace()?;
         done.location = Some(format!("/v1/keyspaces/{keyspace}/shreds/{}", request.id));
     }
     Ok(done)

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 
 use super::answer::{RequestAnswer, Waited, await_one};
 use crate::access::Role;
+use crate::approvals::Asked;
 use crate::forgetting::{Admitted, Wanted};
+use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
@@ -34,7 +36,25 @@ pub(crate) struct ShredItem<'a> {
 #[serde(untagged)]
 enum ItemAnswer {
     Request(Box<RequestAnswer>),
-    Refused { error: Reason },
+    Waits {
+        id: String,
+        state: &'static str,
+        approval: String,
+    },
+    Refused {
+        error: Reason,
+    },
+}
+
+impl ItemAnswer {
+    fn refused(problem: Problem) -> Self {
+        Self::Refused {
+            error: Reason {
+                code: problem.code.name(),
+                detail: problem.detail.into_owned(),
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -57,11 +77,7 @@ impl Operation for Create {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let waited = Waited::for_call(call);
         match Items::<ShredItem<'_>>::parse(&call.body)? {
-            Items::One(item) => {
-                let mut admitted = accept(call, vec![wanted(&item)?]).await?;
-                let admitted = admitted.pop().ok_or_else(nothing)??;
-                await_one(call, &waited, &admitted).await
-            }
+            Items::One(item) => one(call, &waited, wanted(&item)?).await,
             Items::Many(items) => many(call, &waited, items).await,
         }
     }
@@ -87,35 +103,89 @@ async fn accept(
         .collect())
 }
 
+async fn one(call: &Call, waited: &Waited, wanted: Wanted) -> Result<Done, Problem> {
+    call.check_audit()?;
+    let wanted = vec![wanted];
+    if let Some(asked) = question(call)?.shreds(&wanted, true).await? {
+        return waits::<()>(&asked.approval, asked.requests(), None);
+    }
+    let admitted = accept(call, wanted).await?.pop();
+    let admitted = admitted.ok_or_else(nothing)??;
+    await_one(call, call.keyspace()?, waited, &admitted).await
+}
+
 async fn many(
     call: &Call,
     waited: &Waited,
     items: Vec<Result<ShredItem<'_>, Problem>>,
 ) -> Result<Done, Problem> {
     call.service.live.keyring().keyspace(call.keyspace()?)?;
+    call.check_audit()?;
     let items: Vec<Result<Wanted, Problem>> = items
         .into_iter()
         .map(|item| item.and_then(|item| wanted(&item)))
         .collect();
     let good: Vec<Wanted> = items.iter().flatten().cloned().collect();
+    if let Some(asked) = question(call)?.shreds(&good, false).await? {
+        return some_wait(call, waited, items, asked).await;
+    }
     let mut admitted = accept(call, good).await?.into_iter();
+    let each = items.into_iter().map(|item| match item {
+        Ok(_) => admitted.next().unwrap_or_else(|| Err(nothing())),
+        Err(problem) => Err(problem),
+    });
+    await_many(call, waited, each.collect()).await
+}
+
+/// Those that were accepted before are answered; the others wait.
+async fn some_wait(
+    call: &Call,
+    waited: &Waited,
+    items: Vec<Result<Wanted, Problem>>,
+    asked: Asked,
+) -> Result<Done, Problem> {
+    let requests = asked.requests();
+    let mut places = asked.items.into_iter();
+    let mut answers = Vec::with_capacity(items.len());
+    for item in items {
+        let wanted = match item {
+            Ok(wanted) => wanted,
+            Err(problem) => {
+                answers.push(ItemAnswer::refused(problem));
+                continue;
+            }
+        };
+        answers.push(match places.next().flatten() {
+            Some(Ok(id)) => ItemAnswer::Waits {
+                id: id.to_string(),
+                state: "approval_required",
+                approval: asked.approval.id.to_string(),
+            },
+            Some(Err(error)) => ItemAnswer::refused(error.into()),
+            None => match accept(call, vec![wanted]).await?.pop() {
+                Some(Ok(admitted)) => answer(call, waited, &admitted).await?,
+                Some(Err(problem)) => ItemAnswer::refused(problem),
+                None => ItemAnswer::refused(nothing()),
+            },
+        });
+    }
+    waits(&asked.approval, requests, Some(&answers))
+}
+
+/// The answer of a call that made many requests.
+pub(crate) async fn await_many(
+    call: &Call,
+    waited: &Waited,
+    items: Vec<Result<Admitted, Problem>>,
+) -> Result<Done, Problem> {
     let (mut answers, mut requests) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
-        let one = match item {
-            Ok(_) => admitted.next().unwrap_or_else(|| Err(nothing())),
-            Err(problem) => Err(problem),
-        };
-        answers.push(match one {
+        answers.push(match item {
             Ok(admitted) => {
                 requests.push(admitted.accepted.request.id);
                 answer(call, waited, &admitted).await?
             }
-            Err(problem) => ItemAnswer::Refused {
-                error: Reason {
-                    code: problem.code.name(),
-                    detail: problem.detail.into_owned(),
-                },
-            },
+            Err(problem) => ItemAnswer::refused(problem),
         });
     }
     let refused = answers

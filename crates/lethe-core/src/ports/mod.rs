@@ -1,12 +1,14 @@
 //! What the domain needs from the outside. Adapters implement these; one contract suite per port
 //! (in `lethe-testkit`) runs on every adapter.
 
+mod approvals;
 mod audit;
 mod clock;
 mod entropy;
 mod hsm;
 mod store;
 
+pub use approvals::ApprovalStore;
 pub use audit::{AuditError, AuditSink};
 pub use clock::Clock;
 pub use entropy::{Entropy, EntropyError};

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::hsm::SealedSecret;
+use crate::clock::Confirmation;
 use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::RequestId;
@@ -287,4 +290,10 @@ pub trait Store: Send + Sync {
 
     /// Raises the high-water mark; never lowers it.
     async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError>;
+
+    /// By how much the deployment's time is ahead of the wall clock, as it was confirmed last.
+    async fn clock_lag(&self) -> Result<Duration, StoreError>;
+
+    /// Raises the high-water mark to the confirmed time, never lowers it, and replaces the lag.
+    async fn confirm_clock(&self, confirmed: Confirmation) -> Result<(), StoreError>;
 }

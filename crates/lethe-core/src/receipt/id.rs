@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::time::Timestamp;
+
 /// 16 bytes, shown as a UUID (RFC 9562): hex in groups of 8, 4, 4, 4 and 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId([u8; 16]);
@@ -16,6 +18,16 @@ impl RequestId {
     /// From its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// From random bytes, ordered by time, as indexes like it (RFC 9562, UUIDv7).
+    #[must_use]
+    pub fn ordered(random: [u8; 16], now: Timestamp) -> Self {
+        let mut bytes = random;
+        bytes[..6].copy_from_slice(&now.as_millis().to_be_bytes()[2..]);
+        bytes[6] = 0x70 | bytes[6] & 0x0f;
+        bytes[8] = 0x80 | bytes[8] & 0x3f;
         Self(bytes)
     }
 
@@ -59,6 +71,16 @@ impl FromStr for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ordered_ids_follow_the_time_and_are_of_version_7() {
+        let id = |random, millis| RequestId::ordered([random; 16], Timestamp::from_millis(millis));
+        assert!(id(0xff, 1) < id(0, 2));
+        assert_eq!(
+            id(0xff, 0x0190_f2a4_7c1e).to_string(),
+            "0190f2a4-7c1e-7fff-bfff-ffffffffffff"
+        );
+    }
 
     #[test]
     fn only_uuids() {

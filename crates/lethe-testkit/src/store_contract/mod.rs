@@ -1,20 +1,24 @@
 //! What every adapter of the port `Store` must do: one function per clause, and
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
+mod approvals;
 mod requests;
 mod trees;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use lethe_core::clock::Confirmation;
 use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow, RootShare,
-    SealedSecret, SettingsChange, Store, StoreError, VersionRow,
+    ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow,
+    RootShare, SealedSecret, SettingsChange, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
+pub use approvals::*;
 pub use requests::*;
 pub use trees::*;
 
@@ -25,7 +29,7 @@ pub use trees::*;
 )]
 pub trait Fixture: Sized {
     /// The adapter.
-    type Store: Store + 'static;
+    type Store: Store + ApprovalStore + 'static;
     /// An empty store.
     async fn new() -> Self;
     /// The store, open.
@@ -295,6 +299,26 @@ pub async fn clock_never_sinks(fixture: impl Fixture) {
     }
 }
 
+/// A confirmation raises the mark, never lowers it, and its lag replaces the one before.
+pub async fn clock_is_confirmed(mut fixture: impl Fixture) {
+    let store = fixture.store();
+    assert_eq!(store.clock_lag().await, Ok(Duration::ZERO));
+    for (time, lag, highest) in [(50, 7, 50), (20, 9, 50), (60, 0, 60), (60, 5, 60)] {
+        let confirmed = Confirmation {
+            time: Timestamp::from_millis(time),
+            lag: Duration::from_millis(lag),
+        };
+        assert_eq!(store.confirm_clock(confirmed).await, Ok(()));
+        assert_eq!(store.clock_lag().await, Ok(confirmed.lag));
+        let highest = Ok(Some(Timestamp::from_millis(highest)));
+        assert_eq!(store.clock_high_water().await, highest);
+    }
+    drop(store);
+    fixture.reopen().await;
+    let store = fixture.store();
+    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(5)));
+}
+
 /// Everything is there after a restart, and the store names itself alike.
 pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     let store = fixture.store();
@@ -344,7 +368,9 @@ macro_rules! store_contract {
             tree_rows_come_back, tree_rows_are_of_their_tree, dropped_trees_are_swept,
             requests_are_numbered_in_order, accepted_all_or_none, batches_fulfil_requests,
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
-            clock_never_sinks, everything_survives_reopening, concurrent_writers_lose_nothing,
+            approvals_come_back_whole, approvals_advance_once, old_approvals_are_forgotten,
+            newest_shreds_are_found,
+            clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };
     (@each $fixture:ty: $($clause:ident,)*) => {

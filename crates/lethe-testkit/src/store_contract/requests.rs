@@ -24,7 +24,7 @@ pub fn destruction(at: u64, destroyed: Vec<HsmKeyId>) -> SignedDestruction {
     }
 }
 
-fn request(byte: u8, wish: Wish) -> Request {
+pub(super) fn request(byte: u8, wish: Wish) -> Request {
     Request {
         id: RequestId::from_bytes([byte; 16]),
         keyspace: KeyspaceId::from_bytes([1; 16]),
@@ -34,7 +34,7 @@ fn request(byte: u8, wish: Wish) -> Request {
     }
 }
 
-fn shred(byte: u8) -> Request {
+pub(super) fn shred(byte: u8) -> Request {
     let leaf = |number: u32| ShredLeaf {
         version: KeyVersion::new(number).expect("not zero"),
         generation: Generation::new(u16::MAX),

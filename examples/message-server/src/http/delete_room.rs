@@ -18,7 +18,15 @@ pub(super) async fn handle<K: Keys>(
     room: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let room = room?.0.parse()?;
-    Ok(match chat.shred(&room, Timestamp::now()).await? {
+    let shred = match chat.shred(&room, Timestamp::now()).await {
+        // The wish is kept, and sent until it is done.
+        Err(error) if error.waits_for_approval() => {
+            let waits = json!({"state": "approval_required"});
+            return Ok((StatusCode::ACCEPTED, Json(waits)));
+        }
+        shred => shred?,
+    };
+    Ok(match shred {
         Shred::Accepted { id, .. } => (
             StatusCode::ACCEPTED,
             Json(json!({"id": id, "state": "accepted"})),

@@ -28,6 +28,8 @@ struct State {
     shredded: HashMap<String, Vec<String>>,
     expire_all: bool,
     down: bool,
+    /// The conversation whose shreds wait for a second operator.
+    waits: Option<Conversation>,
     issues: usize,
     shreds: Vec<ShredRequest>,
 }
@@ -81,6 +83,11 @@ impl MemoryKeys {
 
     pub fn set_down(&self, down: bool) {
         self.state.lock().unwrap().down = down;
+    }
+
+    pub fn set_waits(&self, conversation: Option<&str>) {
+        let conversation = conversation.map(|it| it.parse().unwrap());
+        self.state.lock().unwrap().waits = conversation;
     }
 
     pub fn issues(&self) -> usize {
@@ -176,6 +183,9 @@ impl Keys for MemoryKeys {
         self.state.lock().unwrap().shreds.push(request.clone());
         self.up()?;
         let mut state = self.state.lock().unwrap();
+        if state.waits.as_ref() == Some(request.conversation()) {
+            return Err(problem(202, "approval_required").into());
+        }
         for row in state.issued.values_mut() {
             row.shredded |= row.conversation == *request.conversation();
         }

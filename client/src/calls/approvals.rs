@@ -1,0 +1,99 @@
+//! `/v1/approvals`
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::error::Error;
+
+/// Names what waits for a second operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApprovalId(Uuid);
+
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ApprovalId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for ApprovalId {
+    type Error = uuid::Error;
+
+    fn try_from(text: String) -> Result<Self, uuid::Error> {
+        text.parse()
+    }
+}
+
+impl From<ApprovalId> for String {
+    fn from(id: ApprovalId) -> Self {
+        id.to_string()
+    }
+}
+
+/// What waits for a second operator, as the service shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Its name.
+    pub id: ApprovalId,
+    /// `shred`, `keyspace_erase` or `version_drop`.
+    pub kind: String,
+    /// Where.
+    pub keyspace: String,
+    /// SPIFFE id of who asked.
+    pub asked_by: String,
+    /// When, as the service writes it.
+    pub asked_at: String,
+    /// Until when the second word counts.
+    pub expires_at: String,
+    /// What else the service tells: state, number of conversations, version.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    approvals: Vec<Approval>,
+    #[serde(default)]
+    next: Option<ApprovalId>,
+}
+
+impl Client {
+    /// All that waits for a second operator, oldest first, page by page. Role: operator.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn approvals(&self) -> Result<Vec<Approval>, Error> {
+        let mut all: Vec<Approval> = Vec::new();
+        let mut path = "/v1/approvals".to_owned();
+        loop {
+            let page: Page = self.get(path).await?.parse()?;
+            all.extend(page.approvals);
+            let Some(after) = page.next else {
+                return Ok(all);
+            };
+            path = format!("/v1/approvals?after={after}");
+        }
+    }
+
+    /// The second word: what waited is done, and answered as the call that asked for it would have
+    /// been, without openings. Twice is once. Role: operator, but not the one who asked.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn approve(&self, id: ApprovalId) -> Result<serde_json::Value, Error> {
+        let path = format!("/v1/approvals/{id}");
+        self.repeatable_order(path).await?.parse()
+    }
+}

@@ -1,0 +1,16 @@
+//! `/v1/clock`
+
+use crate::client::Client;
+use crate::error::Error;
+
+impl Client {
+    /// Says that the service's wall clock is right, though it jumped; what the service says of it.
+    /// Role: operator. Not repeated by itself: the clock may have jumped again.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn confirm_clock(&self) -> Result<serde_json::Value, Error> {
+        let path = "/v1/clock/confirmations".to_owned();
+        self.order(path).await?.parse()
+    }
+}

@@ -1,0 +1,112 @@
+//! The second word, and what it sets going.
+
+use lethe_core::approval::{Approval, ApprovalState, SecondWord};
+use lethe_core::keyring::KeyError;
+use lethe_core::ports::StoreError;
+
+use crate::forgetting::{Admitted, NotAccepted, Wanted};
+use crate::service::Service;
+
+/// It is carried out.
+pub struct Given {
+    /// What it was.
+    pub approval: Approval,
+    /// What became of each request, in order.
+    pub admitted: Vec<Result<Admitted, NotAccepted>>,
+}
+
+/// Why it was not.
+#[derive(Debug, thiserror::Error)]
+pub enum NotGiven {
+    /// The one who asked, by name or by key.
+    #[error("a second operator has to approve, with a name and a key of his own")]
+    Own,
+    /// Nobody gave it in time.
+    #[error("it has expired: it has to be asked for again")]
+    Expired,
+    /// What it was for is gone, or has changed.
+    #[error("it cannot be done any more: ask again, where it still is to be done")]
+    Void,
+    /// Nothing is accepted for certain; the second word holds if it was written down.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
+}
+
+impl From<StoreError> for NotGiven {
+    fn from(error: StoreError) -> Self {
+        Self::NotAccepted(error.into())
+    }
+}
+
+/// Takes the second word, and carries it out. Twice is once.
+///
+/// # Errors
+/// [`NotGiven`].
+pub async fn give(
+    service: &Service,
+    mut approval: Approval,
+    second: SecondWord,
+) -> Result<Given, NotGiven> {
+    if !second.by.is_another_than(&approval.asked_by) {
+        return Err(NotGiven::Own);
+    }
+    let store = &service.approvals.store;
+    if approval.state == ApprovalState::Waiting {
+        if approval.expires_at <= second.at {
+            return Err(NotGiven::Expired);
+        }
+        let (from, to) = (ApprovalState::Waiting, ApprovalState::Given);
+        let given = store.advance_approval(approval.id, from, to, Some(&second));
+        if given.await? {
+            service.metrics.approval("approved");
+            tracing::warn!(
+                approval = %approval.id, keyspace = %approval.keyspace_name,
+                client = %second.by.client, "a second operator approved"
+            );
+        }
+        // Somebody else may have been faster, or its time.
+        approval = store
+            .approval(approval.id)
+            .await?
+            .ok_or(NotGiven::Expired)?;
+    }
+    match approval.state {
+        ApprovalState::Waiting | ApprovalState::Expired => Err(NotGiven::Expired),
+        ApprovalState::Void => Err(NotGiven::Void),
+        ApprovalState::Given | ApprovalState::Done => carry_out(service, approval).await,
+    }
+}
+
+/// Accepts the requests that waited; those that are accepted already stay as they are.
+pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
+    let store = &service.approvals.store;
+    let requests = store.approval_requests(approval.id).await?;
+    let wanted = requests
+        .into_iter()
+        .map(|it| Wanted::Prepared(Box::new(it)));
+    let keyspace = approval.keyspace_name.clone();
+    let accepted = service.acceptor.accept(keyspace, None, wanted.collect());
+    let admitted = accepted.await?;
+    let passing = admitted.iter().any(|it| it.as_ref().is_err_and(is_passing));
+    if approval.state == ApprovalState::Given && !passing {
+        let all_refused = admitted.iter().all(Result::is_err);
+        let to = if all_refused {
+            ApprovalState::Void
+        } else {
+            ApprovalState::Done
+        };
+        let from = ApprovalState::Given;
+        store.advance_approval(approval.id, from, to, None).await?;
+    }
+    Ok(Given { approval, admitted })
+}
+
+/// Whether it may be accepted a moment later.
+const fn is_passing(error: &NotAccepted) -> bool {
+    matches!(
+        error,
+        NotAccepted::Store(_)
+            | NotAccepted::Busy
+            | NotAccepted::Key(KeyError::Pending | KeyError::Missing(_) | KeyError::Entropy(_))
+    )
+}

@@ -1,0 +1,74 @@
+//! What destroys much waits for a second operator: it is prepared, written down, and accepted when
+//! somebody else, with another key, has given the second word.
+//!
+//! ```text
+//! Waiting -> Given -> Done         Given is durable, so it is carried out through any crash.
+//!    |         +----> Void
+//!    +-> Expired
+//! ```
+
+mod ask;
+mod carry_out;
+mod sweep;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::ports::{ApprovalStore, StoreError};
+use lethe_core::time::Timestamp;
+use parking_lot::Mutex;
+
+pub use ask::{Asked, Question};
+pub use carry_out::{Given, NotGiven, give};
+pub use sweep::sweep;
+
+use crate::config::ApprovalsSection;
+use window::Window;
+
+/// Approvals that may wait at once.
+const MOST: u32 = 1_000;
+/// Shreds of an earlier process that are looked at.
+const MOST_REMEMBERED: u32 = 1_000_000;
+
+/// When a second word is needed, and what waits for one.
+pub struct Approvals {
+    /// What outlives the process.
+    pub store: Arc<dyn ApprovalStore>,
+    required: bool,
+    expire_after: Duration,
+    window: Mutex<Window>,
+}
+
+impl Approvals {
+    /// Goes on with the shreds that the store holds: those in the window count, approved or not.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn open(
+        section: &ApprovalsSection,
+        store: Arc<dyn ApprovalStore>,
+    ) -> Result<Self, StoreError> {
+        let mut window = Window::new(section.shreds, section.window);
+        if section.required {
+            let most = section.shreds.min(MOST_REMEMBERED);
+            window.remember(&store.newest_shreds(most).await?);
+        }
+        Ok(Self {
+            store,
+            required: section.required,
+            expire_after: section.expire_after,
+            window: Mutex::new(window),
+        })
+    }
+
+    /// Whether so many conversations may be shredded at once by one word; counts them if so.
+    fn take(&self, conversations: usize, now: Timestamp) -> bool {
+        self.window.lock().take(conversations as u64, now)
+    }
+
+    fn expiry(&self, now: Timestamp) -> Timestamp {
+        let millis = u64::try_from(self.expire_after.as_millis());
+        now.saturating_add(millis.unwrap_or(u64::MAX))
+    }
+}

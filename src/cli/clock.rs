@@ -1,0 +1,25 @@
+use clap::Subcommand;
+
+use super::keyspace::fields;
+use super::output::Output;
+use super::remote::Remote;
+use super::{Failure, block_on};
+
+/// `lethe clock`
+#[derive(Subcommand)]
+pub(super) enum Clock {
+    /// Says that the service's wall clock is right as it stands now, though it jumped: what has
+    /// expired by it is destroyed then. Look at the clock first.
+    Confirm {
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+impl Clock {
+    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+        let Self::Confirm { remote } = self;
+        let shown = block_on(async { Ok(remote.client()?.confirm_clock().await?) })?;
+        output.print(&shown, || fields(&shown))
+    }
+}

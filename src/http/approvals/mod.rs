@@ -1,0 +1,13 @@
+//! `/v1/approvals`
+
+mod approve;
+mod list;
+mod show;
+mod view;
+mod waits;
+
+pub(super) use approve::Approve;
+pub(super) use list::List;
+pub(super) use show::Show;
+pub(super) use view::ApprovalView;
+pub(super) use waits::{question, waits};

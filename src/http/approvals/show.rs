@@ -1,0 +1,46 @@
+use axum::http::StatusCode;
+use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
+
+use super::view::ApprovalView;
+use crate::access::Role;
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::{Code, Problem};
+
+/// `GET /v1/approvals/{id}`: how far it is; to operators, and to who asked.
+pub(crate) struct Show;
+
+impl Operation for Show {
+    const NAME: &'static str = "show_approval";
+    const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let mut approval = find(call).await?;
+        let rules = call.service.gate.rules();
+        let client = call.client.id();
+        let grant = rules.access().grant(client);
+        let is_operator = grant.is_some_and(|grant| grant.role == Role::Operator);
+        if !is_operator && *approval.asked_by.client != *client.as_str() {
+            return Err(unknown());
+        }
+        let waits = approval.state == ApprovalState::Waiting;
+        if waits && approval.expires_at <= call.now {
+            // Before anybody has written it down.
+            approval.state = ApprovalState::Expired;
+        }
+        Done::json(StatusCode::OK, &ApprovalView::new(&approval))
+    }
+}
+
+/// The one in the path, on a keyspace that is granted: no other is there for this caller.
+pub(super) async fn find(call: &Call) -> Result<Approval, Problem> {
+    let id: ApprovalId = call.parameter("id", "an id is a UUID")?;
+    let found = call.service.approvals.store.approval(id).await?;
+    found
+        .filter(|approval| call.grants(&approval.keyspace_name))
+        .ok_or_else(unknown)
+}
+
+fn unknown() -> Problem {
+    Problem::new(Code::NotFound, "no such approval")
+}

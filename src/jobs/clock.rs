@@ -1,0 +1,62 @@
+use lethe_core::batch::BatchError;
+
+use super::handle::{ClockConfirmed, KeeperError};
+use super::keeper::Keeper;
+use crate::service::Service;
+
+impl Keeper {
+    /// Looks whether the wall clock has jumped. Until somebody confirms it nothing is destroyed,
+    /// dropped, tidied or rotated because of the time; what is accepted for forgetting goes on.
+    pub(super) fn watch_clock(&mut self, service: &Service) {
+        let before = service.clock.doubt();
+        let doubt = service.clock.watch();
+        let reading = service.clock.reading();
+        service.metrics.clock(&reading, doubt.is_some());
+        self.clock_is_sound = doubt.is_none();
+        if let Some(doubt) = doubt
+            && (before != Some(doubt) || !self.clock_was_said)
+        {
+            self.clock_was_said = true;
+            tracing::error!(
+                jump = doubt.name(),
+                time_ms = reading.now.as_millis(),
+                wall_clock_ms = reading.wall.as_millis(),
+                "the wall clock jumped: nothing is destroyed by the time until `lethe clock confirm`"
+            );
+        }
+    }
+
+    /// Somebody says that the wall clock is right: written down first, then gone by. The buckets
+    /// of the time that it is then are ready when it answers, if the HSM is there.
+    pub(super) async fn confirm_clock(
+        &mut self,
+        service: &Service,
+    ) -> Result<ClockConfirmed, KeeperError> {
+        self.watch_clock(service);
+        let was = service.clock.doubt();
+        let confirmed = service.clock.confirmation();
+        if was.is_some() {
+            let store = &self.ports.store;
+            store
+                .confirm_clock(confirmed)
+                .await
+                .map_err(BatchError::from)?;
+            service.clock.adopt(confirmed);
+            self.clock_was_said = false;
+            tracing::warn!(
+                time_ms = confirmed.time.as_millis(),
+                lag_ms = u64::try_from(confirmed.lag.as_millis()).unwrap_or(u64::MAX),
+                "an operator confirmed the wall clock"
+            );
+            self.watch_clock(service);
+            if let Err(error) = self.make_buckets().await {
+                tracing::warn!(%error, "no buckets for the confirmed time yet; trying again");
+            }
+        }
+        Ok(ClockConfirmed {
+            was,
+            now: service.now(),
+            lag: confirmed.lag,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line of approvals: it says who has to say what.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use support::approvals::{second_path, use_up, with};
+use support::{Dev, Role, lethe};
+
+fn by(dev: &Dev, certificate: Option<&Path>, words: &[&str]) -> Output {
+    let mut command = lethe(words);
+    command.arg("--dir").arg(dev.dir());
+    if let Some(path) = certificate {
+        command.arg("--cert").arg(path.with_extension("crt"));
+        command.arg("--key").arg(path.with_extension("key"));
+    }
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_says_who_has_to_say_what() {
+    let dev = with("");
+    use_up(&dev.api(Role::MessageServer)).await;
+    let list = dev.scratch().join("list");
+    std::fs::write(&list, "a\nb\n").unwrap();
+    let shred = ["shred", "chat", "--in", list.to_str().unwrap()];
+    let output = by(&dev, None, &shred);
+    let (out, error) = said(&output);
+    assert_eq!(
+        (output.status.code(), out.as_str()),
+        (Some(1), ""),
+        "{error}"
+    );
+    assert!(error.contains("2 wait for a second operator"), "{error}");
+    assert_eq!(error.matches("lethe approve 0").count(), 1, "{error}");
+    let id = error.split("lethe approve ").nth(1).unwrap();
+    let id = id.split('`').next().unwrap();
+
+    let (out, _) = said(&by(&dev, None, &["approve"]));
+    assert!(out.contains(id) && out.contains("shred 2 of chat"), "{out}");
+    let (out, _) = said(&by(&dev, None, &["approve", "--output", "json"]));
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(shown["approvals"][0]["id"], json!(id));
+    assert_eq!(shown["approvals"][0]["conversations"], 2);
+    let own = by(&dev, None, &["approve", id]);
+    assert_eq!(own.status.code(), Some(1));
+    assert!(said(&own).1.contains("second operator"), "{own:?}");
+    let second = second_path(&dev);
+    let approved = by(&dev, Some(&second), &["approve", id]);
+    let (out, error) = said(&approved);
+    assert!(approved.status.success(), "{error}");
+    assert!(out.contains("2 of 2 destroyed"), "{out}");
+    let (out, _) = said(&by(&dev, None, &["approve"]));
+    assert_eq!(out, "nothing waits for a second operator\n");
+    // The same list again, under the ids that were kept: the receipts.
+    let output = by(&dev, None, &shred);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said(&output).0.matches("destroyed").count(), 2);
+
+    let erase = by(&dev, None, &["keyspace", "erase", "chat", "--yes"]);
+    let (_, error) = said(&erase);
+    assert_eq!(erase.status.code(), Some(1), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let word = |after: &str| {
+        let rest = error.split(after).nth(1).unwrap();
+        rest.trim().split('`').next().unwrap().to_owned()
+    };
+    let (approval, id) = (word("lethe approve "), word("--id "));
+    let approved = by(
+        &dev,
+        Some(&second),
+        &["approve", &approval, "--output", "json"],
+    );
+    let done: Value = serde_json::from_str(&said(&approved).0).unwrap();
+    assert_eq!(done["state"], "destroyed");
+    let told = by(
+        &dev,
+        None,
+        &["keyspace", "erase", "chat", "--yes", "--id", &id],
+    );
+    assert!(told.status.success(), "{told:?}");
+}

@@ -1,0 +1,100 @@
+//! A service where what destroys much waits for a second operator.
+
+use std::path::PathBuf;
+
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
+use serde_json::Value;
+
+use super::api::{Answer, Api};
+use super::{Dev, lethe};
+
+pub const SECOND: &str = "spiffe://lethe.dev/operator-two";
+pub const CHAT: &str = "/v1/keyspaces/chat";
+
+/// Three shreds need no second word, and there is a second operator.
+pub fn with(options: &str) -> Dev {
+    let client = format!(
+        "\n[[access.client]]\nspiffe_id = \"{SECOND}\"\nrole = \"operator\"\nkeyspaces = [\"*\"]\n"
+    );
+    Dev::start_with(|text| {
+        let required = format!("required = true\nshreds = 3\n{options}");
+        text.replace("required = false", &required) + &client
+    })
+}
+
+pub fn second_path(dev: &Dev) -> PathBuf {
+    certificate(dev, "operator-two", SECOND)
+}
+
+/// With a key of its own.
+pub fn certificate(dev: &Dev, name: &str, spiffe_id: &str) -> PathBuf {
+    let path = dev.scratch().join(name);
+    if !path.with_extension("crt").exists() {
+        let mut command = lethe(&["pki", "issue", "--spiffe-id", spiffe_id]);
+        command.arg("--ca").arg(dev.dir().join("pki"));
+        let output = command.arg("--out").arg(&path).output().unwrap();
+        assert!(output.status.success());
+    }
+    path
+}
+
+pub fn second(dev: &Dev) -> Api {
+    Api::new(dev, &second_path(dev))
+}
+
+/// The second operator's name, with the first one's key.
+pub fn borrowed(dev: &Dev) -> Api {
+    let read = |name: &str| std::fs::read_to_string(dev.dir().join("pki").join(name)).unwrap();
+    let authority = KeyPair::from_pem(&read("ca.key")).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.crt"), authority).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![SanType::URI(SECOND.try_into().unwrap())];
+    let key = read("operator.key");
+    let signed = params
+        .signed_by(&KeyPair::from_pem(&key).unwrap(), &issuer)
+        .unwrap();
+    let path = dev.scratch().join("borrowed");
+    std::fs::write(path.with_extension("crt"), signed.pem()).unwrap();
+    std::fs::write(path.with_extension("key"), key).unwrap();
+    Api::new(dev, &path)
+}
+
+/// The approval that an answer says it waits for.
+#[track_caller]
+pub fn waits(answer: &Answer) -> String {
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert_eq!(answer.body["state"], "approval_required", "{}", answer.body);
+    assert_eq!(answer.body["code"], "approval_required");
+    answer.text("id")
+}
+
+pub async fn approve(api: &Api, id: &str) -> Answer {
+    api.post_bytes(&format!("/v1/approvals/{id}"), "").await
+}
+
+pub async fn listed(api: &Api) -> Vec<Value> {
+    let shown = api.get("/v1/approvals").await.ok(200);
+    shown["approvals"].as_array().unwrap().clone()
+}
+
+pub async fn state(api: &Api, id: &str) -> String {
+    let shown = api.get(&format!("/v1/approvals/{id}")).await.ok(200);
+    shown["state"].as_str().unwrap().to_owned()
+}
+
+pub async fn key(api: &Api, keyspace: &str, conversation: &str) -> String {
+    let issued = api.issue(keyspace, conversation).await;
+    assert_eq!(issued.status, 201, "{}", issued.body);
+    issued.text("wrapped_key")
+}
+
+pub fn uuid(number: u64) -> String {
+    format!("0190f2a4-7c1e-7b7d-8c7b-{number:012x}")
+}
+
+/// Uses up what needs no second word.
+pub async fn use_up(api: &Api) {
+    for room in ["one", "two", "three"] {
+        api.shred("chat", room).await.ok(200);
+    }
+}
