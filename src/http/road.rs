@@ -201,6 +201,7 @@ impl Traveller<'_> {
             client: client.clone(),
             key: self.peer.key,
             now,
+            reading: self.service.clock.reading(),
             keyspace: keyspace?,
             body,
             query: parts.uri.query().unwrap_or_default().to_owned(),
