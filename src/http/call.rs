@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use lethe_core::approval::Voice;
 use lethe_core::audit::KeyEvent;
+use lethe_core::clock::Reading;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::RequestId as ForgetId;
 use lethe_core::time::{Expiry, Timestamp};
@@ -23,6 +24,8 @@ pub(super) struct Call {
     pub(super) client: Client,
     /// When it was identified; the whole request has one time.
     pub(super) now: Timestamp,
+    /// What is to be said against that time; looked at anew before the answer.
+    pub(super) reading: Reading,
     /// The keyspace in the path.
     pub(super) keyspace: Option<KeyspaceName>,
     /// Empty where the endpoint takes none.
@@ -59,7 +62,7 @@ impl Call {
 
     /// For what is computed from the time.
     pub(super) fn check_clock(&self) -> Result<(), Problem> {
-        match self.service.clock.reading().doubt {
+        match self.reading.doubt {
             None => Ok(()),
             Some(_) => Err(Problem::clock_suspect()),
         }
@@ -67,7 +70,7 @@ impl Call {
 
     /// A key leaves only while it is certain that it has not expired.
     pub(super) fn check_expiry(&self, expiry: Expiry) -> Result<(), Problem> {
-        Problem::of_expiry(self.service.clock.judge(expiry))
+        Problem::of_expiry(self.reading.judge(expiry))
     }
 
     /// A named part of the path; `what` says how it should look.

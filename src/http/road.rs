@@ -144,6 +144,7 @@ impl Traveller<'_> {
             service: Arc::clone(self.service),
             client,
             now,
+            reading: self.service.clock.reading(),
             keyspace: keyspace?,
             body,
             query: parts.uri.query().unwrap_or_default().to_owned(),
