@@ -145,14 +145,10 @@ impl Traveller<'_> {
         }
     }
 
-    /// A client is the SPIFFE id of its certificate, for as long as that is taken. One that is
-    /// not is being cut off; this is for its last request.
+    /// A client is the SPIFFE id of its certificate, for as long as that is taken.
     fn identify(&self, now: Timestamp) -> Result<&SpiffeId, Problem> {
-        let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let taken = self.session.check(&self.service.gate.rules(), now);
-        taken.map_err(|_| forbidden("the client certificate is not valid any more"))?;
-        let id = self.session.peer().spiffe_id.as_ref();
-        id.ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
+        let client = self.session.client(&self.service.gate.rules(), now);
+        client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
     }
 
     fn authorize<O: Operation>(
