@@ -13,7 +13,6 @@ use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
-use super::server::Connected;
 use crate::access::{Role, SpiffeId};
 use crate::service::Service;
 
@@ -21,7 +20,9 @@ use crate::service::Service;
 pub(super) struct Call {
     pub(super) service: Arc<Service>,
     /// Who calls.
-    pub(super) client: Client,
+    pub(super) client: SpiffeId,
+    /// SHA-256 of its certificate's public key.
+    pub(super) key: [u8; 32],
     /// When it was identified; the whole request has one time.
     pub(super) now: Timestamp,
     /// What is to be said against that time; looked at anew before the answer.
@@ -42,15 +43,15 @@ impl Call {
     /// Whether a keyspace is granted to the caller; for lists.
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
         let rules = self.service.gate.rules();
-        let grant = rules.access().grant(self.client.id());
+        let grant = rules.access().grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
     /// Who calls, as one of two.
     pub(super) fn voice(&self) -> Voice {
         Voice {
-            client: self.client.id().as_str().into(),
-            key: self.client.key(),
+            client: self.client.as_str().into(),
+            key: self.key,
         }
     }
 
@@ -86,29 +87,6 @@ impl Call {
         self.keyspace
             .as_ref()
             .ok_or_else(|| Problem::invalid("no keyspace"))
-    }
-}
-
-/// A client that was identified: who is behind the connection.
-#[derive(Clone)]
-pub(super) struct Client(Arc<Connected>);
-
-impl Client {
-    /// None where nobody is.
-    pub(super) fn of(connected: &Arc<Connected>) -> Option<Self> {
-        let known = connected.session.peer().spiffe_id.is_some();
-        known.then(|| Self(Arc::clone(connected)))
-    }
-
-    /// SHA-256 of its certificate's public key.
-    pub(super) fn key(&self) -> [u8; 32] {
-        self.0.session.peer().key
-    }
-
-    /// Its SPIFFE id.
-    pub(super) fn id(&self) -> &SpiffeId {
-        let id = self.0.session.peer().spiffe_id.as_ref();
-        id.expect("a client has an id: `of` looked")
     }
 }
 

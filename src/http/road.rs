@@ -21,10 +21,11 @@ use lethe_core::tree::LeafId;
 use tokio::task::JoinHandle;
 
 use super::body;
-use super::call::{Call, Client, Done, Operation, RequestId};
+use super::call::{Call, Done, Operation, RequestId};
 use super::patience::TooLong;
 use super::problem::{Code, Problem};
 use super::server::Connected;
+use crate::access::SpiffeId;
 use crate::clock::SystemClock;
 use crate::service::Service;
 
@@ -143,6 +144,7 @@ impl Traveller<'_> {
         let call = Call {
             service: Arc::clone(self.service),
             client,
+            key: self.connected.session.key(),
             now,
             reading: self.service.clock.reading(),
             keyspace: keyspace?,
@@ -164,27 +166,21 @@ impl Traveller<'_> {
         }
     }
 
-    /// A client is the SPIFFE id of its certificate, for as long as that is taken. One that is
-    /// not is being cut off; this is for its last request.
-    fn identify(&self, now: Timestamp) -> Result<Client, Problem> {
-        let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let taken = self
-            .connected
-            .session
-            .check(&self.service.gate.rules(), now);
-        taken.map_err(|_| forbidden("the client certificate is not valid any more"))?;
-        Client::of(self.connected)
-            .ok_or_else(|| forbidden("the client certificate has no SPIFFE id"))
+    /// A client is the SPIFFE id of its certificate, for as long as that is taken.
+    fn identify(&self, now: Timestamp) -> Result<SpiffeId, Problem> {
+        let session = &self.connected.session;
+        let client = session.client(&self.service.gate.rules(), now).cloned();
+        client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
     }
 
     fn authorize<O: Operation>(
         &self,
-        client: &Client,
+        client: &SpiffeId,
         keyspace: &Result<Option<KeyspaceName>, Problem>,
     ) -> Result<(), Problem> {
         let forbidden = |why| Problem::new(Code::Forbidden, why);
         let rules = self.service.gate.rules();
-        let grant = rules.access().grant(client.id());
+        let grant = rules.access().grant(client);
         let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
         if !O::ROLES.contains(&grant.role) {
             return Err(forbidden("this role may not do that"));
@@ -202,7 +198,7 @@ impl Traveller<'_> {
     async fn record<O: Operation>(
         &self,
         now: Timestamp,
-        client: &Client,
+        client: &SpiffeId,
         keyspace: Option<&KeyspaceName>,
         outcome: &Result<Done, Problem>,
     ) -> Result<(), Problem> {
@@ -210,7 +206,7 @@ impl Traveller<'_> {
         let record = Record::new(&Event {
             time: now,
             request: self.id.as_str(),
-            client: client.id().as_str(),
+            client: client.as_str(),
             operation: O::NAME,
             keyspace,
             outcome: outcome

@@ -82,7 +82,7 @@ pub(super) enum Issued {
 
 fn parse(der: &[u8]) -> Option<CertificateRevocationList<'_>> {
     match CertificateRevocationList::from_der(der) {
-        Ok((rest, parsed)) if rest.is_empty() => Some(parsed),
+        Ok(([], parsed)) => Some(parsed),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ pub use acceptor::{Tls, server_config};
 pub use clients::Clients;
 pub use files::TlsError;
 pub use peer::Peer;
-pub use session::Session;
+pub use session::{Nobody, Session};
 
 #[cfg(test)]
 mod tests;

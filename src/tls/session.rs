@@ -9,11 +9,22 @@ use rustls::{CertificateError, Error};
 use tokio::task::JoinHandle;
 
 use super::Peer;
-use crate::access::{Gate, Rules};
+use crate::access::{Gate, Rules, SpiffeId};
 use crate::service::Service;
 
 /// Timers stand still while the machine sleeps, so the clock is looked at from time to time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a request is nobody's.
+#[derive(Debug, thiserror::Error)]
+pub enum Nobody {
+    /// The connection is being cut off; this is for its last request.
+    #[error("the client certificate is not valid any more")]
+    NotTaken(#[from] Error),
+    /// A certificate without exactly one SPIFFE id.
+    #[error("the client certificate has no SPIFFE id")]
+    NoId,
+}
 
 /// Who an open connection belongs to, and until when that was checked.
 #[derive(Debug)]
@@ -41,18 +52,24 @@ impl Session {
         Some(session)
     }
 
-    /// Who it is.
+    /// SHA-256 of the public key in the client's certificate; who that is, [`Self::client`] says.
     #[must_use]
-    pub const fn peer(&self) -> &Peer {
-        &self.peer
+    pub const fn key(&self) -> [u8; 32] {
+        self.peer.key
+    }
+
+    /// Who asks, if that client would still get in; there is no other way to the id.
+    ///
+    /// # Errors
+    /// [`Nobody`].
+    pub fn client(&self, rules: &Rules, now: Timestamp) -> Result<&SpiffeId, Nobody> {
+        self.check(rules, now)?;
+        self.peer.spiffe_id.as_ref().ok_or(Nobody::NoId)
     }
 
     /// Whether the client would still get in. Two loads and two comparisons, unless what it was
     /// checked under has changed or one of its certificates has ended.
-    ///
-    /// # Errors
-    /// Why it would not.
-    pub fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
+    fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
         let fresh = self.trust.load(Ordering::Relaxed) == rules.trust();
         if fresh && now.as_millis() < self.ends.load(Ordering::Relaxed) {
             return Ok(());

@@ -17,7 +17,7 @@ impl Operation for Show {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let mut approval = find(call).await?;
         let rules = call.service.gate.rules();
-        let client = call.client.id();
+        let client = &call.client;
         let grant = rules.access().grant(client);
         let is_operator = grant.is_some_and(|grant| grant.role == Role::Operator);
         if !is_operator && *approval.asked_by.client != *client.as_str() {

@@ -11,7 +11,7 @@ use super::parties::{DAY, credentials, id, now, pki, server};
 use crate::access::{Access, Gate};
 use crate::config::{AccessSection, ExpiredCrls};
 use crate::pki::revoke;
-use crate::tls::{Clients, Session, Tls};
+use crate::tls::{Clients, Nobody, Peer, Session, Tls};
 
 fn tls(folder: &Path, with_list: bool) -> Tls {
     let lists = with_list.then(|| folder.join("ca.crl"));
@@ -43,29 +43,29 @@ fn a_revocation_counts_from_the_next_look_on() {
         .unwrap();
     let session = session(folder, &gate);
     let mut changes = gate.trust_changes();
-    session.check(&gate.rules(), now()).unwrap();
+    session.client(&gate.rules(), now()).unwrap();
 
     // Other grants are no reason to look at certificates again.
     gate.replace(access(), tls(folder, false));
     assert!(!changes.has_changed().unwrap());
-    session.check(&gate.rules(), now()).unwrap();
+    session.client(&gate.rules(), now()).unwrap();
 
     revoke(folder, &[folder.join("other.crt")], now(), DAY).unwrap();
     gate.replace(access(), tls(folder, true));
     assert!(changes.has_changed().unwrap());
     changes.mark_unchanged();
-    session.check(&gate.rules(), now()).unwrap();
+    session.client(&gate.rules(), now()).unwrap();
 
     let before = gate.rules();
     revoke(folder, &[folder.join("client.crt")], now(), DAY).unwrap();
     gate.replace(access(), tls(folder, true));
     assert!(changes.has_changed().unwrap());
     for _ in 0..2 {
-        assert!(session.check(&gate.rules(), now()).is_err());
+        assert!(session.client(&gate.rules(), now()).is_err());
     }
     // Who still holds the rules from before changes nothing for the others.
-    session.check(&before, now()).unwrap();
-    assert!(session.check(&gate.rules(), now()).is_err());
+    session.client(&before, now()).unwrap();
+    assert!(session.client(&gate.rules(), now()).is_err());
 }
 
 #[test]
@@ -73,13 +73,14 @@ fn the_end_of_a_certificate_counts_without_any_change() {
     let (folder, _) = pki();
     let gate = Gate::new(access(), tls(folder.path(), false));
     let session = session(folder.path(), &gate);
-    let end = session.peer().not_after.as_millis();
+    let certificate = &credentials(folder.path(), "client").0[0];
+    let end = Peer::of(certificate).not_after.as_millis();
     session
-        .check(&gate.rules(), Timestamp::from_millis(end - 1))
+        .client(&gate.rules(), Timestamp::from_millis(end - 1))
         .unwrap();
     for at in [end, end + 1, u64::MAX] {
         let at = Timestamp::from_millis(at);
-        assert!(session.check(&gate.rules(), at).is_err());
+        assert!(session.client(&gate.rules(), at).is_err());
     }
 }
 
@@ -117,11 +118,12 @@ fn the_end_of_an_intermediate_ca_counts() {
     std::fs::write(folder.join("ca.crt"), root).unwrap();
     let gate = Gate::new(access(), tls(folder, false));
     let session = Session::new(chain, gate.rules().trust(), now()).unwrap();
-    let check = |at| session.check(&gate.rules(), at);
-    check(now()).unwrap();
+    // The certificate names nobody, which is said of one that is taken.
+    let taken = |at| matches!(session.client(&gate.rules(), at), Err(Nobody::NoId));
+    assert!(taken(now()));
     // Its last second is one of its own.
-    check(end.saturating_add(999)).unwrap();
+    assert!(taken(end.saturating_add(999)));
     for later in [1_000, 2_000] {
-        assert!(check(end.saturating_add(later)).is_err());
+        assert!(!taken(end.saturating_add(later)));
     }
 }
