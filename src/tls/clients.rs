@@ -56,6 +56,9 @@ impl Clients {
         let mut crls = Vec::new();
         for path in client_crls {
             let lists = Crl::load(path)?;
+            for list in &lists {
+                usable(&authorities, list).map_err(|reason| file(path, &reason))?;
+            }
             if expired_crls == ExpiredCrls::Refuse && lists.iter().any(|it| it.next_update < now) {
                 return Err(file(path, &"has expired: its CA must issue a new one"));
             }
@@ -93,6 +96,17 @@ impl Clients {
         let now = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
         self.verify_client_cert(own, rest, now).map(drop)
     }
+}
+
+/// The verifiers take all lists at once, and would not say which one they cannot use.
+fn usable(authorities: &[CertificateDer<'static>], list: &Crl) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.iter().cloned());
+    let provider = Arc::new(default_provider());
+    let built = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+        .with_crls([list.der.clone()])
+        .build();
+    built.map(drop).map_err(|error| error.to_string())
 }
 
 type Group<'a> = Vec<(&'a CertificateDer<'static>, X509Certificate<'a>)>;

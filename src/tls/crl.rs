@@ -38,6 +38,10 @@ impl Crl {
 
     fn of(der: CertificateRevocationListDer<'static>) -> Result<Self, &'static str> {
         let parsed = parse(&der).ok_or("is no revocation list")?;
+        // RFC 5280 section 5.2 wants a number in each; without one it is of version 1.
+        if parsed.crl_number().is_none() {
+            return Err("a revocation list without a CRL number (version 1) is not supported");
+        }
         let next = parsed.next_update();
         let next = next.ok_or("a revocation list without nextUpdate is not supported")?;
         let (this_update, next_update) = (timestamp(parsed.last_update()), timestamp(next));

@@ -201,3 +201,25 @@ fn an_expired_list_is_refused_or_accepted_as_configured() {
     clients.verify(&client(path, "other"), now()).unwrap();
     assert!(clients.verify(&client(path, "other"), later).is_err());
 }
+
+#[test]
+fn a_list_that_the_handshake_cannot_use_is_named() {
+    let folder = authority(NAME);
+    let pem = read(&list(&folder));
+    let pem = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1;
+    let odd = folder.path().join("odd.crl");
+    // An extension's identifier, 2.5.29.n, made that of a delta list: authority key and CRL number.
+    for (extension, reason) in [(35, "could not be parsed"), (20, "without a CRL number")] {
+        let mut der = pem.contents.clone();
+        let identifier = [0x06, 0x03, 0x55, 0x1d, extension];
+        let at = der.windows(5).position(|it| it == identifier).unwrap();
+        der[at + 4] = 27;
+        std::fs::write(&odd, der).unwrap();
+        let error = clients(&[folder.path()], std::slice::from_ref(&odd)).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("odd.crl: ") && error.contains(reason),
+            "{error}"
+        );
+    }
+}
