@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 use support::api::Answer;
 use support::approvals::{
-    CHAT, SECOND, approve, borrowed, certificate, key, listed, second, state, use_up, uuid, waits,
-    with,
+    CHAT, ELSEWHERE, SECOND, approve, borrowed, certificate, key, listed, second, state, use_up,
+    uuid, waits, with,
 };
 use support::{Api, Dev, Role, eventually, refused};
 
@@ -80,6 +80,9 @@ async fn a_keyspace_is_erased_by_two() {
         refused(&approve(nobody, &id).await, 403, "forbidden");
     }
     refused(&approve(&second, &uuid(9)).await, 404, "not_found");
+    let elsewhere = Api::new(&dev, &certificate(&dev, "elsewhere", ELSEWHERE));
+    refused(&approve(&elsewhere, &id).await, 404, "not_found");
+    assert!(listed(&elsewhere).await.is_empty());
     refused(&approve(&second, "x").await, 400, "invalid_request");
     api.unwrap("other", "room", &wrapped).await.ok(200);
 
@@ -126,6 +129,11 @@ async fn shreds_beyond_the_limit_wait_through_a_death() {
     let id = waits(&asked);
     let again = api.shred_as("chat", "the-room-that-waits", &uuid(1)).await;
     assert_eq!(again.body, asked.body);
+    let shown = api.get(&format!("{CHAT}/shreds/{}", uuid(1))).await;
+    let told = json!({ "id": uuid(1), "state": "approval_required", "approval": id });
+    assert_eq!(shown.ok(200), told);
+    let elsewhere = format!("/v1/keyspaces/none/shreds/{}", uuid(1));
+    refused(&api.get(&elsewhere).await, 404, "not_found");
     refused(
         &api.shred_as("chat", "another", &uuid(1)).await,
         409,

@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use support::{Api, Dev, Role, eventually, lethe, refused};
 
@@ -276,4 +277,41 @@ async fn a_wall_clock_that_comes_back_serves_again_and_destroys_when_confirmed()
         versions().await != before
     })
     .await;
+}
+
+/// Batches under way, in tasks of their own.
+fn batches(api: &Api) -> Vec<tokio::task::JoinHandle<support::api::Answer>> {
+    let items: Vec<Value> = (0..1_000)
+        .map(|room| json!({ "conversation": room.to_string() }))
+        .collect();
+    let body = json!({ "items": items });
+    let one = || {
+        let (api, body) = (api.clone(), body.clone());
+        tokio::spawn(async move { api.post("/v1/keyspaces/brief/data-keys", &body).await })
+    };
+    (0..4).map(|_| one()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_expires_on_its_way_out_stays() {
+    let dev = start();
+    let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    operator.set_keyspace("brief", "2s", "1s").await.ok(201);
+    // Stopped somewhere between the key and its answer: until it happened to one.
+    for round in 0.. {
+        let load = batches(&api);
+        tokio::time::sleep(Duration::from_millis(20 + 30 * round)).await;
+        kill_process(dev.pid(), Signal::STOP).unwrap();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        kill_process(dev.pid(), Signal::CONT).unwrap();
+        let mut caught = false;
+        for answer in load {
+            // Others were answered before, or begin now.
+            caught |= answer.await.unwrap().code() == "expired";
+        }
+        if caught {
+            return;
+        }
+        assert!(round < 10, "never stopped at the right moment");
+    }
 }

@@ -9,13 +9,18 @@ use super::api::{Answer, Api};
 use super::{Dev, lethe};
 
 pub const SECOND: &str = "spiffe://lethe.dev/operator-two";
+/// An operator of other keyspaces.
+pub const ELSEWHERE: &str = "spiffe://lethe.dev/operator-elsewhere";
 pub const CHAT: &str = "/v1/keyspaces/chat";
 
 /// Three shreds need no second word, and there is a second operator.
 pub fn with(options: &str) -> Dev {
-    let client = format!(
-        "\n[[access.client]]\nspiffe_id = \"{SECOND}\"\nrole = \"operator\"\nkeyspaces = [\"*\"]\n"
-    );
+    let client = |id: &str, keyspaces: &str| {
+        format!(
+            "\n[[access.client]]\nspiffe_id = \"{id}\"\nrole = \"operator\"\nkeyspaces = [\"{keyspaces}\"]\n"
+        )
+    };
+    let client = client(SECOND, "*") + &client(ELSEWHERE, "team-*");
     Dev::start_with(|text| {
         let required = format!("required = true\nshreds = 3\n{options}");
         text.replace("required = false", &required) + &client

@@ -1,6 +1,7 @@
 use axum::http::StatusCode;
 use lethe_core::receipt::RequestId;
 use lethe_core::request::AcceptedRequest;
+use serde::Serialize;
 
 use super::answer::RequestAnswer;
 use crate::access::Role;
@@ -19,7 +20,9 @@ impl Operation for Show {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let id: RequestId = call.parameter("id", "an id is a UUID")?;
         let found = call.service.store.requests_by_id(&[id]).await?;
-        let accepted = found.first().ok_or_else(unknown)?;
+        let Some(accepted) = found.first() else {
+            return waiting(call, id).await;
+        };
         if !is_of(call, accepted).await? {
             return Err(unknown());
         }
@@ -28,6 +31,30 @@ impl Operation for Show {
         let answer = RequestAnswer::new(&accepted.request, receipt.await?.as_ref(), None)?;
         Done::json(StatusCode::OK, &answer)
     }
+}
+
+/// One that waits for a second operator.
+#[derive(Serialize)]
+struct WaitingAnswer {
+    id: String,
+    state: &'static str,
+    approval: String,
+}
+
+async fn waiting(call: &Call, id: RequestId) -> Result<Done, Problem> {
+    let store = &call.service.approvals.store;
+    let found = store.waiting_requests(&[id]).await?;
+    let (_, approval) = found.first().ok_or_else(unknown)?;
+    let approval = store.approval(*approval).await?.ok_or_else(unknown)?;
+    if approval.keyspace_name != *call.keyspace()? || approval.expires_at <= call.now {
+        return Err(unknown());
+    }
+    let answer = WaitingAnswer {
+        id: id.to_string(),
+        state: "approval_required",
+        approval: approval.id.to_string(),
+    };
+    Done::json(StatusCode::OK, &answer)
 }
 
 /// Of the keyspace in the path: the one that bears the name, or one that bore it and was erased.
