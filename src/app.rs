@@ -24,8 +24,9 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
-use crate::http::{self, Limits, ops};
+use crate::http::{self, ops};
 use crate::jobs::{Keeper, KeeperLimits};
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::{Exposition, MeteredHsm, Metrics};
 use crate::reload::{Hangup, Reloader};
@@ -163,6 +164,7 @@ impl App {
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
             gate,
+            limits: Limits::new(&config.limits, metrics.clone()),
             metrics,
             keeper: handle,
             condition: Mutex::new(Condition::default()),
@@ -206,7 +208,7 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         // After the API: shreds under way come to their end.
         let (stop_keeper, keeper_stopped) = watch::channel(false);
-        let limits = Limits {
+        let limits = http::Limits {
             connections: server.max_connections,
             header_timeout: server.header_timeout,
             idle_timeout: server.idle_timeout,

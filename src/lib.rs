@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod forgetting;
 pub mod http;
 pub mod jobs;
+pub mod limits;
 pub mod live;
 pub mod logging;
 pub mod memory;

@@ -15,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
 use crate::jobs::KeeperHandle;
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
@@ -48,6 +49,8 @@ pub struct Service {
     pub condition: Mutex<Condition>,
     /// The public keys of what the HSM signs, by purpose and id, as they were at the start.
     pub verification_keys: Vec<VerificationKey>,
+    /// How much a client may take.
+    pub limits: Limits,
     /// For a whole request.
     pub request_timeout: Duration,
 }

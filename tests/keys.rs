@@ -324,3 +324,31 @@ async fn a_key_is_refused_from_its_instant_on() {
     refused(&api.unwrap("short", "room", wrapped).await, 410, "expired");
     api.issue("chat", "room").await.ok(201);
 }
+
+/// serde takes a list for a struct; a client that sends one is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_no_object() {
+    let dev = Dev::start();
+    let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let issued = api.issue("chat", "room").await.ok(201);
+    let wrapped = issued["wrapped_key"].as_str().unwrap();
+    let list = json!(["room", wrapped]);
+    for (path, body) in [
+        ("data-keys", json!(["room", false])),
+        ("data-keys", json!([[{ "conversation": "room" }]])),
+        ("data-keys/unwrap", json!(["room", wrapped, null])),
+        ("data-keys/rewrap", list.clone()),
+        ("shreds", json!(["room", null])),
+    ] {
+        let path = format!("/v1/keyspaces/chat/{path}");
+        refused(&api.post(&path, &body).await, 400, "invalid_request");
+    }
+    let items = json!({ "items": [list, { "conversation": "room", "wrapped_key": wrapped }] });
+    let path = "/v1/keyspaces/chat/data-keys/unwrap";
+    let opened = api.post(path, &items).await.ok(200);
+    assert_eq!(opened["items"][0]["error"]["code"], "invalid_request");
+    assert_eq!(opened["items"][1]["data_key"], issued["data_key"]);
+    let settings = json!(["1h", "1m", "30d", "5m", null]);
+    let put = operator.put("/v1/keyspaces/chat", &settings).await;
+    refused(&put, 400, "invalid_request");
+}

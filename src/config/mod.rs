@@ -7,6 +7,7 @@ mod audit;
 mod cache;
 mod clock;
 mod hsm;
+mod limits;
 mod log;
 mod receipts;
 mod rotation;
@@ -25,6 +26,7 @@ pub use audit::AuditSection;
 pub use cache::CacheSection;
 pub use clock::ClockSection;
 pub use hsm::HsmSection;
+pub use limits::{CeilingSection, LimitsSection, QuotaSection};
 pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
 pub use rotation::RotationSection;
@@ -58,6 +60,9 @@ pub struct Config {
     /// How far the wall clock is believed.
     #[serde(default)]
     pub clock: ClockSection,
+    /// How much a client may take.
+    #[serde(default)]
+    pub limits: LimitsSection,
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
@@ -123,6 +128,7 @@ impl Config {
             ("cache", self.cache != new.cache),
             ("receipts", self.receipts != new.receipts),
             ("rotation", self.rotation != new.rotation),
+            ("limits", self.limits != new.limits),
             ("approvals", self.approvals != new.approvals),
             ("clock", self.clock != new.clock),
             ("log", self.log != new.log),
@@ -139,6 +145,7 @@ impl Config {
         config.cache.check()?;
         config.receipts.check()?;
         config.rotation.check()?;
+        config.limits.check()?;
         config.approvals.check()?;
         config.clock.check()?;
         config.log.check()?;

@@ -29,7 +29,7 @@ fn the_sample_is_valid_and_shows_every_option() {
             let line = line.trim_start_matches("# ");
             let option = line.split('=').next().map(str::trim) == Some(field);
             let sections = line.trim_matches(['[', ']']).split('.').any(|s| s == field);
-            option || line.starts_with('[') && sections || line.contains(&format!("{{ {field} ="))
+            option || line.starts_with('[') && sections || line.contains(&format!(" {field} ="))
         };
         assert!(
             SAMPLE.lines().any(named),

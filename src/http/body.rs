@@ -48,9 +48,19 @@ fn own(body: Bytes) -> Bytes {
     }
 }
 
-/// Parses a body; unknown fields are refused by the type.
+/// Parses an object; unknown fields are refused by the type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| invalid_json(&error))
+    let parsed = serde_json::from_slice(body).map_err(|error| invalid_json(&error))?;
+    if is_object(body) {
+        Ok(parsed)
+    } else {
+        Err(Problem::invalid("a JSON object is expected"))
+    }
+}
+
+/// serde also takes a list for a struct, its fields in order; the API does not.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
 }
 
 /// The reason without the values of the request: those may be ids.
@@ -98,7 +108,7 @@ impl<T> Items<T> {
         {
             return Ok(Self::One(one));
         }
-        let Ok(batch) = serde_json::from_slice::<Batch<'a>>(body) else {
+        let Ok(batch) = parse::<Batch<'a>>(body) else {
             return parse(body).map(Self::One);
         };
         match batch.items.len() {
@@ -111,8 +121,7 @@ impl<T> Items<T> {
                 ));
             }
         }
-        let item =
-            |raw: &&'a RawValue| serde_json::from_str(raw.get()).map_err(|e| invalid_json(&e));
+        let item = |raw: &&'a RawValue| parse(raw.get().as_bytes());
         Ok(Self::Many(batch.items.iter().map(item).collect()))
     }
 }

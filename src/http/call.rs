@@ -14,6 +14,7 @@ use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
 use crate::access::{Role, SpiffeId};
+use crate::limits::Kind;
 use crate::service::Service;
 
 /// One request on its way.
@@ -59,6 +60,12 @@ impl Call {
     pub(super) fn check_audit(&self) -> Result<(), Problem> {
         let audit = self.service.audit.check();
         audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
+    }
+
+    /// Takes keys off the caller's quota.
+    pub(super) fn take(&self, kind: Kind, count: usize) -> Result<(), Problem> {
+        let limits = &self.service.limits;
+        Ok(limits.take(&self.client, kind, count, self.now)?)
     }
 
     /// For what is computed from the time.

@@ -41,7 +41,7 @@ pub fn document() -> Value {
             "/v1/keyspaces/{keyspace}/shreds": { "post": with(operation("shred", "All keys of a conversation, gone for good", Some(items("Shred")), &[("200", "ForgetAnswer"), ("202", "Pending")], true), prefer()) },
             "/v1/keyspaces/{keyspace}/shreds/{id}": { "get": with(operation("show_shred", "How far a request to forget is", None, &[("200", "ForgetAnswer")], true), path("id", json!({ "type": "string", "format": "uuid" }))) },
             "/v1/keyspaces/{keyspace}/versions": { "post": operation("rotate_keyspace", "New issues use a new key version", None, &[("201", "Keyspace")], true) },
-            "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": with(with(with(operation("drop_version", "All keys of an old version, gone for good", None, &[("200", "ForgetAnswer"), ("202", "Pending")], true), path("version", json!({ "type": "integer", "minimum": 1 }))), query("id", json!({ "type": "string", "format": "uuid" }))), prefer()) },
+            "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": with(with(with(operation("drop_version", "All keys of an old version, gone for good", None, &[("200", "ForgetAnswer"), ("202", "Pending")], true), path("version", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }))), query("id", json!({ "type": "string", "format": "uuid" }))), prefer()) },
             "/v1/keyspaces": { "get": list() },
             "/v1/keyspaces/{keyspace}": {
                 "get": operation("show_keyspace", "Settings, versions, live buckets", None, &[("200", "Keyspace")], true),
@@ -55,7 +55,7 @@ pub fn document() -> Value {
                 "post": with(with(operation("approve", "The second word, answered as the call that asked would have been", None, &[("200", "ForgetAnswer"), ("202", "ForgetAnswer")], false), path("id", json!({ "type": "string", "format": "uuid" }))), prefer())
             },
             "/v1/clock/confirmations": { "post": operation("confirm_clock", "The wall clock is right, though it jumped", None, &[("200", "ClockConfirmation")], false) },
-            "/v1/expiries": { "get": with(with(operation("list_expiries", "Receipts of expired buckets, oldest first", None, &[("200", "Expiries")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "integer", "minimum": 0 }))) },
+            "/v1/expiries": { "get": with(with(operation("list_expiries", "Receipts of expired buckets, oldest first", None, &[("200", "Expiries")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }))) },
             "/v1/status": { "get": operation("status", "What a seizure now would find", None, &[("200", "Status")], false) },
             "/v1/verification-keys": { "get": operation("verification_keys", "Public keys of receipts and checkpoints", None, &[("200", "VerificationKeys")], false) },
             "/v1/openapi.json": { "get": operation("openapi", "This document", None, &[("200", "Document")], false) }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::approvals::NotGiven;
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
+use crate::limits::Exceeded;
 
 /// Every error code of the API; also the label in metrics and audit records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub enum Code {
     Expired,
     VersionRetired,
     TooLarge,
+    QuotaExceeded,
     UnsupportedMediaType,
     MethodNotAllowed,
     HsmUnavailable,
@@ -53,6 +55,7 @@ impl Code {
             Self::Expired => "expired",
             Self::VersionRetired => "version_retired",
             Self::TooLarge => "too_large",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HsmUnavailable => "hsm_unavailable",
@@ -72,6 +75,7 @@ impl Code {
             Self::UnknownKeyspace | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict | Self::TooManyBuckets => StatusCode::CONFLICT,
             Self::Shredded | Self::Expired | Self::VersionRetired => StatusCode::GONE,
+            Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -91,6 +95,8 @@ pub struct Problem {
     pub code: Code,
     /// What people read.
     pub detail: Cow<'static, str>,
+    /// Seconds after which it may be better, for `Retry-After`; where that is sent.
+    pub retry_after: u64,
 }
 
 #[derive(Serialize)]
@@ -108,6 +114,7 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
+            retry_after: 1,
         }
     }
 
@@ -149,10 +156,31 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let passes = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if passes.contains(&status) {
+            headers.insert(header::RETRY_AFTER, self.retry_after.into());
         }
         response
+    }
+}
+
+impl From<Exceeded> for Problem {
+    fn from(exceeded: Exceeded) -> Self {
+        let (detail, left) = match exceeded {
+            Exceeded::Quota(left) => ("this client has taken as many keys as it may", left),
+            Exceeded::Conversations(left) => (
+                "this client has unwrapped as many different conversations as it may",
+                left,
+            ),
+        };
+        Self {
+            // Rounded up: whoever waits so long is not sent away again.
+            retry_after: left.as_secs() + 1,
+            ..Self::new(Code::QuotaExceeded, detail)
+        }
     }
 }
 

@@ -56,6 +56,17 @@ pub(super) async fn travel<O: Operation>(
     let id = RequestId::next(&service);
     let limit = service.request_timeout;
     let patience = &connected.patience;
+    let place = service.limits.enter();
+    if place.is_none() {
+        let code = Code::Overloaded;
+        service
+            .metrics
+            .answered(O::NAME, code.name(), Duration::ZERO);
+        return refuse(
+            &service,
+            Problem::new(code, "too many requests are under way"),
+        );
+    }
     let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
     // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
     let result = if O::LASTS {

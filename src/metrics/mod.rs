@@ -86,6 +86,12 @@ pub struct Metrics {
     pub waiting_approvals: Gauge,
     clock_suspect: Gauge,
     clock_lead: Gauge,
+    /// Requests under way.
+    pub requests_under_way: Gauge,
+    /// Clients that unwrap more different conversations than they may.
+    pub clients_above_ceiling: Gauge,
+    /// How often a client began to.
+    pub ceilings_reached: Counter,
     /// Open connections.
     pub connections: Gauge,
     /// Handshakes that failed.
@@ -135,6 +141,9 @@ impl Metrics {
             waiting_approvals: Gauge::default(),
             clock_suspect: Gauge::default(),
             clock_lead: Gauge::default(),
+            requests_under_way: Gauge::default(),
+            clients_above_ceiling: Gauge::default(),
+            ceilings_reached: Counter::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
             cut_off: Counter::default(),
@@ -249,6 +258,21 @@ impl Metrics {
             "How far the wall clock is ahead of the service's time; below 0 it is behind",
             Unit::Seconds,
             self.clock_lead.clone(),
+        );
+        to.register(
+            "requests_under_way",
+            "Requests under way",
+            self.requests_under_way.clone(),
+        );
+        to.register(
+            "clients_above_ceiling",
+            "Clients that unwrap more different conversations than their ceiling",
+            self.clients_above_ceiling.clone(),
+        );
+        to.register(
+            "ceilings_reached",
+            "Times a client began to unwrap more different conversations than its ceiling",
+            self.ceilings_reached.clone(),
         );
         to.register("connections", "Open connections", self.connections.clone());
         to.register(

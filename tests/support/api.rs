@@ -244,5 +244,5 @@ pub fn refused(answer: &Answer, status: u16, code: &str) {
         "{}",
         answer.body
     );
-    assert_eq!(answer.retry_after.is_some(), status == 503);
+    assert_eq!(answer.retry_after.is_some(), [429, 503].contains(&status));
 }

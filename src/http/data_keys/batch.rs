@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done};
 use crate::http::problem::Problem;
+use crate::limits::Kind;
 
 /// Items between two chances for other tasks.
 const STRIDE: usize = 32;
@@ -25,6 +26,15 @@ struct Refusal<'a> {
 struct Reason<'a> {
     code: &'static str,
     detail: &'a str,
+}
+
+/// An item of a call about data keys.
+pub(super) trait Item {
+    /// What a quota counts it as.
+    const KIND: Kind;
+
+    /// The conversation that it names.
+    fn conversation(&self) -> &str;
 }
 
 /// A key that leaves.
@@ -69,7 +79,7 @@ pub(super) struct Look<'a> {
 
 /// Runs one item or a batch. `run` writes its answer into the buffer, whose size is fixed ahead so
 /// that no growing leaves copies of keys behind, and says which key leaves.
-pub(super) async fn run<'a, T: Deserialize<'a>>(
+pub(super) async fn run<'a, T: Deserialize<'a> + Item>(
     call: &'a Call,
     one: StatusCode,
     bytes_each: usize,
@@ -80,6 +90,7 @@ pub(super) async fn run<'a, T: Deserialize<'a>>(
     keyring.keyspace(call.keyspace()?)?;
     let items = match Items::parse(&call.body)? {
         Items::One(item) => {
+            take(call, &keyring, std::iter::once(&item), 1)?;
             let mut done = Done::new(one, Vec::with_capacity(bytes_each));
             done.refusals = refusals;
             settle(call, &mut keyring, &item, &mut done, &run).await?;
@@ -87,6 +98,7 @@ pub(super) async fn run<'a, T: Deserialize<'a>>(
         }
         Items::Many(items) => items,
     };
+    take(call, &keyring, items.iter().flatten(), items.len())?;
     let room = 32 + items.len() * bytes_each;
     let mut done = Done::new(StatusCode::OK, Vec::with_capacity(room));
     done.refusals = refusals;
@@ -109,6 +121,23 @@ pub(super) async fn run<'a, T: Deserialize<'a>>(
     }
     done.body.extend_from_slice(b"]}");
     Ok(done)
+}
+
+/// Takes the items off the caller's quota, before anything is computed for them.
+fn take<'i, T: Item + 'i>(
+    call: &Call,
+    keyring: &Keyring,
+    items: impl Iterator<Item = &'i T>,
+    count: usize,
+) -> Result<(), Problem> {
+    call.take(T::KIND, count)?;
+    let limits = &call.service.limits;
+    if T::KIND == Kind::Unwrap && limits.counts_conversations() {
+        let keyspace = keyring.keyspace(call.keyspace()?)?.id;
+        let conversations = items.map(Item::conversation);
+        limits.unwrap(&call.client, keyspace, conversations, call.now)?;
+    }
+    Ok(())
 }
 
 /// Tries until there is an answer; the whole request's time limit ends it.

@@ -5,12 +5,13 @@ use lethe_core::conversation::ConversationId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Leaving, Look};
+use super::batch::{self, Item, Leaving, Look};
 use super::encoded::Encoded;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
+use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/data-keys`: a new data key, plain and wrapped.
 pub(crate) struct Issue;
@@ -21,7 +22,11 @@ pub(crate) struct Issue;
 pub(crate) struct IssueItem<'a> {
     /// 1 to 256 bytes of UTF-8 without control characters.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     conversation: Cow<'a, str>,
     /// False: the wrapped key alone.
     #[serde(default = "yes")]
@@ -42,6 +47,14 @@ struct IssueAnswer<'a> {
     use_until: Rfc3339,
     cache_until: Rfc3339,
     expires_at: Rfc3339,
+}
+
+impl Item for IssueItem<'_> {
+    const KIND: Kind = Kind::Issue;
+
+    fn conversation(&self) -> &str {
+        &self.conversation
+    }
 }
 
 impl Operation for Issue {

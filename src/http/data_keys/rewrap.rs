@@ -7,11 +7,12 @@ use lethe_core::wrapped_key::WrappedKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Leaving, Look};
+use super::batch::{self, Item, Leaving, Look};
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
+use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/data-keys/rewrap`: the same data key under the newest version.
 pub(crate) struct Rewrap;
@@ -22,7 +23,11 @@ pub(crate) struct Rewrap;
 pub(crate) struct RewrapItem<'a> {
     /// The conversation it was issued for.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     conversation: Cow<'a, str>,
     /// As it was issued, or rewrapped before.
     #[serde(borrow)]
@@ -35,6 +40,14 @@ struct RewrapAnswer<'a> {
     wrapped_key: String,
     version: u32,
     expires_at: Rfc3339,
+}
+
+impl Item for RewrapItem<'_> {
+    const KIND: Kind = Kind::Rewrap;
+
+    fn conversation(&self) -> &str {
+        &self.conversation
+    }
 }
 
 impl Operation for Rewrap {

@@ -7,12 +7,13 @@ use lethe_core::wrapped_key::WrappedKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Leaving, Look};
+use super::batch::{self, Item, Leaving, Look};
 use super::encoded::Encoded;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
+use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/data-keys/unwrap`: the data key of a wrapped key.
 pub(crate) struct Unwrap;
@@ -23,14 +24,22 @@ pub(crate) struct Unwrap;
 pub(crate) struct UnwrapItem<'a> {
     /// The conversation it was issued for.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     conversation: Cow<'a, str>,
     /// As it was issued.
     #[serde(borrow)]
     wrapped_key: Cow<'a, str>,
     /// What it is for; kept for policies to come, at most 64 characters.
     #[serde(default, borrow)]
-    #[schema(max_length = 64)]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     purpose: Option<Cow<'a, str>>,
 }
 
@@ -41,6 +50,14 @@ struct UnwrapAnswer<'a> {
     version: u32,
     cache_until: Rfc3339,
     expires_at: Rfc3339,
+}
+
+impl Item for UnwrapItem<'_> {
+    const KIND: Kind = Kind::Unwrap;
+
+    fn conversation(&self) -> &str {
+        &self.conversation
+    }
 }
 
 impl Operation for Unwrap {

@@ -19,12 +19,16 @@ pub(crate) struct Put;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutBody {
     /// How long messages live at least, such as `72h`.
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     retention: String,
     /// Width of a bucket, such as `1h`.
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     granularity: String,
     /// Age at which a key version is replaced, such as `30d`.
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     rotation: String,
     /// How long a client may keep a plaintext data key, such as `5m`.
+    #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     cache_ttl: String,
     /// Older key versions are refused; can only be raised.
     #[serde(default)]

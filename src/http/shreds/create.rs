@@ -13,6 +13,7 @@ use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
+use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/shreds`: all keys of a conversation, gone for good.
 pub(crate) struct Create;
@@ -23,7 +24,11 @@ pub(crate) struct Create;
 pub(crate) struct ShredItem<'a> {
     /// 1 to 256 bytes of UTF-8 without control characters.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     conversation: Cow<'a, str>,
     /// A UUID of the caller's: sent again, it returns the first result. Ids that are ordered by
     /// time (UUIDv7) cost least.
@@ -77,8 +82,14 @@ impl Operation for Create {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let waited = Waited::for_call(call);
         match Items::<ShredItem<'_>>::parse(&call.body)? {
-            Items::One(item) => one(call, &waited, wanted(&item)?).await,
-            Items::Many(items) => many(call, &waited, items).await,
+            Items::One(item) => {
+                call.take(Kind::Shred, 1)?;
+                one(call, &waited, wanted(&item)?).await
+            }
+            Items::Many(items) => {
+                call.take(Kind::Shred, items.len())?;
+                many(call, &waited, items).await
+            }
         }
     }
 }

@@ -1,0 +1,93 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Keys in one batch: a burst holds at least one of them.
+const BATCH: u32 = 1_000;
+
+/// `[limits]`: how much of the service one client, or all of them, may take.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// Requests under way at once, of all clients; more are refused as `overloaded`.
+    pub requests: usize,
+    /// Data keys that one client may have issued.
+    pub issue: Option<QuotaSection>,
+    /// Data keys that one client may unwrap.
+    pub unwrap: Option<QuotaSection>,
+    /// Conversations that one client may shred.
+    pub shred: Option<QuotaSection>,
+    /// Different conversations that one client may unwrap.
+    pub conversations: Option<CeilingSection>,
+}
+
+/// So many in a second, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaSection {
+    /// Over time.
+    pub per_second: NonZeroU32,
+    /// At once, after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// What a stolen certificate can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeilingSection {
+    /// Different conversations in a window.
+    pub most: NonZeroU32,
+    /// A sliding window.
+    #[serde(deserialize_with = "super::span::deserialize")]
+    pub window: Duration,
+    /// Whether a client above it is refused, until it is below; else it is only told of.
+    #[serde(default)]
+    pub stop: bool,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            requests: 4_096,
+            issue: None,
+            unwrap: None,
+            shred: None,
+            conversations: None,
+        }
+    }
+}
+
+impl LimitsSection {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(1..=1_000_000).contains(&self.requests) {
+            return Err("limits.requests must be 1 to 1000000".into());
+        }
+        let quotas = [
+            ("issue", self.issue),
+            ("unwrap", self.unwrap),
+            ("shred", self.shred),
+        ];
+        for (option, quota) in quotas {
+            if quota.is_some_and(|quota| quota.burst.get() < BATCH) {
+                return Err(format!(
+                    "limits.{option}.burst must be at least {BATCH}, the size of a batch"
+                ));
+            }
+        }
+        let Some(ceiling) = self.conversations else {
+            return Ok(());
+        };
+        if ceiling.most.get() > 10_000_000 {
+            return Err(
+                "limits.conversations.most must be 1 to 10000000: each takes memory".into(),
+            );
+        }
+        let possible = Duration::from_secs(1)..=Duration::from_secs(31 * 86_400);
+        if possible.contains(&ceiling.window) {
+            Ok(())
+        } else {
+            Err("limits.conversations.window must be 1s to 31d".into())
+        }
+    }
+}

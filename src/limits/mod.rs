@@ -1,0 +1,176 @@
+//! How much of the service one client, or all of them, may take: quotas of keys, a ceiling on
+//! different conversations, and requests under way at once.
+
+mod ceiling;
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use lethe_core::identity::KeyspaceId;
+use lethe_core::time::Timestamp;
+
+use crate::access::SpiffeId;
+use crate::config::{LimitsSection, QuotaSection};
+use crate::metrics::Metrics;
+
+use ceiling::{Ceilings, Standing};
+
+type Limiter = RateLimiter<SpiffeId, DefaultKeyedStateStore<SpiffeId>, DefaultClock>;
+
+/// What a quota counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Data keys that are issued.
+    Issue,
+    /// Data keys that are unwrapped.
+    Unwrap,
+    /// Conversations that are shredded.
+    Shred,
+    /// Data keys that are rewrapped: they do not leave, so there is no quota of them.
+    Rewrap,
+}
+
+/// A client has taken what it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Keys; there is room for as many in so long.
+    Quota(Duration),
+    /// Different conversations; the window slides on in so long.
+    Conversations(Duration),
+}
+
+/// See the module.
+pub struct Limits {
+    issue: Option<Limiter>,
+    unwrap: Option<Limiter>,
+    shred: Option<Limiter>,
+    clock: DefaultClock,
+    ceilings: Option<Ceilings>,
+    most_requests: usize,
+    requests: AtomicUsize,
+    metrics: Metrics,
+}
+
+/// A request under way; ends when dropped.
+#[derive(Debug)]
+pub struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn limiter(quota: QuotaSection) -> Limiter {
+    RateLimiter::keyed(Quota::per_second(quota.per_second).allow_burst(quota.burst))
+}
+
+impl Limits {
+    /// As configured.
+    #[must_use]
+    pub fn new(section: &LimitsSection, metrics: Metrics) -> Self {
+        Self {
+            issue: section.issue.map(limiter),
+            unwrap: section.unwrap.map(limiter),
+            shred: section.shred.map(limiter),
+            clock: DefaultClock::default(),
+            ceilings: section.conversations.map(Ceilings::new),
+            most_requests: section.requests,
+            requests: AtomicUsize::new(0),
+            metrics,
+        }
+    }
+
+    /// A place for a request; none while too many are under way.
+    #[must_use]
+    pub fn enter(&self) -> Option<UnderWay<'_>> {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        let place = UnderWay(&self.requests);
+        (before < self.most_requests).then_some(place)
+    }
+
+    /// Takes `count` keys off a client's quota. Counted when asked for, whether or not they are
+    /// given: guesses cost as much.
+    ///
+    /// # Errors
+    /// [`Exceeded`]; nothing was taken then.
+    pub fn take(
+        &self,
+        client: &SpiffeId,
+        kind: Kind,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<(), Exceeded> {
+        if let Some(ceilings) = &self.ceilings
+            && let Some(left) = ceilings.stopped(client, now)
+        {
+            return Err(Exceeded::Conversations(left));
+        }
+        let limiter = match kind {
+            Kind::Issue => &self.issue,
+            Kind::Unwrap => &self.unwrap,
+            Kind::Shred => &self.shred,
+            Kind::Rewrap => &None,
+        };
+        let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
+        let (Some(limiter), Some(count)) = (limiter, count) else {
+            return Ok(());
+        };
+        match limiter.check_key_n(client, count) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => Err(Exceeded::Quota(until.wait_time_from(self.clock.now()))),
+            // A burst holds a batch: the configuration was checked.
+            Err(_) => Err(Exceeded::Quota(Duration::from_secs(1))),
+        }
+    }
+
+    /// Counts the different conversations that a client unwraps.
+    ///
+    /// # Errors
+    /// [`Exceeded::Conversations`], where that stops a client.
+    pub fn unwrap<'a>(
+        &self,
+        client: &SpiffeId,
+        keyspace: KeyspaceId,
+        conversations: impl Iterator<Item = &'a str>,
+        now: Timestamp,
+    ) -> Result<(), Exceeded> {
+        let Some(ceilings) = &self.ceilings else {
+            return Ok(());
+        };
+        let standing = ceilings.unwrap(client, keyspace, conversations, now);
+        if standing == Standing::Reached {
+            self.metrics.ceilings_reached.inc();
+            let stops = ceilings.stops();
+            tracing::warn!(%client, stops, "unwraps more different conversations than the ceiling allows");
+        }
+        match ceilings.stopped(client, now) {
+            Some(left) => Err(Exceeded::Conversations(left)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether unwrapped conversations are counted.
+    #[must_use]
+    pub const fn counts_conversations(&self) -> bool {
+        self.ceilings.is_some()
+    }
+
+    /// What the metrics show of it, and drops clients that were not here for long.
+    pub fn tidy(&self, now: Timestamp) {
+        let under_way = self.requests.load(Ordering::Relaxed);
+        self.metrics.requests_under_way.set(under_way as i64);
+        let above = self.ceilings.as_ref().map_or(0, |it| it.above(now));
+        self.metrics.clients_above_ceiling.set(above as i64);
+        for limiter in [&self.issue, &self.unwrap, &self.shred]
+            .into_iter()
+            .flatten()
+        {
+            limiter.retain_recent();
+        }
+    }
+}
