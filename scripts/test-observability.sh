@@ -74,7 +74,14 @@ traffic() {
 "$binaries/lethe" keyspace set brief --retention 2s --granularity 1s --dir "$dir/lethe" >/dev/null
 traffic &
 children+=($!)
+# Revocation lists, and a reload that is refused.
+"$binaries/lethe" pki revoke --ca "$dir/lethe/pki" >/dev/null
+cp "$dir/lethe/lethe.toml" "$dir/good.toml"
+echo 'nonsense' >>"$dir/lethe/lethe.toml"
+kill -HUP "${children[0]}"
 sleep 2
+sed 's|^client_ca = .*|&\nclient_crls = ["pki/ca.crl"]|' "$dir/good.toml" >"$dir/lethe/lethe.toml"
+kill -HUP "${children[0]}"
 # The HSM refuses for a moment.
 "$binaries/hsm-sim" fault set device-removed --dir "$dir/lethe/hsm" >/dev/null
 sleep 2
