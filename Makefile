@@ -30,6 +30,9 @@ test:
 	cargo test --workspace
 	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
 	scripts/check-vectors
+	scripts/test-systemd.sh $${CARGO_TARGET_DIR:-target}/debug
+	scripts/test-isolation.sh $${CARGO_TARGET_DIR:-target}/debug
+	scripts/test-observability.sh $${CARGO_TARGET_DIR:-target}/debug
 
 # The design's targets, keys first, then shreds (ten minutes for a million of them); BENCH_ARGS=--help
 # and SHREDS_ARGS=--help say what can be chosen.
