@@ -10,6 +10,7 @@ use super::rebuild::{NewPage, Parts, Source};
 use super::sealed::{KeyMark, Loaded, seal_page, seal_tail};
 use super::seed::{Deriver, Seed};
 use super::tail::{self, CoPath, Tail};
+use super::tail_ids::TailIds;
 use super::{Address, CoverRoot, DEPTH};
 use crate::secret::Secret32;
 
@@ -28,6 +29,7 @@ pub(super) struct Growth<'p, P> {
     /// One for each level that is being built, at most.
     pub(super) spare: Vec<Parts>,
     puncture: Puncture<'p>,
+    tail_ids: TailIds,
     keys: FreshKeys<'p>,
     sealed_pages: Vec<SealedPage>,
     sealed_tails: Vec<SealedTail>,
@@ -35,7 +37,8 @@ pub(super) struct Growth<'p, P> {
 }
 
 impl<'p, P: LoadedPages> Growth<'p, P> {
-    pub(super) fn new(tree: TreeId, pages: &'p P, puncture: Puncture<'p>) -> Self {
+    /// A run that forgets so many leaves.
+    pub(super) fn new(tree: TreeId, pages: &'p P, puncture: Puncture<'p>, leaves: usize) -> Self {
         Self {
             tree,
             pages,
@@ -43,6 +46,7 @@ impl<'p, P: LoadedPages> Growth<'p, P> {
             superseded: Vec::new(),
             spare: Vec::new(),
             puncture,
+            tail_ids: TailIds::new(puncture.next_tail, leaves),
             keys: FreshKeys::new(puncture.entropy),
             sealed_pages: Vec::new(),
             sealed_tails: Vec::new(),
@@ -138,8 +142,7 @@ impl<'p, P: LoadedPages> Growth<'p, P> {
     }
 
     fn put_tail(&mut self, prefix: Prefix, clear: SecretBytes) -> Result<NewChild, PunctureError> {
-        let id = self.puncture.next_tail;
-        self.puncture.next_tail = TailId::new(id.number() + 1);
+        let id = self.tail_ids.draw(prefix);
         let key = self.keys.draw()?;
         let deployment = self.puncture.deployment;
         let bytes = seal_tail(deployment, self.tree, id, (prefix, &clear), key.expose());
@@ -150,13 +153,14 @@ impl<'p, P: LoadedPages> Growth<'p, P> {
         Ok(NewChild::Tail(id, key))
     }
 
-    pub(super) fn finish(self, root: CoverRoot) -> Punctured {
+    pub(super) fn finish(mut self, root: CoverRoot) -> Punctured {
+        self.sealed_tails.sort_unstable_by_key(|tail| tail.id);
         Punctured {
             root,
             pages: self.sealed_pages,
             tails: self.sealed_tails,
             superseded: self.superseded,
-            next_tail: self.puncture.next_tail,
+            next_tail: self.tail_ids.end(),
             loaded: self.loaded,
         }
     }

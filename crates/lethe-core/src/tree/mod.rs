@@ -24,6 +24,7 @@ mod sealed;
 mod seed;
 mod shape;
 mod tail;
+mod tail_ids;
 
 pub use address::{Address, AddressKey, Pseudonym};
 pub use generation::{CurrentGeneration, GENERATIONS};

@@ -28,7 +28,7 @@ pub struct Punctured {
     pub root: CoverRoot,
     /// Rows of inner pages, each replaces the one of its prefix.
     pub pages: Vec<SealedPage>,
-    /// Rows to append, ids ascending.
+    /// Rows to append, ids ascending, though not without gaps.
     pub tails: Vec<SealedTail>,
     /// Tails that no page refers to any more; their rows may be deleted.
     pub superseded: Vec<TailId>,
@@ -91,7 +91,7 @@ impl Tree<'_> {
         if leaves.is_empty() {
             return Ok(None);
         }
-        let mut growth = Growth::new(self.id, pages, puncture);
+        let mut growth = Growth::new(self.id, pages, puncture, leaves.len());
         let key = growth.regrow_top(self.root, &leaves)?;
         let forgotten = self.root.forgotten().saturating_add(leaves.len() as u64);
         let root = CoverRoot::Page(TopPage { key, forgotten });
