@@ -20,7 +20,8 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self {
-            Self::Text => println!("{}", text()),
+            // Colours go where nobody would see them: no terminal, or NO_COLOR.
+            Self::Text => anstream::println!("{}", text()),
             Self::Json => println!("{}", serde_json::to_string(value)?),
         }
         Ok(())

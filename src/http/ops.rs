@@ -77,10 +77,10 @@ impl Readiness {
             .cloned()
             .collect();
         warnings.extend(clock.filter(|_| !keys_wait));
-        if condition.overdue > 0 {
+        if !condition.overdue.is_empty() {
             warnings.push(format!(
                 "{} expired buckets are not destroyed yet",
-                condition.overdue
+                condition.overdue.len()
             ));
         }
         Self {

@@ -58,7 +58,7 @@ impl Hsm for Failing {
     async fn random(&self, _: usize) -> Result<Vec<u8>, HsmError> {
         self.next()
     }
-    async fn status(&self, _: DeploymentId) -> Result<HsmStatus, HsmError> {
+    async fn status(&self) -> Result<HsmStatus, HsmError> {
         self.next()
     }
 }
@@ -106,7 +106,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     seen.extend(hsm.verification_keys(deployment).await.err());
     seen.extend(hsm.sign(id, b"").await.err());
     seen.extend(hsm.random(1).await.err());
-    seen.extend(hsm.status(deployment).await.err());
+    seen.extend(hsm.status().await.err());
     assert_eq!(seen, std::mem::take(&mut given));
     assert_shown(
         &exposition,

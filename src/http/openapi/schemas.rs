@@ -8,6 +8,9 @@ use crate::http::approvals::ApprovalView;
 use crate::http::data_keys::{IssueItem, RewrapItem, UnwrapItem};
 use crate::http::keyspaces::{KeyspaceView, PutBody, VersionView};
 use crate::http::shreds::ShredItem;
+use crate::http::status::{
+    BucketsStatus, HsmDeviceStatus, KeyVersionStatus, KeyspaceStatus, NodeStatus, StatusAnswer,
+};
 use crate::http::verification_keys::VerificationKeyView;
 
 /// All of them.
@@ -54,7 +57,12 @@ pub(super) fn schemas() -> Value {
             "properties": { "conversation": text, "data_key": text, "version": version,
                 "cache_until": time, "expires_at": time } },
         "Batch": { "type": "object", "required": ["items"], "properties": { "items": { "type": "array" } } },
-        "Status": { "type": "object" },
+        "Status": StatusAnswer::schema(),
+        "HsmDeviceStatus": HsmDeviceStatus::schema(),
+        "NodeStatus": NodeStatus::schema(),
+        "KeyspaceStatus": KeyspaceStatus::schema(),
+        "BucketsStatus": BucketsStatus::schema(),
+        "KeyVersionStatus": KeyVersionStatus::schema(),
         "VerificationKeys": { "type": "object", "required": ["keys"], "properties": {
             "keys": { "type": "array", "items": reference("VerificationKey") } } },
         "VerificationKey": VerificationKeyView::schema(),
