@@ -117,6 +117,7 @@ impl App {
     pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
         let reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
+        metrics.begin(&http::outcomes());
         let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
@@ -153,6 +154,8 @@ impl App {
         tokio::spawn(acceptor.run());
         let mut verification_keys = hsm.verification_keys(deployment).await?;
         verification_keys.sort_unstable_by_key(|key| (key.purpose, key.id));
+        // Both have answered just now.
+        metrics.condition(&Condition::default(), config.hsm.max_objects);
         let node = ThisNode {
             name: host_name(),
             started_at: clock.now(),

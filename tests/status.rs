@@ -141,6 +141,8 @@ async fn what_has_expired_is_there_until_it_is_destroyed() {
     .await;
     let told = status(&operator).await;
     assert_eq!(told["hsm_device"]["reachable"], false, "{told}");
+    assert_eq!(dev.metric("lethe_hsm_up").await, 0);
+    assert_eq!(dev.metric("lethe_store_up").await, 1);
     assert_ne!(told["hsm"], "ok");
     let text = shown(&dev, &[]);
     assert!(text.contains("buckets overdue, the oldest by"), "{text}");
@@ -150,6 +152,18 @@ async fn what_has_expired_is_there_until_it_is_destroyed() {
         told["overdue_buckets"] == 0 && told["hsm_device"]["reachable"] == true
     })
     .await;
+    assert_eq!(dev.metric("lethe_hsm_up").await, 1);
+    let objects = dev.metric("lethe_hsm_objects").await;
+    assert!((6..60).contains(&objects), "{objects}");
+    assert_eq!(dev.metric("lethe_hsm_objects_max").await, 20_000);
+    assert!(dev.metric("process_resident_memory_bytes").await > 1 << 20);
+    let (_, metrics) = dev.ops("/metrics").await;
+    for begun in [
+        r#"lethe_requests_total{operation="shred",code="quota_exceeded"} 0"#,
+        r#"lethe_requests_total{operation="status",code="audit_unavailable"} 0"#,
+    ] {
+        assert!(metrics.contains(begun), "{begun}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -21,8 +23,8 @@ impl Output {
     ) -> Result<(), Failure> {
         match self {
             // Colours go where nobody would see them: no terminal, or NO_COLOR.
-            Self::Text => anstream::println!("{}", text()),
-            Self::Json => println!("{}", serde_json::to_string(value)?),
+            Self::Text => writeln!(anstream::stdout(), "{}", text())?,
+            Self::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string(value)?)?,
         }
         Ok(())
     }

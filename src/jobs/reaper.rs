@@ -96,6 +96,7 @@ impl Keeper {
         }
         condition.hsm = hsm;
         condition.store = store;
+        service.metrics.condition(&condition, service.max_objects);
         Ok(())
     }
 

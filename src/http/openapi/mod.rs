@@ -35,7 +35,7 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             "description": "A key management service that forgets. mTLS 1.3; bytes are standard base64."
         },
-        "paths": paths::paths(),
+        "paths": paths(),
         "components": { "schemas": schemas::schemas(), "headers": {
             "RequestId": { "required": true, "description": "As in the audit log",
                 "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } },
@@ -45,6 +45,21 @@ pub fn document() -> Value {
                 "schema": { "type": "integer", "minimum": 1 } }
         } }
     })
+}
+
+fn paths() -> Value {
+    let mut paths = json!({});
+    for (path, method, operation) in paths::operations() {
+        paths[path][method] = operation.value();
+    }
+    paths
+}
+
+/// What each operation's answers are counted as: `ok`, and the codes that it may refuse with.
+#[must_use]
+pub fn outcomes() -> Vec<(&'static str, Vec<&'static str>)> {
+    let operations = paths::operations().into_iter();
+    operations.map(|(_, _, it)| it.outcomes()).collect()
 }
 
 fn reference(name: &str) -> Value {

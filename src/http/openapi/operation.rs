@@ -95,6 +95,12 @@ impl Described {
         self
     }
 
+    /// Its name, and what its answers are counted as.
+    pub(super) fn outcomes(&self) -> (&'static str, Vec<&'static str>) {
+        let refusals = self.refusals.iter().map(|code| code.name());
+        (self.id, std::iter::once("ok").chain(refusals).collect())
+    }
+
     /// As the document shows it.
     pub(super) fn value(self) -> Value {
         let mut responses = serde_json::Map::new();

@@ -6,37 +6,67 @@ use super::operation::Described;
 use super::reference;
 use crate::http::problem::Code;
 
+/// An operation under its path and method.
+pub(super) type Placed = (&'static str, &'static str, Described);
+
 /// All of them.
-pub(super) fn paths() -> Value {
-    json!({
-        "/v1/keyspaces/{keyspace}/data-keys": { "post": issue() },
-        "/v1/keyspaces/{keyspace}/data-keys/unwrap": { "post": unwrap() },
-        "/v1/keyspaces/{keyspace}/data-keys/rewrap": { "post": rewrap() },
-        "/v1/keyspaces/{keyspace}/shreds": { "post": shred() },
-        "/v1/keyspaces/{keyspace}/shreds/{id}": { "get": show_shred() },
-        "/v1/keyspaces/{keyspace}/versions": { "post": rotate_keyspace() },
-        "/v1/keyspaces/{keyspace}/versions/{version}": { "delete": drop_version() },
-        "/v1/keyspaces": { "get": list_keyspaces() },
-        "/v1/keyspaces/{keyspace}": {
-            "get": show_keyspace(), "put": put_keyspace(), "delete": erase_keyspace(),
-        },
-        "/v1/root/rotations": { "post": rotate_root() },
-        "/v1/approvals": { "get": list_approvals() },
-        "/v1/approvals/{id}": { "get": show_approval(), "post": approve() },
-        "/v1/clock/confirmations": { "post": confirm_clock() },
-        "/v1/expiries": { "get": list_expiries() },
-        "/v1/status": { "get": plain("status", "What a seizure now would find", "Status") },
-        "/v1/verification-keys": { "get": plain("verification_keys",
-            "Public keys of receipts and checkpoints", "VerificationKeys") },
-        "/v1/openapi.json": { "get": plain("openapi", "This document", "Document") },
-    })
+pub(super) fn operations() -> Vec<Placed> {
+    let keys = "/v1/keyspaces/{keyspace}/data-keys";
+    let keyspace = "/v1/keyspaces/{keyspace}";
+    vec![
+        (keys, "post", issue()),
+        (
+            "/v1/keyspaces/{keyspace}/data-keys/unwrap",
+            "post",
+            unwrap(),
+        ),
+        (
+            "/v1/keyspaces/{keyspace}/data-keys/rewrap",
+            "post",
+            rewrap(),
+        ),
+        ("/v1/keyspaces/{keyspace}/shreds", "post", shred()),
+        ("/v1/keyspaces/{keyspace}/shreds/{id}", "get", show_shred()),
+        (
+            "/v1/keyspaces/{keyspace}/versions",
+            "post",
+            rotate_keyspace(),
+        ),
+        (
+            "/v1/keyspaces/{keyspace}/versions/{version}",
+            "delete",
+            drop_version(),
+        ),
+        ("/v1/keyspaces", "get", list_keyspaces()),
+        (keyspace, "get", show_keyspace()),
+        (keyspace, "put", put_keyspace()),
+        (keyspace, "delete", erase_keyspace()),
+        ("/v1/root/rotations", "post", rotate_root()),
+        ("/v1/approvals", "get", list_approvals()),
+        ("/v1/approvals/{id}", "get", show_approval()),
+        ("/v1/approvals/{id}", "post", approve()),
+        ("/v1/clock/confirmations", "post", confirm_clock()),
+        ("/v1/expiries", "get", list_expiries()),
+        ("/v1/status", "get", status()),
+        ("/v1/verification-keys", "get", verification_keys()),
+        ("/v1/openapi.json", "get", openapi()),
+    ]
 }
 
-fn plain(id: &'static str, summary: &'static str, schema: &'static str) -> Value {
-    Described::new(id, summary).answers(200, schema).value()
+fn status() -> Described {
+    Described::new("status", "What a seizure now would find").answers(200, "Status")
 }
 
-fn issue() -> Value {
+fn verification_keys() -> Described {
+    let summary = "Public keys of receipts and checkpoints";
+    Described::new("verification_keys", summary).answers(200, "VerificationKeys")
+}
+
+fn openapi() -> Described {
+    Described::new("openapi", "This document").answers(200, "Document")
+}
+
+fn issue() -> Described {
     Described::new("issue", "A new data key")
         .keyspace()
         .body(items("Issue"))
@@ -45,10 +75,9 @@ fn issue() -> Value {
         .refuses(&[Code::Conflict, Code::Shredded, Code::Expired])
         .refuses(&[Code::QuotaExceeded, Code::HsmUnavailable])
         .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
-        .value()
 }
 
-fn unwrap() -> Value {
+fn unwrap() -> Described {
     Described::new("unwrap", "The data key of a wrapped key")
         .keyspace()
         .body(items("Unwrap"))
@@ -57,10 +86,9 @@ fn unwrap() -> Value {
         .refuses(&[Code::InvalidWrappedKey, Code::Shredded, Code::Expired])
         .refuses(&[Code::VersionRetired, Code::QuotaExceeded])
         .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
-        .value()
 }
 
-fn rewrap() -> Value {
+fn rewrap() -> Described {
     let summary = "The same data key under the newest version, same expiry";
     Described::new("rewrap", summary)
         .keyspace()
@@ -69,22 +97,21 @@ fn rewrap() -> Value {
         .answers(200, "Batch")
         .refuses(&[Code::InvalidWrappedKey, Code::Conflict])
         .refuses(&[Code::Shredded, Code::Expired, Code::VersionRetired])
-        .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
-        .value()
+        .refuses(&[Code::QuotaExceeded, Code::StoreUnavailable])
+        .refuses(&[Code::ClockSuspect])
 }
 
 /// Of what is gone for good.
-fn forgets(described: Described) -> Value {
+fn forgets(described: Described) -> Described {
     described
         .prefer()
         .answers(200, "ForgetAnswer")
         .answers(202, "ForgetAnswer")
         .answers(202, "ApprovalRequired")
         .refuses(&[Code::Conflict, Code::StoreUnavailable])
-        .value()
 }
 
-fn shred() -> Value {
+fn shred() -> Described {
     let described = Described::new("shred", "All keys of a conversation, gone for good")
         .keyspace()
         .body(items("Shred"))
@@ -93,7 +120,7 @@ fn shred() -> Value {
     forgets(described)
 }
 
-fn drop_version() -> Value {
+fn drop_version() -> Described {
     let number = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
     let summary = "All keys of an old version, gone for good";
     let described = Described::new("drop_version", summary)
@@ -104,46 +131,42 @@ fn drop_version() -> Value {
     forgets(described)
 }
 
-fn erase_keyspace() -> Value {
+fn erase_keyspace() -> Described {
     let described = Described::new("erase_keyspace", "All of a keyspace, gone for good")
         .keyspace()
         .query("id", uuid());
     forgets(described)
 }
 
-fn show_shred() -> Value {
+fn show_shred() -> Described {
     Described::new("show_shred", "How far a request to forget is")
         .keyspace()
         .path("id", uuid())
         .answers(200, "ForgetAnswer")
         .refuses(&[Code::NotFound, Code::StoreUnavailable])
-        .value()
 }
 
-fn rotate_keyspace() -> Value {
+fn rotate_keyspace() -> Described {
     Described::new("rotate_keyspace", "New issues use a new key version")
         .keyspace()
         .answers(201, "Keyspace")
         .refuses(&[Code::Conflict, Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
-        .value()
 }
 
-fn list_keyspaces() -> Value {
+fn list_keyspaces() -> Described {
     Described::new("list_keyspaces", "Keyspaces by name")
         .pages(json!({ "type": "string" }))
         .answers(200, "Keyspaces")
-        .value()
 }
 
-fn show_keyspace() -> Value {
+fn show_keyspace() -> Described {
     Described::new("show_keyspace", "Settings, versions, live buckets")
         .keyspace()
         .answers(200, "Keyspace")
-        .value()
 }
 
-fn put_keyspace() -> Value {
+fn put_keyspace() -> Described {
     Described::new("put_keyspace", "Makes a keyspace or replaces its settings")
         .keyspace()
         .body(reference("PutKeyspace"))
@@ -151,36 +174,32 @@ fn put_keyspace() -> Value {
         .answers(201, "Keyspace")
         .refuses(&[Code::Conflict, Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
-        .value()
 }
 
-fn rotate_root() -> Value {
+fn rotate_root() -> Described {
     Described::new("rotate_root", "A new root in the HSM, now")
         .answers(200, "Rotation")
         .refuses(&[Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
-        .value()
 }
 
-fn list_approvals() -> Value {
+fn list_approvals() -> Described {
     let summary = "What waits for a second operator, oldest first";
     Described::new("list_approvals", summary)
         .pages(uuid())
         .answers(200, "Approvals")
         .refuses(&[Code::StoreUnavailable])
-        .value()
 }
 
-fn show_approval() -> Value {
+fn show_approval() -> Described {
     let summary = "How far it is; to operators and to who asked";
     Described::new("show_approval", summary)
         .path("id", uuid())
         .answers(200, "Approval")
         .refuses(&[Code::NotFound, Code::StoreUnavailable])
-        .value()
 }
 
-fn approve() -> Value {
+fn approve() -> Described {
     let summary = "The second word, answered as the call that asked would have been";
     Described::new("approve", summary)
         .path("id", uuid())
@@ -190,25 +209,22 @@ fn approve() -> Value {
         .answers(202, "ForgetAnswer")
         .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
         .refuses(&[Code::StoreUnavailable])
-        .value()
 }
 
-fn confirm_clock() -> Value {
+fn confirm_clock() -> Described {
     let summary = "The wall clock is right, though it jumped";
     Described::new("confirm_clock", summary)
         .answers(200, "ClockConfirmation")
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
-        .value()
 }
 
-fn list_expiries() -> Value {
+fn list_expiries() -> Described {
     let after = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
     let summary = "Receipts of expired buckets, oldest first";
     Described::new("list_expiries", summary)
         .pages(after)
         .answers(200, "Expiries")
         .refuses(&[Code::StoreUnavailable])
-        .value()
 }
 
 fn uuid() -> Value {
