@@ -33,6 +33,7 @@ test:
 	scripts/test-systemd.sh $${CARGO_TARGET_DIR:-target}/debug
 	scripts/test-isolation.sh $${CARGO_TARGET_DIR:-target}/debug
 	scripts/test-observability.sh $${CARGO_TARGET_DIR:-target}/debug
+	scripts/test-openapi.sh $${CARGO_TARGET_DIR:-target}/debug
 
 # The design's targets, keys first, then shreds (ten minutes for a million of them); BENCH_ARGS=--help
 # and SHREDS_ARGS=--help say what can be chosen.

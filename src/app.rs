@@ -30,7 +30,7 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::{Exposition, MeteredHsm, Metrics};
 use crate::reload::{Hangup, Reloader};
-use crate::service::{Condition, Service};
+use crate::service::{Condition, Service, ThisNode};
 use crate::tls::{Tls, TlsError};
 
 /// Why the service does not run, or stopped.
@@ -117,6 +117,7 @@ impl App {
     pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
         let reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
+        metrics.begin(&http::outcomes());
         let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
@@ -153,8 +154,16 @@ impl App {
         tokio::spawn(acceptor.run());
         let mut verification_keys = hsm.verification_keys(deployment).await?;
         verification_keys.sort_unstable_by_key(|key| (key.purpose, key.id));
+        // Both have answered just now.
+        metrics.condition(&Condition::default(), config.hsm.max_objects);
+        let node = ThisNode {
+            name: host_name(),
+            started_at: clock.now(),
+        };
         let service = Service {
             deployment,
+            max_objects: config.hsm.max_objects,
+            node,
             live,
             acceptor: acceptor_handle,
             approvals: Approvals::open(&config.approvals, Arc::clone(&store) as _).await?,
@@ -321,7 +330,14 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
 
 /// Names this machine in the claim.
 fn machine_id() -> String {
-    let read = |path| std::fs::read_to_string(Path::new(path)).ok();
-    let id = read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/hostname"));
-    id.map_or_else(|| "unknown".into(), |id| id.trim().to_owned())
+    first_line("/etc/machine-id").unwrap_or_else(host_name)
+}
+
+fn host_name() -> String {
+    first_line("/proc/sys/kernel/hostname").unwrap_or_else(|| "unknown".into())
+}
+
+fn first_line(path: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned())
 }

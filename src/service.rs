@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lethe_core::clock::SteadyClock;
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{AuditSink, Store, VerificationKey};
-use lethe_core::time::Timestamp;
+use lethe_core::ports::{AuditSink, HsmStatus, Store, VerificationKey};
+use lethe_core::time::{Expiry, Timestamp};
 use parking_lot::Mutex;
 
 use crate::access::Gate;
@@ -51,6 +51,10 @@ pub struct Service {
     pub verification_keys: Vec<VerificationKey>,
     /// How much a client may take.
     pub limits: Limits,
+    /// Objects that the HSM may hold.
+    pub max_objects: u64,
+    /// Who serves.
+    pub node: ThisNode,
     /// For a whole request.
     pub request_timeout: Duration,
 }
@@ -62,10 +66,30 @@ pub struct Condition {
     pub hsm: Option<String>,
     /// Why the store failed last, until it works again.
     pub store: Option<String>,
-    /// Buckets that should be gone.
-    pub overdue: usize,
+    /// What the HSM said of itself when it last answered.
+    pub seen: Option<Seen>,
+    /// Buckets that should be gone and are not, by expiry.
+    pub overdue: Vec<Expiry>,
     /// Why what the configuration now says is not in force.
     pub configuration: Option<String>,
+}
+
+/// What the HSM said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub status: HsmStatus,
+}
+
+/// The process that serves, as operators tell it from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThisNode {
+    /// Its host.
+    pub name: String,
+    /// Since when it serves.
+    pub started_at: Timestamp,
 }
 
 impl Service {

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -20,8 +22,9 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self {
-            Self::Text => println!("{}", text()),
-            Self::Json => println!("{}", serde_json::to_string(value)?),
+            // Colours go where nobody would see them: no terminal, or NO_COLOR.
+            Self::Text => writeln!(anstream::stdout(), "{}", text())?,
+            Self::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string(value)?)?,
         }
         Ok(())
     }

@@ -2,7 +2,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Problem};
@@ -61,6 +62,18 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem
 /// serde also takes a list for a struct, its fields in order; the API does not.
 fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"{")
+}
+
+/// A whole number or null. JSON knows one kind of number, and some clients write `1.0` for 1.
+pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<f64>::deserialize(from)?;
+    // Every u32 is exact in an f64, so nothing is rounded to one.
+    let whole = |number: f64| {
+        let range = 0.0..=f64::from(u32::MAX);
+        (number.fract() == 0.0 && range.contains(&number)).then_some(number as u32)
+    };
+    let invalid = || D::Error::custom("a whole number is expected");
+    number.map(|it| whole(it).ok_or_else(invalid)).transpose()
 }
 
 /// The reason without the values of the request: those may be ids.
@@ -123,5 +136,37 @@ impl<T> Items<T> {
         }
         let item = |raw: &&'a RawValue| parse(raw.get().as_bytes());
         Ok(Self::Many(batch.items.iter().map(item).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[test]
+    fn numbers_are_whole_however_they_are_written() {
+        let read = |json: &str| whole(&mut serde_json::Deserializer::from_str(json)).ok();
+        for (json, number) in [
+            ("1", 1),
+            ("1.0", 1),
+            ("2e2", 200),
+            ("4294967295", u32::MAX),
+            ("4294967295.0", u32::MAX),
+        ] {
+            assert_eq!(read(json), Some(Some(number)), "{json}");
+        }
+        assert_eq!(read("null"), Some(None));
+        for json in [
+            "1.5",
+            "-1",
+            "4294967296",
+            "1e300",
+            "1e-9",
+            "\"1\"",
+            "true",
+            "[1]",
+        ] {
+            assert_eq!(read(json), None, "{json}");
+        }
     }
 }

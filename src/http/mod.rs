@@ -22,7 +22,7 @@ mod times;
 mod verification_keys;
 mod versions;
 
-pub use openapi::document;
+pub use openapi::{document, outcomes};
 pub use problem::{Code, Problem};
 pub use router::{Route, router, routes};
 pub use server::{Limits, serve};

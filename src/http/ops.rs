@@ -33,6 +33,7 @@ pub fn router(ops: Ops) -> Router {
 
 async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
     ops.service.limits.tidy(ops.service.now());
+    ops.service.metrics.measure_process();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], ops.exposition.text())
 }
@@ -77,10 +78,10 @@ impl Readiness {
             .cloned()
             .collect();
         warnings.extend(clock.filter(|_| !keys_wait));
-        if condition.overdue > 0 {
+        if !condition.overdue.is_empty() {
             warnings.push(format!(
                 "{} expired buckets are not destroyed yet",
-                condition.overdue
+                condition.overdue.len()
             ));
         }
         Self {

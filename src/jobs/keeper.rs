@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{Command, KeeperError, KeeperHandle};
 use crate::forgetting::Ledger;
 use crate::live::Live;
-use crate::service::Service;
+use crate::service::{Seen, Service};
 
 /// Longest pause between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -51,6 +51,10 @@ pub struct Keeper {
     ticked: Duration,
     marked: Timestamp,
     looked: Timestamp,
+    /// A call failed: the next look is due.
+    pub(super) hsm_failed: bool,
+    /// What the HSM said of itself last.
+    pub(super) seen: Option<Seen>,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -106,6 +110,8 @@ impl Keeper {
             ticked: Duration::ZERO,
             marked: Timestamp::from_millis(0),
             looked: Timestamp::from_millis(0),
+            hsm_failed: false,
+            seen: None,
             commands,
         };
         keeper.settle(finished).await?;
@@ -301,11 +307,12 @@ impl Keeper {
                 self.tidy(now).await?;
             }
         }
-        // With nothing to do nobody would find out that the device is gone.
-        if now.as_millis() >= self.looked.as_millis() + LOOK {
+        // With nothing to do nobody would find out that the device is gone, or is back.
+        if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
             self.looked = now;
-            let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-            self.ports.hsm.status(current.deployment()).await?;
+            let status = self.ports.hsm.status().await?;
+            self.seen = Some(Seen { at: now, status });
+            self.hsm_failed = false;
         }
         Ok(())
     }

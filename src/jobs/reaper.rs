@@ -18,11 +18,11 @@ impl Keeper {
             .refusals
             .drop_done(Timestamp::from_millis(finished));
         if self.buckets.oldest_overdue(now).is_none() {
-            service.condition.lock().overdue = 0;
+            service.condition.lock().overdue.clear();
             return Ok(());
         }
         if !self.clock_is_sound {
-            service.condition.lock().overdue = self.buckets.overdue(now).len();
+            self.say_overdue(service, now);
             return Ok(());
         }
         // Time must not run back over a restart to before what is destroyed now, and nobody may
@@ -32,6 +32,7 @@ impl Keeper {
             .map_err(BatchError::from)
             .and(self.live.until_unused().await)
         {
+            self.say_overdue(service, now);
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
             return self.report(service, Err(error));
         }
@@ -47,8 +48,10 @@ impl Keeper {
         for (expiry, error) in &reaped.failed {
             service.metrics.failed_destroys.inc();
             tracing::warn!(expiry = expiry.as_seconds(), %error, "a bucket was not destroyed; trying again");
-            if let BatchError::Halt(halt) = error {
-                return Err(halt.clone());
+            match error {
+                BatchError::Halt(halt) => return Err(halt.clone()),
+                BatchError::Hsm(_) => self.hsm_failed = true,
+                _ => {}
             }
         }
         if !reaped.destroyed.is_empty() {
@@ -57,23 +60,32 @@ impl Keeper {
                 "expired buckets destroyed"
             );
         }
-        service.condition.lock().overdue = reaped.failed.len();
+        self.say_overdue(service, now);
         Ok(())
+    }
+
+    fn say_overdue(&self, service: &Service, now: Timestamp) {
+        let overdue = self.buckets.overdue(now).into_iter();
+        service.condition.lock().overdue = overdue.map(|(expiry, _)| expiry).collect();
     }
 
     /// Into metrics, readiness and log, how the tick went.
     pub(super) fn report(
-        &self,
+        &mut self,
         service: &Service,
         done: Result<(), BatchError>,
     ) -> Result<(), Halt> {
         self.measure(service);
         let mut condition = service.condition.lock();
+        condition.seen.clone_from(&self.seen);
         let (hsm, store) = match done {
             Ok(()) => (None, None),
             Err(BatchError::Halt(halt)) => return Err(halt),
             Err(BatchError::Store(error)) => (condition.hsm.clone(), Some(error.to_string())),
-            Err(error) => (Some(error.to_string()), None),
+            Err(error) => {
+                self.hsm_failed = true;
+                (Some(error.to_string()), None)
+            }
         };
         if (&hsm, &store) != (&condition.hsm, &condition.store) {
             tracing::warn!(
@@ -84,6 +96,7 @@ impl Keeper {
         }
         condition.hsm = hsm;
         condition.store = store;
+        service.metrics.condition(&condition, service.max_objects);
         Ok(())
     }
 

@@ -154,6 +154,12 @@ impl Limits {
         }
     }
 
+    /// Requests under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Whether unwrapped conversations are counted.
     #[must_use]
     pub const fn counts_conversations(&self) -> bool {
@@ -162,8 +168,7 @@ impl Limits {
 
     /// What the metrics show of it, and drops clients that were not here for long.
     pub fn tidy(&self, now: Timestamp) {
-        let under_way = self.requests.load(Ordering::Relaxed);
-        self.metrics.requests_under_way.set(under_way as i64);
+        self.metrics.requests_under_way.set(self.under_way() as i64);
         let above = self.ceilings.as_ref().map_or(0, |it| it.above(now));
         self.metrics.clients_above_ceiling.set(above as i64);
         for limiter in [&self.issue, &self.unwrap, &self.shred]

@@ -6,7 +6,10 @@ use lethe_core::ports::{
 };
 use lethe_core::secret::Secret32;
 
-use super::Metrics;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use super::{Call, Metrics};
 use crate::clock::SystemClock;
 
 /// Counts and times every call of another HSM.
@@ -32,6 +35,42 @@ impl<H: Hsm> MeteredHsm<H> {
         self.metrics
             .hsm_called(name, label(result.as_ref().err()), took);
         result
+    }
+}
+
+/// The calls that are counted.
+const CALLS: [&str; 11] = [
+    "create_key",
+    "keys",
+    "seal",
+    "open",
+    "destroy",
+    "claim",
+    "set_claim",
+    "create_signing_key",
+    "verification_keys",
+    "sign",
+    "random",
+];
+
+/// What [`label`] says.
+const RESULTS: [&str; 8] = [
+    "ok",
+    "unavailable",
+    "pin",
+    "full",
+    "not_found",
+    "does_not_open",
+    "ambiguous",
+    "device",
+];
+
+/// Every call and result from 0 on.
+pub(super) fn begin(calls: &Family<Call, Counter>) {
+    for call in CALLS {
+        for result in RESULTS {
+            calls.get_or_create_owned(&Call { call, result });
+        }
     }
 }
 
@@ -125,7 +164,7 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
     }
 
     /// Not counted: it only looks whether the device is there, whatever the load.
-    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
-        self.inner.status(deployment).await
+    async fn status(&self) -> Result<HsmStatus, HsmError> {
+        self.inner.status().await
     }
 }

@@ -9,6 +9,7 @@ use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
 
 use super::*;
+use crate::service::Seen;
 
 /// Answers each call with the next error.
 struct Failing(Mutex<Vec<HsmError>>);
@@ -58,7 +59,7 @@ impl Hsm for Failing {
     async fn random(&self, _: usize) -> Result<Vec<u8>, HsmError> {
         self.next()
     }
-    async fn status(&self, _: DeploymentId) -> Result<HsmStatus, HsmError> {
+    async fn status(&self) -> Result<HsmStatus, HsmError> {
         self.next()
     }
 }
@@ -84,6 +85,8 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     ];
     let mut given: Vec<_> = errors.iter().cycle().take(12).cloned().collect();
     let (metrics, exposition) = Metrics::new();
+    metrics.begin(&[]);
+    let begun = exposition.text().matches("lethe_hsm_calls_total{").count();
     let hsm = MeteredHsm::new(Failing(Mutex::new(given.clone())), metrics);
     let deployment = DeploymentId::from_bytes([1; 16]);
     let id = HsmKeyId::from_bytes([2; 16]);
@@ -106,7 +109,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     seen.extend(hsm.verification_keys(deployment).await.err());
     seen.extend(hsm.sign(id, b"").await.err());
     seen.extend(hsm.random(1).await.err());
-    seen.extend(hsm.status(deployment).await.err());
+    seen.extend(hsm.status().await.err());
     assert_eq!(seen, std::mem::take(&mut given));
     assert_shown(
         &exposition,
@@ -127,6 +130,9 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     );
     let text = exposition.text();
     assert!(!text.contains(r#"="status""#), "{text}");
+    // No call and no result but those that begin at 0.
+    assert_eq!(begun, 88);
+    assert_eq!(text.matches("lethe_hsm_calls_total{").count(), begun);
 }
 
 #[test]
@@ -163,4 +169,53 @@ fn names_and_values_are_those_that_dashboards_read() {
             "# EOF",
         ],
     );
+}
+
+#[test]
+fn what_may_happen_begins_at_zero() {
+    let (metrics, exposition) = Metrics::new();
+    metrics.begin(&[("issue", vec!["ok", "quota_exceeded"])]);
+    assert_shown(
+        &exposition,
+        &[
+            r#"lethe_requests_total{operation="issue",code="quota_exceeded"} 0"#,
+            r#"lethe_hsm_calls_total{call="destroy",result="unavailable"} 0"#,
+            r#"lethe_data_keys_total{operation="unwrap"} 0"#,
+            r#"lethe_reloads_total{result="refused"} 0"#,
+            r#"lethe_approvals_total{outcome="expired"} 0"#,
+        ],
+    );
+}
+
+#[test]
+fn parts_are_up_or_down_and_the_process_has_a_size() {
+    let (metrics, exposition) = Metrics::new();
+    let status = HsmStatus {
+        token: "t".into(),
+        model: "m".into(),
+        objects: 17,
+        free_memory: None,
+    };
+    let at = Timestamp::from_millis(1);
+    let mut condition = Condition {
+        seen: Some(Seen { at, status }),
+        ..Condition::default()
+    };
+    metrics.condition(&condition, 20_000);
+    let objects = ["lethe_hsm_objects 17", "lethe_hsm_objects_max 20000"];
+    assert_shown(&exposition, &["lethe_hsm_up 1", "lethe_store_up 1"]);
+    assert_shown(&exposition, &objects);
+    condition.hsm = Some("away".into());
+    metrics.condition(&condition, 20_000);
+    assert_shown(&exposition, &["lethe_hsm_up 0", "lethe_store_up 1"]);
+    condition.store = Some("away".into());
+    metrics.condition(&condition, 20_000);
+    assert_shown(&exposition, &["lethe_store_up 0"]);
+    assert_shown(&exposition, &objects);
+    metrics.measure_process();
+    let text = exposition.text();
+    let mut lines = text.lines();
+    let resident = lines.find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    let resident: u64 = resident.unwrap().parse().unwrap();
+    assert!((1 << 20..1 << 34).contains(&resident), "{resident}");
 }

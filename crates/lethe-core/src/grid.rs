@@ -62,6 +62,25 @@ pub fn place(policy: &Policy, now: Timestamp) -> Placement {
     }
 }
 
+/// Whether keys issued under a policy may lie in the bucket of this expiry.
+#[must_use]
+pub const fn has_column(policy: &Policy, expiry: Expiry) -> bool {
+    let granularity = policy.granularity_seconds();
+    expiry.as_seconds() % granularity == policy.retention_seconds() % granularity
+}
+
+/// When the first key of a bucket may have been issued, under a policy that [`has_column`].
+#[must_use]
+pub fn first_issue(policy: &Policy, expiry: Expiry) -> Timestamp {
+    let granularity = policy.granularity_seconds().saturating_mul(1_000);
+    let longest = policy
+        .retention_seconds()
+        .saturating_mul(1_000)
+        .saturating_add(granularity)
+        .saturating_add((granularity / 60).min(5_000));
+    Timestamp::from_millis(expiry.instant().as_millis().saturating_sub(longest))
+}
+
 /// What a wrapping key is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
@@ -182,6 +201,9 @@ mod tests {
             proptest::prop_assert!(use_until > now && use_until - now >= margin);
             proptest::prop_assert_eq!(expiry, use_until + retention * 1_000);
             proptest::prop_assert!(expiry - now <= (retention + granularity) * 1_000 + margin);
+            proptest::prop_assert!(has_column(&policy, placement.expiry));
+            let first = first_issue(&policy, placement.expiry).as_millis();
+            proptest::prop_assert!(first <= now && now - first <= granularity * 1_000 + margin);
         }
     }
 }

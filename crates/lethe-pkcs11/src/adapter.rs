@@ -179,17 +179,16 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
-    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
+    async fn status(&self) -> Result<HsmStatus, HsmError> {
         self.pool
             .run(move |call| {
                 let (_, info) = call.device.slot()?;
-                let keys =
-                    u64::try_from(objects::keys_of(call, deployment)?.len()).unwrap_or(u64::MAX);
                 let model = format!("{} {}", info.manufacturer_id(), info.model());
                 Ok(HsmStatus {
                     token: info.label().to_owned(),
                     model,
-                    keys,
+                    objects: objects::count_all(call)?,
+                    free_memory: info.free_private_memory().map(|free| free as u64),
                 })
             })
             .await

@@ -31,8 +31,8 @@ pub(crate) struct PutBody {
     #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     cache_ttl: String,
     /// Older key versions are refused; can only be raised.
-    #[serde(default)]
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "body::whole")]
+    #[schema(minimum = 1, maximum = 4294967295u32)]
     minimum_version: Option<u32>,
 }
 

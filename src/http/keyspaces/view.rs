@@ -1,7 +1,9 @@
 use lethe_core::buckets::required;
 use lethe_core::duration::Span;
+use lethe_core::grid;
 use lethe_core::keyring::{Keyring, LiveKeyspace};
-use lethe_core::time::Timestamp;
+use lethe_core::keyspace::Policy;
+use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -39,12 +41,6 @@ impl KeyspaceView {
             version: version.tree.version.number(),
             created_at: Rfc3339(version.created_at),
         };
-        let last = required(policy, now).last().copied();
-        let reached = |expiry: &&lethe_core::time::Expiry| {
-            expiry.as_seconds() % policy.granularity_seconds()
-                == policy.retention_seconds() % policy.granularity_seconds()
-                && Some(**expiry) <= last
-        };
         Self {
             name: keyspace.name.to_string(),
             retention: Span::from_seconds(policy.retention_seconds()).to_string(),
@@ -53,7 +49,18 @@ impl KeyspaceView {
             cache_ttl: policy.cache_ttl().to_string(),
             minimum_version: keyspace.minimum_version.number(),
             versions: keyspace.versions.iter().map(version).collect(),
-            live_buckets: keyring.buckets.keys().filter(reached).count(),
+            live_buckets: reached(policy, keyring, now).count(),
         }
     }
+}
+
+/// Buckets alive that a policy reaches: those of its retention and those ahead.
+pub(crate) fn reached<'a>(
+    policy: &'a Policy,
+    keyring: &'a Keyring,
+    now: Timestamp,
+) -> impl Iterator<Item = Expiry> + 'a {
+    let last = required(policy, now).last().copied();
+    let buckets = keyring.buckets.keys().copied();
+    buckets.filter(move |expiry| grid::has_column(policy, *expiry) && Some(*expiry) <= last)
 }

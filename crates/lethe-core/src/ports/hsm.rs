@@ -124,8 +124,10 @@ pub struct HsmStatus {
     pub token: String,
     /// Manufacturer and model.
     pub model: String,
-    /// Keys of this deployment now in the device.
-    pub keys: u64,
+    /// Objects on the token now, whoever made them.
+    pub objects: u64,
+    /// Free private memory as the token reports it, in its own measure; most report none.
+    pub free_memory: Option<u64>,
 }
 
 /// Why the HSM did not do it.
@@ -215,8 +217,8 @@ pub trait Hsm: Send + Sync {
     /// Random bytes of the device.
     async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError>;
 
-    /// A cheap round trip.
-    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError>;
+    /// A few round trips, however much the device holds.
+    async fn status(&self) -> Result<HsmStatus, HsmError>;
 }
 
 #[cfg(test)]

@@ -1,0 +1,160 @@
+//! One operation of the document, put together piece by piece.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{header, reference};
+use crate::http::problem::Code;
+
+/// Every endpoint may refuse with these: the road does.
+const ON_THE_ROAD: [Code; 3] = [Code::Forbidden, Code::AuditUnavailable, Code::Overloaded];
+
+/// An operation that is being described.
+pub(super) struct Described {
+    id: &'static str,
+    summary: &'static str,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    answers: Vec<(u16, &'static str)>,
+    refusals: Vec<Code>,
+}
+
+impl Described {
+    /// `id` is its name in metrics and records too.
+    pub(super) fn new(id: &'static str, summary: &'static str) -> Self {
+        Self {
+            id,
+            summary,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            refusals: ON_THE_ROAD.into(),
+        }
+    }
+
+    /// On a keyspace in the path.
+    pub(super) fn keyspace(self) -> Self {
+        let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" });
+        self.path("keyspace", name)
+            .refuses(&[Code::UnknownKeyspace])
+    }
+
+    /// With a named part of the path.
+    pub(super) fn path(self, name: &str, schema: Value) -> Self {
+        self.parameter(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
+            .refuses(&[Code::InvalidRequest])
+    }
+
+    /// With something behind `?`.
+    pub(super) fn query(self, name: &str, schema: Value) -> Self {
+        self.parameter(json!({ "name": name, "in": "query", "schema": schema }))
+            .refuses(&[Code::InvalidRequest])
+    }
+
+    /// In pages.
+    pub(super) fn pages(self, after: Value) -> Self {
+        let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
+        self.query("limit", limit).query("after", after)
+    }
+
+    /// `Prefer: respond-async` answers as soon as it is accepted.
+    pub(super) fn prefer(self) -> Self {
+        let text = json!({ "type": "string" });
+        self.parameter(json!({ "name": "Prefer", "in": "header", "schema": text }))
+    }
+
+    fn parameter(mut self, parameter: Value) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// With a JSON body.
+    pub(super) fn body(mut self, schema: Value) -> Self {
+        self.body = Some(schema);
+        self.refuses(&[
+            Code::InvalidRequest,
+            Code::TooLarge,
+            Code::UnsupportedMediaType,
+        ])
+    }
+
+    /// Answers well with a status and a schema; several of one status are alternatives.
+    pub(super) fn answers(mut self, status: u16, schema: &'static str) -> Self {
+        self.answers.push((status, schema));
+        self
+    }
+
+    /// May refuse with these, beside what was said so far.
+    pub(super) fn refuses(mut self, codes: &[Code]) -> Self {
+        for code in codes {
+            if !self.refusals.contains(code) {
+                self.refusals.push(*code);
+            }
+        }
+        self
+    }
+
+    /// Its name, and what its answers are counted as.
+    pub(super) fn outcomes(&self) -> (&'static str, Vec<&'static str>) {
+        let refusals = self.refusals.iter().map(|code| code.name());
+        (self.id, std::iter::once("ok").chain(refusals).collect())
+    }
+
+    /// As the document shows it.
+    pub(super) fn value(self) -> Value {
+        let mut responses = serde_json::Map::new();
+        let mut answers: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
+        for (status, schema) in &self.answers {
+            answers.entry(*status).or_default().push(reference(schema));
+        }
+        for (status, schemas) in answers {
+            responses.insert(status.to_string(), answer(status, schemas));
+        }
+        let mut refusals: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+        for code in &self.refusals {
+            let status = code.status().as_u16();
+            refusals.entry(status).or_default().push(code.name());
+        }
+        for (status, codes) in refusals {
+            responses.insert(status.to_string(), refusal(status, &codes));
+        }
+        let mut operation =
+            json!({ "operationId": self.id, "summary": self.summary, "responses": responses });
+        if let Some(schema) = self.body {
+            operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        }
+        if !self.parameters.is_empty() {
+            operation["parameters"] = self.parameters.into();
+        }
+        operation
+    }
+}
+
+fn answer(status: u16, mut schemas: Vec<Value>) -> Value {
+    let schema = match schemas.len() {
+        1 => schemas.remove(0),
+        _ => json!({ "anyOf": schemas }),
+    };
+    let mut headers = json!({ "x-request-id": header("RequestId") });
+    let description = if status == 202 {
+        headers["Location"] = header("Location");
+        "Accepted, or it waits for a second operator"
+    } else {
+        "Done"
+    };
+    json!({ "description": description, "headers": headers,
+        "content": { "application/json": { "schema": schema } } })
+}
+
+/// A problem, with the codes that it can bear.
+fn refusal(status: u16, codes: &[&str]) -> Value {
+    let mut headers = json!({ "x-request-id": header("RequestId") });
+    if [429, 503].contains(&status) {
+        headers["Retry-After"] = header("RetryAfter");
+    }
+    let schema = json!({ "allOf": [reference("Problem"), { "type": "object",
+        "properties": { "status": { "const": status }, "code": { "enum": codes } } }] });
+    json!({ "description": codes.join(", "), "headers": headers,
+        "content": { "application/problem+json": { "schema": schema } } })
+}

@@ -1,0 +1,240 @@
+//! The operations by path.
+
+use serde_json::{Value, json};
+
+use super::operation::Described;
+use super::reference;
+use crate::http::problem::Code;
+
+/// An operation under its path and method.
+pub(super) type Placed = (&'static str, &'static str, Described);
+
+/// All of them.
+pub(super) fn operations() -> Vec<Placed> {
+    let keys = "/v1/keyspaces/{keyspace}/data-keys";
+    let keyspace = "/v1/keyspaces/{keyspace}";
+    vec![
+        (keys, "post", issue()),
+        (
+            "/v1/keyspaces/{keyspace}/data-keys/unwrap",
+            "post",
+            unwrap(),
+        ),
+        (
+            "/v1/keyspaces/{keyspace}/data-keys/rewrap",
+            "post",
+            rewrap(),
+        ),
+        ("/v1/keyspaces/{keyspace}/shreds", "post", shred()),
+        ("/v1/keyspaces/{keyspace}/shreds/{id}", "get", show_shred()),
+        (
+            "/v1/keyspaces/{keyspace}/versions",
+            "post",
+            rotate_keyspace(),
+        ),
+        (
+            "/v1/keyspaces/{keyspace}/versions/{version}",
+            "delete",
+            drop_version(),
+        ),
+        ("/v1/keyspaces", "get", list_keyspaces()),
+        (keyspace, "get", show_keyspace()),
+        (keyspace, "put", put_keyspace()),
+        (keyspace, "delete", erase_keyspace()),
+        ("/v1/root/rotations", "post", rotate_root()),
+        ("/v1/approvals", "get", list_approvals()),
+        ("/v1/approvals/{id}", "get", show_approval()),
+        ("/v1/approvals/{id}", "post", approve()),
+        ("/v1/clock/confirmations", "post", confirm_clock()),
+        ("/v1/expiries", "get", list_expiries()),
+        ("/v1/status", "get", status()),
+        ("/v1/verification-keys", "get", verification_keys()),
+        ("/v1/openapi.json", "get", openapi()),
+    ]
+}
+
+fn status() -> Described {
+    Described::new("status", "What a seizure now would find").answers(200, "Status")
+}
+
+fn verification_keys() -> Described {
+    let summary = "Public keys of receipts and checkpoints";
+    Described::new("verification_keys", summary).answers(200, "VerificationKeys")
+}
+
+fn openapi() -> Described {
+    Described::new("openapi", "This document").answers(200, "Document")
+}
+
+fn issue() -> Described {
+    Described::new("issue", "A new data key")
+        .keyspace()
+        .body(items("Issue"))
+        .answers(201, "IssueAnswer")
+        .answers(200, "Batch")
+        .refuses(&[Code::Conflict, Code::Shredded, Code::Expired])
+        .refuses(&[Code::QuotaExceeded, Code::HsmUnavailable])
+        .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
+}
+
+fn unwrap() -> Described {
+    Described::new("unwrap", "The data key of a wrapped key")
+        .keyspace()
+        .body(items("Unwrap"))
+        .answers(200, "UnwrapAnswer")
+        .answers(200, "Batch")
+        .refuses(&[Code::InvalidWrappedKey, Code::Shredded, Code::Expired])
+        .refuses(&[Code::VersionRetired, Code::QuotaExceeded])
+        .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
+}
+
+fn rewrap() -> Described {
+    let summary = "The same data key under the newest version, same expiry";
+    Described::new("rewrap", summary)
+        .keyspace()
+        .body(items("Rewrap"))
+        .answers(200, "RewrapAnswer")
+        .answers(200, "Batch")
+        .refuses(&[Code::InvalidWrappedKey, Code::Conflict])
+        .refuses(&[Code::Shredded, Code::Expired, Code::VersionRetired])
+        .refuses(&[Code::QuotaExceeded, Code::StoreUnavailable])
+        .refuses(&[Code::ClockSuspect])
+}
+
+/// Of what is gone for good.
+fn forgets(described: Described) -> Described {
+    described
+        .prefer()
+        .answers(200, "ForgetAnswer")
+        .answers(202, "ForgetAnswer")
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::StoreUnavailable])
+}
+
+fn shred() -> Described {
+    let described = Described::new("shred", "All keys of a conversation, gone for good")
+        .keyspace()
+        .body(items("Shred"))
+        .answers(200, "Batch")
+        .refuses(&[Code::QuotaExceeded]);
+    forgets(described)
+}
+
+fn drop_version() -> Described {
+    let number = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
+    let summary = "All keys of an old version, gone for good";
+    let described = Described::new("drop_version", summary)
+        .keyspace()
+        .path("version", number)
+        .query("id", uuid())
+        .refuses(&[Code::NotFound]);
+    forgets(described)
+}
+
+fn erase_keyspace() -> Described {
+    let described = Described::new("erase_keyspace", "All of a keyspace, gone for good")
+        .keyspace()
+        .query("id", uuid());
+    forgets(described)
+}
+
+fn show_shred() -> Described {
+    Described::new("show_shred", "How far a request to forget is")
+        .keyspace()
+        .path("id", uuid())
+        .answers(200, "ForgetAnswer")
+        .refuses(&[Code::NotFound, Code::StoreUnavailable])
+}
+
+fn rotate_keyspace() -> Described {
+    Described::new("rotate_keyspace", "New issues use a new key version")
+        .keyspace()
+        .answers(201, "Keyspace")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets])
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+}
+
+fn list_keyspaces() -> Described {
+    Described::new("list_keyspaces", "Keyspaces by name")
+        .pages(json!({ "type": "string" }))
+        .answers(200, "Keyspaces")
+}
+
+fn show_keyspace() -> Described {
+    Described::new("show_keyspace", "Settings, versions, live buckets")
+        .keyspace()
+        .answers(200, "Keyspace")
+}
+
+fn put_keyspace() -> Described {
+    Described::new("put_keyspace", "Makes a keyspace or replaces its settings")
+        .keyspace()
+        .body(reference("PutKeyspace"))
+        .answers(200, "Keyspace")
+        .answers(201, "Keyspace")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets])
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+}
+
+fn rotate_root() -> Described {
+    Described::new("rotate_root", "A new root in the HSM, now")
+        .answers(200, "Rotation")
+        .refuses(&[Code::TooManyBuckets])
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+}
+
+fn list_approvals() -> Described {
+    let summary = "What waits for a second operator, oldest first";
+    Described::new("list_approvals", summary)
+        .pages(uuid())
+        .answers(200, "Approvals")
+        .refuses(&[Code::StoreUnavailable])
+}
+
+fn show_approval() -> Described {
+    let summary = "How far it is; to operators and to who asked";
+    Described::new("show_approval", summary)
+        .path("id", uuid())
+        .answers(200, "Approval")
+        .refuses(&[Code::NotFound, Code::StoreUnavailable])
+}
+
+fn approve() -> Described {
+    let summary = "The second word, answered as the call that asked would have been";
+    Described::new("approve", summary)
+        .path("id", uuid())
+        .prefer()
+        .answers(200, "ForgetAnswer")
+        .answers(200, "Batch")
+        .answers(202, "ForgetAnswer")
+        .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
+        .refuses(&[Code::StoreUnavailable])
+}
+
+fn confirm_clock() -> Described {
+    let summary = "The wall clock is right, though it jumped";
+    Described::new("confirm_clock", summary)
+        .answers(200, "ClockConfirmation")
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+}
+
+fn list_expiries() -> Described {
+    let after = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
+    let summary = "Receipts of expired buckets, oldest first";
+    Described::new("list_expiries", summary)
+        .pages(after)
+        .answers(200, "Expiries")
+        .refuses(&[Code::StoreUnavailable])
+}
+
+fn uuid() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+/// One, or a batch.
+fn items(name: &str) -> Value {
+    json!({ "oneOf": [reference(name), {
+        "type": "object", "required": ["items"], "additionalProperties": false,
+        "properties": { "items": { "type": "array", "minItems": 1, "maxItems": 1000, "items": reference(name) } }
+    }] })
+}

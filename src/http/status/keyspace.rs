@@ -1,0 +1,156 @@
+use lethe_core::duration::Span;
+use lethe_core::grid;
+use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
+use lethe_core::time::{Expiry, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::since;
+use crate::http::keyspaces::reached;
+use crate::http::times::Rfc3339;
+
+/// Entries of a list of buckets; of more, neighbours are told together.
+const MOST_ENTRIES: usize = 100;
+
+/// What a seizure now would find of one keyspace.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct KeyspaceStatus {
+    name: String,
+    retention: String,
+    /// Live key versions, oldest first.
+    versions: Vec<u32>,
+    /// Messages sealed before this moment do not open any more, under the present settings.
+    #[schema(value_type = String, format = DateTime)]
+    oldest_readable: Rfc3339,
+    /// Keys of earlier settings may open until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    earlier_settings_until: Option<Rfc3339>,
+    /// Buckets alive that the settings reach, those made ahead included.
+    live_buckets: usize,
+    /// The same with their time left, the next to die first; at most 100 entries.
+    buckets: Vec<BucketsStatus>,
+    /// Live key versions, oldest first.
+    key_versions: Vec<KeyVersionStatus>,
+}
+
+/// One live bucket, or neighbours where there are many.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct BucketsStatus {
+    /// When the last of them dies.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Rfc3339,
+    /// Until then.
+    seconds_left: u64,
+    /// How many.
+    count: usize,
+}
+
+/// One live key version.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct KeyVersionStatus {
+    version: u32,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Rfc3339,
+    age_seconds: u64,
+    /// Generations of conversations that it has forgotten.
+    forgotten: u64,
+}
+
+impl KeyspaceStatus {
+    pub(super) fn new(
+        keyspace: &LiveKeyspace,
+        keyring: &Keyring,
+        overdue: &[Expiry],
+        now: Timestamp,
+    ) -> Self {
+        let policy = &keyspace.policy;
+        let reached = reached(policy, keyring, now);
+        let mut live: Vec<_> = reached.filter(|expiry| !expiry.has_passed(now)).collect();
+        live.sort_unstable();
+        let versions = &keyspace.versions;
+        let later = |until: &Timestamp| *until > now;
+        Self {
+            name: keyspace.name.to_string(),
+            retention: Span::from_seconds(policy.retention_seconds()).to_string(),
+            versions: versions.iter().map(|it| it.tree.version.number()).collect(),
+            oldest_readable: Rfc3339(oldest_readable(keyspace, &live, overdue, now)),
+            earlier_settings_until: Some(keyspace.expiries_until).filter(later).map(Rfc3339),
+            live_buckets: live.len(),
+            buckets: told(&live, now),
+            key_versions: versions
+                .iter()
+                .map(|it| KeyVersionStatus::new(it, now))
+                .collect(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl KeyVersionStatus {
+    fn new(version: &LiveVersion, now: Timestamp) -> Self {
+        Self {
+            version: version.tree.version.number(),
+            created_at: Rfc3339(version.created_at),
+            age_seconds: since(version.created_at, now),
+            forgotten: version.root.forgotten(),
+        }
+    }
+}
+
+/// From the first key of the oldest bucket that is still there, expired or not, and not before the
+/// oldest version.
+fn oldest_readable(
+    keyspace: &LiveKeyspace,
+    live: &[Expiry],
+    overdue: &[Expiry],
+    now: Timestamp,
+) -> Timestamp {
+    let policy = &keyspace.policy;
+    let overdue = overdue.iter().copied();
+    let ours = overdue.filter(|expiry| grid::has_column(policy, *expiry));
+    let oldest = ours.chain(live.iter().copied()).min();
+    let first = oldest.map_or(now, |oldest| grid::first_issue(policy, oldest));
+    let versions = keyspace.versions.iter().map(|it| it.created_at);
+    let created = versions.min().unwrap_or(now);
+    first.max(created).min(now)
+}
+
+fn told(live: &[Expiry], now: Timestamp) -> Vec<BucketsStatus> {
+    let together = live.len().div_ceil(MOST_ENTRIES).max(1);
+    let told = live.chunks(together).filter_map(|buckets| {
+        let last = buckets.last()?.instant();
+        Some(BucketsStatus {
+            expires_at: Rfc3339(last),
+            seconds_left: since(now, last),
+            count: buckets.len(),
+        })
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_buckets_are_told_together_and_none_is_lost() {
+        let now = Timestamp::from_millis(1_000_000);
+        for count in [0, 1, 99, 100, 101, 1_999] {
+            let live: Vec<_> = (1..=count)
+                .map(|n| Expiry::from_seconds(1_000 + n))
+                .collect();
+            let told = told(&live, now);
+            assert!(told.len() <= MOST_ENTRIES);
+            let sum: usize = told.iter().map(|it| it.count).sum();
+            assert_eq!(sum as u64, count);
+            assert_eq!(told.last().map_or(0, |it| it.seconds_left), count);
+            if count <= 100 {
+                assert!(told.iter().all(|it| it.count == 1));
+            }
+        }
+    }
+}

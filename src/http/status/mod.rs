@@ -1,0 +1,134 @@
+//! `GET /v1/status`. It looks at what is in memory alone, so it answers at once, whatever is away.
+
+mod keyspace;
+mod parts;
+
+use axum::http::StatusCode;
+use lethe_core::clock::Doubt;
+use lethe_core::time::{Expiry, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::call::{Call, Done, Operation};
+use super::problem::Problem;
+use super::times::Rfc3339;
+use crate::access::Role;
+use crate::service::Condition;
+pub(super) use keyspace::{BucketsStatus, KeyVersionStatus, KeyspaceStatus};
+pub(super) use parts::{HsmDeviceStatus, NodeStatus};
+
+/// `GET /v1/status`: what a seizure now would find.
+pub(crate) struct Status;
+
+/// What a seizure now would find.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StatusAnswer {
+    /// The service's time.
+    #[schema(value_type = String, format = DateTime)]
+    now: Rfc3339,
+    /// Buckets that live, those made ahead included.
+    live_buckets: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_expiry: Option<Rfc3339>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_expiry: Option<Rfc3339>,
+    /// Buckets that have expired and are not destroyed yet: refused, but still to be found.
+    overdue_buckets: usize,
+    /// How late the oldest destruction is; 0 when none is.
+    expiry_lag_seconds: u64,
+    /// Requests to forget that are accepted and not done.
+    open_requests: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    oldest_open_request: Option<Rfc3339>,
+    /// How long the oldest of them waits; 0 when none does.
+    oldest_open_request_seconds: u64,
+    /// `ok`, or what is wrong.
+    hsm: String,
+    hsm_device: HsmDeviceStatus,
+    /// `ok`, or what is wrong.
+    store: String,
+    /// `ok`, or what is wrong.
+    audit: String,
+    /// `ok`, or what is wrong.
+    clock: String,
+    /// `trusted`, or how the wall clock jumped: `ahead`, `behind`.
+    clock_state: &'static str,
+    /// What waits for a second operator.
+    waiting_approvals: u64,
+    /// Those that serve this deployment.
+    nodes: Vec<NodeStatus>,
+    /// Those that are granted to who asks, by name.
+    keyspaces: Vec<KeyspaceStatus>,
+}
+
+impl Operation for Status {
+    const NAME: &'static str = "status";
+    const ROLES: &'static [Role] = &[Role::Operator, Role::Auditor];
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        Done::json(StatusCode::OK, &answer(call))
+    }
+}
+
+fn answer(call: &Call) -> StatusAnswer {
+    let (service, now) = (&call.service, call.now);
+    let keyring = service.live.keyring();
+    let condition = service.condition.lock().clone();
+    let overdue = overdue(&condition, now);
+    let backlog = service.ledger.backlog();
+    let doubt = service.clock.doubt().or(call.reading.doubt);
+    let live = || {
+        let buckets = keyring.buckets.keys().copied();
+        buckets.filter(|expiry| !expiry.has_passed(now))
+    };
+    let time = |expiry: Expiry| Rfc3339(expiry.instant());
+    let mut keyspaces: Vec<_> = keyring
+        .keyspaces
+        .values()
+        .filter(|keyspace| call.grants(&keyspace.name))
+        .map(|keyspace| KeyspaceStatus::new(keyspace, &keyring, &overdue, now))
+        .collect();
+    keyspaces.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+    StatusAnswer {
+        now: Rfc3339(now),
+        live_buckets: live().count(),
+        next_expiry: live().min().map(time),
+        last_expiry: live().max().map(time),
+        overdue_buckets: overdue.len(),
+        expiry_lag_seconds: overdue
+            .iter()
+            .min()
+            .map_or(0, |it| since(it.instant(), now)),
+        open_requests: backlog.requests,
+        oldest_open_request: backlog.oldest.map(Rfc3339),
+        oldest_open_request_seconds: backlog.oldest.map_or(0, |oldest| since(oldest, now)),
+        hsm_device: HsmDeviceStatus::new(&condition, service.max_objects),
+        hsm: ok(condition.hsm),
+        store: ok(condition.store),
+        audit: ok(service.audit.check().err().map(|error| error.to_string())),
+        clock: ok(service.clock_trouble()),
+        clock_state: doubt.map_or("trusted", Doubt::name),
+        waiting_approvals: u64::try_from(service.metrics.waiting_approvals.get()).unwrap_or(0),
+        nodes: vec![NodeStatus::this(service)],
+        keyspaces,
+    }
+}
+
+/// What the background work saw.
+fn overdue(condition: &Condition, now: Timestamp) -> Vec<Expiry> {
+    let overdue = condition.overdue.iter().copied();
+    overdue.filter(|expiry| expiry.has_passed(now)).collect()
+}
+
+fn ok(reason: Option<String>) -> String {
+    reason.unwrap_or_else(|| "ok".into())
+}
+
+/// Whole seconds from one time to another, 0 where that is not later.
+fn since(earlier: Timestamp, later: Timestamp) -> u64 {
+    later.as_millis().saturating_sub(earlier.as_millis()) / 1_000
+}

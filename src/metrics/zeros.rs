@@ -1,0 +1,24 @@
+use super::{Became, Metrics, Operation, Outcome, Request, hsm};
+
+impl Metrics {
+    /// Counters of what may happen begin at 0: else `increase()` does not see the first event. The
+    /// codes that each operation may answer with are those of its documentation.
+    pub fn begin(&self, answers: &[(&'static str, Vec<&'static str>)]) {
+        for (operation, codes) in answers {
+            for code in codes {
+                self.requests
+                    .get_or_create_owned(&Request { operation, code });
+            }
+        }
+        hsm::begin(&self.hsm_calls);
+        for operation in ["issue", "unwrap"] {
+            self.keys.get_or_create_owned(&Operation { operation });
+        }
+        for result in ["ok", "refused"] {
+            self.reloads.get_or_create_owned(&Outcome { result });
+        }
+        for outcome in ["asked", "approved", "expired"] {
+            self.approvals.get_or_create_owned(&Became { outcome });
+        }
+    }
+}
