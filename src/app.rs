@@ -1,9 +1,11 @@
 //! Composition root: the only place that names SQLite, PKCS#11 and files.
 
+pub mod takeover;
+
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
@@ -11,6 +13,7 @@ use lethe_core::batch::{BatchError, Halt, Ports};
 use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
+use lethe_core::takeover::TakeoverError;
 use lethe_pkcs11::Pkcs11Hsm;
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
@@ -57,12 +60,27 @@ pub enum AppError {
     /// An address that cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// Another process serves what would be taken over.
+    #[error("the database at {0} is still served: stop that service first. Nothing was changed")]
+    StillServed(PathBuf),
+    /// Nobody can tell whether the store may be taken over.
+    #[error(transparent)]
+    Takeover(TakeoverError),
     /// Anything of the system.
     #[error(transparent)]
     System(#[from] std::io::Error),
     /// Store and HSM together.
     #[error("{0}")]
     Batch(BatchError),
+}
+
+impl From<TakeoverError> for AppError {
+    fn from(error: TakeoverError) -> Self {
+        match error {
+            TakeoverError::Batch(error) => error.into(),
+            unknown => Self::Takeover(unknown),
+        }
+    }
 }
 
 impl From<BatchError> for AppError {

@@ -98,7 +98,7 @@ async fn for_people_it_is_plain_where_there_is_no_terminal_and_json_for_programs
     let text = shown(&dev, &[]);
     for said in [
         "chat: messages readable back to ",
-        "live buckets  now |",
+        "buckets live  now |",
         "version 1: ",
         "on time",
         "nothing waits",
@@ -181,7 +181,7 @@ async fn it_answers_at_once_while_the_hsm_hangs() {
             && told["oldest_open_request_seconds"].as_u64().unwrap() >= 1
     })
     .await;
-    assert!(shown(&dev, &[]).contains("1 requests wait"));
+    assert!(shown(&dev, &[]).contains("1 request open"));
     dev.hsm_sim(&["fault", "clear", "--all"]);
     eventually("nothing waits any more", async || {
         status(&operator).await["open_requests"] == 0

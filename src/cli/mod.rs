@@ -17,6 +17,7 @@ mod rotate;
 mod serve;
 mod shred;
 mod status;
+mod takeover;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,8 @@ enum Command {
     /// After the service's wall clock jumped.
     #[command(subcommand)]
     Clock(clock::Clock),
+    /// After a deployment's store was moved: makes this one the one that is served.
+    Takeover(takeover::Takeover),
     /// Brings a file of wrapped keys to the newest key version.
     Rewrap(rewrap::Rewrap),
     /// Public keys for auditors.
@@ -142,6 +145,7 @@ impl Cli {
             Command::Rotate(command) => command.run(self.output),
             Command::Approve(command) => command.run(self.output),
             Command::Clock(command) => command.run(self.output),
+            Command::Takeover(command) => command.run(self.output),
             Command::Rewrap(command) => command.run(self.output),
             Command::Keys(command) => command.run(self.output),
             Command::Receipt(command) => command.run(self.output),

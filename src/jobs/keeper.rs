@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
 use lethe_core::buckets::{Buckets, Made, required};
+use lethe_core::takeover::still_claimed;
 use lethe_core::time::{Expiry, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -310,7 +311,10 @@ impl Keeper {
         // With nothing to do nobody would find out that the device is gone, or is back.
         if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
             self.looked = now;
-            let status = self.ports.hsm.status().await?;
+            let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
+            let status = self.ports.hsm.status(current.deployment()).await?;
+            // Taken over: another store is served now, and this one must not issue another key.
+            still_claimed(self.ports.store.instance(), status.claim.as_deref())?;
             self.seen = Some(Seen { at: now, status });
             self.hsm_failed = false;
         }

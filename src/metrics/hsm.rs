@@ -164,7 +164,7 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
     }
 
     /// Not counted: it only looks whether the device is there, whatever the load.
-    async fn status(&self) -> Result<HsmStatus, HsmError> {
-        self.inner.status().await
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
+        self.inner.status(deployment).await
     }
 }

@@ -59,7 +59,7 @@ impl Hsm for Failing {
     async fn random(&self, _: usize) -> Result<Vec<u8>, HsmError> {
         self.next()
     }
-    async fn status(&self) -> Result<HsmStatus, HsmError> {
+    async fn status(&self, _: DeploymentId) -> Result<HsmStatus, HsmError> {
         self.next()
     }
 }
@@ -109,7 +109,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     seen.extend(hsm.verification_keys(deployment).await.err());
     seen.extend(hsm.sign(id, b"").await.err());
     seen.extend(hsm.random(1).await.err());
-    seen.extend(hsm.status().await.err());
+    seen.extend(hsm.status(deployment).await.err());
     assert_eq!(seen, std::mem::take(&mut given));
     assert_shown(
         &exposition,
@@ -194,6 +194,7 @@ fn parts_are_up_or_down_and_the_process_has_a_size() {
         token: "t".into(),
         model: "m".into(),
         objects: 17,
+        claim: None,
         free_memory: None,
     };
     let at = Timestamp::from_millis(1);

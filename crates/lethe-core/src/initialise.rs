@@ -17,8 +17,8 @@ pub struct Initialised {
     pub made: bool,
 }
 
-/// Before the first batch nobody serves keys.
-struct Nobody;
+/// Where nobody serves keys: before the first batch, and while a store is taken over.
+pub(crate) struct Nobody;
 
 #[async_trait]
 impl Holders for Nobody {

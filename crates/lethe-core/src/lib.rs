@@ -24,6 +24,7 @@ pub mod refusals;
 pub mod request;
 pub mod secret;
 mod single_use;
+pub mod takeover;
 pub mod time;
 pub mod tree;
 pub mod wrapped_key;

@@ -179,7 +179,7 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
-    async fn status(&self) -> Result<HsmStatus, HsmError> {
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
         self.pool
             .run(move |call| {
                 let (_, info) = call.device.slot()?;
@@ -188,6 +188,7 @@ impl Hsm for Pkcs11Hsm {
                     token: info.label().to_owned(),
                     model,
                     objects: objects::count_all(call)?,
+                    claim: claim::claim(call, deployment)?,
                     free_memory: info.free_private_memory().map(|free| free as u64),
                 })
             })

@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod chunks;
 mod decode;
+mod elsewhere;
 mod errors;
 mod files;
 mod open;
@@ -20,4 +21,5 @@ mod trees;
 #[cfg(test)]
 mod full_disk_tests;
 
+pub use elsewhere::{Elsewhere, elsewhere};
 pub use open::SqliteStore;

@@ -265,14 +265,17 @@ pub async fn serves_many_at_once(hsm: Arc<dyn Hsm>) {
     }
 }
 
-/// Status counts the objects of the token.
+/// Status counts the objects of the token, and tells the deployment's claim.
 pub async fn tells_its_status(hsm: Arc<dyn Hsm>) {
     let ours = deployment();
-    let before = hsm.status().await.expect("status").objects;
+    let before = hsm.status(ours).await.expect("status");
+    assert_eq!(before.claim, None);
     hsm.create_key(bucket(ours, 1_700_000_000))
         .await
         .expect("create_key");
-    let status = hsm.status().await.expect("status");
-    assert_eq!(status.objects, before + 1);
+    hsm.set_claim(ours, "our store").await.expect("set_claim");
+    let status = hsm.status(ours).await.expect("status");
+    assert_eq!(status.objects, before.objects + 2);
+    assert_eq!(status.claim.as_deref(), Some("our store"));
     assert!(!status.token.is_empty());
 }

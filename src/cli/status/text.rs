@@ -73,6 +73,12 @@ fn state(status: &Value, field: &str) -> String {
     }
 }
 
+/// So many of them.
+fn count(number: u64, name: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {name}{plural}")
+}
+
 /// The two largest units.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -101,7 +107,7 @@ fn keyspace_lines(keyspace: &Value) -> Vec<String> {
         let (bars, live) = (spread(&columns), number(keyspace, "live_buckets"));
         let (next, end) = (span(number(first, "seconds_left")), span(end));
         lines.push(format!(
-            "    {live:>5} live buckets  now |{bars}| in {end}; the next dies in {next}"
+            "    {live:>5} buckets live  now |{bars}| in {end}; the next dies in {next}"
         ));
     }
     if keyspace["earlier_settings_until"].is_string() {
@@ -112,10 +118,10 @@ fn keyspace_lines(keyspace: &Value) -> Vec<String> {
     }
     for version in list(keyspace, "key_versions") {
         lines.push(format!(
-            "          version {}: {} old, {} conversations forgotten",
+            "          version {}: {} old, {} forgotten",
             number(version, "version"),
             span(number(version, "age_seconds")),
-            number(version, "forgotten"),
+            count(number(version, "forgotten"), "conversation"),
         ));
     }
     lines
@@ -129,7 +135,8 @@ fn expiry(status: &Value) -> String {
             moment(status, "next_expiry")
         ),
         overdue => bad(&format!(
-            "{overdue} buckets overdue, the oldest by {}: refused, but still there",
+            "{} overdue, the oldest by {}: refused, but still there",
+            count(overdue, "bucket"),
             span(number(status, "expiry_lag_seconds"))
         )),
     }
@@ -140,7 +147,11 @@ fn queue(status: &Value) -> String {
         number(status, "open_requests"),
         number(status, "oldest_open_request_seconds"),
     );
-    let text = format!("{open} requests wait, the oldest since {}", span(age));
+    let text = format!(
+        "{} open, the oldest since {}",
+        count(open, "request"),
+        span(age)
+    );
     match (open, age) {
         (0, _) => good("nothing waits"),
         (_, ..LATE) => text,
@@ -152,7 +163,8 @@ fn approvals(status: &Value) -> String {
     match number(status, "waiting_approvals") {
         0 => good("none waits"),
         waiting => doubtful(&format!(
-            "{waiting} wait for a second operator: `lethe approve`"
+            "{} for a second operator: `lethe approve`",
+            count(waiting, "request")
         )),
     }
 }
@@ -179,12 +191,12 @@ fn hsm(status: &Value) -> Vec<String> {
 
 fn node_text(node: &Value) -> String {
     format!(
-        "{} ({}), since {}, {} connections, {} requests",
+        "{} ({}), since {}, {}, {}",
         string(node, "name"),
         string(node, "release"),
         moment(node, "started_at"),
-        number(node, "connections"),
-        number(node, "requests_under_way"),
+        count(number(node, "connections"), "connection"),
+        count(number(node, "requests_under_way"), "request"),
     )
 }
 
@@ -227,11 +239,11 @@ mod tests {
         let plain = strip_str(&text).to_string();
         for said in [
             "chat: messages readable back to 2018-07-16T11:33:20Z",
-            "2 live buckets  now |█                      █| in 2h 0m; the next dies in 0s",
+            "2 buckets live  now |█                      █| in 2h 0m; the next dies in 0s",
             "version 4: 1d 1h old, 12 conversations forgotten",
             "3 buckets overdue, the oldest by 2m 5s",
-            "7 requests wait, the oldest since 1m 1s",
-            "1 wait for a second operator",
+            "7 requests open, the oldest since 1m 1s",
+            "1 request for a second operator",
             "the HSM does not answer: gone",
             "95 of 100 objects, 5 free on the token",
         ] {

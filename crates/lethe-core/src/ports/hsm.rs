@@ -126,6 +126,8 @@ pub struct HsmStatus {
     pub model: String,
     /// Objects on the token now, whoever made them.
     pub objects: u64,
+    /// As [`Hsm::claim`].
+    pub claim: Option<String>,
     /// Free private memory as the token reports it, in its own measure; most report none.
     pub free_memory: Option<u64>,
 }
@@ -218,7 +220,7 @@ pub trait Hsm: Send + Sync {
     async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError>;
 
     /// A few round trips, however much the device holds.
-    async fn status(&self) -> Result<HsmStatus, HsmError>;
+    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError>;
 }
 
 #[cfg(test)]

@@ -1,0 +1,169 @@
+//! What `lethe takeover` does: the claim in the HSM is given to the store at hand, on purpose, after
+//! it was moved. Only the store that the HSM's present root opens can have it, and it gets a new root
+//! at once, so that no copy left behind opens any more.
+
+use std::collections::HashSet;
+
+use crate::batch::{BatchError, Current, Halt, Node, Ports, Work};
+use crate::directory::{Directory, root_aad};
+use crate::identity::{DeploymentId, HsmKeyId};
+use crate::initialise::Nobody;
+use crate::page_cache::{CacheLimits, PageCache};
+use crate::ports::{HsmError, HsmKey, KeyLabel, MetaRow};
+use crate::time::Expiry;
+
+/// Why nothing was taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TakeoverError {
+    /// The store does not belong to what is in the HSM, or a port failed.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The HSM holds what the store does not know of.
+    #[error(
+        "the HSM holds {roots} roots and {buckets} bucket keys that this database does not know: the old service was cut off in the middle of its work, or another copy of the database has gone on. Only if this is the very database that was served last, say --interrupted. Nothing was changed"
+    )]
+    Unknown {
+        /// Roots newer than the store's.
+        roots: usize,
+        /// Keys of buckets that have not expired.
+        buckets: usize,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The claim names this store already.
+    Ours(DeploymentId),
+    /// It can be moved.
+    Elsewhere(Takeover),
+}
+
+/// A claim that can be moved: the store opens under the HSM's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takeover {
+    /// Whose claim it is.
+    pub deployment: DeploymentId,
+    /// The store instance that holds it.
+    pub from: String,
+    /// The one at hand.
+    pub to: String,
+}
+
+/// Looks whether the store at hand may have the claim; changes nothing. `interrupted`: somebody says
+/// that it is the very store that was served last, so what it does not know of was never finished.
+///
+/// # Errors
+/// [`Halt::RootDoesNotOpen`] for an old copy, [`Halt::NoClaim`] for another HSM,
+/// [`TakeoverError::Unknown`] where nobody can tell.
+pub async fn look(ports: &Ports, interrupted: bool) -> Result<Found, TakeoverError> {
+    let store = &ports.store;
+    let deployment = store.deployment().await.map_err(BatchError::from)?;
+    let deployment = deployment.ok_or(BatchError::Halt(Halt::NotInitialised))?;
+    let meta = store.meta().await.map_err(BatchError::from)?;
+    let meta = meta.ok_or(BatchError::Halt(Halt::NotInitialised))?;
+    let claim = ports
+        .hsm
+        .claim(deployment)
+        .await
+        .map_err(BatchError::from)?;
+    let from = claim.ok_or(BatchError::Halt(Halt::NoClaim))?;
+    let to = store.instance().to_owned();
+    if from == to {
+        return Ok(Found::Ours(deployment));
+    }
+    let keys = ports.hsm.keys(deployment).await.map_err(BatchError::from)?;
+    check_opens(ports, deployment, &meta, &keys).await?;
+    let buckets = unknown_buckets(ports, &keys).await?;
+    let roots = keys.iter().filter(|key| is_newer_root(key, &meta)).count();
+    if !interrupted && roots + buckets > 0 {
+        return Err(TakeoverError::Unknown { roots, buckets });
+    }
+    Ok(Found::Elsewhere(Takeover {
+        deployment,
+        from,
+        to,
+    }))
+}
+
+/// Moves the claim and makes a new root; gives its sequence.
+///
+/// # Errors
+/// Those of the ports; afterwards [`look`] tells whose the claim is.
+pub async fn take(ports: &Ports, takeover: &Takeover) -> Result<u64, BatchError> {
+    let hsm = &ports.hsm;
+    hsm.set_claim(takeover.deployment, &takeover.to).await?;
+    let node = Node {
+        ports,
+        pages: &PageCache::new(CacheLimits::default()),
+        holders: &Nobody,
+    };
+    // The claim is looked at in here, before anything is destroyed.
+    let recovered = Current::recover(node).await?;
+    let (current, _) = recovered.current.run(node, Work::default()).await?;
+    Ok(current.sequence())
+}
+
+/// For a service that runs: whether the claim, as it was just read, was taken over by another store.
+/// One that was not found is no reason to halt: a batch looks again before it destroys anything.
+///
+/// # Errors
+/// [`Halt::ForeignClaim`].
+pub fn still_claimed(ours: &str, claim: Option<&str>) -> Result<(), Halt> {
+    match claim {
+        Some(claimed) if claimed != ours => Err(Halt::ForeignClaim {
+            claimed: claimed.to_owned(),
+            ours: ours.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An old copy's root is gone, or seals another sequence.
+async fn check_opens(
+    ports: &Ports,
+    deployment: DeploymentId,
+    meta: &MetaRow,
+    keys: &[HsmKey],
+) -> Result<(), BatchError> {
+    let id = meta.share.root;
+    let unopened = || BatchError::Halt(Halt::RootDoesNotOpen(id.to_string()));
+    let is_ours = |key: &&HsmKey| key.id == id && matches!(key.label, KeyLabel::Root { .. });
+    let root = keys.iter().find(is_ours).ok_or_else(unopened)?;
+    let aad = root_aad(deployment, meta.sequence, id);
+    let opened = ports.hsm.open(*root, &aad, &meta.share.sealed).await;
+    let key = opened.map_err(|error| match error {
+        HsmError::DoesNotOpen | HsmError::NotFound => unopened(),
+        other => other.into(),
+    })?;
+    Directory::open(&meta.directory, &key, deployment, meta.sequence)
+        .map_err(|_| Halt::DirectoryDoesNotOpen)?;
+    Ok(())
+}
+
+/// Keys of unexpired buckets that the store does not know. The other way round a start would halt.
+async fn unknown_buckets(ports: &Ports, keys: &[HsmKey]) -> Result<usize, BatchError> {
+    let now = ports.clock.now();
+    let rows = ports.store.buckets().await?;
+    let live = rows.iter().filter(|row| !row.expiry.has_passed(now));
+    let known: HashSet<_> = live.map(|row| (row.expiry, row.key)).collect();
+    let in_hsm: HashSet<_> = keys.iter().filter_map(bucket).collect();
+    if let Some((expiry, _)) = known.difference(&in_hsm).min() {
+        return Err(Halt::BucketKeyMissing(expiry.as_seconds()).into());
+    }
+    let unknown = in_hsm.difference(&known);
+    Ok(unknown
+        .filter(|(expiry, _)| !expiry.has_passed(now))
+        .count())
+}
+
+const fn bucket(key: &HsmKey) -> Option<(Expiry, HsmKeyId)> {
+    match key.label {
+        KeyLabel::Bucket { expiry, .. } => Some((expiry, key.id)),
+        KeyLabel::Root { .. } => None,
+    }
+}
+
+const fn is_newer_root(key: &HsmKey, meta: &MetaRow) -> bool {
+    matches!(key.label, KeyLabel::Root { sequence, .. } if sequence > meta.sequence)
+}
