@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::access::{Access, Gate};
 use crate::approvals::{self, Approvals};
-use crate::clock::SystemClock;
+use crate::clock::{HandshakeClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
@@ -141,7 +141,7 @@ impl App {
         let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
         tracing::info!("the HSM is open");
         let clock = steady_clock(config, store.as_ref()).await?;
-        let tls = Tls::load(&config.server, clock.now())?;
+        let tls = Tls::load(&config.server, HandshakeClock.now())?;
         let gate = Gate::new(Access::new(&config.access), tls);
         let clock = Arc::new(clock);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;

@@ -31,6 +31,23 @@ impl Clock for SystemClock {
     }
 }
 
+/// The wall clock as a TLS handshake reads it. Certificates and revocation lists are judged by it alone, on
+/// open connections as in the handshake: by the steady time, which may lead for long, whoever renews
+/// them often would be locked out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HandshakeClock;
+
+impl Clock for HandshakeClock {
+    fn now(&self) -> Timestamp {
+        let seconds = rustls::pki_types::UnixTime::now().as_secs();
+        Timestamp::from_millis(seconds.saturating_mul(1_000))
+    }
+
+    fn since_boot(&self) -> Duration {
+        SystemClock.since_boot()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

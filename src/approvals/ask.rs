@@ -75,8 +75,9 @@ impl Question<'_> {
         let requests: Vec<Request> = prepared.iter().flatten().cloned().collect();
         let requests = without_repetitions(requests);
         if requests.is_empty() {
-            // Each will be refused for its own reason.
-            return Ok(None);
+            // Nothing to wait for. Tried at once it might succeed, without the second word.
+            let mut reasons = prepared.into_iter().filter_map(Result::err);
+            return Err(reasons.next().unwrap_or(NotAccepted::Busy));
         }
         let conversations = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let act = Act::Shred {

@@ -177,7 +177,7 @@ impl From<Exceeded> for Problem {
             ),
         };
         Self {
-            // Rounded up: whoever waits so long is not sent away again.
+            // Rounded up. A quota has room then; a window has slid a step, which may not be enough.
             retry_after: left.as_secs() + 1,
             ..Self::new(Code::QuotaExceeded, detail)
         }

@@ -26,7 +26,7 @@ use super::patience::TooLong;
 use super::problem::{Code, Problem};
 use super::server::Connected;
 use crate::access::SpiffeId;
-use crate::clock::SystemClock;
+use crate::clock::{HandshakeClock, SystemClock};
 use crate::service::Service;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -137,7 +137,7 @@ impl Traveller<'_> {
     async fn go<O: Operation>(&self, path: &Path, request: Request) -> Result<Done, Problem> {
         let (parts, incoming) = request.into_parts();
         let now = self.service.now();
-        let client = self.identify(now)?;
+        let client = self.identify()?;
         let keyspace = keyspace(path);
         let admitted = match self.authorize::<O>(&client, &keyspace) {
             Ok(()) => body_of::<O>(&parts.headers, incoming).await,
@@ -178,9 +178,11 @@ impl Traveller<'_> {
     }
 
     /// A client is the SPIFFE id of its certificate, for as long as that is taken.
-    fn identify(&self, now: Timestamp) -> Result<SpiffeId, Problem> {
+    fn identify(&self) -> Result<SpiffeId, Problem> {
         let session = &self.connected.session;
-        let client = session.client(&self.service.gate.rules(), now).cloned();
+        let client = session
+            .client(&self.service.gate.rules(), HandshakeClock.now())
+            .cloned();
         client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
     }
 

@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lethe_core::ports::Clock as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::patience::Patience;
+use crate::clock::HandshakeClock;
 use crate::service::Service as Lethe;
 use crate::tls::Session;
 
@@ -148,7 +150,7 @@ impl Connection {
         };
         let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
         let chain = chain.unwrap_or_default();
-        let Some(session) = Session::new(chain, trust, self.service.now()) else {
+        let Some(session) = Session::new(chain, trust, HandshakeClock.now()) else {
             return;
         };
         let session = Arc::new(session);
@@ -211,7 +213,11 @@ impl Connection {
             () = activity.idle(self.idle_timeout) => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
-        let _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            // Answers that nobody reads.
+            () = activity.idle(self.idle_timeout) => {}
+        }
     }
 
     /// The time limit for a head is watched here: hyper's moves a timer with every request, which

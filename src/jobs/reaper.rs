@@ -103,6 +103,7 @@ impl Keeper {
     pub(super) fn measure(&self, service: &Service) {
         let now = self.ports.clock.now();
         let metrics = &service.metrics;
+        service.limits.tidy(now);
         metrics
             .live_buckets
             .set(self.buckets.live(now).len() as i64);

@@ -52,7 +52,8 @@ impl Window {
     fn slide(&mut self, step: u64, most: usize) {
         if step > self.newest {
             self.newest = step;
-            self.seen.retain(|_, last| *last + STEPS > step);
+            self.seen.retain(|_, last| *last + STEPS >= step);
+            self.seen.shrink_to(self.seen.len() * 2);
             self.above &= self.seen.len() >= most;
         }
     }
@@ -121,15 +122,18 @@ impl Ceilings {
         window.above.then(|| Duration::from_millis(left))
     }
 
-    /// Clients above the ceiling.
+    /// Clients above the ceiling. Those that unwrapped nothing for a window are dropped.
     pub(super) fn above(&self, now: Timestamp) -> usize {
-        let clients: Vec<_> = self.clients.read().values().cloned().collect();
-        let above = clients.iter().filter(|window| {
+        let mut above = 0;
+        self.clients.write().retain(|_, window| {
+            // Whoever got it before this lock was taken still counts in it.
+            let used = Arc::strong_count(window) > 1;
             let mut window = window.lock();
             window.slide(now.as_millis() / self.step, self.most());
-            window.above
+            above += usize::from(window.above);
+            used || !window.seen.is_empty()
         });
-        above.count()
+        above
     }
 
     /// Whether it stops clients, or only tells of them.
@@ -207,9 +211,9 @@ mod tests {
         assert_eq!(client.unwraps(&["b", "c"], 8_000), Standing::Reached);
         assert_eq!(client.stopped(WINDOW - 1), Some(1));
         // `a` has left it: two are left, as many as may be.
-        assert_eq!(client.stopped(WINDOW), Some(1_000));
-        assert_eq!(client.stopped(8_000 + WINDOW), None);
-        assert_eq!(client.unwraps(&["d", "e"], 8_000 + WINDOW), Standing::Below);
+        assert_eq!(client.stopped(WINDOW + 1_000), Some(1_000));
+        assert_eq!(client.stopped(9_000 + WINDOW), None);
+        assert_eq!(client.unwraps(&["d", "e"], 9_000 + WINDOW), Standing::Below);
     }
 
     #[test]
@@ -224,6 +228,8 @@ mod tests {
         let window = ceilings.window(&client.1);
         assert_eq!(window.lock().seen.len(), 101);
         assert_eq!(ceilings.above(Timestamp::from_millis(1)), 1);
+        drop(window);
         assert_eq!(ceilings.above(Timestamp::from_millis(2 * WINDOW)), 0);
+        assert!(ceilings.clients.read().is_empty());
     }
 }

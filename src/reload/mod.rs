@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use files::Files;
 pub use hangup::Hangup;
+use lethe_core::ports::Clock as _;
+use lethe_core::time::Timestamp;
 
 use crate::access::Access;
+use crate::clock::HandshakeClock;
 use crate::config::{Config, ConfigError, ExpiredCrls};
 use crate::service::Service;
 use crate::tls::{Tls, TlsError};
@@ -60,7 +63,7 @@ impl Reloader {
             expired_crls: self.running.server.expired_crls,
             reloader: self,
             service,
-            crl_ended: false,
+            lists_looked_at: Timestamp::from_millis(0),
         };
         std::thread::Builder::new()
             .name("lethe-reload".into())
@@ -74,7 +77,7 @@ struct Work {
     service: Arc<Service>,
     /// What is in force.
     expired_crls: ExpiredCrls,
-    crl_ended: bool,
+    lists_looked_at: Timestamp,
 }
 
 impl Work {
@@ -111,10 +114,10 @@ impl Work {
     /// Puts what the files say in force; tells what of it needs a restart.
     fn load(&mut self) -> Result<Option<String>, Refused> {
         let config = self.reloader.files.read()?;
-        let tls = Tls::load(&config.server, self.service.now())?;
+        let tls = Tls::load(&config.server, HandshakeClock.now())?;
         self.service.gate.replace(Access::new(&config.access), tls);
         self.expired_crls = config.server.expired_crls;
-        self.crl_ended = false;
+        self.lists_looked_at = Timestamp::from_millis(0);
         let sections = self.reloader.running.needs_restart(&config);
         if sections.is_empty() {
             return Ok(None);
@@ -126,15 +129,15 @@ impl Work {
 
     /// Certificates and lists end without any file changing.
     fn watch_ends(&mut self) {
-        let (rules, now) = (self.service.gate.rules(), self.service.now());
+        let (rules, now) = (self.service.gate.rules(), HandshakeClock.now());
         let tls = rules.tls();
         let next_update = tls.clients.next_update();
         let metrics = &self.service.metrics;
         metrics.validity(tls.certificate_end, next_update, now);
-        if self.crl_ended || next_update.is_none_or(|end| now <= end) {
+        let before = std::mem::replace(&mut self.lists_looked_at, now);
+        if !tls.clients.any_list_ended(before, now) {
             return;
         }
-        self.crl_ended = true;
         match self.expired_crls {
             ExpiredCrls::Refuse => {
                 tracing::error!("a revocation list has expired: clients of its CA are refused");

@@ -87,6 +87,13 @@ impl Clients {
         self.crls.iter().map(|list| list.next_update).min()
     }
 
+    /// Whether a list has ended since an earlier look: it is valid through its `nextUpdate`.
+    #[must_use]
+    pub fn any_list_ended(&self, before: Timestamp, now: Timestamp) -> bool {
+        let ended = |list: &Crl| before <= list.next_update && list.next_update < now;
+        self.crls.iter().any(ended)
+    }
+
     /// Whether a chain, the client's own certificate first, is taken at a time.
     ///
     /// # Errors

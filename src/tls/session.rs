@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Peer;
 use crate::access::{Gate, Rules, SpiffeId};
+use crate::clock::HandshakeClock;
 use crate::service::Service;
 
 /// Timers stand still while the machine sleeps, so the clock is looked at from time to time.
@@ -89,7 +90,7 @@ impl Session {
     pub fn watch(self: Arc<Self>, service: &Arc<Service>) -> JoinHandle<()> {
         let service = Arc::clone(service);
         tokio::spawn(async move {
-            let reason = self.over(&service.gate, &*service.clock).await;
+            let reason = self.over(&service.gate, &HandshakeClock).await;
             let client = self.peer.spiffe_id.as_ref().map(tracing::field::display);
             tracing::info!(client, %reason, "cut off: this client is not taken any more");
         })
