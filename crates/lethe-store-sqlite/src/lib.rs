@@ -10,6 +10,7 @@ mod chunks;
 mod decode;
 mod errors;
 mod files;
+mod hsm_moves;
 mod open;
 mod requests;
 mod statements;
