@@ -49,6 +49,10 @@ pub fn document() -> Value {
                 "delete": with(with(operation("erase_keyspace", "All of a keyspace, gone for good", None, &[("200", "ForgetAnswer"), ("202", "Pending")], true), query("id", json!({ "type": "string", "format": "uuid" }))), prefer())
             },
             "/v1/root/rotations": { "post": operation("rotate_root", "A new root in the HSM, now", None, &[("200", "Rotation")], false) },
+            "/v1/hsm/moves": {
+                "get": operation("show_hsm_move", "How far the move to another HSM is", None, &[("200", "HsmMove")], false),
+                "post": operation("move_hsm", "Everything moves to the HSM of [hsm_next]; answered when that has begun", None, &[("202", "HsmMove")], false)
+            },
             "/v1/approvals": { "get": with(with(operation("list_approvals", "What waits for a second operator, oldest first", None, &[("200", "Approvals")], false), query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))), query("after", json!({ "type": "string", "format": "uuid" }))) },
             "/v1/approvals/{id}": {
                 "get": with(operation("show_approval", "How far it is; to operators and to who asked", None, &[("200", "Approval")], false), path("id", json!({ "type": "string", "format": "uuid" }))),
@@ -90,6 +94,7 @@ fn schemas() -> Value {
             "requests": { "type": "array", "items": { "type": "string", "format": "uuid" } },
             "items": { "type": "array" } } }] },
         "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
+        "HsmMove": super::hsm_moves::schema(),
         "ClockConfirmation": { "type": "object", "required": ["was", "now", "wall_clock"], "properties": {
             "was": { "enum": ["ahead", "behind", "trusted"] }, "now": time, "wall_clock": time } },
         "Expiries": { "type": "object", "required": ["expiries"], "properties": {
