@@ -47,7 +47,7 @@ pub async fn moves_keep_the_succession(mut fixture: impl Fixture) {
     assert_eq!(store.hsm_move().await, Ok(None));
     let begun = store.begin_hsm_move(&[old.clone(), new.clone()]).await;
     assert_eq!(begun, Ok(()));
-    let again = store.begin_hsm_move(&[newest.clone()]).await;
+    let again = store.begin_hsm_move(std::slice::from_ref(&newest)).await;
     assert!(matches!(again, Err(StoreError::Conflict(_))));
     drop(store);
     fixture.reopen().await;
