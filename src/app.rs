@@ -11,6 +11,7 @@ use std::sync::Arc;
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{BatchError, Halt, Ports};
 use lethe_core::clock::{Mark, SteadyClock};
+use lethe_core::hsm_move::{Devices, locate, published_keys};
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
 use lethe_core::takeover::TakeoverError;
@@ -27,11 +28,12 @@ use crate::clock::{HandshakeClock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
+use crate::hsm_moves::{self, HsmMoves, MoveState};
 use crate::http::{self, ops};
 use crate::jobs::{Keeper, KeeperLimits};
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::metrics::{Exposition, MeteredHsm, Metrics};
+use crate::metrics::{Exposition, Metrics};
 use crate::reload::{Hangup, Reloader};
 use crate::service::{Condition, Service, ThisNode};
 use crate::tls::{Tls, TlsError};
@@ -138,7 +140,8 @@ impl App {
         metrics.begin(&http::outcomes());
         let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
-        let hsm: Arc<dyn Hsm> = Arc::new(MeteredHsm::new(open_hsm(config).await?, metrics.clone()));
+        let (devices, moves) = open_devices(config, store.as_ref(), &metrics).await?;
+        let hsm: Arc<dyn Hsm> = Arc::clone(&devices) as Arc<dyn Hsm>;
         tracing::info!("the HSM is open");
         let clock = steady_clock(config, store.as_ref()).await?;
         let tls = Tls::load(&config.server, HandshakeClock.now())?;
@@ -154,7 +157,11 @@ impl App {
         let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
         let ledger = Arc::new(ledger);
         let limits = KeeperLimits {
-            max_objects: config.hsm.max_objects,
+            max_objects: match moves.progress().state {
+                MoveState::Moving | MoveState::Moved => moves.next_max_objects(),
+                MoveState::Unconfigured | MoveState::Ready => None,
+            }
+            .unwrap_or(config.hsm.max_objects),
             keep_receipts: config.receipts.keep,
             longest_request: config.server.request_timeout,
             rotate_after_shreds: config.rotation.after_shreds,
@@ -164,14 +171,15 @@ impl App {
             Arc::clone(&live),
             Arc::clone(&ledger),
             limits,
+            (devices, Arc::clone(&moves)),
         )
         .await?;
         let deployment = outlives.deployment().await?.ok_or(Halt::NotInitialised)?;
         let (acceptor, acceptor_handle) =
             Acceptor::new(deployment, ports, Arc::clone(&live), Arc::clone(&ledger));
         tokio::spawn(acceptor.run());
-        let mut verification_keys = hsm.verification_keys(deployment).await?;
-        verification_keys.sort_unstable_by_key(|key| (key.purpose, key.id));
+        let published = published_keys(outlives.as_ref(), hsm.as_ref(), deployment).await?;
+        let (verification_keys, _) = watch::channel(published.into());
         // Both have answered just now.
         metrics.condition(&Condition::default(), config.hsm.max_objects);
         let node = ThisNode {
@@ -196,6 +204,7 @@ impl App {
             keeper: handle,
             condition: Mutex::new(Condition::default()),
             verification_keys,
+            hsm_moves: moves,
             request_timeout: config.server.request_timeout,
         };
         Ok(Self {
@@ -248,6 +257,8 @@ impl App {
         let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
         let sweep = approvals::sweep(Arc::clone(&self.service), config.receipts.keep);
         let sweep = tokio::spawn(sweep);
+        let moves = Arc::clone(&self.service.hsm_moves);
+        let moves = tokio::spawn(async move { moves.watch().await });
         let router = http::router(Arc::clone(&self.service));
         let service = Arc::clone(&self.service);
         let api = tokio::spawn(http::serve(listener, service, router, limits, stopped));
@@ -275,6 +286,7 @@ impl App {
         }
         ops.abort();
         sweep.abort();
+        moves.abort();
         self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");
@@ -331,6 +343,28 @@ fn keep(
             let _ = ended.send(runtime.block_on(keeper.run(service, stop)));
         })?;
     Ok(end)
+}
+
+/// The HSMs of the configuration, and which of them holds the deployment.
+async fn open_devices(
+    config: &Config,
+    store: &dyn Store,
+    metrics: &Metrics,
+) -> Result<(Arc<Devices>, Arc<HsmMoves>), AppError> {
+    let first = hsm_moves::open(&config.hsm, metrics).await?;
+    let moves = HsmMoves::open(&config.hsm, config.hsm_next.as_ref(), metrics).await?;
+    let located = locate(store, first, moves.opened()).await?;
+    if located.at_second {
+        let moving = located.devices.pair().is_some();
+        moves.note(|progress| {
+            progress.state = if moving {
+                MoveState::Moving
+            } else {
+                MoveState::Moved
+            };
+        });
+    }
+    Ok((Arc::new(located.devices), Arc::new(moves)))
 }
 
 /// Loading a module and logging in may block.

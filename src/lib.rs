@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod forgetting;
+pub mod hsm_moves;
 pub mod http;
 pub mod jobs;
 pub mod limits;

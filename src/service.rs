@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use lethe_core::clock::SteadyClock;
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{AuditSink, HsmStatus, Store, VerificationKey};
+use lethe_core::ports::{AuditSink, HsmStatus, Store};
+use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::access::Gate;
 use crate::approvals::Approvals;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
+use crate::hsm_moves::HsmMoves;
 use crate::jobs::KeeperHandle;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -47,8 +50,11 @@ pub struct Service {
     pub store: Arc<dyn Store>,
     /// What the background work says of itself.
     pub condition: Mutex<Condition>,
-    /// The public keys of what the HSM signs, by purpose and id, as they were at the start.
-    pub verification_keys: Vec<VerificationKey>,
+    /// The public keys of what the HSM signs, and signed before it moved; each behind the one that it
+    /// took over from.
+    pub verification_keys: watch::Sender<Arc<[PublishedKey]>>,
+    /// The HSMs of the configuration.
+    pub hsm_moves: Arc<HsmMoves>,
     /// How much a client may take.
     pub limits: Limits,
     /// Objects that the HSM may hold.

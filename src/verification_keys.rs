@@ -9,6 +9,9 @@
 //! MCowBQYDK2VwAyEA...
 //! -----END PUBLIC KEY-----
 //! ```
+//!
+//! Behind the name of a key that took over from another one stands `# succeeds ID SIGNATURE`: the id
+//! of that one, and its endorsement in base64.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -17,7 +20,9 @@ use base64ct::{Base64, Encoding};
 use lethe_core::identity::HsmKeyId;
 use lethe_core::ports::{SigningPurpose, VerificationKey};
 use lethe_core::receipt::{InvalidReceipt, Receipt};
+use lethe_core::succession::{self, InvalidSuccession, PublishedKey, Succession};
 
+const SUCCEEDS: &str = "# succeeds ";
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 
@@ -53,10 +58,21 @@ pub fn pem(public_key: &[u8; 32]) -> String {
 /// All keys, each behind its comment.
 #[must_use]
 pub fn to_text(keys: &[VerificationKey]) -> String {
+    let keys: Vec<_> = keys.iter().cloned().map(PublishedKey::from).collect();
+    published_text(&keys)
+}
+
+/// The same with their succession.
+#[must_use]
+pub fn published_text(keys: &[PublishedKey]) -> String {
     let mut text = String::new();
-    for key in keys {
+    for PublishedKey { key, succession } in keys {
         // Writing into a String does not fail.
         let _ = writeln!(text, "# {} {}", purpose_name(key.purpose), key.id);
+        if let Some(it) = succession {
+            let signature = Base64::encode_string(&it.endorsement);
+            let _ = writeln!(text, "{SUCCEEDS}{} {signature}", it.predecessor);
+        }
         text.push_str(&pem(&key.public_key));
     }
     text
@@ -82,6 +98,9 @@ pub enum InvalidKeys {
     /// Two keys of one name: which one counts?
     #[error("the key of line {0} has the id of one above it")]
     Twice(usize),
+    /// An endorsement that does not hold.
+    #[error(transparent)]
+    Succession(#[from] InvalidSuccession),
 }
 
 /// Keys that were read from a text.
@@ -89,6 +108,8 @@ pub enum InvalidKeys {
 pub struct VerificationKeys {
     /// Keys with their comment.
     pub named: Vec<VerificationKey>,
+    /// From which key a key took over: by the id of the later one.
+    pub successions: Vec<(HsmKeyId, Succession)>,
     /// Plain PEM: whoever gives it says that it signs receipts.
     pub unnamed: Vec<[u8; 32]>,
 }
@@ -116,6 +137,20 @@ impl VerificationKeys {
         result
     }
 
+    /// Keys with their comment and succession.
+    #[must_use]
+    pub fn published(&self) -> Vec<PublishedKey> {
+        let succession = |id| {
+            let mut of = self.successions.iter().filter(|(later, _)| *later == id);
+            of.next().map(|(_, succession)| *succession)
+        };
+        let published = |key: &VerificationKey| PublishedKey {
+            key: key.clone(),
+            succession: succession(key.id),
+        };
+        self.named.iter().map(published).collect()
+    }
+
     fn names(&self, id: HsmKeyId) -> bool {
         self.named.iter().any(|key| key.id == id)
     }
@@ -129,14 +164,19 @@ impl FromStr for VerificationKeys {
     fn from_str(text: &str) -> Result<Self, InvalidKeys> {
         let mut keys = Self::default();
         let mut lines = (1..).zip(text.lines().map(str::trim_end));
-        let mut comment = None;
+        let (mut comment, mut before) = (None, None);
         while let Some((number, line)) = lines.next() {
             match (line, &comment) {
                 ("", None) => {}
                 (BEGIN, _) => {
                     let body = lines.by_ref().map(|(_, line)| line);
                     let public_key = public_key(body).ok_or(InvalidKeys::Key(number))?;
+                    let later = comment.as_ref().map(|(_, id)| *id);
                     keys.add(comment.take(), public_key, number)?;
+                    keys.successions.extend(later.zip(before.take()));
+                }
+                (_, Some(_)) if before.is_none() && line.starts_with(SUCCEEDS) => {
+                    before = Some(succession(line).ok_or(InvalidKeys::Comment(number))?);
                 }
                 (_, None) if line.starts_with('#') => {
                     comment = Some(name(line).ok_or(InvalidKeys::Comment(number))?);
@@ -148,7 +188,10 @@ impl FromStr for VerificationKeys {
         match (comment, keys.named.is_empty() && keys.unnamed.is_empty()) {
             (Some(_), _) => Err(InvalidKeys::Comment(text.lines().count())),
             (None, true) => Err(InvalidKeys::Empty),
-            (None, false) => Ok(keys),
+            (None, false) => {
+                succession::check(&keys.published())?;
+                Ok(keys)
+            }
         }
     }
 }
@@ -179,6 +222,15 @@ fn name(comment: &str) -> Option<(SigningPurpose, HsmKeyId)> {
     let parsed: HsmKeyId = id.parse().ok()?;
     // One spelling, as in receipts.
     (parsed.to_string() == id).then_some((purpose_of(purpose)?, parsed))
+}
+
+/// `# succeeds <id> <signature>`
+fn succession(comment: &str) -> Option<Succession> {
+    let (id, signature) = comment.strip_prefix(SUCCEEDS)?.split_once(' ')?;
+    Some(Succession {
+        predecessor: id.parse().ok()?,
+        endorsement: Base64::decode_vec(signature).ok()?.try_into().ok()?,
+    })
 }
 
 /// The lines behind `BEGIN`, up to and with `END`; openssl breaks them at 64 characters, we do not.

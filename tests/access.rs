@@ -225,6 +225,7 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
         | ("DELETE", "/v1/keyspaces/{keyspace}/versions/{version}") => &[Operator],
         ("GET", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
         ("GET", "/v1/approvals/{id}") => &[MessageServer, Operator],
+        ("GET" | "POST", "/v1/hsm/moves") => &[Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
         _ => panic!("say here who may call {method} {path}"),
     }
@@ -255,9 +256,10 @@ async fn every_route_refuses_the_wrong_roles() {
         for (method, path) in routes() {
             let answer = call(&api, &method, &path).await;
             if allowed(&method, &path).contains(&role) {
-                // Some take no body: they do what they are there for.
+                // Some take no body: they do what they are there for. There is no HSM to move to.
+                let no_other_hsm = path == "/v1/hsm/moves" && answer.status == 409;
                 assert!(
-                    [200, 201, 400].contains(&answer.status),
+                    no_other_hsm || [200, 201, 400].contains(&answer.status),
                     "{role:?} {method} {path}: {answer:?}"
                 );
             } else {

@@ -19,7 +19,7 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let config = Config::load(&self.config)?;
-        environment::ensure(&config.hsm.environment)?;
+        environment::ensure(&config.environment())?;
         let done = block_on(async { app::init(&config).await.map_err(app_failure) })?;
         let (deployment, made) = (done.deployment.to_string(), done.made);
         let shown = json!({ "deployment": deployment, "made": made });

@@ -1,15 +1,17 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use clap::{Args, Subcommand};
 use lethe_core::ports::VerificationKey;
+use lethe_core::succession::{self, PublishedKey, Succession};
 use serde_json::json;
 
 use super::output::Output;
 use super::remote::Remote;
 use super::{Failure, block_on};
+use crate::config::read as read_file;
 use crate::pki::write_public;
-use crate::verification_keys::{purpose_of, to_text};
+use crate::verification_keys::{VerificationKeys, published_text, purpose_of};
 
 /// `lethe keys`
 #[derive(Subcommand)]
@@ -23,6 +25,10 @@ pub(super) enum Keys {
 pub(super) struct Export {
     #[command(flatten)]
     remote: Remote,
+    /// Keys that are trusted already, from an earlier export: refuses any that is neither among them
+    /// nor endorsed by one of them.
+    #[arg(long, value_name = "FILE")]
+    trusted: Option<PathBuf>,
     /// Writes them to this file instead.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -34,8 +40,12 @@ impl Keys {
         let keys = block_on(async { Ok(export.remote.client()?.verification_keys().await?) })?;
         // What the service says is read as strictly as a file would be, before anyone relies on it.
         let read: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>()?;
+        succession::check(&read)?;
+        if let Some(file) = &export.trusted {
+            check_trusted(file, &read)?;
+        }
         let text = match output {
-            Output::Text => to_text(&read),
+            Output::Text => published_text(&read),
             Output::Json => format!("{}\n", json!({ "keys": keys })),
         };
         match export.out {
@@ -46,15 +56,49 @@ impl Keys {
     }
 }
 
-fn read(key: &lethe_client::VerificationKey) -> Result<VerificationKey, Failure> {
+fn read(key: &lethe_client::VerificationKey) -> Result<PublishedKey, Failure> {
     let public_key = Base64::decode_vec(&key.public_key).ok();
     let public_key = public_key.and_then(|bytes| bytes.try_into().ok());
+    let succession = match (&key.succeeds, &key.endorsement) {
+        (Some(predecessor), Some(endorsement)) => succession(predecessor, endorsement).map(Some),
+        (None, None) => Some(None),
+        _ => None,
+    };
     let read = || {
-        Some(VerificationKey {
+        let succession = succession?;
+        let key = VerificationKey {
             id: key.id.parse().ok()?,
             purpose: purpose_of(&key.purpose)?,
             public_key: public_key.filter(|_| key.algorithm == "Ed25519")?,
-        })
+        };
+        Some(PublishedKey { key, succession })
     };
     read().ok_or_else(|| Failure::new("the service told a verification key that is none"))
+}
+
+fn succession(predecessor: &str, endorsement: &str) -> Option<Succession> {
+    Some(Succession {
+        predecessor: predecessor.parse().ok()?,
+        endorsement: Base64::decode_vec(endorsement).ok()?.try_into().ok()?,
+    })
+}
+
+/// The endorsements themselves hold: what is left to see is where they begin.
+fn check_trusted(file: &Path, keys: &[PublishedKey]) -> Result<(), Failure> {
+    let trusted: VerificationKeys = read_file(file)?
+        .parse()
+        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+    let mut trusted = trusted.named;
+    for PublishedKey { key, succession } in keys {
+        let heir = succession.is_some_and(|it| trusted.iter().any(|k| k.id == it.predecessor));
+        if trusted.contains(key) {
+            continue;
+        }
+        if !heir || trusted.iter().any(|it| it.id == key.id) {
+            let why = format!("key {} is not endorsed by a key that is trusted", key.id);
+            return Err(Failure::new(why));
+        }
+        trusted.push(key.clone());
+    }
+    Ok(())
 }

@@ -1,3 +1,5 @@
+mod hsm;
+
 use clap::Subcommand;
 use lethe_client::KeyspaceName;
 
@@ -21,12 +23,15 @@ pub(super) enum Rotate {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Everything to another HSM, while the service goes on.
+    Hsm(hsm::Hsm),
 }
 
 impl Rotate {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         block_on(async {
             let shown = match self {
+                Self::Hsm(hsm) => return hsm.run(output).await,
                 Self::Keyspace { name, remote } => {
                     serde_json::to_value(remote.client()?.rotate_keyspace(&name).await?)?
                 }

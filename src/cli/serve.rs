@@ -20,7 +20,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let protection = memory::protect();
         let config = Config::load(&self.config)?;
-        environment::ensure(&config.hsm.environment)?;
+        environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
         block_on(async {

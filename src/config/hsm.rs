@@ -61,22 +61,43 @@ const fn max_objects() -> u64 {
 }
 
 impl HsmSection {
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// `section` is the one that it stands in.
+    pub(super) fn check(&self, section: &str) -> Result<(), String> {
         if !(1..=64).contains(&self.threads) {
-            return Err("hsm.threads must be 1 to 64".into());
+            return Err(format!("{section}.threads must be 1 to 64"));
         }
         // PKCS#11 pads labels to 32 bytes.
         if !(1..=32).contains(&self.token.len()) {
-            return Err("hsm.token must be 1 to 32 bytes".into());
+            return Err(format!("{section}.token must be 1 to 32 bytes"));
         }
         if self.max_objects == 0 {
-            return Err("hsm.max_objects must be at least 1".into());
+            return Err(format!("{section}.max_objects must be at least 1"));
         }
         let named = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
         if !self.environment.keys().all(named) {
-            return Err("hsm.environment has a name that no variable can have".into());
+            return Err(format!(
+                "{section}.environment has a name that no variable can have"
+            ));
         }
-        super::span::check("hsm.call_timeout", self.call_timeout)
+        super::span::check(&format!("{section}.call_timeout"), self.call_timeout)
+    }
+
+    /// Both are loaded into one process.
+    pub(super) fn check_beside(&self, next: &Self) -> Result<(), String> {
+        if (&self.module, &self.token) == (&next.module, &next.token) {
+            return Err("hsm_next names the module and token of hsm".into());
+        }
+        let differs = |(name, value): (&String, &String)| {
+            next.environment
+                .get(name)
+                .is_some_and(|other| other != value)
+        };
+        if self.environment.iter().any(differs) {
+            return Err(
+                "hsm.environment and hsm_next.environment give a variable two values".into(),
+            );
+        }
+        Ok(())
     }
 
     /// For the adapter; reads the PIN.

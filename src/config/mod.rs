@@ -15,6 +15,7 @@ mod server;
 mod span;
 mod store;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub store: StoreSection,
     /// The device.
     pub hsm: HsmSection,
+    /// The device that the deployment moves to.
+    pub hsm_next: Option<HsmSection>,
     /// The audit log.
     pub audit: AuditSection,
     /// Pages in memory.
@@ -117,6 +120,31 @@ impl Config {
         Ok(config)
     }
 
+    /// Module and token of `[hsm]` in a file that may be another machine's: secrets are not looked at.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the option and the reason.
+    pub fn device_of(path: &Path) -> Result<(PathBuf, String), ConfigError> {
+        let invalid = |reason| ConfigError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
+        let hsm = Self::parse(&read(path)?).map_err(invalid)?.hsm;
+        let module = expand(&hsm.module, None);
+        let module = module.map_err(|why| invalid(format!("hsm.module {why}")))?;
+        let folder = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = folder.parent().unwrap_or(Path::new("/"));
+        Ok((folder.join(module), hsm.token))
+    }
+
+    /// Variables that the PKCS#11 modules read.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let sections = std::iter::once(&self.hsm).chain(&self.hsm_next);
+        let variables = sections.flat_map(|hsm| hsm.environment.clone());
+        variables.collect()
+    }
+
     /// The sections in which `new` differs and which only a restart can change.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
@@ -124,6 +152,7 @@ impl Config {
             ("server", self.server.differs_beyond_tls(&new.server)),
             ("store", self.store != new.store),
             ("hsm", self.hsm != new.hsm),
+            ("hsm_next", self.hsm_next != new.hsm_next),
             ("audit", self.audit != new.audit),
             ("cache", self.cache != new.cache),
             ("receipts", self.receipts != new.receipts),
@@ -140,7 +169,11 @@ impl Config {
     fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| one_line(error, text))?;
         config.server.check()?;
-        config.hsm.check()?;
+        config.hsm.check("hsm")?;
+        if let Some(next) = &config.hsm_next {
+            next.check("hsm_next")?;
+            config.hsm.check_beside(next)?;
+        }
         config.audit.check()?;
         config.cache.check()?;
         config.receipts.check()?;
@@ -165,11 +198,18 @@ impl Config {
             ("hsm.pin_file", &mut self.hsm.pin_file),
             ("audit.directory", &mut self.audit.directory),
         ];
-        for (option, path) in paths.into_iter().chain(crls) {
+        let next = self.hsm_next.iter_mut().flat_map(|next| {
+            [
+                ("hsm_next.module", &mut next.module),
+                ("hsm_next.pin_file", &mut next.pin_file),
+            ]
+        });
+        for (option, path) in paths.into_iter().chain(crls).chain(next) {
             let expanded = expand(path, credentials).map_err(|why| format!("{option} {why}"))?;
             *path = folder.join(expanded);
         }
-        for value in self.hsm.environment.values_mut() {
+        let sections = std::iter::once(&mut self.hsm).chain(&mut self.hsm_next);
+        for value in sections.flat_map(|hsm| hsm.environment.values_mut()) {
             if let Some(relative) = value.strip_prefix("./") {
                 *value = folder.join(relative).to_string_lossy().into_owned();
             }

@@ -240,3 +240,25 @@ fn all_but_access_and_tls_needs_a_restart() {
         assert_eq!(config.needs_restart(&new), expected, "{from}");
     }
 }
+
+#[test]
+fn the_next_hsm_is_another_one_and_reads_the_same_environment() {
+    let next = |section: &str| {
+        let place = "[audit]\n";
+        with(place, &format!("[hsm_next]\n{section}\n{place}"))
+    };
+    let module = "module = \"libhsm_sim_pkcs11.so\"\npin_file = \"next\"\n";
+    let other = next(&format!("{module}token = \"other\"")).unwrap();
+    assert_eq!(other.environment()["HSM_SIM_SOCKET"], "./hsm/hsm.sock");
+    for (section, why) in [
+        ("token = \"lethe\"", "names the module and token of hsm"),
+        ("token = \"\"", "hsm_next.token must be"),
+        (
+            "token = \"other\"\nenvironment = { HSM_SIM_SOCKET = \"./other\" }",
+            "give a variable two values",
+        ),
+    ] {
+        let error = next(&format!("{module}{section}")).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}

@@ -7,6 +7,7 @@ mod call;
 mod clock;
 mod data_keys;
 mod expiries;
+mod hsm_moves;
 mod keyspaces;
 mod openapi;
 pub mod ops;

@@ -77,6 +77,7 @@ impl Readiness {
             .chain(&condition.configuration)
             .cloned()
             .collect();
+        warnings.extend(service.hsm_moves.warnings());
         warnings.extend(clock.filter(|_| !keys_wait));
         if !condition.overdue.is_empty() {
             warnings.push(format!(

@@ -254,7 +254,10 @@ impl From<KeeperError> for Problem {
             KeeperError::UnknownKeyspace => Self::new(Code::UnknownKeyspace, error.to_string()),
             KeeperError::BeingErased
             | KeeperError::MinimumVersion
+            | KeeperError::NoOtherHsm
+            | KeeperError::NotMoved(_)
             | KeeperError::TooManyVersions(_) => Self::new(Code::Conflict, error.to_string()),
+            KeeperError::OtherHsm(_) => Self::new(Code::HsmUnavailable, error.to_string()),
             KeeperError::Stopping => Self::new(Code::Overloaded, "the service is stopping"),
             _ if error.is_full() => Self::new(Code::TooManyBuckets, "the HSM is full"),
             KeeperError::Batch(BatchError::Store(_)) => {

@@ -9,6 +9,7 @@ use super::call::Operation;
 use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
 use super::expiries::Expiries;
+use super::hsm_moves::{MoveHsm, ShowHsmMove};
 use super::keyspaces::{Erase, List, Put, Show};
 use super::openapi::Specification;
 use super::problem::{Code, Problem};
@@ -88,6 +89,8 @@ fn table() -> Table {
         .with::<Put>(Verb::Put, "/v1/keyspaces/{keyspace}")
         .with::<Erase>(Verb::Delete, "/v1/keyspaces/{keyspace}")
         .with::<RotateRoot>(Verb::Post, "/v1/root/rotations")
+        .with::<MoveHsm>(Verb::Post, "/v1/hsm/moves")
+        .with::<ShowHsmMove>(Verb::Get, "/v1/hsm/moves")
         .with::<approvals::List>(Verb::Get, "/v1/approvals")
         .with::<approvals::Show>(Verb::Get, "/v1/approvals/{id}")
         .with::<approvals::Approve>(Verb::Post, "/v1/approvals/{id}")

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use base64ct::{Base64, Encoding};
-use lethe_core::ports::VerificationKey;
+use lethe_core::succession::PublishedKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,17 +34,21 @@ pub(crate) struct VerificationKeyView {
     pem: String,
     /// Id of the key that it took over from, if there was one.
     succeeds: Option<String>,
+    /// That key's signature for this one, base64.
+    endorsement: Option<String>,
 }
 
-impl From<&VerificationKey> for VerificationKeyView {
-    fn from(key: &VerificationKey) -> Self {
+impl From<&PublishedKey> for VerificationKeyView {
+    fn from(published: &PublishedKey) -> Self {
+        let PublishedKey { key, succession } = published;
         Self {
             id: key.id.to_string(),
             purpose: purpose_name(key.purpose),
             algorithm: "Ed25519",
             public_key: Base64::encode_string(&key.public_key),
             pem: pem(&key.public_key),
-            succeeds: None,
+            succeeds: succession.map(|it| it.predecessor.to_string()),
+            endorsement: succession.map(|it| Base64::encode_string(&it.endorsement)),
         }
     }
 }
@@ -53,8 +59,8 @@ impl Operation for VerificationKeys {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let keys = call.service.verification_keys.iter();
-        let keys = keys.map(VerificationKeyView::from).collect();
+        let keys = Arc::clone(&call.service.verification_keys.borrow());
+        let keys = keys.iter().map(VerificationKeyView::from).collect();
         Done::json(StatusCode::OK, &KeysAnswer { keys })
     }
 }

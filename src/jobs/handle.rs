@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Doubt;
+use lethe_core::hsm_move::NotMoved;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
 use lethe_core::time::Timestamp;
@@ -17,6 +18,8 @@ pub(super) enum Command {
     Rotate(KeyspaceName, Answer<()>),
     /// A new root.
     RotateRoot(Answer<()>),
+    /// To the other HSM.
+    MoveHsm(Answer<()>),
     /// The wall clock is right.
     ConfirmClock(Answer<ClockConfirmed>),
 }
@@ -73,6 +76,15 @@ pub enum KeeperError {
     /// As many versions live as may.
     #[error("{0} key versions live, and no more may: old ones go with their last bucket")]
     TooManyVersions(usize),
+    /// The configuration names one alone.
+    #[error("the service's configuration names no HSM to move to: add [hsm_next] and restart it")]
+    NoOtherHsm,
+    /// The HSM to move to cannot be used.
+    #[error("the HSM of [hsm_next]: {0}")]
+    OtherHsm(HsmError),
+    /// The HSM to move to must not be used.
+    #[error(transparent)]
+    NotMoved(NotMoved),
     /// Store or HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -128,6 +140,15 @@ impl KeeperHandle {
     /// [`KeeperError`].
     pub async fn rotate_root(&self) -> Result<(), KeeperError> {
         self.ask(Command::RotateRoot).await
+    }
+
+    /// Begins to move everything to the HSM of `[hsm_next]`, or finds it begun. It goes on by itself,
+    /// after a restart as well.
+    ///
+    /// # Errors
+    /// [`KeeperError`].
+    pub async fn move_hsm(&self) -> Result<(), KeeperError> {
+        self.ask(Command::MoveHsm).await
     }
 
     /// Believes the wall clock, though it jumped.

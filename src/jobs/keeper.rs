@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
 use lethe_core::buckets::{Buckets, Made, required};
+use lethe_core::hsm_move::Devices;
 use lethe_core::takeover::still_claimed;
 use lethe_core::time::{Expiry, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Command, KeeperError, KeeperHandle};
+use super::hsm_move::Moving;
 use crate::forgetting::Ledger;
+use crate::hsm_moves::HsmMoves;
 use crate::live::Live;
 use crate::service::{Seen, Service};
 
@@ -27,6 +30,12 @@ const TOGETHER: usize = 4_096;
 /// Owns what the deployment holds: root, directory, buckets. It alone changes them.
 pub struct Keeper {
     pub(super) ports: Ports,
+    /// What the ports' HSM is.
+    pub(super) devices: Arc<Devices>,
+    /// What the configuration says of HSMs.
+    pub(super) moves: Arc<HsmMoves>,
+    /// A move to another HSM that is under way.
+    pub(super) moving: Option<Moving>,
     pub(super) max_objects: u64,
     /// How long receipts are kept, in milliseconds.
     pub(super) keep_receipts: u64,
@@ -82,6 +91,7 @@ impl Keeper {
         live: Arc<Live>,
         ledger: Arc<Ledger>,
         limits: KeeperLimits,
+        (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
         let node = Node {
             ports: &ports,
@@ -95,6 +105,9 @@ impl Keeper {
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
             ports,
+            moving: devices.pair().map(|_| Moving::found()),
+            devices,
+            moves,
             max_objects: limits.max_objects,
             keep_receipts: millis(limits.keep_receipts),
             longest_request: millis(limits.longest_request + TICK),
@@ -134,7 +147,7 @@ impl Keeper {
                 return Ok(());
             }
             let waits = !self.held_up && self.ledger.backlog().requests > 0;
-            let command = if waits {
+            let command = if waits || self.move_is_due() {
                 self.commands.try_recv().ok()
             } else {
                 let due = tokio::time::sleep(self.pause());
@@ -149,6 +162,9 @@ impl Keeper {
             self.forget(&service).await?;
             if let Some(command) = command {
                 self.obey(&service, command).await?;
+            }
+            if self.move_is_due() {
+                self.move_on(&service).await?;
             }
             if self.tick_is_due() {
                 self.tick(&service).await?;
@@ -214,7 +230,7 @@ impl Keeper {
     }
 
     /// After an error finds out what holds; the open requests are those of the store.
-    async fn recovered(&mut self) -> Result<(), BatchError> {
+    pub(super) async fn recovered(&mut self) -> Result<(), BatchError> {
         if self.current.is_some() {
             return Ok(());
         }
@@ -249,6 +265,10 @@ impl Keeper {
             }
             Command::RotateRoot(answer) => {
                 let result = self.rotate_root().await;
+                self.answered(service, result, answer)
+            }
+            Command::MoveHsm(answer) => {
+                let result = self.begin_move().await;
                 self.answered(service, result, answer)
             }
             Command::ConfirmClock(answer) => {

@@ -87,6 +87,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// The same for all keyspaces in an HSM that may hold so many.
+    pub(super) fn check_room_in(&self, limit: u64) -> Result<(), KeeperError> {
+        let keyring = self.live.keyring();
+        let planned = keyring
+            .keyspaces
+            .values()
+            .map(|it| it.policy.live_buckets());
+        let planned: u64 = planned.sum();
+        let needed = planned.max(self.buckets.objects() as u64) + OTHER_OBJECTS;
+        if needed > limit {
+            return Err(KeeperError::TooManyBuckets { needed, limit });
+        }
+        Ok(())
+    }
+
     async fn create_keyspace(
         &mut self,
         name: KeyspaceName,

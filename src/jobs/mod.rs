@@ -2,6 +2,7 @@
 
 mod clock;
 mod handle;
+mod hsm_move;
 mod keeper;
 mod keyspaces;
 mod reaper;

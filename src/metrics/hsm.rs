@@ -39,7 +39,11 @@ impl<H: Hsm> MeteredHsm<H> {
 }
 
 /// The calls that are counted.
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 15] = [
+    "claims",
+    "remove_claim",
+    "signing_pairs",
+    "destroy_signing_pair",
     "create_key",
     "keys",
     "seal",
@@ -135,6 +139,15 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
         .await
     }
 
+    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
+        self.call("claims", self.inner.claims()).await
+    }
+
+    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError> {
+        let removed = self.inner.remove_claim(deployment);
+        self.call("remove_claim", removed).await
+    }
+
     async fn create_signing_key(
         &self,
         deployment: DeploymentId,
@@ -153,6 +166,24 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
             self.inner.verification_keys(deployment),
         )
         .await
+    }
+
+    async fn signing_pairs(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError> {
+        let listed = self.inner.signing_pairs(deployment);
+        self.call("signing_pairs", listed).await
+    }
+
+    async fn destroy_signing_pair(
+        &self,
+        deployment: DeploymentId,
+        id: HsmKeyId,
+        purpose: SigningPurpose,
+    ) -> Result<(), HsmError> {
+        let destroyed = self.inner.destroy_signing_pair(deployment, id, purpose);
+        self.call("destroy_signing_pair", destroyed).await
     }
 
     async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {

@@ -53,6 +53,26 @@ impl Hsm for Failing {
     async fn verification_keys(&self, _: DeploymentId) -> Result<Vec<VerificationKey>, HsmError> {
         self.next()
     }
+    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
+        self.next()
+    }
+    async fn remove_claim(&self, _: DeploymentId) -> Result<(), HsmError> {
+        self.next()
+    }
+    async fn signing_pairs(
+        &self,
+        _: DeploymentId,
+    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError> {
+        self.next()
+    }
+    async fn destroy_signing_pair(
+        &self,
+        _: DeploymentId,
+        _: HsmKeyId,
+        _: SigningPurpose,
+    ) -> Result<(), HsmError> {
+        self.next()
+    }
     async fn sign(&self, _: HsmKeyId, _: &[u8]) -> Result<[u8; 64], HsmError> {
         self.next()
     }
@@ -83,7 +103,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
         HsmError::Ambiguous,
         HsmError::Device(text()),
     ];
-    let mut given: Vec<_> = errors.iter().cycle().take(12).cloned().collect();
+    let mut given: Vec<_> = errors.iter().cycle().take(16).cloned().collect();
     let (metrics, exposition) = Metrics::new();
     metrics.begin(&[]);
     let begun = exposition.text().matches("lethe_hsm_calls_total{").count();
@@ -110,6 +130,11 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     seen.extend(hsm.sign(id, b"").await.err());
     seen.extend(hsm.random(1).await.err());
     seen.extend(hsm.status(deployment).await.err());
+    seen.extend(hsm.claims().await.err());
+    seen.extend(hsm.remove_claim(deployment).await.err());
+    seen.extend(hsm.signing_pairs(deployment).await.err());
+    let destroyed = hsm.destroy_signing_pair(deployment, id, purpose);
+    seen.extend(destroyed.await.err());
     assert_eq!(seen, std::mem::take(&mut given));
     assert_shown(
         &exposition,
@@ -131,7 +156,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     let text = exposition.text();
     assert!(!text.contains(r#"="status""#), "{text}");
     // No call and no result but those that begin at 0.
-    assert_eq!(begun, 88);
+    assert_eq!(begun, 120);
     assert_eq!(text.matches("lethe_hsm_calls_total{").count(), begun);
 }
 

@@ -1,3 +1,5 @@
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+
 use super::*;
 
 fn keys() -> Vec<VerificationKey> {
@@ -104,4 +106,49 @@ proptest::proptest! {
     fn any_text_is_read_or_refused(text in "(# receipt [0-9a-f]{31,32}\n|-----BEGIN PUBLIC KEY-----\n|-----END PUBLIC KEY-----\n|MCow[A-Z]{0,60}\n|.{0,20}\n){0,6}") {
         let _ = text.parse::<VerificationKeys>();
     }
+}
+
+/// Two keys of which the second took over from the first.
+fn chain() -> Vec<PublishedKey> {
+    let key = |byte: u8| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[byte; 32]).unwrap();
+        let key = VerificationKey {
+            id: HsmKeyId::from_bytes([byte; 16]),
+            purpose: SigningPurpose::Receipt,
+            public_key: pair.public_key().as_ref().try_into().unwrap(),
+        };
+        (pair, key)
+    };
+    let ((pair, first), (_, second)) = (key(1), key(2));
+    let endorsement = pair.sign(&succession::statement(first.id, &second));
+    let succession = Some(Succession {
+        predecessor: first.id,
+        endorsement: endorsement.as_ref().try_into().unwrap(),
+    });
+    let second = PublishedKey {
+        key: second,
+        succession,
+    };
+    vec![first.into(), second]
+}
+
+#[test]
+fn a_succession_is_read_and_checked() {
+    let text = published_text(&chain());
+    let read: VerificationKeys = text.parse().unwrap();
+    assert_eq!(read.published(), chain());
+    let mut other = chain();
+    other[1].key.public_key[0] ^= 1;
+    let id = other[1].key.id;
+    let refused = published_text(&other).parse::<VerificationKeys>();
+    let why = InvalidSuccession::NotEndorsed(id);
+    assert_eq!(refused, Err(InvalidKeys::Succession(why)));
+    let alone = published_text(&chain()[1..]).parse::<VerificationKeys>();
+    let why = InvalidSuccession::Missing(id);
+    assert_eq!(alone, Err(InvalidKeys::Succession(why)));
+    let bad = text.replace("# succeeds 01", "# succeeds 0");
+    assert_eq!(
+        bad.parse::<VerificationKeys>(),
+        Err(InvalidKeys::Comment(6))
+    );
 }

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod pki;
 pub mod seized;
 pub mod shreds;
+pub mod softhsm;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

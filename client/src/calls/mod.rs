@@ -3,6 +3,7 @@
 pub(crate) mod approvals;
 mod clock;
 pub(crate) mod data_keys;
+mod hsm_moves;
 pub(crate) mod keyspaces;
 mod root;
 pub(crate) mod shreds;

@@ -21,6 +21,9 @@ pub struct VerificationKey {
     /// Id of the key that it took over from, if there was one.
     #[serde(default)]
     pub succeeds: Option<String>,
+    /// Base64 of that key's signature for this one.
+    #[serde(default)]
+    pub endorsement: Option<String>,
 }
 
 #[derive(Deserialize)]

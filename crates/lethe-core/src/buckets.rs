@@ -1,6 +1,8 @@
 //! Buckets in the store and the HSM: made ahead of need, destroyed at their expiry. DESIGN
 //! section 4.
 
+mod moving;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -185,7 +187,10 @@ impl Buckets {
         expiry: Expiry,
         id: HsmKeyId,
     ) -> Result<(), BatchError> {
-        destroy(ports, bucket_key(self.deployment, expiry, id)).await?;
+        // The word is that the bucket is gone: while it moved to another HSM it had two keys.
+        for key in self.keys_of(expiry) {
+            destroy(ports, bucket_key(self.deployment, expiry, key)).await?;
+        }
         let signed = self.sign_expiry(ports, expiry, id).await?;
         ports.store.finish_bucket(&signed).await?;
         if self.rows.get(&expiry) == Some(&id) {
@@ -224,13 +229,15 @@ impl Buckets {
         let rows = ports.store.buckets().await?;
         let new: Vec<_> = rows
             .iter()
-            .filter(|row| !self.rows.contains_key(&row.expiry))
+            .filter(|row| self.rows.get(&row.expiry) != Some(&row.key))
             .cloned()
             .collect();
         let keys = open_all(ports, self.deployment, new.clone()).await?;
         for row in new {
             self.orphans.remove(&(row.expiry, row.key));
-            self.rows.insert(row.expiry, row.key);
+            // One that moved to another HSM leaves its key behind.
+            let before = self.rows.insert(row.expiry, row.key);
+            self.orphans.extend(before.map(|key| (row.expiry, key)));
         }
         self.uncertain = false;
         Ok(keys)

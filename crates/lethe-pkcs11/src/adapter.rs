@@ -131,6 +131,16 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
+    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
+        self.pool.run(claim::claims).await
+    }
+
+    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError> {
+        self.pool
+            .run(move |call| claim::remove_claim(call, deployment))
+            .await
+    }
+
     async fn create_signing_key(
         &self,
         deployment: DeploymentId,
@@ -161,6 +171,27 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<Vec<VerificationKey>, HsmError> {
         self.pool
             .run(move |call| signing::verification_keys(call, deployment))
+            .await
+    }
+
+    async fn signing_pairs(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError> {
+        self.pool
+            .run(move |call| signing::pairs(call, deployment))
+            .await
+    }
+
+    async fn destroy_signing_pair(
+        &self,
+        deployment: DeploymentId,
+        id: HsmKeyId,
+        purpose: SigningPurpose,
+    ) -> Result<(), HsmError> {
+        let label = signing::label(deployment, purpose);
+        self.pool
+            .run(move |call| signing::destroy(call, id, &label))
             .await
     }
 

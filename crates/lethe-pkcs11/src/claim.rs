@@ -13,13 +13,23 @@ use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
 use crate::objects::read;
 
-fn template(deployment: DeploymentId) -> Vec<Attribute> {
+const LABEL_PREFIX: &str = "lethe/v1/claim/";
+
+/// Of the claims of all deployments.
+fn any() -> Vec<Attribute> {
     vec![
         Attribute::Token(true),
         Attribute::Class(ObjectClass::DATA),
         Attribute::Application(b"lethe".to_vec()),
-        Attribute::Label(format!("lethe/v1/claim/{deployment}").into_bytes()),
     ]
+}
+
+fn template(deployment: DeploymentId) -> Vec<Attribute> {
+    let mut template = any();
+    template.push(Attribute::Label(
+        format!("{LABEL_PREFIX}{deployment}").into_bytes(),
+    ));
+    template
 }
 
 /// A claim's number and store instance.
@@ -87,6 +97,45 @@ pub(crate) fn set_claim(
         remove(call, object)?;
     }
     Ok(())
+}
+
+/// The claim of each deployment that has one.
+pub(crate) fn claims(call: &Call<'_>) -> Result<Vec<(DeploymentId, String)>, Failure> {
+    let mut deployments = Vec::new();
+    for object in call.session()?.find_objects(&any())? {
+        for attribute in read(call, object, &[AttributeType::Label])?.unwrap_or_default() {
+            if let Attribute::Label(label) = attribute {
+                deployments.extend(deployment_of(&label));
+            }
+        }
+    }
+    deployments.sort_unstable();
+    deployments.dedup();
+    let mut claims = Vec::with_capacity(deployments.len());
+    for deployment in deployments {
+        claims.extend(claim(call, deployment)?.map(|store| (deployment, store)));
+    }
+    Ok(claims)
+}
+
+fn deployment_of(label: &[u8]) -> Option<DeploymentId> {
+    let label = std::str::from_utf8(label).ok()?;
+    label.strip_prefix(LABEL_PREFIX)?.parse().ok()
+}
+
+/// The lowest numbers first: as long as one is left it is the one that counted before.
+pub(crate) fn remove_claim(call: &Call<'_>, deployment: DeploymentId) -> Result<(), Failure> {
+    let mut found = find(call, deployment)?;
+    found.sort_by_key(|(_, (number, _))| *number);
+    for (object, _) in found {
+        remove(call, object)?;
+        call.device.room.freed(1);
+    }
+    if find(call, deployment)?.is_empty() {
+        Ok(())
+    } else {
+        Err(HsmError::Device("destroy did not remove the claim".into()).into())
+    }
 }
 
 fn remove(call: &Call<'_>, object: ObjectHandle) -> Result<(), Failure> {

@@ -9,12 +9,15 @@ use lethe_core::ports::{HsmError, SigningPurpose, VerificationKey};
 use crate::call::Call;
 use crate::errors::Failure;
 use crate::objects::{find_one, first_accepted, key_template, list, read};
+use crate::operations::exists;
 
 /// `PrintableString "edwards25519"`, which SoftHSM2 and PKCS#11 3.0 know.
 const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
 /// OID 1.3.101.112, of RFC 8410.
 const CURVE_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 const PURPOSES: [SigningPurpose; 2] = [SigningPurpose::Receipt, SigningPurpose::Checkpoint];
+/// What signs goes first.
+const HALVES: [ObjectClass; 2] = [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY];
 const LABEL_PREFIX: &str = "lethe/v1/sign/";
 
 pub(crate) fn label(deployment: DeploymentId, purpose: SigningPurpose) -> String {
@@ -98,6 +101,41 @@ pub(crate) fn verification_keys(
         }
     }
     Ok(keys)
+}
+
+/// Of pairs of which only one half is left, too.
+pub(crate) fn pairs(
+    call: &Call<'_>,
+    deployment: DeploymentId,
+) -> Result<Vec<(HsmKeyId, SigningPurpose)>, Failure> {
+    let mut pairs = Vec::new();
+    for class in HALVES {
+        for (_, id, text) in list(call, class)? {
+            let purpose = PURPOSES
+                .into_iter()
+                .find(|purpose| label(deployment, *purpose) == text);
+            pairs.extend(purpose.map(|purpose| (id, purpose)));
+        }
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    Ok(pairs)
+}
+
+/// By handles found by class, id and label in this session.
+pub(crate) fn destroy(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), Failure> {
+    for class in HALVES {
+        let template = key_template(class, id, label);
+        if exists(call, &template)? {
+            let handle = find_one(call, &template)?;
+            call.session()?.destroy_object(handle)?;
+            if exists(call, &template)? {
+                return Err(HsmError::Device("destroy did not remove the key".into()).into());
+            }
+            call.device.room.freed(1);
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn sign(call: &Call<'_>, id: HsmKeyId, message: &[u8]) -> Result<[u8; 64], Failure> {

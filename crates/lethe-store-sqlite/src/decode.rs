@@ -9,13 +9,14 @@ use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::{
-    BatchRow, BucketRow, ExpiryRow, Fulfilled, KeyspaceRow, MetaRow, RootShare, SealedSecret,
-    SignedDestruction, StoreError, VersionRow,
+    BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, MetaRow, RootShare,
+    SealedSecret, SignedDestruction, SigningPurpose, StoreError, VerificationKey, VersionRow,
 };
 use lethe_core::receipt::{Commitment, RequestId};
 use lethe_core::request::{
     AcceptedRequest, IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish,
 };
+use lethe_core::succession::{PublishedKey, Succession};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::Address;
 use sqlx::Row;
@@ -126,6 +127,40 @@ pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {
             ciphertext: source.bytes("ciphertext")?,
         },
     })
+}
+
+pub(crate) fn signing_key(row: &SqliteRow) -> Result<PublishedKey, StoreError> {
+    let table = "signing_key";
+    let source = Source { row, table };
+    let purpose = match source.number("purpose")? {
+        1 => SigningPurpose::Receipt,
+        2 => SigningPurpose::Checkpoint,
+        _ => return Err(source.corrupt("purpose")),
+    };
+    let predecessor = source.optional_bytes("predecessor")?;
+    let succession = match predecessor.map(HsmKeyId::from_bytes) {
+        None => None,
+        Some(predecessor) => Some(Succession {
+            predecessor,
+            endorsement: source.bytes("endorsement")?,
+        }),
+    };
+    let key = VerificationKey {
+        id: source.key("id")?,
+        purpose,
+        public_key: source.bytes("public_key")?,
+    };
+    Ok(PublishedKey { key, succession })
+}
+
+pub(crate) fn hsm_move(row: &SqliteRow) -> Result<HsmMove, StoreError> {
+    let table = "hsm_move";
+    let source = Source { row, table };
+    match source.number("emptied")? {
+        0 => Ok(HsmMove::UnderWay),
+        1 => Ok(HsmMove::Emptied),
+        _ => Err(source.corrupt("emptied")),
+    }
 }
 
 pub(crate) fn meta(row: &SqliteRow) -> Result<MetaRow, StoreError> {

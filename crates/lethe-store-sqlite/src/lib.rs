@@ -11,6 +11,7 @@ mod decode;
 mod elsewhere;
 mod errors;
 mod files;
+mod hsm_moves;
 mod open;
 mod requests;
 mod statements;

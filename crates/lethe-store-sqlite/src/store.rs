@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lethe_core::clock::Confirmation;
-use lethe_core::identity::{DeploymentId, KeyspaceId};
+use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
-    BatchCommit, BatchRow, BucketRow, ExpiryRow, KeyspaceRow, MetaRow, SettingsChange,
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, HsmMove, KeyspaceRow, MetaRow, SettingsChange,
     SignedDestruction, Store, StoreError,
 };
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
+use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Prefix, Row, TailId, TreeId};
 use sqlx::sqlite::SqliteRow;
@@ -19,7 +20,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::transaction::Write;
-use crate::{batch, decode, requests, statements, trees};
+use crate::{batch, decode, hsm_moves, requests, statements, trees};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
@@ -187,6 +188,12 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
+    async fn replace_buckets(&self, buckets: &[(HsmKeyId, BucketRow)]) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "replace buckets").await?;
+        let done = hsm_moves::replace_buckets(&mut write.inner, buckets).await;
+        write.finish(done).await
+    }
+
     async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError> {
         let mut write = Write::begin(&self.writer, "finish bucket").await?;
         let done = requests::finish_bucket(&mut write.inner, expired).await;
@@ -195,6 +202,34 @@ impl Store for SqliteStore {
 
     async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError> {
         requests::expiries(&self.reader, after, limit).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
+        let rows = self.rows("read signing keys", hsm_moves::SIGNING_KEYS);
+        rows.await?.iter().map(decode::signing_key).collect()
+    }
+
+    async fn hsm_move(&self) -> Result<Option<HsmMove>, StoreError> {
+        let rows = self.rows("read HSM move", "SELECT emptied FROM hsm_move");
+        rows.await?.first().map(decode::hsm_move).transpose()
+    }
+
+    async fn begin_hsm_move(&self, keys: &[PublishedKey]) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "begin HSM move").await?;
+        let done = hsm_moves::begin(&mut write.inner, keys).await;
+        write.finish(done).await
+    }
+
+    async fn hsm_is_emptied(&self) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "HSM is emptied").await?;
+        let done = hsm_moves::emptied(&mut write.inner).await;
+        write.finish(done).await
+    }
+
+    async fn finish_hsm_move(&self) -> Result<(), StoreError> {
+        let mut write = Write::begin(&self.writer, "finish HSM move").await?;
+        let done = hsm_moves::finish(&mut write.inner).await;
+        write.finish(done).await
     }
 
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -23,7 +23,8 @@ macro_rules! hsm_contract {
         $crate::hsm_contract! { @stamp $runner;
             lists_by_deployment seals_and_opens refuses_other_aad refuses_altered_ciphertext
             needs_id_and_label destroyed_keys_are_gone destroy_spares_others keeps_a_claim
-            signs_verifiably gives_random_bytes serves_many_at_once tells_its_status }
+            claims_are_listed_and_removed signs_verifiably signing_pairs_are_destroyed
+            gives_random_bytes serves_many_at_once tells_its_status }
     };
     (@stamp $runner:path; $($clause:ident)+) => {
         $(
@@ -226,6 +227,52 @@ pub async fn signs_verifiably(hsm: Arc<dyn Hsm>) {
     assert_eq!(hsm.verification_keys(deployment()).await, Ok(vec![]));
     let unknown = HsmKeyId::from_bytes([9; 16]);
     assert_eq!(hsm.sign(unknown, b"message").await, Err(HsmError::NotFound));
+}
+
+/// A claim goes when told to, and only that one.
+pub async fn claims_are_listed_and_removed(hsm: Arc<dyn Hsm>) {
+    let (ours, theirs) = (deployment(), deployment());
+    for whose in [ours, theirs] {
+        assert_eq!(hsm.set_claim(whose, "a store").await, Ok(()));
+    }
+    let claims = hsm.claims().await.expect("claims");
+    for whose in [ours, theirs] {
+        assert!(claims.contains(&(whose, "a store".to_owned())));
+    }
+    for _ in 0..2 {
+        assert_eq!(hsm.remove_claim(ours).await, Ok(()));
+        assert_eq!(hsm.claim(ours).await, Ok(None));
+    }
+    assert_eq!(hsm.claim(theirs).await, Ok(Some("a store".to_owned())));
+    assert_eq!(hsm.claims().await.map(|claims| claims.len()), Ok(1));
+}
+
+/// Of a destroyed signing pair neither half is left; others are.
+pub async fn signing_pairs_are_destroyed(hsm: Arc<dyn Hsm>) {
+    let ours = deployment();
+    let (receipt, checkpoint) = (SigningPurpose::Receipt, SigningPurpose::Checkpoint);
+    let goes = hsm.create_signing_key(ours, receipt).await.expect("pair");
+    let stays = hsm.create_signing_key(ours, checkpoint);
+    let stays = stays.await.expect("pair");
+    let mut pairs = hsm.signing_pairs(ours).await.expect("list");
+    pairs.sort_unstable_by_key(|(_, purpose)| *purpose);
+    assert_eq!(pairs, [(goes.id, receipt), (stays.id, checkpoint)]);
+    // Of another purpose, or another deployment's: not this one.
+    let other = hsm.destroy_signing_pair(ours, goes.id, checkpoint).await;
+    assert_eq!(other, Ok(()));
+    let foreign = hsm.destroy_signing_pair(deployment(), goes.id, receipt);
+    assert_eq!(foreign.await, Ok(()));
+    assert!(hsm.sign(goes.id, b"message").await.is_ok());
+    for _ in 0..2 {
+        let destroyed = hsm.destroy_signing_pair(ours, goes.id, receipt).await;
+        assert_eq!(destroyed, Ok(()));
+        assert_eq!(hsm.sign(goes.id, b"message").await, Err(HsmError::NotFound));
+    }
+    assert_eq!(
+        hsm.signing_pairs(ours).await,
+        Ok(vec![(stays.id, checkpoint)])
+    );
+    assert_eq!(hsm.verification_keys(ours).await, Ok(vec![stays]));
 }
 
 /// As many bytes as asked for, and never the same.

@@ -3,14 +3,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use lethe_core::ports::{Clock, VerificationKey};
+use lethe_core::ports::Clock;
+use lethe_core::succession::PublishedKey;
 
 use super::device::binary;
 use crate::access::SpiffeId;
 use crate::cli::Failure;
 use crate::clock::SystemClock;
 use crate::pki::{ensure_development, write_private, write_public};
-use crate::verification_keys::to_text;
+use crate::verification_keys::published_text;
 
 const ROLES: [&str; 3] = ["message-server", "operator", "auditor"];
 
@@ -104,6 +105,6 @@ max_gap = "30d"
 }
 
 /// `pki/verify.pub`: public keys of receipts and checkpoints.
-pub(super) fn write_verification_keys(dir: &Path, keys: &[VerificationKey]) -> io::Result<()> {
-    write_public(&dir.join("pki/verify.pub"), &to_text(keys))
+pub(super) fn write_verification_keys(dir: &Path, keys: &[PublishedKey]) -> io::Result<()> {
+    write_public(&dir.join("pki/verify.pub"), &published_text(keys))
 }

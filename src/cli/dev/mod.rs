@@ -37,7 +37,7 @@ impl Dev {
         let protection = memory::protect();
         files::prepare(&self.dir, self.listen, self.ops_listen)?;
         let config = Config::load(&self.dir.join("lethe.toml"))?;
-        environment::ensure(&config.hsm.environment)?;
+        environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
         // Ends with this process, however that ends.
@@ -51,7 +51,17 @@ impl Dev {
         app::init(config).await?;
         let app = App::open(config, &self.dir.join("lethe.toml")).await?;
         let service = app.service();
-        files::write_verification_keys(&self.dir, &service.verification_keys)?;
+        let mut keys = service.verification_keys.subscribe();
+        files::write_verification_keys(&self.dir, &keys.borrow_and_update())?;
+        let dir = self.dir.clone();
+        tokio::spawn(async move {
+            while keys.changed().await.is_ok() {
+                let written = files::write_verification_keys(&dir, &keys.borrow_and_update());
+                if let Err(error) = written {
+                    tracing::warn!(%error, "the public keys were not written to pki/verify.pub");
+                }
+            }
+        });
         app.run(config, async |address| {
             make_chat(&service).await?;
             println!("lethe ready https://{address}");

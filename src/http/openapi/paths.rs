@@ -42,6 +42,8 @@ pub(super) fn operations() -> Vec<Placed> {
         (keyspace, "put", put_keyspace()),
         (keyspace, "delete", erase_keyspace()),
         ("/v1/root/rotations", "post", rotate_root()),
+        ("/v1/hsm/moves", "get", show_hsm_move()),
+        ("/v1/hsm/moves", "post", move_hsm()),
         ("/v1/approvals", "get", list_approvals()),
         ("/v1/approvals/{id}", "get", show_approval()),
         ("/v1/approvals/{id}", "post", approve()),
@@ -180,6 +182,18 @@ fn rotate_root() -> Described {
     Described::new("rotate_root", "A new root in the HSM, now")
         .answers(200, "Rotation")
         .refuses(&[Code::TooManyBuckets])
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+}
+
+fn show_hsm_move() -> Described {
+    Described::new("show_hsm_move", "How far the move to another HSM is").answers(200, "HsmMove")
+}
+
+fn move_hsm() -> Described {
+    let summary = "Everything moves to the HSM of [hsm_next]; answered when that has begun";
+    Described::new("move_hsm", summary)
+        .answers(202, "HsmMove")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 

@@ -39,6 +39,7 @@ pub(super) fn schemas() -> Value {
             "requests": { "type": "array", "items": { "type": "string", "format": "uuid" } },
             "items": { "type": "array" } } }] },
         "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
+        "HsmMove": crate::http::hsm_moves::schema(),
         "ClockConfirmation": { "type": "object", "required": ["was", "now", "wall_clock"], "properties": {
             "was": { "enum": ["ahead", "behind", "trusted"] }, "now": time, "wall_clock": time } },
         "Expiries": { "type": "object", "required": ["expiries"], "properties": {

@@ -6,6 +6,7 @@ use super::sign::sign_open;
 use super::work::Work;
 use super::{BatchError, Halt, Node, Ports, check_claim, roots};
 use crate::directory::Directory;
+use crate::hsm_move::newest;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{KeyLabel, SigningPurpose};
 
@@ -114,6 +115,12 @@ impl Current {
         self.sequence
     }
 
+    /// The root in the HSM; none before the first batch.
+    #[must_use]
+    pub const fn root(&self) -> Option<HsmKeyId> {
+        self.root
+    }
+
     /// The key that signs receipts.
     #[must_use]
     pub const fn signing_key(&self) -> HsmKeyId {
@@ -151,10 +158,8 @@ pub(crate) async fn signing_key(
     ports: &Ports,
     deployment: DeploymentId,
 ) -> Result<HsmKeyId, BatchError> {
-    let keys = ports.hsm.verification_keys(deployment).await?;
-    let mut receipts = keys
-        .iter()
-        .filter(|key| key.purpose == SigningPurpose::Receipt);
-    let first = receipts.next().ok_or(Halt::NoSigningKey)?;
-    Ok(first.id)
+    let published = ports.store.signing_keys().await?;
+    let held = ports.hsm.verification_keys(deployment).await?;
+    let newest = newest(&published, &held, SigningPurpose::Receipt);
+    Ok(newest.ok_or(Halt::NoSigningKey)?.id)
 }

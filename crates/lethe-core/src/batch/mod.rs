@@ -112,6 +112,16 @@ pub enum Halt {
     /// The HSM has no key to sign receipts with.
     #[error("the HSM lacks the signing key of receipts: is it the right HSM?")]
     NoSigningKey,
+    /// A move to another HSM takes both.
+    #[error(
+        "a move to another HSM is under way: until it is done [hsm] has to name the old HSM and [hsm_next] the new one. Nothing was destroyed"
+    )]
+    MoveUnfinished,
+    /// The configuration names an HSM that the deployment has left, or never was in.
+    #[error(
+        "the deployment has moved to another HSM: name that one in [hsm]. Nothing was destroyed"
+    )]
+    MovedAway,
     /// A batch names requests that the store does not hold.
     #[error("the store lacks requests that were accepted: it is damaged")]
     RequestsMissing,

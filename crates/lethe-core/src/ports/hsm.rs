@@ -200,6 +200,13 @@ pub trait Hsm: Send + Sync {
         store_instance: &str,
     ) -> Result<(), HsmError>;
 
+    /// The claims of all deployments in the device.
+    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError>;
+
+    /// Removes the claim of a deployment, and checks that none is left; none to begin with is as
+    /// good.
+    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError>;
+
     /// Makes an Ed25519 pair for a purpose.
     async fn create_signing_key(
         &self,
@@ -212,6 +219,21 @@ pub trait Hsm: Send + Sync {
         &self,
         deployment: DeploymentId,
     ) -> Result<Vec<VerificationKey>, HsmError>;
+
+    /// Ids and purposes of all signing pairs of a deployment of which at least one half is there.
+    async fn signing_pairs(
+        &self,
+        deployment: DeploymentId,
+    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError>;
+
+    /// Destroys both halves of a signing pair, the private one first, and checks that neither can
+    /// be found. A half that is gone already is as good.
+    async fn destroy_signing_pair(
+        &self,
+        deployment: DeploymentId,
+        id: HsmKeyId,
+        purpose: SigningPurpose,
+    ) -> Result<(), HsmError>;
 
     /// Ed25519 signature over `message` by the pair `key`, 64 bytes.
     async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError>;

@@ -17,6 +17,7 @@ pub use hsm::{
     VerificationKey,
 };
 pub use store::{
-    BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, KeyspaceChange, KeyspaceRow, MetaRow,
-    RootShare, SettingsChange, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceChange, KeyspaceRow,
+    MetaRow, RootShare, SettingsChange, SignedDestruction, Store, StoreError, TreeChange,
+    VersionRow,
 };

@@ -8,6 +8,7 @@ use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::RequestId;
 use crate::request::{AcceptedRequest, Request, RequestNumber};
+use crate::succession::PublishedKey;
 use crate::time::{Expiry, Timestamp};
 use crate::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 
@@ -170,6 +171,15 @@ pub struct ExpiryRow {
     pub signed: SignedDestruction,
 }
 
+/// How far a move to another HSM is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HsmMove {
+    /// Keys may be in both.
+    UnderWay,
+    /// The old one holds no key any more, at most the claim.
+    Emptied,
+}
+
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -277,6 +287,10 @@ pub trait Store: Send + Sync {
     /// Adds buckets, all or none; [`StoreError::Conflict`] when one of that expiry is there.
     async fn create_buckets(&self, buckets: &[BucketRow]) -> Result<(), StoreError>;
 
+    /// Replaces buckets, all or none: each row's key before, and the row of the same expiry that
+    /// takes its place. [`StoreError::Conflict`] when a row is not there with that key.
+    async fn replace_buckets(&self, buckets: &[(HsmKeyId, BucketRow)]) -> Result<(), StoreError>;
+
     /// Deletes the row of a bucket whose HSM key is destroyed, if there is one, and keeps the
     /// signed word of it. The same key again changes nothing.
     async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError>;
@@ -284,6 +298,23 @@ pub trait Store: Send + Sync {
     /// Signed expiries after `after`, soonest first, about `limit`: those of one expiry stand
     /// together.
     async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError>;
+
+    /// Verification keys since the deployment first moved to another HSM, in order of succession;
+    /// none before.
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError>;
+
+    /// The move to another HSM that is under way, if one is.
+    async fn hsm_move(&self) -> Result<Option<HsmMove>, StoreError>;
+
+    /// Writes down that a move begins, and the keys that are to be published from now on; those that
+    /// are there stay. [`StoreError::Conflict`] when one is under way.
+    async fn begin_hsm_move(&self, keys: &[PublishedKey]) -> Result<(), StoreError>;
+
+    /// Writes down that the HSM that the move began from holds no key any more.
+    async fn hsm_is_emptied(&self) -> Result<(), StoreError>;
+
+    /// Writes down that the move is done; nothing when none is under way.
+    async fn finish_hsm_move(&self) -> Result<(), StoreError>;
 
     /// Highest time this deployment ever wrote, wherever.
     async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError>;

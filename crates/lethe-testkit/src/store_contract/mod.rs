@@ -2,6 +2,7 @@
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
 mod approvals;
+mod hsm_moves;
 mod requests;
 mod trees;
 
@@ -19,6 +20,7 @@ use lethe_core::ports::{
 use lethe_core::time::{Expiry, Timestamp};
 
 pub use approvals::*;
+pub use hsm_moves::*;
 pub use requests::*;
 pub use trees::*;
 
@@ -370,6 +372,7 @@ macro_rules! store_contract {
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
             approvals_come_back_whole, approvals_advance_once, old_approvals_are_forgotten,
             newest_shreds_are_found,
+            buckets_are_replaced_by_key, moves_keep_the_succession,
             clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };

@@ -1,0 +1,138 @@
+use std::sync::Arc;
+
+use super::{Devices, NotMoved, Pair, newest, newest_receipt_key, published_keys};
+use crate::batch::{BatchError, Halt, Ports, check_claim};
+use crate::identity::DeploymentId;
+use crate::ports::{Hsm, HsmError, SigningPurpose, VerificationKey};
+use crate::succession::{self, PublishedKey, Succession, signed_by, statement};
+
+/// Begins a move to another HSM: claims it, makes signing keys there, has the old ones endorse
+/// them, and writes all that down. From then on `devices` are both. One that is under way stays.
+///
+/// # Errors
+/// [`NotMoved`]; after an error of the store a restart, or asking again, finds out what holds.
+pub async fn begin(ports: &Ports, devices: &Devices, to: Arc<dyn Hsm>) -> Result<(), NotMoved> {
+    if devices.pair().is_some() {
+        return Ok(());
+    }
+    let from = devices.newest();
+    let deployment = ports.store.deployment().await?;
+    let deployment = deployment.ok_or(BatchError::from(Halt::NotInitialised))?;
+    let published = ports.store.signing_keys().await?;
+    let pair = Pair { from, to };
+    if ports.store.hsm_move().await?.is_some() {
+        // Begun, and its answer lost: the newest key tells the HSM that it went to.
+        let held = pair.to.verification_keys(deployment).await?;
+        let newest = newest_receipt_key(&published);
+        if !held.iter().any(|key| Some(key.id) == newest) {
+            return Err(BatchError::from(Halt::NoSigningKey).into());
+        }
+        devices.begin(pair);
+        return Ok(());
+    }
+    check_claim(ports, deployment).await?;
+    check_new(ports, &pair, deployment, &published).await?;
+    let instance = ports.store.instance();
+    pair.to.set_claim(deployment, instance).await?;
+    let keys = successors(ports, &pair, deployment).await?;
+    ports.store.begin_hsm_move(&keys).await?;
+    devices.begin(pair);
+    Ok(())
+}
+
+/// Nothing may be in the new HSM but what an earlier try has left there.
+async fn check_new(
+    ports: &Ports,
+    pair: &Pair,
+    deployment: DeploymentId,
+    published: &[PublishedKey],
+) -> Result<(), NotMoved> {
+    let held = pair.to.verification_keys(deployment).await?;
+    let before = pair.from.verification_keys(deployment).await?;
+    if held.iter().any(|key| before.contains(key)) {
+        return Err(NotMoved::SameDevice);
+    }
+    if held
+        .iter()
+        .any(|key| published.iter().any(|it| it.key == *key))
+    {
+        return Err(NotMoved::NotEmpty(held.len()));
+    }
+    for (whose, store) in pair.to.claims().await? {
+        if whose != deployment {
+            return Err(NotMoved::OtherDeployment(whose));
+        }
+        if store != ports.store.instance() {
+            return Err(NotMoved::OtherStore(store));
+        }
+    }
+    match pair.to.keys(deployment).await?.len() {
+        0 => Ok(()),
+        keys => Err(NotMoved::NotEmpty(keys)),
+    }
+}
+
+/// All published keys, and for each purpose a successor in the new HSM.
+async fn successors(
+    ports: &Ports,
+    pair: &Pair,
+    deployment: DeploymentId,
+) -> Result<Vec<PublishedKey>, NotMoved> {
+    let from = pair.from.as_ref();
+    let mut keys = published_keys(ports.store.as_ref(), from, deployment).await?;
+    let held = from.verification_keys(deployment).await?;
+    let before = keys.clone();
+    for purpose in [SigningPurpose::Receipt, SigningPurpose::Checkpoint] {
+        let predecessor = newest(&before, &held, purpose);
+        let predecessor = predecessor.ok_or(BatchError::from(Halt::NoSigningKey))?;
+        let key = only_key(pair.to.as_ref(), deployment, purpose).await?;
+        let said = statement(predecessor.id, &key);
+        // Nobody relies on a device whose signatures do not verify.
+        let signature = pair.to.sign(key.id, &said).await?;
+        if !signed_by(&key, &said, &signature) {
+            return Err(NotMoved::BadSignature);
+        }
+        let endorsement = from.sign(predecessor.id, &said).await?;
+        let predecessor = predecessor.id;
+        let succession = Some(Succession {
+            predecessor,
+            endorsement,
+        });
+        keys.push(PublishedKey { key, succession });
+    }
+    succession::check(&keys).map_err(|_| NotMoved::BadSignature)?;
+    Ok(keys)
+}
+
+/// The signing key of a purpose in the new HSM. An earlier try may have left one, several, or a half
+/// of one: one that signs stays.
+async fn only_key(
+    to: &dyn Hsm,
+    deployment: DeploymentId,
+    purpose: SigningPurpose,
+) -> Result<VerificationKey, HsmError> {
+    let mut held = to.verification_keys(deployment).await?;
+    held.retain(|key| key.purpose == purpose);
+    held.sort_unstable_by_key(|key| key.id);
+    let mut stays = None;
+    for key in held {
+        // A statement that nobody can take for another one: the key endorses itself.
+        match to.sign(key.id, &statement(key.id, &key)).await {
+            Ok(_) => {
+                stays = Some(key);
+                break;
+            }
+            Err(HsmError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for (id, of) in to.signing_pairs(deployment).await? {
+        if of == purpose && stays.as_ref().is_none_or(|key| key.id != id) {
+            to.destroy_signing_pair(deployment, id, purpose).await?;
+        }
+    }
+    match stays {
+        Some(key) => Ok(key),
+        None => to.create_signing_key(deployment, purpose).await,
+    }
+}

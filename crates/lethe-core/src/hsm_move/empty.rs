@@ -1,0 +1,87 @@
+use std::collections::HashSet;
+
+use super::{Devices, Pair, newest_receipt_key};
+use crate::batch::{BatchError, Halt, Ports, check_claim};
+use crate::identity::{DeploymentId, HsmKeyId};
+use crate::ports::{Hsm, HsmError};
+
+/// Keys may yet be born: of calls that were given up on. Not again and again.
+const ROUNDS: u32 = 4;
+
+/// The last step of a move: when nothing that the store names is in the old HSM any more, destroys
+/// whatever is left of the deployment there, looks whether it is gone, and removes its claim last.
+/// False when something is still to be moved: nothing was destroyed then.
+///
+/// # Errors
+/// [`BatchError`]; can be done again.
+pub async fn empty(
+    ports: &Ports,
+    devices: &Devices,
+    deployment: DeploymentId,
+) -> Result<bool, BatchError> {
+    let Some(Pair { from, to }) = devices.pair() else {
+        return Ok(true);
+    };
+    check_claim(ports, deployment).await?;
+    if !holds_everything(ports, to.as_ref(), deployment).await? {
+        return Ok(false);
+    }
+    empty_of_keys(from.as_ref(), deployment).await?;
+    empty_of_signing_pairs(from.as_ref(), deployment).await?;
+    ports.store.hsm_is_emptied().await?;
+    from.remove_claim(deployment).await?;
+    ports.store.finish_hsm_move().await?;
+    devices.arrive();
+    Ok(true)
+}
+
+/// Root, buckets and signing key, as a fresh read of the store names them.
+async fn holds_everything(
+    ports: &Ports,
+    to: &dyn Hsm,
+    deployment: DeploymentId,
+) -> Result<bool, BatchError> {
+    ports.store.barrier().await?;
+    let keys = to.keys(deployment).await?;
+    let held: HashSet<HsmKeyId> = keys.iter().map(|key| key.id).collect();
+    let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
+    let buckets = ports.store.buckets().await?;
+    let signing_key = newest_receipt_key(&ports.store.signing_keys().await?);
+    let signing_keys = to.verification_keys(deployment).await?;
+    let signs = signing_keys.iter().any(|key| Some(key.id) == signing_key);
+    let all = buckets.iter().all(|row| held.contains(&row.key));
+    Ok(signs && all && held.contains(&meta.share.root))
+}
+
+async fn empty_of_keys(from: &dyn Hsm, deployment: DeploymentId) -> Result<(), HsmError> {
+    for _ in 0..ROUNDS {
+        let keys = from.keys(deployment).await?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        for key in keys {
+            match from.destroy(key).await {
+                Ok(()) | Err(HsmError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Err(left())
+}
+
+async fn empty_of_signing_pairs(from: &dyn Hsm, deployment: DeploymentId) -> Result<(), HsmError> {
+    for _ in 0..ROUNDS {
+        let pairs = from.signing_pairs(deployment).await?;
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        for (id, purpose) in pairs {
+            from.destroy_signing_pair(deployment, id, purpose).await?;
+        }
+    }
+    Err(left())
+}
+
+fn left() -> HsmError {
+    HsmError::Device("the old HSM still lists keys that it has destroyed".into())
+}

@@ -1,0 +1,124 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lethe_client::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::cli::Failure;
+use crate::cli::keyspace::fields;
+use crate::cli::output::Output;
+use crate::cli::remote::Remote;
+use crate::config::Config;
+
+/// Between two looks how far it is.
+const LOOK: Duration = Duration::from_millis(250);
+/// What stands in the way for so long does not go by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `lethe rotate hsm`
+#[derive(Args)]
+pub(in crate::cli) struct Hsm {
+    /// The configuration that the service will run with afterwards: its [hsm] is the [hsm_next] of
+    /// the present one.
+    #[arg(long, value_name = "CONFIG")]
+    to: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What the service says.
+#[derive(Deserialize)]
+struct Told {
+    state: String,
+    from: Device,
+    to: Option<Device>,
+    buckets: u64,
+    moved_buckets: u64,
+    trouble: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    module: PathBuf,
+    token: String,
+}
+
+impl Device {
+    /// A path may be written in several ways.
+    fn is(&self, module: &Path, token: &str) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        self.token == token && real(&self.module) == real(module)
+    }
+
+    fn name(&self) -> String {
+        format!("token {} of {}", self.token, self.module.display())
+    }
+}
+
+impl Hsm {
+    pub(super) async fn run(self, output: Output) -> Result<(), Failure> {
+        let (module, token) = Config::device_of(&self.to)?;
+        let client = self.remote.client()?;
+        let mut shown = client.hsm_move().await?;
+        if !is_there(&told(&shown)?, &module, &token)? {
+            client.move_hsm().await?;
+            shown = follow(&client).await?;
+        }
+        output.print(&shown, || fields(&shown))
+    }
+}
+
+fn told(shown: &Value) -> Result<Told, Failure> {
+    Ok(Told::deserialize(shown)?)
+}
+
+/// Whether all is done; refuses when it is not this HSM that the service moves to.
+fn is_there(told: &Told, module: &Path, token: &str) -> Result<bool, Failure> {
+    let wanted = |device: &Device| device.is(module, token);
+    match (told.state.as_str(), &told.to) {
+        ("unconfigured", _) if wanted(&told.from) => Ok(true),
+        ("moved", Some(to)) if wanted(to) => Ok(true),
+        (_, Some(to)) if wanted(to) => Ok(false),
+        (_, Some(to)) => Err(Failure::new(format!(
+            "the service moves to {}, but the configuration names token {token} of {}",
+            to.name(),
+            module.display()
+        ))),
+        (_, None) => Err(Failure::new(format!(
+            "the service knows {} alone: add [hsm_next] to its configuration and restart it",
+            told.from.name()
+        ))),
+    }
+}
+
+async fn follow(client: &Client) -> Result<Value, Failure> {
+    // Draws nothing where standard error is no terminal.
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} buckets moved {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut since: Option<Instant> = None;
+    loop {
+        let shown = client.hsm_move().await?;
+        let told = told(&shown)?;
+        bar.set_length(told.buckets);
+        bar.set_position(told.moved_buckets);
+        if told.state == "moved" {
+            bar.finish_and_clear();
+            return Ok(shown);
+        }
+        match told.trouble {
+            None => since = None,
+            Some(why) if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => {
+                return Err(Failure::new(format!(
+                    "the move waits and goes on by itself once it can: {why}"
+                )));
+            }
+            Some(_) => {}
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

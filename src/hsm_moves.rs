@@ -1,0 +1,221 @@
+//! The HSMs that the configuration names, and how far a move from one to the other is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::hsm_move::Opened;
+use lethe_core::ports::{Hsm, HsmError};
+use lethe_pkcs11::Pkcs11Hsm;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use crate::config::{ConfigError, HsmSection};
+use crate::metrics::{MeteredHsm, Metrics};
+
+/// Between two looks whether an HSM that was away is back.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// An HSM as the configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceName {
+    /// The PKCS#11 module.
+    pub module: PathBuf,
+    /// Label of the token.
+    pub token: String,
+}
+
+impl From<&HsmSection> for DeviceName {
+    fn from(section: &HsmSection) -> Self {
+        Self {
+            module: section.module.clone(),
+            token: section.token.clone(),
+        }
+    }
+}
+
+/// Where the deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveState {
+    /// In the only HSM that the configuration names.
+    Unconfigured,
+    /// In `[hsm]`, and may move to `[hsm_next]`.
+    Ready,
+    /// Between them.
+    Moving,
+    /// In `[hsm_next]`.
+    Moved,
+}
+
+impl MoveState {
+    /// As the API says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unconfigured => "unconfigured",
+            Self::Ready => "ready",
+            Self::Moving => "moving",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Where the deployment is.
+    pub state: MoveState,
+    /// Live buckets.
+    pub buckets: usize,
+    /// Those of them that have moved.
+    pub moved: usize,
+    /// Why the move does not go on, until it does.
+    pub trouble: Option<String>,
+}
+
+/// The second HSM of the configuration.
+struct Next {
+    section: HsmSection,
+    metrics: Metrics,
+    opened: Mutex<Opened>,
+}
+
+/// See the module.
+pub struct HsmMoves {
+    first: DeviceName,
+    next: Option<Next>,
+    progress: Mutex<Progress>,
+}
+
+impl HsmMoves {
+    /// Opens the second HSM of the configuration if there is one; it may be away.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of its section.
+    pub async fn open(
+        first: &HsmSection,
+        next: Option<&HsmSection>,
+        metrics: &Metrics,
+    ) -> Result<Self, ConfigError> {
+        let next = match next {
+            None => None,
+            Some(section) => Some(Next {
+                section: section.clone(),
+                metrics: metrics.clone(),
+                opened: Mutex::new(open(section, metrics).await?),
+            }),
+        };
+        let state = match &next {
+            None => MoveState::Unconfigured,
+            Some(_) => MoveState::Ready,
+        };
+        let progress = Progress {
+            state,
+            buckets: 0,
+            moved: 0,
+            trouble: None,
+        };
+        Ok(Self {
+            first: first.into(),
+            next,
+            progress: Mutex::new(progress),
+        })
+    }
+
+    /// The HSM of `[hsm]`.
+    #[must_use]
+    pub const fn first(&self) -> &DeviceName {
+        &self.first
+    }
+
+    /// The HSM of `[hsm_next]`.
+    #[must_use]
+    pub fn next(&self) -> Option<DeviceName> {
+        self.next.as_ref().map(|next| (&next.section).into())
+    }
+
+    /// The second HSM, as it was found.
+    #[must_use]
+    pub fn opened(&self) -> Option<Opened> {
+        self.next.as_ref().map(|next| next.opened.lock().clone())
+    }
+
+    /// Objects that the second may hold.
+    #[must_use]
+    pub fn next_max_objects(&self) -> Option<u64> {
+        self.next.as_ref().map(|next| next.section.max_objects)
+    }
+
+    /// The second HSM, opened now if it was away.
+    ///
+    /// # Errors
+    /// Why it cannot be opened; none when there is no second.
+    pub async fn reopened(&self) -> Option<Opened> {
+        let next = self.next.as_ref()?;
+        let present = next.opened.lock().clone();
+        if present.is_ok() {
+            return Some(present);
+        }
+        let opened = match open(&next.section, &next.metrics).await {
+            Ok(opened) => opened,
+            Err(error) => Err(HsmError::Unavailable(error.to_string())),
+        };
+        let mut kept = next.opened.lock();
+        // Another call may have been faster.
+        if kept.is_err() {
+            *kept = opened;
+        }
+        Some(kept.clone())
+    }
+
+    /// Opens the second HSM when it comes back. Not one that refuses the PIN: each try would count.
+    pub async fn watch(&self) {
+        while let Some(Err(HsmError::Unavailable(_))) = self.opened() {
+            sleep(LOOK).await;
+            self.reopened().await;
+        }
+    }
+
+    /// How far a move is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.lock().clone()
+    }
+
+    /// Says how far a move is.
+    pub fn note(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock());
+    }
+
+    /// What an operator should know.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let progress = self.progress();
+        let mut warnings = Vec::new();
+        match progress.state {
+            MoveState::Unconfigured => {}
+            MoveState::Ready => {
+                if let Some(Err(error)) = self.opened() {
+                    warnings.push(format!("the HSM of [hsm_next]: {error}"));
+                }
+            }
+            MoveState::Moving => {
+                let trouble = progress.trouble.map(|why| format!(", and waits: {why}"));
+                let trouble = trouble.unwrap_or_default();
+                warnings.push(format!("the move to another HSM is under way{trouble}"));
+            }
+            MoveState::Moved => warnings.push(
+                "the deployment has moved to the HSM of [hsm_next]: make that section [hsm]".into(),
+            ),
+        }
+        warnings
+    }
+}
+
+/// Loading a module and logging in may block. What fails but for the HSM itself is the outer error.
+pub(crate) async fn open(section: &HsmSection, metrics: &Metrics) -> Result<Opened, ConfigError> {
+    let config = section.pkcs11()?;
+    let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
+    let opened = opened.unwrap_or_else(|error| Err(HsmError::Unavailable(error.to_string())));
+    Ok(opened.map(|hsm| Arc::new(MeteredHsm::new(hsm, metrics.clone())) as Arc<dyn Hsm>))
+}

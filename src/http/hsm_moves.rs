@@ -1,0 +1,109 @@
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::call::{Call, Done, Operation};
+use super::problem::Problem;
+use crate::access::Role;
+use crate::hsm_moves::{DeviceName, HsmMoves};
+use crate::jobs::KeeperError;
+
+/// `POST /v1/hsm/moves`: everything moves to the HSM of `[hsm_next]`. Answers when that has begun.
+pub(crate) struct MoveHsm;
+
+/// `GET /v1/hsm/moves`: how far it is.
+pub(crate) struct ShowHsmMove;
+
+#[derive(Serialize)]
+struct MoveAnswer {
+    /// `unconfigured`, `ready`, `moving`, `moved`.
+    state: &'static str,
+    /// The HSM of `[hsm]`.
+    from: DeviceView,
+    /// The HSM of `[hsm_next]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<DeviceView>,
+    /// Live buckets.
+    buckets: usize,
+    /// Those of them that have moved.
+    moved_buckets: usize,
+    /// Why it does not go on, until it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DeviceView {
+    module: String,
+    token: String,
+}
+
+impl From<&DeviceName> for DeviceView {
+    fn from(name: &DeviceName) -> Self {
+        Self {
+            module: name.module.to_string_lossy().into_owned(),
+            token: name.token.clone(),
+        }
+    }
+}
+
+impl MoveAnswer {
+    fn of(moves: &HsmMoves) -> Self {
+        let progress = moves.progress();
+        Self {
+            state: progress.state.name(),
+            from: moves.first().into(),
+            to: moves.next().as_ref().map(DeviceView::from),
+            buckets: progress.buckets,
+            moved_buckets: progress.moved,
+            trouble: progress.trouble,
+        }
+    }
+
+    /// For the OpenAPI document.
+    fn schema() -> Value {
+        let device = json!({ "type": "object", "required": ["module", "token"], "properties": {
+            "module": { "type": "string" }, "token": { "type": "string" } } });
+        json!({ "type": "object", "required": ["state", "from", "buckets", "moved_buckets"], "properties": {
+            "state": { "enum": ["unconfigured", "ready", "moving", "moved"] },
+            "from": device, "to": device,
+            "buckets": { "type": "integer", "minimum": 0 },
+            "moved_buckets": { "type": "integer", "minimum": 0 },
+            "trouble": { "type": "string" } } })
+    }
+}
+
+/// The schema of both answers.
+pub(super) fn schema() -> Value {
+    MoveAnswer::schema()
+}
+
+impl Operation for MoveHsm {
+    const NAME: &'static str = "move_hsm";
+    const ROLES: &'static [Role] = &[Role::Operator];
+    const BODY: bool = false;
+    const LASTS: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        call.check_audit()?;
+        let moves = &call.service.hsm_moves;
+        // Before the keeper waits for it: it may take a while.
+        if moves.reopened().await.is_none() {
+            return Err(KeeperError::NoOtherHsm.into());
+        }
+        call.service.keeper.move_hsm().await?;
+        let mut done = Done::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
+        done.location = Some("/v1/hsm/moves".to_owned());
+        Ok(done)
+    }
+}
+
+impl Operation for ShowHsmMove {
+    const NAME: &'static str = "show_hsm_move";
+    const ROLES: &'static [Role] = &[Role::Operator];
+    const BODY: bool = false;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        Done::json(StatusCode::OK, &MoveAnswer::of(&call.service.hsm_moves))
+    }
+}
