@@ -273,7 +273,7 @@ async fn check(dev: &Dev, known: &Known) {
         }
     }
     assert!(
-        known.keys.len() > 50 && shredded.len() > 20,
+        known.keys.len() > 10 && shredded.len() > 10,
         "{} {}",
         known.keys.len(),
         shredded.len()
