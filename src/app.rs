@@ -157,11 +157,7 @@ impl App {
         let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
         let ledger = Arc::new(ledger);
         let limits = KeeperLimits {
-            max_objects: match moves.progress().state {
-                MoveState::Moving | MoveState::Moved => moves.next_max_objects(),
-                MoveState::Unconfigured | MoveState::Ready => None,
-            }
-            .unwrap_or(config.hsm.max_objects),
+            max_objects: max_objects(config, &moves),
             keep_receipts: config.receipts.keep,
             longest_request: config.server.request_timeout,
             rotate_after_shreds: config.rotation.after_shreds,
@@ -181,14 +177,14 @@ impl App {
         let published = published_keys(outlives.as_ref(), hsm.as_ref(), deployment).await?;
         let (verification_keys, _) = watch::channel(published.into());
         // Both have answered just now.
-        metrics.condition(&Condition::default(), config.hsm.max_objects);
+        metrics.condition(&Condition::default(), limits.max_objects);
         let node = ThisNode {
             name: host_name(),
             started_at: clock.now(),
         };
         let service = Service {
             deployment,
-            max_objects: config.hsm.max_objects,
+            max_objects: limits.max_objects,
             node,
             live,
             acceptor: acceptor_handle,
@@ -293,6 +289,15 @@ impl App {
         }
         ended
     }
+}
+
+/// Of the HSM that new objects go to.
+fn max_objects(config: &Config, moves: &HsmMoves) -> u64 {
+    let next = match moves.progress().state {
+        MoveState::Moving | MoveState::Moved => moves.next_max_objects(),
+        MoveState::Unconfigured | MoveState::Ready => None,
+    };
+    next.unwrap_or(config.hsm.max_objects)
 }
 
 /// Goes on where the store says that the time stood.

@@ -14,7 +14,6 @@ use lethe::verification_keys::VerificationKeys;
 use lethe_core::receipt::Receipt;
 use lethe_core::wrapped_key::WrappedKey;
 use parking_lot::Mutex;
-use reqwest::Method;
 use serde_json::{Value, json};
 use support::shreds::shredded_keys;
 use support::{Api, Dev, Role, eventually};
@@ -51,14 +50,6 @@ fn uuid() -> String {
     parts.join("-")
 }
 
-async fn sent(api: &Api, path: &str, body: &Value) -> Option<(u16, Value)> {
-    let kind = Some("application/json");
-    let answer = api.raw(Method::POST, path, kind, body.to_string());
-    let answer = answer.await.ok()?;
-    let status = answer.status().as_u16();
-    Some((status, answer.json().await.ok()?))
-}
-
 /// Issues and shreds until the service dies.
 async fn load(api: Api, known: Arc<Mutex<Known>>) {
     loop {
@@ -69,9 +60,9 @@ async fn load(api: Api, known: Arc<Mutex<Known>>) {
             let id = uuid();
             known.lock().shreds.push((id.clone(), room.clone()));
             let body = json!({ "conversation": room, "id": id });
-            sent(&api, SHREDS, &body).await
+            api.sent(SHREDS, &body).await
         } else {
-            let issued = sent(&api, ISSUE, &json!({ "conversation": room })).await;
+            let issued = api.sent(ISSUE, &json!({ "conversation": room })).await;
             if let Some((201, key)) = &issued {
                 known.lock().keys.push(key.clone());
             }

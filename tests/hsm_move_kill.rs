@@ -14,7 +14,6 @@ use std::time::Duration;
 use lethe::verification_keys::VerificationKeys;
 use lethe_core::receipt::Receipt;
 use parking_lot::Mutex;
-use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Api, Dev, Role, lethe};
 
@@ -70,14 +69,6 @@ fn serving(dev: &Dev) -> Serving {
     serve(dev).unwrap_or_else(|(code, said)| panic!("{code:?} {said}"))
 }
 
-async fn sent(api: &Api, path: &str, body: &Value) -> Option<(u16, Value)> {
-    let kind = Some("application/json");
-    let answer = api.raw(Method::POST, path, kind, body.to_string());
-    let answer = answer.await.ok()?;
-    let status = answer.status().as_u16();
-    Some((status, answer.json().await.ok()?))
-}
-
 /// Until the service dies.
 async fn load(api: Api, known: Arc<Mutex<Known>>) {
     loop {
@@ -87,36 +78,25 @@ async fn load(api: Api, known: Arc<Mutex<Known>>) {
             known.rooms
         };
         let kept = json!({ "conversation": format!("room {}", number % 7) });
-        match sent(&api, ISSUE, &kept).await {
+        match api.sent(ISSUE, &kept).await {
             Some((201, key)) => known.lock().keys.push(key),
             Some(other) => panic!("{other:?}"),
             None => return,
         }
         let room = format!("gone {number}");
         let doomed = json!({ "conversation": room });
-        match sent(&api, ISSUE, &doomed).await {
+        match api.sent(ISSUE, &doomed).await {
             Some((201, key)) => known.lock().doomed.push(key),
             Some(other) => panic!("{other:?}"),
             None => return,
         }
         known.lock().shredded.push(room);
-        match sent(&api, SHREDS, &doomed).await {
+        match api.sent(SHREDS, &doomed).await {
             Some((200 | 202, _)) => {}
             Some(other) => panic!("{other:?}"),
             None => return,
         }
     }
-}
-
-/// The sections of the two HSMs change places.
-fn turn(dev: &Dev) {
-    let path = dev.dir().join("lethe.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replace("[hsm]", "[turned]");
-    let text = text
-        .replace("[hsm_next]", "[hsm]")
-        .replace("[turned]", "[hsm_next]");
-    std::fs::write(path, text).unwrap();
 }
 
 async fn state(api: &Api) -> String {
@@ -168,7 +148,7 @@ async fn killed_at_any_moment_it_goes_on() {
                 .map(|_| tokio::spawn(load(dev.api(Role::MessageServer), Arc::clone(&known))))
                 .collect();
             let ordered =
-                tokio::spawn(async move { sent(&operator, "/v1/hsm/moves", &json!({})).await });
+                tokio::spawn(async move { operator.sent("/v1/hsm/moves", &json!({})).await });
             let mut byte = [0];
             getrandom::fill(&mut byte).unwrap();
             let pause = 30 + u64::from(byte[0]) + longer;
@@ -196,7 +176,7 @@ async fn killed_at_any_moment_it_goes_on() {
             assert!(dev.objects().len() > KEYSPACES);
         }
         drop(service);
-        turn(&dev);
+        dev.turn_hsms();
         service = serving(&dev);
     }
     assert!(
@@ -226,7 +206,7 @@ fn refuses_half_of_it(dev: &Dev, time: usize) {
         0 => std::fs::copy(dev.dir().join("before.toml"), &path).map(drop),
         1 => std::fs::copy(dev.dir().join("next.toml"), &path).map(drop),
         _ => {
-            turn(dev);
+            dev.turn_hsms();
             Ok(())
         }
     }

@@ -100,13 +100,7 @@ async fn full_or_away_half_way_it_waits_and_goes_on() {
     dev.run();
     assert!(dev.rotate_hsm("next.toml").status.success());
     dev.stop();
-    let path = dev.dir().join("lethe.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replace("[hsm]", "[turned]");
-    let text = text
-        .replace("[hsm_next]", "[hsm]")
-        .replace("[turned]", "[hsm_next]");
-    std::fs::write(path, text).unwrap();
+    dev.turn_hsms();
     dev.run();
     let operator = dev.api(Role::Operator);
     // Room for claim and signing keys alone.

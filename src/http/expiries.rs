@@ -1,30 +1,17 @@
 use axum::http::StatusCode;
 use lethe_core::buckets::expiry_receipt;
 use lethe_core::time::Expiry;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::call::{Call, Done, Operation};
+use super::page::Page;
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::access::Role;
 
 /// `GET /v1/expiries`: the receipts of expired buckets, oldest first, in pages.
 pub(crate) struct Expiries;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default = "most")]
-    limit: u32,
-    /// Seconds since the Unix epoch.
-    #[serde(default)]
-    after: u64,
-}
-
-const fn most() -> u32 {
-    100
-}
 
 #[derive(Serialize)]
 struct ExpiryAnswer {
@@ -47,10 +34,10 @@ impl Operation for Expiries {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let page: Page = serde_urlencoded::from_str(&call.query)
-            .map_err(|_| Problem::invalid("the query takes limit and after"))?;
-        if !(1..=1_000).contains(&page.limit) || page.after > i64::MAX.cast_unsigned() {
-            return Err(Problem::invalid("limit must be 1 to 1000, after a time"));
+        // Seconds since the Unix epoch.
+        let page = Page::<u64>::of(&call.query)?;
+        if page.after > i64::MAX.cast_unsigned() {
+            return Err(Problem::invalid("after must be a time"));
         }
         let after = Expiry::from_seconds(page.after);
         let rows = call.service.store.expiries(after, page.limit).await?;

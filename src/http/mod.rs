@@ -11,6 +11,7 @@ mod hsm_moves;
 mod keyspaces;
 mod openapi;
 pub mod ops;
+mod page;
 mod patience;
 mod problem;
 mod road;

@@ -32,7 +32,7 @@ pub fn router(ops: Ops) -> Router {
 }
 
 async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
-    ops.service.limits.tidy(ops.service.now());
+    ops.service.limits.show(ops.service.now());
     ops.service.metrics.measure_process();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], ops.exposition.text())

@@ -25,7 +25,7 @@ use super::call::{Call, Done, Operation, RequestId};
 use super::patience::TooLong;
 use super::problem::{Code, Problem};
 use super::server::Connected;
-use crate::access::SpiffeId;
+use crate::access::{Rules, SpiffeId};
 use crate::clock::{HandshakeClock, SystemClock};
 use crate::service::Service;
 
@@ -137,9 +137,15 @@ impl Traveller<'_> {
     async fn go<O: Operation>(&self, path: &Path, request: Request) -> Result<Done, Problem> {
         let (parts, incoming) = request.into_parts();
         let now = self.service.now();
-        let client = self.identify()?;
         let keyspace = keyspace(path);
-        let admitted = match self.authorize::<O>(&client, &keyspace) {
+        let (client, authorized) = {
+            // Both under the same rules.
+            let rules = self.service.gate.rules();
+            let client = self.identify(&rules)?;
+            let authorized = authorize::<O>(&rules, &client, &keyspace);
+            (client, authorized)
+        };
+        let admitted = match authorized {
             Ok(()) => body_of::<O>(&parts.headers, incoming).await,
             Err(problem) => Err(problem),
         };
@@ -178,33 +184,10 @@ impl Traveller<'_> {
     }
 
     /// A client is the SPIFFE id of its certificate, for as long as that is taken.
-    fn identify(&self) -> Result<SpiffeId, Problem> {
+    fn identify(&self, rules: &Rules) -> Result<SpiffeId, Problem> {
         let session = &self.connected.session;
-        let client = session
-            .client(&self.service.gate.rules(), HandshakeClock.now())
-            .cloned();
+        let client = session.client(rules, HandshakeClock.now()).cloned();
         client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
-    }
-
-    fn authorize<O: Operation>(
-        &self,
-        client: &SpiffeId,
-        keyspace: &Result<Option<KeyspaceName>, Problem>,
-    ) -> Result<(), Problem> {
-        let forbidden = |why| Problem::new(Code::Forbidden, why);
-        let rules = self.service.gate.rules();
-        let grant = rules.access().grant(client);
-        let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
-        if !O::ROLES.contains(&grant.role) {
-            return Err(forbidden("this role may not do that"));
-        }
-        match keyspace {
-            Ok(Some(keyspace)) if !grant.allows(keyspace) => {
-                Err(forbidden("this keyspace is not granted"))
-            }
-            Ok(_) => Ok(()),
-            Err(problem) => Err(problem.clone()),
-        }
     }
 
     /// A refusal is recorded too, but need not wait: no key leaves.
@@ -268,6 +251,26 @@ impl Traveller<'_> {
             self.service.metrics.keys_left(O::NAME, done.keys.len());
         }
         Ok(Some(done))
+    }
+}
+
+fn authorize<O: Operation>(
+    rules: &Rules,
+    client: &SpiffeId,
+    keyspace: &Result<Option<KeyspaceName>, Problem>,
+) -> Result<(), Problem> {
+    let forbidden = |why| Problem::new(Code::Forbidden, why);
+    let grant = rules.access().grant(client);
+    let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
+    if !O::ROLES.contains(&grant.role) {
+        return Err(forbidden("this role may not do that"));
+    }
+    match keyspace {
+        Ok(Some(keyspace)) if !grant.allows(keyspace) => {
+            Err(forbidden("this keyspace is not granted"))
+        }
+        Ok(_) => Ok(()),
+        Err(problem) => Err(problem.clone()),
     }
 }
 

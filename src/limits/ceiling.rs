@@ -100,13 +100,8 @@ impl Ceilings {
         window.above = window.seen.len() > most;
         match (before, window.above) {
             (false, true) => Standing::Reached,
-            (_, above) => {
-                if above {
-                    Standing::Above
-                } else {
-                    Standing::Below
-                }
-            }
+            (true, true) => Standing::Above,
+            (_, false) => Standing::Below,
         }
     }
 

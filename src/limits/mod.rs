@@ -142,11 +142,14 @@ impl Limits {
         let Some(ceilings) = &self.ceilings else {
             return Ok(());
         };
-        let standing = ceilings.unwrap(client, keyspace, conversations, now);
-        if standing == Standing::Reached {
-            self.metrics.ceilings_reached.inc();
-            let stops = ceilings.stops();
-            tracing::warn!(%client, stops, "unwraps more different conversations than the ceiling allows");
+        match ceilings.unwrap(client, keyspace, conversations, now) {
+            Standing::Below => return Ok(()),
+            Standing::Reached => {
+                self.metrics.ceilings_reached.inc();
+                let stops = ceilings.stops();
+                tracing::warn!(%client, stops, "unwraps more different conversations than the ceiling allows");
+            }
+            Standing::Above => {}
         }
         match ceilings.stopped(client, now) {
             Some(left) => Err(Exceeded::Conversations(left)),
@@ -166,11 +169,16 @@ impl Limits {
         self.ceilings.is_some()
     }
 
-    /// What the metrics show of it, and drops clients that were not here for long.
-    pub fn tidy(&self, now: Timestamp) {
+    /// Sets what the metrics show of it.
+    pub fn show(&self, now: Timestamp) {
         self.metrics.requests_under_way.set(self.under_way() as i64);
         let above = self.ceilings.as_ref().map_or(0, |it| it.above(now));
         self.metrics.clients_above_ceiling.set(above as i64);
+    }
+
+    /// Drops clients that were not here for long; from time to time.
+    pub fn tidy(&self, now: Timestamp) {
+        self.show(now);
         for limiter in [&self.issue, &self.unwrap, &self.shred]
             .into_iter()
             .flatten()

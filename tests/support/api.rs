@@ -153,6 +153,15 @@ impl Api {
         self.post_bytes(path, body.to_string()).await
     }
 
+    /// A JSON body to a service that may die meanwhile.
+    pub async fn sent(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let kind = Some("application/json");
+        let answer = self.raw(Method::POST, path, kind, body.to_string());
+        let answer = answer.await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
+    }
+
     pub async fn post_bytes(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let answer = self.raw(Method::POST, path, Some("application/json"), body);
         Answer::of(answer.await.unwrap()).await

@@ -112,6 +112,16 @@ impl Dev {
         self.folder.path()
     }
 
+    /// The sections of the two HSMs change places.
+    pub fn turn_hsms(&self) {
+        self.edit(|text| {
+            text.replace("[hsm]", "[turned]")
+                .replace("[hsm_next]", "[hsm]")
+                .replace("[turned]", "[hsm_next]")
+        });
+    }
+
+    /// The configuration, edited.
     pub fn edit(&self, edit: impl Fn(String) -> String) {
         let path = self.dir().join("lethe.toml");
         let before = std::fs::read_to_string(&path).unwrap();

@@ -12,7 +12,7 @@ use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::requests::Columns;
+use crate::requests::{Columns, wish_columns};
 use crate::statements::execute;
 use crate::transaction::Write;
 
@@ -167,19 +167,15 @@ async fn ask(
         .map(|(place, request)| Columns::of(place, request))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
-        let head = "INSERT INTO waiting_request (approval_id, place, id, kind, keyspace_id, tag,
-            commitment, leaves, keyspace_name, version)";
+        let head = concat!(
+            "INSERT INTO waiting_request (approval_id, place, ",
+            wish_columns!(),
+            ")"
+        );
         let mut query = insert(head, rows, |mut row, columns| {
             row.push_bind(id.clone());
             row.push_bind(columns.number);
-            row.push_bind(columns.id.clone());
-            row.push_bind(columns.kind);
-            row.push_bind(columns.keyspace.clone());
-            row.push_bind(columns.tag.clone());
-            row.push_bind(columns.commitment.clone());
-            row.push_bind(columns.leaves.clone());
-            row.push_bind(columns.name.clone());
-            row.push_bind(columns.version);
+            columns.push_wish(&mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;

@@ -6,7 +6,8 @@ use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, Store
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
 use lethe_core::time::{Expiry, Timestamp};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::query_builder::Separated;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
@@ -83,6 +84,28 @@ impl Columns {
     }
 }
 
+/// The columns of [`Columns::push_wish`].
+macro_rules! wish_columns {
+    () => {
+        "id, kind, keyspace_id, tag, commitment, leaves, keyspace_name, version"
+    };
+}
+pub(crate) use wish_columns;
+
+impl Columns {
+    /// Binds what is wanted, in the order of [`wish_columns`]: the same in each table of requests.
+    pub(crate) fn push_wish(&self, row: &mut Separated<'_, Sqlite, &'static str>) {
+        row.push_bind(self.id.clone());
+        row.push_bind(self.kind);
+        row.push_bind(self.keyspace.clone());
+        row.push_bind(self.tag.clone());
+        row.push_bind(self.commitment.clone());
+        row.push_bind(self.leaves.clone());
+        row.push_bind(self.name.clone());
+        row.push_bind(self.version);
+    }
+}
+
 fn leaf_bytes(leaf: &ShredLeaf) -> Vec<u8> {
     [
         leaf.version.number().to_be_bytes().as_slice(),
@@ -107,20 +130,16 @@ pub(crate) async fn accept(
         .map(|(number, request)| Columns::of(number, request))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
-        let head = "INSERT INTO request (number, id, kind, keyspace_id, accepted_at_ms,
-            leases_end_at_ms, tag, commitment, leaves, keyspace_name, version)";
+        let head = concat!(
+            "INSERT INTO request (number, accepted_at_ms, leases_end_at_ms, ",
+            wish_columns!(),
+            ")"
+        );
         let mut query = insert(head, rows, |mut row, columns| {
             row.push_bind(columns.number);
-            row.push_bind(columns.id.clone());
-            row.push_bind(columns.kind);
-            row.push_bind(columns.keyspace.clone());
             row.push_bind(columns.accepted_at);
             row.push_bind(columns.leases_end_at);
-            row.push_bind(columns.tag.clone());
-            row.push_bind(columns.commitment.clone());
-            row.push_bind(columns.leaves.clone());
-            row.push_bind(columns.name.clone());
-            row.push_bind(columns.version);
+            columns.push_wish(&mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("accept requests"))?;

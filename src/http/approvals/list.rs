@@ -1,26 +1,15 @@
 use axum::http::StatusCode;
 use lethe_core::approval::{ApprovalId, ApprovalState};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
+use crate::http::page::Page;
 use crate::http::problem::Problem;
 
 /// `GET /v1/approvals`: what waits for a second operator, oldest first, in pages.
 pub(crate) struct List;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default = "most")]
-    limit: u32,
-    after: Option<String>,
-}
-
-const fn most() -> u32 {
-    100
-}
 
 #[derive(Serialize)]
 struct ListAnswer {
@@ -36,11 +25,7 @@ impl Operation for List {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let page: Page = serde_urlencoded::from_str(&call.query)
-            .map_err(|_| Problem::invalid("the query takes limit and after"))?;
-        if !(1..=1_000).contains(&page.limit) {
-            return Err(Problem::invalid("limit must be 1 to 1000"));
-        }
+        let page = Page::<Option<String>>::of(&call.query)?;
         let after = page.after.as_deref().map(str::parse::<ApprovalId>);
         let after = after.transpose().map_err(Problem::invalid)?;
         let after = after.unwrap_or(ApprovalId::FIRST);

@@ -1,26 +1,14 @@
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::view::KeyspaceView;
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
+use crate::http::page::Page;
 use crate::http::problem::Problem;
 
 /// `GET /v1/keyspaces`: those granted, by name, in pages.
 pub(crate) struct List;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default = "most")]
-    limit: usize,
-    #[serde(default)]
-    after: String,
-}
-
-const fn most() -> usize {
-    100
-}
 
 #[derive(Serialize)]
 struct ListAnswer {
@@ -36,11 +24,8 @@ impl Operation for List {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let page: Page = serde_urlencoded::from_str(&call.query)
-            .map_err(|_| Problem::invalid("the query takes limit and after"))?;
-        if !(1..=1_000).contains(&page.limit) {
-            return Err(Problem::invalid("limit must be 1 to 1000"));
-        }
+        let page = Page::<String>::of(&call.query)?;
+        let limit = page.limit as usize;
         let keyring = call.service.live.keyring();
         let mut names: Vec<_> = keyring
             .keyspaces
@@ -49,8 +34,8 @@ impl Operation for List {
             .collect();
         names.retain(|name| name.as_str() > page.after.as_str());
         names.sort_unstable();
-        let more = names.len() > page.limit;
-        names.truncate(page.limit);
+        let more = names.len() > limit;
+        names.truncate(limit);
         let next = names.last().filter(|_| more).map(ToString::to_string);
         let view = |name| {
             Some(KeyspaceView::new(
