@@ -41,4 +41,6 @@ bench:
 	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
 	$${CARGO_TARGET_DIR:-target}/release/lethe-bench run $(BENCH_ARGS)
 	$${CARGO_TARGET_DIR:-target}/release/lethe-bench shreds $(SHREDS_ARGS)
+	$${CARGO_TARGET_DIR:-target}/release/lethe-bench operate $(OPERATE_ARGS)
 	cargo bench -p lethe-core --bench hot_path --bench tree
+	cargo bench -p lethe --bench admission

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::control::Control;
 use crate::error::BenchError;
-use crate::run::{Load, Run, Shreds};
+use crate::run::{Load, Operate, Run, Shreds};
 
 /// Benchmarks of Lethe.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Run(Run),
     /// Shreds conversations by the million and compares with the design's targets.
     Shreds(Shreds),
+    /// Rotates under load and rewraps keys by the million, and compares with the design's targets.
+    Operate(Operate),
     /// Serves a fixed body over the service's stack.
     Control(Control),
     /// Loads a running control server or service, to try settings or to profile.
@@ -35,6 +37,7 @@ impl Cli {
         match self.command {
             Command::Run(run) => run.run(),
             Command::Shreds(shreds) => shreds.run(),
+            Command::Operate(operate) => operate.run(),
             Command::Control(control) => control.run(),
             Command::Load(load) => load.run(),
         }

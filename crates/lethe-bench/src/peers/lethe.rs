@@ -79,6 +79,11 @@ pub(crate) fn serve(folder: &Path) -> Result<(Server, Option<Instant>), BenchErr
     Ok((server, hsm_open.recv_timeout(READING).ok()))
 }
 
+/// The `lethe` beside our own binary, for its command line.
+pub(crate) fn run_lethe() -> Result<Command, BenchError> {
+    Ok(Command::new(beside_us("lethe")?))
+}
+
 /// Bytes of the database in a development folder, and of its log.
 pub(crate) fn database_bytes(folder: &Path) -> [u64; 2] {
     let bytes = |name| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());

@@ -10,6 +10,6 @@ mod process;
 pub(crate) use admin::{Method, call};
 pub(crate) use control::start as start_control;
 pub(crate) use hsm_sim::HsmSim;
-pub(crate) use lethe::{Lethe, Metrics, database_bytes, serve};
+pub(crate) use lethe::{Lethe, Metrics, database_bytes, run_lethe, serve};
 pub(crate) use openbao::{OpenBao, find_or_fetch};
 pub(crate) use process::Server;

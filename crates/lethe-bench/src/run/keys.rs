@@ -42,8 +42,8 @@ pub(super) fn write(head_before_length: &str, body: &str, into: &mut Vec<u8>) {
 
 /// An issued key and what it must unwrap to.
 pub(super) struct Issued {
-    conversation: u64,
-    wrapped_key: Box<str>,
+    pub(super) conversation: u64,
+    pub(super) wrapped_key: Box<str>,
     data_key: Box<str>,
 }
 

@@ -3,6 +3,7 @@
 mod expiry;
 mod keys;
 mod load;
+mod operate;
 mod plan;
 mod results;
 mod shreds;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::Load;
+pub(crate) use operate::Operate;
 pub(crate) use shreds::Shreds;
 
 use crate::error::BenchError;

@@ -29,6 +29,10 @@ use names::{
 /// Connections over which batches are sent.
 pub(super) const BATCH_CONNECTIONS: usize = 4;
 
+/// A million rows would be tens of megabytes; a few frames of the write-ahead log come from the
+/// service's clock mark, whatever is issued.
+const NO_ROWS: f64 = 65_536.0;
+
 /// Where a value must lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bound {
@@ -108,7 +112,7 @@ pub(super) const TARGETS: &[Target] = &[
     target("batch unwrap of 1,000, cold, keys/s", Bound::AtLeast(120_000.0), |r| batch(r, BATCH_UNWRAP_COLD)),
     target("expiry of a bucket with 1,000,000 keys, ms", Bound::AtMost(50.0), |r| r.single(EXPIRY_LARGE)),
     target("the same minus one with 1,000 keys, ms", Bound::AtMost(10.0), |r| Some(r.single(EXPIRY_LARGE)? - r.single(EXPIRY_SMALL)?)),
-    target("database growth over 1,000,000 conversations, bytes", Bound::AtMost(0.0), |r| r.single(DATABASE_GROWTH)),
+    target("database growth over 1,000,000 conversations, bytes", Bound::AtMost(NO_ROWS), |r| r.single(DATABASE_GROWTH)),
     target("server's peak memory, MB", Bound::AtMost(512.0), |r| r.single(MEMORY)),
 ];
 
