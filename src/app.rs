@@ -36,6 +36,7 @@ use crate::live::Live;
 use crate::metrics::{Exposition, Metrics};
 use crate::reload::{Hangup, Reloader};
 use crate::service::{Condition, Service, ThisNode};
+use crate::telemetry::{Delivery, Telemetry};
 use crate::tls::Tls;
 
 pub use error::AppError;
@@ -70,6 +71,7 @@ pub struct App {
     audit: Arc<FileAuditSink>,
     store: Arc<SqliteStore>,
     reloader: Reloader,
+    delivery: Option<Delivery>,
 }
 
 impl App {
@@ -126,6 +128,8 @@ impl App {
             name: host_name(),
             started_at: clock.now(),
         };
+        let telemetry = Telemetry::start(&config.telemetry, http::routes(), &metrics)?;
+        let (telemetry, delivery) = telemetry.unzip();
         let service = Service {
             deployment,
             max_objects: limits.max_objects,
@@ -146,6 +150,7 @@ impl App {
             verification_keys,
             hsm_moves: moves,
             request_timeout: config.server.request_timeout,
+            telemetry,
         };
         Ok(Self {
             service: Arc::new(service),
@@ -154,6 +159,7 @@ impl App {
             audit,
             store,
             reloader,
+            delivery,
         })
     }
 
@@ -223,6 +229,9 @@ impl App {
         let _ = stop_keeper.send(true);
         if ended.is_ok() {
             let _ = keeper.await;
+        }
+        if let Some(delivery) = self.delivery {
+            delivery.stop().await;
         }
         ops.abort();
         sweep.abort();

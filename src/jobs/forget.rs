@@ -2,6 +2,7 @@ use lethe_core::batch::{Halt, Work};
 
 use super::keeper::Keeper;
 use crate::service::Service;
+use crate::telemetry::Trace;
 
 /// Requests of one batch, at most.
 const TOGETHER: usize = 4_096;
@@ -21,10 +22,15 @@ impl Keeper {
             requests,
             versions: Vec::new(),
         };
-        let done = match self.recovered().await {
-            Ok(()) => self.batch(work).await,
-            Err(error) => Err(error),
+        let trace = match &service.telemetry {
+            Some(telemetry) => telemetry.batch(count),
+            None => Trace::default(),
         };
+        let done = trace.within(async {
+            self.recovered().await?;
+            self.batch(work).await
+        });
+        let done = done.await;
         let took = self.ports.clock.since_boot().saturating_sub(begun);
         match done {
             Ok(()) => {
@@ -35,6 +41,7 @@ impl Keeper {
             }
             Err(error) => {
                 self.held_up = true;
+                trace.failed();
                 tracing::warn!(%error, "a batch was not finished; trying again");
                 self.report(service, Err(error))
             }
