@@ -1,20 +1,20 @@
 //! Composition root: the only place that names SQLite, PKCS#11 and files.
 
+mod error;
 pub mod takeover;
 
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
-use lethe_core::batch::{BatchError, Halt, Ports};
+use lethe_core::batch::{Halt, Ports};
 use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::hsm_move::{Devices, locate, published_keys};
 use lethe_core::initialise::{Initialised, initialise};
-use lethe_core::ports::{AuditError, Clock, Hsm, HsmError, Store, StoreError};
-use lethe_core::takeover::TakeoverError;
+use lethe_core::ports::{Clock, Hsm, Store, StoreError};
 use lethe_pkcs11::Pkcs11Hsm;
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use tokio::sync::{oneshot, watch};
 use crate::access::{Access, Gate};
 use crate::approvals::{self, Approvals};
 use crate::clock::{HandshakeClock, SystemClock};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
 use crate::hsm_moves::{self, HsmMoves, MoveState};
@@ -36,65 +36,10 @@ use crate::live::Live;
 use crate::metrics::{Exposition, Metrics};
 use crate::reload::{Hangup, Reloader};
 use crate::service::{Condition, Service, ThisNode};
-use crate::tls::{Tls, TlsError};
+use crate::telemetry::{Delivery, Telemetry};
+use crate::tls::Tls;
 
-/// Why the service does not run, or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The configuration, or a file that it names.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Certificates.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The device.
-    #[error(transparent)]
-    Hsm(#[from] HsmError),
-    /// The audit log.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// A person has to look.
-    #[error("halted: {0}")]
-    Halted(#[from] Halt),
-    /// An address that cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
-    /// Another process serves what would be taken over.
-    #[error("the database at {0} is still served: stop that service first. Nothing was changed")]
-    StillServed(PathBuf),
-    /// Nobody can tell whether the store may be taken over.
-    #[error(transparent)]
-    Takeover(TakeoverError),
-    /// Anything of the system.
-    #[error(transparent)]
-    System(#[from] std::io::Error),
-    /// Store and HSM together.
-    #[error("{0}")]
-    Batch(BatchError),
-}
-
-impl From<TakeoverError> for AppError {
-    fn from(error: TakeoverError) -> Self {
-        match error {
-            TakeoverError::Batch(error) => error.into(),
-            unknown => Self::Takeover(unknown),
-        }
-    }
-}
-
-impl From<BatchError> for AppError {
-    fn from(error: BatchError) -> Self {
-        match error {
-            BatchError::Halt(halt) => Self::Halted(halt),
-            BatchError::Store(error) => Self::Store(error),
-            BatchError::Hsm(error) => Self::Hsm(error),
-            other => Self::Batch(other),
-        }
-    }
-}
+pub use error::AppError;
 
 /// Prepares store and HSM of a configuration; what is there stays.
 ///
@@ -126,6 +71,7 @@ pub struct App {
     audit: Arc<FileAuditSink>,
     store: Arc<SqliteStore>,
     reloader: Reloader,
+    delivery: Option<Delivery>,
 }
 
 impl App {
@@ -182,6 +128,8 @@ impl App {
             name: host_name(),
             started_at: clock.now(),
         };
+        let telemetry = Telemetry::start(&config.telemetry, http::routes(), &metrics)?;
+        let (telemetry, delivery) = telemetry.unzip();
         let service = Service {
             deployment,
             max_objects: limits.max_objects,
@@ -202,6 +150,7 @@ impl App {
             verification_keys,
             hsm_moves: moves,
             request_timeout: config.server.request_timeout,
+            telemetry,
         };
         Ok(Self {
             service: Arc::new(service),
@@ -210,6 +159,7 @@ impl App {
             audit,
             store,
             reloader,
+            delivery,
         })
     }
 
@@ -279,6 +229,9 @@ impl App {
         let _ = stop_keeper.send(true);
         if ended.is_ok() {
             let _ = keeper.await;
+        }
+        if let Some(delivery) = self.delivery {
+            delivery.stop().await;
         }
         ops.abort();
         sweep.abort();

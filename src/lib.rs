@@ -19,5 +19,6 @@ pub mod metrics;
 pub mod pki;
 pub mod reload;
 pub mod service;
+pub mod telemetry;
 pub mod tls;
 pub mod verification_keys;

@@ -21,6 +21,7 @@ use crate::jobs::KeeperHandle;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::telemetry::Telemetry;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
 pub struct Service {
@@ -63,6 +64,8 @@ pub struct Service {
     pub node: ThisNode,
     /// For a whole request.
     pub request_timeout: Duration,
+    /// Traces, where a collector is configured.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// What works and what does not, as the background work last saw it.

@@ -14,6 +14,7 @@ mod rotation;
 mod server;
 mod span;
 mod store;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +34,7 @@ pub use receipts::ReceiptsSection;
 pub use rotation::RotationSection;
 pub use server::{ExpiredCrls, ServerSection};
 pub use store::StoreSection;
+pub use telemetry::TelemetrySection;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,6 +71,9 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: LogSection,
+    /// Traces.
+    #[serde(default)]
+    pub telemetry: TelemetrySection,
     /// Who may do what.
     pub access: AccessSection,
 }
@@ -161,6 +166,7 @@ impl Config {
             ("approvals", self.approvals != new.approvals),
             ("clock", self.clock != new.clock),
             ("log", self.log != new.log),
+            ("telemetry", self.telemetry != new.telemetry),
         ];
         let names = differ.iter().filter(|(_, differs)| *differs);
         names.map(|(name, _)| *name).collect()
@@ -182,6 +188,7 @@ impl Config {
         config.approvals.check()?;
         config.clock.check()?;
         config.log.check()?;
+        config.telemetry.check()?;
         config.access.check()?;
         Ok(config)
     }

@@ -128,6 +128,19 @@ fn values_out_of_range_are_refused_by_name() {
         ),
         ("max_gap = \"6h\"", "max_gap = \"999ms\"", "clock.max_gap"),
         ("level = \"info\"", "level = \"a=b=c\"", "log.level"),
+        ("ratio = 0.01", "ratio = -0.1", "telemetry.sample_ratio"),
+        ("ratio = 0.01", "ratio = 1.1", "telemetry.sample_ratio"),
+        ("ratio = 0.01", "ratio = nan", "telemetry.sample_ratio"),
+        (
+            "service_name = \"lethe\"",
+            "service_name = \"\"",
+            "telemetry.service_name",
+        ),
+        (
+            "timeout = \"5s\"\n\n# One",
+            "timeout = \"61s\"\n\n# One",
+            "telemetry.timeout",
+        ),
         (
             "example.org/operator",
             "example.org/chat",
@@ -234,6 +247,7 @@ fn all_but_access_and_tls_needs_a_restart() {
             Some("rotation"),
         ),
         ("format = \"text\"", "format = \"json\"", Some("log")),
+        ("ratio = 0.01", "ratio = 0.02", Some("telemetry")),
     ] {
         let new = with(from, to).unwrap();
         let expected: Vec<_> = section.into_iter().collect();
@@ -261,4 +275,44 @@ fn the_next_hsm_is_another_one_and_reads_the_same_environment() {
         let error = next(&format!("{module}{section}")).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
+}
+
+#[test]
+fn a_collector_is_named_by_its_address() {
+    let endpoint = |address: &str| {
+        let line = format!("otlp_endpoint = \"{address}\"");
+        let config = with("# otlp_endpoint = \"http://127.0.0.1:4318\"", &line)?;
+        let endpoint = config.telemetry.endpoint()?.unwrap();
+        Ok::<_, String>(endpoint.to_string())
+    };
+    for (given, used) in [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("http://[::1]:4318/", "http://[::1]:4318/v1/traces"),
+        ("http://collector/v1/traces", "http://collector/v1/traces"),
+        ("http://collector:80/a/b", "http://collector:80/a/b"),
+    ] {
+        assert_eq!(endpoint(given).unwrap(), used);
+    }
+    for (bad, why) in [
+        ("https://collector:4318", "https is not spoken"),
+        ("http://me:secret@collector", "no user and no password"),
+        ("http://collector/?a=b", "nothing behind its path"),
+        ("http://collector/#a", "nothing behind its path"),
+        ("grpc://collector", "an address such as"),
+        ("127.0.0.1:4318", "an address such as"),
+        ("/v1/traces", "an address such as"),
+        ("http://", "an address such as"),
+        ("http://a b", "an address such as"),
+        ("", "an address such as"),
+    ] {
+        let error = endpoint(bad).unwrap_err();
+        assert!(error.starts_with("telemetry.otlp_endpoint "), "{error}");
+        assert!(error.contains(why), "{bad}: {error}");
+        // It may hold a password.
+        assert!(!error.contains("secret"), "{error}");
+    }
+    assert_eq!(
+        Config::parse(SAMPLE).unwrap().telemetry.endpoint(),
+        Ok(None)
+    );
 }

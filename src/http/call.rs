@@ -16,6 +16,7 @@ use super::problem::{Code, Problem};
 use crate::access::{Role, SpiffeId};
 use crate::limits::Kind;
 use crate::service::Service;
+use crate::telemetry::Trace;
 
 /// One request on its way.
 pub(super) struct Call {
@@ -38,6 +39,8 @@ pub(super) struct Call {
     pub(super) parameters: Vec<(String, String)>,
     /// `Prefer: respond-async` (RFC 7240): an answer as soon as it is accepted.
     pub(super) respond_async: bool,
+    /// What is traced of it.
+    pub(super) trace: Trace,
 }
 
 impl Call {
@@ -138,6 +141,11 @@ impl Done {
             requests: Vec::new(),
             location: None,
         }
+    }
+
+    /// Keys, requests to forget, and items refused.
+    pub(super) const fn items(&self) -> usize {
+        self.keys.len() + self.requests.len() + self.refused as usize
     }
 
     /// The first of its keys to expire.

@@ -28,6 +28,7 @@ use super::server::Connected;
 use crate::access::{Rules, SpiffeId};
 use crate::clock::{HandshakeClock, SystemClock};
 use crate::service::Service;
+use crate::telemetry::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -54,6 +55,10 @@ pub(super) async fn travel<O: Operation>(
 ) -> Response {
     let begun = SystemClock.since_boot();
     let id = RequestId::next(&service);
+    let trace = match &service.telemetry {
+        Some(telemetry) => telemetry.request(O::NAME, request.headers()),
+        None => Trace::default(),
+    };
     let limit = service.request_timeout;
     let patience = &connected.patience;
     let place = service.limits.enter();
@@ -62,18 +67,19 @@ pub(super) async fn travel<O: Operation>(
         service
             .metrics
             .answered(O::NAME, code.name(), Duration::ZERO);
-        return refuse(
-            &service,
-            Problem::new(code, "too many requests are under way"),
-        );
+        let problem = Problem::new(code, "too many requests are under way");
+        let response = refuse(&service, problem);
+        trace.answered(response.status(), code.name(), 0);
+        return response;
     }
     let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
+    let traced = trace.clone();
     // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
     let result = if O::LASTS {
-        let task = tokio::spawn(go::<O>(whole, behind, id, path, request));
+        let task = tokio::spawn(go::<O>(whole, behind, id, traced, path, request));
         patience.within(limit, pin!(ended(task))).await
     } else {
-        let travelled = pin!(go::<O>(whole, behind, id, path, request));
+        let travelled = pin!(go::<O>(whole, behind, id, traced, path, request));
         patience.within(limit, travelled).await
     };
     let result = result.unwrap_or_else(|TooLong| {
@@ -85,8 +91,10 @@ pub(super) async fn travel<O: Operation>(
         .map_or_else(|problem| problem.code.name(), |_| "ok");
     let took = SystemClock.since_boot().saturating_sub(begun);
     service.metrics.answered(O::NAME, code, took);
+    let items = result.as_ref().map_or(0, Done::items);
     let mut response = result.map_or_else(IntoResponse::into_response, answer);
     response.headers_mut().insert(REQUEST_ID, id.header());
+    trace.answered(response.status(), code, items);
     response
 }
 
@@ -94,6 +102,7 @@ async fn go<O: Operation>(
     service: Arc<Service>,
     connected: Arc<Connected>,
     id: RequestId,
+    trace: Trace,
     path: Path,
     request: Request,
 ) -> Result<Done, Problem> {
@@ -101,6 +110,7 @@ async fn go<O: Operation>(
         service: &service,
         connected: &connected,
         id,
+        trace: &trace,
     };
     traveller.go::<O>(&path, request).await
 }
@@ -131,6 +141,7 @@ struct Traveller<'a> {
     service: &'a Arc<Service>,
     connected: &'a Arc<Connected>,
     id: RequestId,
+    trace: &'a Trace,
 }
 
 impl Traveller<'_> {
@@ -169,6 +180,7 @@ impl Traveller<'_> {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             parameters: parameters(path),
             respond_async: prefers_async(&parts.headers),
+            trace: self.trace.clone(),
         };
         // Else hyper's buffer would stay in use while the record is written: see `body::own`.
         drop(parts);
@@ -212,8 +224,10 @@ impl Traveller<'_> {
             refused: done.map_or(0, |done| done.refused),
             requests: done.map_or(&[], |done| &done.requests),
         });
+        let part = self.trace.part("audit record");
         let begun = SystemClock.since_boot();
         let appended = self.service.audit.append(record).await;
+        drop(part);
         let took: Duration = SystemClock.since_boot().saturating_sub(begun);
         self.service.metrics.recorded(took);
         match appended {

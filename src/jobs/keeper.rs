@@ -24,8 +24,6 @@ const MARK: u64 = 10_000;
 const LOOK: u64 = 5_000;
 /// Between two tries to make buckets that failed.
 const BETWEEN_TRIES: Duration = Duration::from_secs(5);
-/// Requests of one batch, at most.
-const TOGETHER: usize = 4_096;
 
 /// Owns what the deployment holds: root, directory, buckets. It alone changes them.
 pub struct Keeper {
@@ -53,7 +51,7 @@ pub struct Keeper {
     /// The log says that it is doubted.
     pub(super) clock_was_said: bool,
     /// The last batch failed; the next one waits for the tick.
-    held_up: bool,
+    pub(super) held_up: bool,
     /// The store's settings are newer than the keyring's.
     settings_changed: bool,
     /// When buckets may be made again.
@@ -168,42 +166,6 @@ impl Keeper {
             }
             if self.tick_is_due() {
                 self.tick(&service).await?;
-            }
-        }
-    }
-
-    /// One batch of what is accepted, if there is any.
-    async fn forget(&mut self, service: &Service) -> Result<(), Halt> {
-        if self.held_up {
-            return Ok(());
-        }
-        let requests = self.ledger.next(TOGETHER);
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let (begun, count) = (self.ports.clock.since_boot(), requests.len());
-        let work = Work {
-            requests,
-            versions: Vec::new(),
-        };
-        let done = match self.recovered().await {
-            Ok(()) => self.batch(work).await,
-            Err(error) => Err(error),
-        };
-        let took = self.ports.clock.since_boot().saturating_sub(begun);
-        match done {
-            Ok(()) => {
-                let metrics = &service.metrics;
-                metrics.forgotten(count, took, self.live.page_bytes());
-                service
-                    .metrics
-                    .backlog(self.ledger.backlog(), service.now());
-                Ok(())
-            }
-            Err(error) => {
-                self.held_up = true;
-                tracing::warn!(%error, "a batch was not finished; trying again");
-                self.report(service, Err(error))
             }
         }
     }

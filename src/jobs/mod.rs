@@ -1,6 +1,7 @@
 //! Background work: one task owns the deployment's state and changes it, batch by batch.
 
 mod clock;
+mod forget;
 mod handle;
 mod hsm_move;
 mod keeper;

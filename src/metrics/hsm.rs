@@ -11,8 +11,9 @@ use prometheus_client::metrics::family::Family;
 
 use super::{Call, Metrics};
 use crate::clock::SystemClock;
+use crate::telemetry::Trace;
 
-/// Counts and times every call of another HSM.
+/// Counts and times every call of another HSM, and notes it where its caller is traced.
 pub struct MeteredHsm<H> {
     inner: H,
     metrics: Metrics,
@@ -29,11 +30,13 @@ impl<H: Hsm> MeteredHsm<H> {
         name: &'static str,
         call: impl Future<Output = Result<T, HsmError>>,
     ) -> Result<T, HsmError> {
+        let mut part = Trace::current().hsm_call(name);
         let begun = SystemClock.since_boot();
         let result = call.await;
         let took = SystemClock.since_boot().saturating_sub(begun);
-        self.metrics
-            .hsm_called(name, label(result.as_ref().err()), took);
+        let said = label(result.as_ref().err());
+        part.result(said);
+        self.metrics.hsm_called(name, said, took);
         result
     }
 }

@@ -105,6 +105,10 @@ pub struct Metrics {
     pub cut_off: Counter,
     reloads: Family<Outcome, Counter>,
     certificate_left: Gauge,
+    /// Spans that a collector took.
+    pub spans_exported: Counter,
+    /// Spans that were lost.
+    pub spans_dropped: Counter,
     parts: Parts,
     /// Absent while there are no lists.
     crl_left: Family<Alone, Gauge>,
@@ -155,6 +159,8 @@ impl Metrics {
             cut_off: Counter::default(),
             reloads: Family::default(),
             certificate_left: Gauge::default(),
+            spans_exported: Counter::default(),
+            spans_dropped: Counter::default(),
             crl_left: Family::default(),
             parts: Parts::default(),
         };

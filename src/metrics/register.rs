@@ -151,5 +151,15 @@ impl Metrics {
             Unit::Seconds,
             self.crl_left.clone(),
         );
+        to.register(
+            "telemetry_spans_exported",
+            "Spans that the collector took",
+            self.spans_exported.clone(),
+        );
+        to.register(
+            "telemetry_spans_dropped",
+            "Spans that were lost, on their way or because too many waited",
+            self.spans_dropped.clone(),
+        );
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod approvals;
+pub mod collector;
 pub mod device;
 pub mod line;
 pub mod memory;

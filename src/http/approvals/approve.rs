@@ -24,7 +24,9 @@ impl Operation for Approve {
             by: call.voice(),
             at: call.now,
         };
+        let part = call.trace.part("accept");
         let given = give(&call.service, approval, second).await?;
+        drop(part);
         let Given { approval, admitted } = given;
         let (id, keyspace) = (approval.id, &approval.keyspace_name);
         let mut admitted = admitted.into_iter().map(|one| one.map_err(Problem::from));

@@ -44,8 +44,10 @@ pub(crate) async fn forget(call: &Call, act: Act, wanted: Wanted) -> Result<Done
     let waited = Waited::for_call(call);
     let keyspace = call.keyspace()?;
     let acceptor = &call.service.acceptor;
+    let part = call.trace.part("accept");
     let accepted = acceptor.accept(keyspace.clone(), id, vec![wanted]);
     let admitted = accepted.await?.pop();
+    drop(part);
     let admitted = admitted.ok_or_else(|| Problem::new(Code::Overloaded, "not accepted"))??;
     await_one(call, keyspace, &waited, &admitted).await
 }

@@ -102,7 +102,9 @@ pub(crate) async fn await_one(
 ) -> Result<Done, Problem> {
     let request = &admitted.accepted.request;
     // From the acceptance on nothing is a failure: who cannot be told the end hears the beginning.
+    let part = call.trace.part("wait for batches");
     let receipt = waited.receipt(&call.service, admitted).await;
+    drop(part);
     let receipt = receipt.unwrap_or_default();
     let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
     let status = if answer.is_destroyed() {

@@ -107,7 +107,9 @@ async fn accept(
 ) -> Result<Vec<Result<Admitted, Problem>>, Problem> {
     call.check_audit()?;
     let keyspace = call.keyspace()?.clone();
+    let part = call.trace.part("accept");
     let admitted = call.service.acceptor.accept(keyspace, None, wanted).await?;
+    drop(part);
     Ok(admitted
         .into_iter()
         .map(|one| one.map_err(Problem::from))
@@ -190,6 +192,7 @@ pub(crate) async fn await_many(
     items: Vec<Result<Admitted, Problem>>,
 ) -> Result<Done, Problem> {
     let (mut answers, mut requests) = (Vec::with_capacity(items.len()), Vec::new());
+    let part = call.trace.part("wait for batches");
     for item in items {
         answers.push(match item {
             Ok(admitted) => {
@@ -199,6 +202,7 @@ pub(crate) async fn await_many(
             Err(problem) => ItemAnswer::refused(problem),
         });
     }
+    drop(part);
     let refused = answers
         .iter()
         .filter(|it| matches!(it, ItemAnswer::Refused { .. }));
