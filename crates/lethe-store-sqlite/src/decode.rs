@@ -287,6 +287,7 @@ pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
         2 => ApprovalState::Done,
         3 => ApprovalState::Expired,
         4 => ApprovalState::Void,
+        5 => ApprovalState::Withdrawn,
         _ => return Err(source.corrupt("state")),
     };
     let second = match source.optional_bytes("second_key")? {
