@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, Voice};
 use lethe_core::conversation::ConversationId;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::ports::{Entropy, StoreError};
+use lethe_core::ports::{Asking, Entropy, StoreError};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
-use super::MOST;
+use super::{MOST, lives};
 use crate::forgetting::{NotAccepted, Wanted, is_of};
 use crate::service::Service;
 
@@ -181,7 +181,9 @@ impl Question<'_> {
         act: Act,
         id: Option<RequestId>,
     ) -> Result<Option<Approval>, NotAccepted> {
-        let is_same = |it: &Approval| it.act == act && it.keyspace_name == *self.keyspace;
+        // An erased keyspace's name may be another one's by now.
+        let keyspace = self.service.live.keyring().keyspace(self.keyspace)?.id;
+        let is_same = |it: &Approval| it.act == act && it.keyspace == keyspace;
         let Some(id) = id else {
             let store = &self.service.approvals.store;
             let all = store.approvals(ApprovalState::Waiting, ApprovalId::FIRST, MOST);
@@ -196,7 +198,8 @@ impl Question<'_> {
     }
 
     fn counts(&self, approval: &Approval) -> bool {
-        approval.state == ApprovalState::Waiting && approval.expires_at > self.now
+        let in_time = approval.expires_at > self.now;
+        approval.state == ApprovalState::Waiting && in_time && lives(self.service, approval)
     }
 
     async fn prepare(
@@ -226,13 +229,13 @@ impl Question<'_> {
             state: ApprovalState::Waiting,
             second: None,
         };
-        match approvals
+        let asked = approvals
             .store
-            .ask_approval(&approval, requests, MOST)
-            .await
-        {
-            Err(StoreError::Conflict(_)) => return Err(NotAccepted::TooManyWait),
-            asked => asked?,
+            .ask_approval(&approval, requests, approvals.room());
+        match asked.await? {
+            Asking::Waits => {}
+            Asking::Full => return Err(NotAccepted::TooManyWait),
+            Asking::ClientFull => return Err(NotAccepted::TooManyOfClient),
         }
         self.service.metrics.approval("asked");
         tracing::warn!(

@@ -1,9 +1,14 @@
 //! The second word, and what it sets going.
 
 use lethe_core::approval::{Approval, ApprovalState, SecondWord};
+use lethe_core::audit::{Event, Record};
 use lethe_core::keyring::KeyError;
 use lethe_core::ports::StoreError;
+use lethe_core::receipt::RequestId;
+use lethe_core::request::Request;
 
+use super::sweep::void;
+use super::{covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
 use crate::service::Service;
 
@@ -21,6 +26,18 @@ pub enum NotGiven {
     /// The one who asked, by name or by key.
     #[error("a second operator has to approve, with a name and a key of his own")]
     Own,
+    /// Taken back before.
+    #[error("it was withdrawn: it has to be asked for again")]
+    Withdrawn,
+    /// The keyspace is gone, or going, with all that is in it.
+    #[error(
+        "its keyspace is erased, and what it was for is forgotten with it{}",
+        .0.map(|id| format!(": see request {id}")).unwrap_or_default()
+    )]
+    Covered(Option<RequestId>),
+    /// Nothing is done without a record; the second word holds if it was written down.
+    #[error("the audit log cannot be written")]
+    NotRecorded,
     /// Nobody gave it in time.
     #[error("it has expired: it has to be asked for again")]
     Expired,
@@ -55,6 +72,10 @@ pub async fn give(
         if approval.expires_at <= second.at {
             return Err(NotGiven::Expired);
         }
+        if !lives(service, &approval) {
+            void(service, &approval).await?;
+            return Err(over(service, &approval).await?);
+        }
         let (from, to) = (ApprovalState::Waiting, ApprovalState::Given);
         let given = store.advance_approval(approval.id, from, to, Some(&second));
         if given.await? {
@@ -72,7 +93,8 @@ pub async fn give(
     }
     match approval.state {
         ApprovalState::Waiting | ApprovalState::Expired => Err(NotGiven::Expired),
-        ApprovalState::Void => Err(NotGiven::Void),
+        ApprovalState::Withdrawn => Err(NotGiven::Withdrawn),
+        ApprovalState::Void => Err(over(service, &approval).await?),
         ApprovalState::Given | ApprovalState::Done => carry_out(service, approval).await,
     }
 }
@@ -81,6 +103,9 @@ pub async fn give(
 pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
     let store = &service.approvals.store;
     let requests = store.approval_requests(approval.id).await?;
+    if approval.state == ApprovalState::Given {
+        record(service, &approval, &requests).await?;
+    }
     let wanted = requests
         .into_iter()
         .map(|it| Wanted::Prepared(Box::new(it)));
@@ -89,16 +114,56 @@ pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<G
     let admitted = accepted.await?;
     let passing = admitted.iter().any(|it| it.as_ref().is_err_and(is_passing));
     if approval.state == ApprovalState::Given && !passing {
-        let all_refused = admitted.iter().all(Result::is_err);
-        let to = if all_refused {
-            ApprovalState::Void
+        if admitted.iter().any(Result::is_ok) {
+            let (from, to) = (ApprovalState::Given, ApprovalState::Done);
+            store.advance_approval(approval.id, from, to, None).await?;
         } else {
-            ApprovalState::Done
-        };
-        let from = ApprovalState::Given;
-        store.advance_approval(approval.id, from, to, None).await?;
+            void(service, &approval).await?;
+            if !lives(service, &approval) {
+                return Err(over(service, &approval).await?);
+            }
+        }
     }
     Ok(Given { approval, admitted })
+}
+
+/// Who asked for what, and who approved it, goes on record before it is done: the call that brought
+/// the second word may have died before its own record.
+async fn record(
+    service: &Service,
+    approval: &Approval,
+    requests: &[Request],
+) -> Result<(), NotGiven> {
+    let second = approval.second.as_ref().ok_or(NotGiven::Void)?;
+    let ids = requests.iter().map(|request| request.id);
+    let ids: Vec<_> = std::iter::once(approval.id.as_request())
+        .chain(ids)
+        .collect();
+    let id = approval.id.to_string();
+    let event = Event {
+        time: service.now(),
+        request: &id,
+        client: &second.by.client,
+        operation: "carry_out_approval",
+        keyspace: Some(&approval.keyspace_name),
+        outcome: "ok",
+        keys: &[],
+        refused: 0,
+        requests: &ids,
+    };
+    let record = Record::approved(&event, &approval.asked_by.client);
+    let appended = service.audit.append(record).await;
+    appended.map_err(|_| NotGiven::NotRecorded)
+}
+
+/// Why one that is void is.
+async fn over(service: &Service, approval: &Approval) -> Result<NotGiven, StoreError> {
+    let covered_by = covered_by(service, approval).await?;
+    Ok(if lives(service, approval) {
+        NotGiven::Void
+    } else {
+        NotGiven::Covered(covered_by)
+    })
 }
 
 /// Whether it may be accepted a moment later.

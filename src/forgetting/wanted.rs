@@ -48,6 +48,11 @@ pub enum NotAccepted {
     /// Nothing more may wait for a second operator.
     #[error("too much waits for a second operator already")]
     TooManyWait,
+    /// Nothing more of this client's.
+    #[error(
+        "this client has as much waiting for a second operator as it may: have it approved, or withdraw some"
+    )]
+    TooManyOfClient,
     /// The store, or randomness. Sent again under the same id it does no harm.
     #[error(transparent)]
     Store(#[from] StoreError),
