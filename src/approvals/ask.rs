@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, Voice};
 use lethe_core::conversation::ConversationId;
+use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{Asking, Entropy, StoreError};
 use lethe_core::receipt::RequestId;
@@ -84,7 +85,9 @@ impl Question<'_> {
             conversations,
             alone,
         };
-        let approval = self.ask(act, &requests).await?;
+        let keyspace = requests.first().map(|request| request.keyspace);
+        let keyspace = keyspace.ok_or(NotAccepted::Busy)?;
+        let approval = self.ask(act, keyspace, &requests).await?;
         let mut prepared = prepared.into_iter();
         let items = wanted.iter().map(|it| {
             let one = is_new(it).then(|| prepared.next()).flatten();
@@ -119,7 +122,7 @@ impl Question<'_> {
         let prepared = self.prepare(id, vec![wanted]).await?;
         let request = prepared.into_iter().next();
         let request = request.unwrap_or(Err(NotAccepted::Busy))?;
-        let approval = self.ask(act, &[request]).await?;
+        let approval = self.ask(act, request.keyspace, &[request]).await?;
         self.asked(approval).await.map(Some)
     }
 
@@ -176,7 +179,7 @@ impl Question<'_> {
     }
 
     /// The same act that waits already: of this id, or where none is given, of the same caller.
-    async fn same_act(
+    pub(super) async fn same_act(
         &self,
         act: Act,
         id: Option<RequestId>,
@@ -215,13 +218,17 @@ impl Question<'_> {
     }
 
     /// Writes down what waits.
-    async fn ask(&self, act: Act, requests: &[Request]) -> Result<Approval, NotAccepted> {
+    pub(super) async fn ask(
+        &self,
+        act: Act,
+        keyspace: KeyspaceId,
+        requests: &[Request],
+    ) -> Result<Approval, NotAccepted> {
         let approvals = &self.service.approvals;
-        let keyspace = requests.first().map(|request| request.keyspace);
         let approval = Approval {
             id: self.new_id()?,
             act,
-            keyspace: keyspace.ok_or(NotAccepted::Busy)?,
+            keyspace,
             keyspace_name: self.keyspace.clone(),
             asked_by: self.by.clone(),
             asked_at: self.now,

@@ -1,15 +1,18 @@
 //! The second word, and what it sets going.
 
-use lethe_core::approval::{Approval, ApprovalState, SecondWord};
+use lethe_core::approval::{Act, Approval, ApprovalState, SecondWord};
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyring::KeyError;
+use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 
+use super::minimum::raise;
 use super::sweep::void;
 use super::{covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
+use crate::jobs::KeeperError;
 use crate::service::Service;
 
 /// It is carried out.
@@ -44,6 +47,10 @@ pub enum NotGiven {
     /// What it was for is gone, or has changed.
     #[error("it cannot be done any more: ask again, where it still is to be done")]
     Void,
+    /// The keyspace's settings are not changed for certain; the second word holds if it was written
+    /// down.
+    #[error(transparent)]
+    NotSet(#[from] KeeperError),
     /// Nothing is accepted for certain; the second word holds if it was written down.
     #[error(transparent)]
     NotAccepted(#[from] NotAccepted),
@@ -106,6 +113,9 @@ pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<G
     if approval.state == ApprovalState::Given {
         record(service, &approval, &requests).await?;
     }
+    if let Act::RaiseMinimum(minimum) = approval.act {
+        return carry_out_raise(service, approval, minimum).await;
+    }
     let wanted = requests
         .into_iter()
         .map(|it| Wanted::Prepared(Box::new(it)));
@@ -115,16 +125,51 @@ pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<G
     let passing = admitted.iter().any(|it| it.as_ref().is_err_and(is_passing));
     if approval.state == ApprovalState::Given && !passing {
         if admitted.iter().any(Result::is_ok) {
-            let (from, to) = (ApprovalState::Given, ApprovalState::Done);
-            store.advance_approval(approval.id, from, to, None).await?;
+            done(service, &approval).await?;
         } else {
-            void(service, &approval).await?;
+            give_up(service, &approval).await?;
             if !lives(service, &approval) {
                 return Err(over(service, &approval).await?);
             }
         }
     }
     Ok(Given { approval, admitted })
+}
+
+async fn carry_out_raise(
+    service: &Service,
+    approval: Approval,
+    minimum: KeyVersion,
+) -> Result<Given, NotGiven> {
+    if approval.state == ApprovalState::Given {
+        match raise(service, &approval, minimum).await {
+            Ok(()) => done(service, &approval).await?,
+            Err(KeeperError::UnknownKeyspace | KeeperError::BeingErased) => {
+                give_up(service, &approval).await?;
+                return Err(over(service, &approval).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let admitted = Vec::new();
+    Ok(Given { approval, admitted })
+}
+
+async fn done(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    let approvals = &service.approvals;
+    let (from, to) = (ApprovalState::Given, ApprovalState::Done);
+    let advanced = approvals
+        .store
+        .advance_approval(approval.id, from, to, None);
+    advanced.await?;
+    approvals.recorded.lock().remove(&approval.id);
+    Ok(())
+}
+
+async fn give_up(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    void(service, approval).await?;
+    service.approvals.recorded.lock().remove(&approval.id);
+    Ok(())
 }
 
 /// Who asked for what, and who approved it, goes on record before it is done: the call that brought
@@ -134,6 +179,10 @@ async fn record(
     approval: &Approval,
     requests: &[Request],
 ) -> Result<(), NotGiven> {
+    let recorded = &service.approvals.recorded;
+    if recorded.lock().contains(&approval.id) {
+        return Ok(());
+    }
     let second = approval.second.as_ref().ok_or(NotGiven::Void)?;
     let ids = requests.iter().map(|request| request.id);
     let ids: Vec<_> = std::iter::once(approval.id.as_request())
@@ -153,7 +202,9 @@ async fn record(
     };
     let record = Record::approved(&event, &approval.asked_by.client);
     let appended = service.audit.append(record).await;
-    appended.map_err(|_| NotGiven::NotRecorded)
+    appended.map_err(|_| NotGiven::NotRecorded)?;
+    recorded.lock().insert(approval.id);
+    Ok(())
 }
 
 /// Why one that is void is.

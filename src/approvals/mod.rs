@@ -10,13 +10,16 @@
 mod ask;
 mod carry_out;
 mod covered;
+mod minimum;
 mod sweep;
 mod window;
 mod withdraw;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe_core::approval::ApprovalId;
 use lethe_core::ports::{ApprovalStore, Room, StoreError};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
@@ -44,6 +47,8 @@ pub struct Approvals {
     per_client: u32,
     expire_after: Duration,
     window: Mutex<Window>,
+    /// On record as about to be carried out: not again at every try.
+    recorded: Mutex<HashSet<ApprovalId>>,
 }
 
 impl Approvals {
@@ -66,6 +71,7 @@ impl Approvals {
             per_client: section.per_client,
             expire_after: section.expire_after,
             window: Mutex::new(window),
+            recorded: Mutex::default(),
         })
     }
 

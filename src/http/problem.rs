@@ -214,9 +214,10 @@ impl From<NotAccepted> for Problem {
         let code = match error {
             NotAccepted::Key(error) => return error.into(),
             NotAccepted::Store(error) => return error.into(),
-            NotAccepted::IdTaken | NotAccepted::NewestVersion | NotAccepted::Stale => {
-                Code::Conflict
-            }
+            NotAccepted::IdTaken
+            | NotAccepted::NewestVersion
+            | NotAccepted::NotAlone
+            | NotAccepted::Stale => Code::Conflict,
             NotAccepted::TooManyWait | NotAccepted::TooManyOfClient => Code::TooManyApprovals,
             NotAccepted::NoVersion => Code::NotFound,
             NotAccepted::Busy => Code::Overloaded,
@@ -233,6 +234,7 @@ impl From<NotGiven> for Problem {
             NotGiven::Covered(_) => Code::UnknownKeyspace,
             NotGiven::NotRecorded => Code::AuditUnavailable,
             NotGiven::NotAccepted(error) => return error.into(),
+            NotGiven::NotSet(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

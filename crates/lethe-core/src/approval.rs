@@ -88,6 +88,8 @@ pub enum Act {
     EraseKeyspace,
     /// An old version, before its time.
     DropVersion(KeyVersion),
+    /// Versions older than this one are refused from then on. It accepts no request.
+    RaiseMinimum(KeyVersion),
 }
 
 /// How far it is. A transition that is not named here is refused by the store.

@@ -202,6 +202,7 @@ async fn insert_approval(
         } => (1, Some(conversations), Some(alone), None),
         Act::EraseKeyspace => (2, None, None, None),
         Act::DropVersion(version) => (3, None, None, Some(version.number())),
+        Act::RaiseMinimum(version) => (4, None, None, Some(version.number())),
     };
     let insert = sqlx::query(
         "INSERT INTO approval (id, kind, keyspace_id, keyspace_name, conversations, alone, version,

@@ -279,6 +279,7 @@ pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
         },
         2 => Act::EraseKeyspace,
         3 => Act::DropVersion(source.version("version")?),
+        4 => Act::RaiseMinimum(source.version("version")?),
         _ => return Err(source.corrupt("kind")),
     };
     let state = match source.number("state")? {

@@ -13,13 +13,13 @@ pub(crate) struct ApprovalView {
     /// `approval_required`, `approved`, `expired`, `withdrawn`, or `void`: it could not be done any
     /// more.
     state: &'static str,
-    /// `shred`, `keyspace_erase` or `version_drop`.
+    /// `shred`, `keyspace_erase`, `version_drop` or `minimum_version`.
     kind: &'static str,
     keyspace: String,
     /// How many, of a shred.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversations: Option<u32>,
-    /// Which, of a drop.
+    /// Which, of a drop; the oldest that is not refused, of a minimum version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
     /// SPIFFE id.
@@ -53,6 +53,7 @@ impl ApprovalView {
             Act::Shred { conversations, .. } => ("shred", Some(conversations), None),
             Act::EraseKeyspace => ("keyspace_erase", None, None),
             Act::DropVersion(version) => ("version_drop", None, Some(version.number())),
+            Act::RaiseMinimum(version) => ("minimum_version", None, Some(version.number())),
         };
         let client = |voice: &Voice| voice.client.to_string();
         let withdrawn = approval.state == ApprovalState::Withdrawn;

@@ -176,7 +176,8 @@ fn put_keyspace() -> Described {
         .body(reference("PutKeyspace"))
         .answers(200, "Keyspace")
         .answers(201, "Keyspace")
-        .refuses(&[Code::Conflict, Code::TooManyBuckets])
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
@@ -222,8 +223,10 @@ fn approve() -> Described {
         .prefer()
         .answers(200, "ForgetAnswer")
         .answers(200, "Batch")
+        .answers(200, "Keyspace")
         .answers(202, "ForgetAnswer")
         .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
+        .refuses(&[Code::TooManyBuckets, Code::HsmUnavailable])
         .refuses(&[Code::StoreUnavailable])
 }
 

@@ -12,7 +12,7 @@ use super::Fixture;
 use super::requests::{request, shred};
 
 const ROOM: Room = Room {
-    all: 3,
+    all: 4,
     of_client: 2,
 };
 
@@ -86,12 +86,13 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
             approval(3, Act::DropVersion(KeyVersion::FIRST)),
             vec![request(3, Wish::DropVersion(KeyVersion::FIRST))],
         ),
+        (approval(4, Act::RaiseMinimum(KeyVersion::FIRST)), vec![]),
     ];
     for (approval, requests) in &all {
         let asked = store.ask_approval(approval, requests, ROOM).await;
         assert_eq!(asked, Ok(Asking::Waits));
     }
-    let refused = store.ask_approval(&shreds(4, 1), &[shred(4)], ROOM).await;
+    let refused = store.ask_approval(&shreds(5, 1), &[shred(5)], ROOM).await;
     assert_eq!(refused, Ok(Asking::Full));
     drop(store);
     fixture.reopen().await;
@@ -104,8 +105,8 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
         let kept = store.approval_requests(approval.id).await;
         assert_eq!(kept, Ok(waiting(requests)));
     }
-    assert_eq!(store.approval(id(4)).await, Ok(None));
-    assert_eq!(store.approval_requests(id(4)).await, Ok(vec![]));
+    assert_eq!(store.approval(id(5)).await, Ok(None));
+    assert_eq!(store.approval_requests(id(5)).await, Ok(vec![]));
     let page = async |after, limit| {
         let page = store.approvals(ApprovalState::Waiting, after, limit).await;
         page.expect("approvals")
@@ -114,7 +115,7 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
             .collect::<Vec<_>>()
     };
     assert_eq!(page(ApprovalId::FIRST, 2).await, [id(1), id(2)]);
-    assert_eq!(page(id(2), 2).await, [id(3)]);
+    assert_eq!(page(id(2), 2).await, [id(3), id(4)]);
     // None of it is accepted.
     assert_eq!(store.open_requests().await, Ok(vec![]));
 }
@@ -200,6 +201,7 @@ pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
     assert_eq!(ask(3, 7).await, Asking::ClientFull);
     assert_eq!(store.approval(id(3)).await, Ok(None));
     assert_eq!(ask(3, 8).await, Asking::Waits);
+    assert_eq!(ask(5, 8).await, Asking::Waits);
     assert_eq!(ask(4, 9).await, Asking::Full);
     let (from, to) = (ApprovalState::Waiting, ApprovalState::Withdrawn);
     let word = second(7);
