@@ -224,7 +224,7 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
         )
         | ("DELETE", "/v1/keyspaces/{keyspace}/versions/{version}") => &[Operator],
         ("GET", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
-        ("GET", "/v1/approvals/{id}") => &[MessageServer, Operator],
+        ("GET" | "DELETE", "/v1/approvals/{id}") => &[MessageServer, Operator],
         ("GET" | "POST", "/v1/hsm/moves") => &[Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
         _ => panic!("say here who may call {method} {path}"),

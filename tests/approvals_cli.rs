@@ -65,6 +65,16 @@ async fn the_command_line_says_who_has_to_say_what() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(said(&output).0.matches("destroyed").count(), 2);
 
+    let more = by(&dev, None, &["shred", "chat", "c"]);
+    let (_, error) = said(&more);
+    let id = error.split("lethe approve ").nth(1).unwrap();
+    let id = id.split('`').next().unwrap();
+    let (out, error) = said(&by(&dev, None, &["withdraw", id]));
+    assert_eq!(out, format!("{id}  withdrawn\n"), "{error}");
+    let late = by(&dev, Some(&second), &["approve", id]);
+    assert_eq!(late.status.code(), Some(1));
+    assert!(said(&late).1.contains("withdrawn"), "{late:?}");
+
     let erase = by(&dev, None, &["keyspace", "erase", "chat", "--yes"]);
     let (_, error) = said(&erase);
     assert_eq!(erase.status.code(), Some(1), "{error}");

@@ -193,3 +193,47 @@ async fn a_database_replaced_under_the_service_gets_no_receipt() {
     })
     .await;
 }
+
+/// A row that nobody of ours wrote: no panic, nothing written over, and all else goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tails_that_would_go_where_they_do_not_belong_are_not_written() {
+    let mut dev = Dev::start();
+    let kept = dev.api(Role::MessageServer).issue("chat", "kept").await;
+    let kept = kept.text("wrapped_key");
+    let alter = async |dev: &Dev, next: &str| {
+        let mut database = dev.database().await;
+        let update = sqlx::AssertSqlSafe(format!("UPDATE tree SET next_tail = {next}"));
+        sqlx::raw_sql(update).execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+    };
+    dev.stop();
+    // No number that could be counted on from, and the range of another tree.
+    for (room, next) in [("one", "9223372036854775807"), ("two", "5497558138880")] {
+        alter(&dev, next).await;
+        dev.run();
+        let api = dev.api(Role::MessageServer);
+        assert_eq!(api.shred_async("chat", room).await.status, 202);
+        eventually("it says why", async || {
+            dev.log()
+                .contains(&format!("tree.next_tail of tree 1 is {next}"))
+        })
+        .await;
+        let mut database = dev.database().await;
+        let tails: i64 = sqlx::query_scalar("SELECT count(*) FROM tail")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+        assert_eq!(tails, 0);
+        api.unwrap("chat", "kept", &kept).await.ok(200);
+        api.issue("chat", "another").await.ok(201);
+        dev.stop();
+    }
+    alter(&dev, "number * 1099511627776").await;
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    for room in ["one", "two"] {
+        api.shred("chat", room).await.ok(200);
+    }
+    api.unwrap("chat", "kept", &kept).await.ok(200);
+}

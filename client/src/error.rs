@@ -101,6 +101,8 @@ error_codes! {
     Conflict = "conflict",
     /// 409: the HSM could not hold so many buckets.
     TooManyBuckets = "too_many_buckets",
+    /// 409: as much waits for a second operator as may, of this client or in all.
+    TooManyApprovals = "too_many_approvals",
     /// 410: the conversation was shredded.
     Shredded = "shredded",
     /// 410: its retention has ended.

@@ -9,8 +9,9 @@ use lethe_core::ports::{AuditSink, Clock};
 use lethe_core::takeover::{Found, look, take};
 use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
-use super::{AppError, machine_id, open_hsm, ports, steady_clock};
+use super::{AppError, machine_id, open_devices, ports, steady_clock};
 use crate::config::Config;
+use crate::metrics::Metrics;
 
 /// What was found.
 pub enum Prepared {
@@ -55,9 +56,11 @@ pub struct TakenOver {
 pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, AppError> {
     // Whoever serves it holds its lock.
     let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
-    let hsm = Arc::new(open_hsm(config).await?);
+    // While a move is under way both HSMs bear the claim, and the deployment's keys.
+    let (metrics, _) = Metrics::new();
+    let (devices, _) = open_devices(config, store.as_ref(), &metrics).await?;
     let clock = Arc::new(steady_clock(config, store.as_ref()).await?);
-    let ports = ports(hsm, store, clock);
+    let ports = ports(devices, store, clock);
     let claim = match look(&ports, interrupted).await? {
         Found::Ours(deployment) => {
             let deployment = deployment.to_string();

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, Voice};
 use lethe_core::conversation::ConversationId;
+use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::ports::{Entropy, StoreError};
+use lethe_core::ports::{Asking, Entropy, StoreError};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
-use super::MOST;
+use super::{MOST, lives};
 use crate::forgetting::{NotAccepted, Wanted, is_of};
 use crate::service::Service;
 
@@ -84,7 +85,9 @@ impl Question<'_> {
             conversations,
             alone,
         };
-        let approval = self.ask(act, &requests).await?;
+        let keyspace = requests.first().map(|request| request.keyspace);
+        let keyspace = keyspace.ok_or(NotAccepted::Busy)?;
+        let approval = self.ask(act, keyspace, &requests).await?;
         let mut prepared = prepared.into_iter();
         let items = wanted.iter().map(|it| {
             let one = is_new(it).then(|| prepared.next()).flatten();
@@ -119,7 +122,7 @@ impl Question<'_> {
         let prepared = self.prepare(id, vec![wanted]).await?;
         let request = prepared.into_iter().next();
         let request = request.unwrap_or(Err(NotAccepted::Busy))?;
-        let approval = self.ask(act, &[request]).await?;
+        let approval = self.ask(act, request.keyspace, &[request]).await?;
         self.asked(approval).await.map(Some)
     }
 
@@ -176,12 +179,14 @@ impl Question<'_> {
     }
 
     /// The same act that waits already: of this id, or where none is given, of the same caller.
-    async fn same_act(
+    pub(super) async fn same_act(
         &self,
         act: Act,
         id: Option<RequestId>,
     ) -> Result<Option<Approval>, NotAccepted> {
-        let is_same = |it: &Approval| it.act == act && it.keyspace_name == *self.keyspace;
+        // An erased keyspace's name may be another one's by now.
+        let keyspace = self.service.live.keyring().keyspace(self.keyspace)?.id;
+        let is_same = |it: &Approval| it.act == act && it.keyspace == keyspace;
         let Some(id) = id else {
             let store = &self.service.approvals.store;
             let all = store.approvals(ApprovalState::Waiting, ApprovalId::FIRST, MOST);
@@ -196,7 +201,8 @@ impl Question<'_> {
     }
 
     fn counts(&self, approval: &Approval) -> bool {
-        approval.state == ApprovalState::Waiting && approval.expires_at > self.now
+        let in_time = approval.expires_at > self.now;
+        approval.state == ApprovalState::Waiting && in_time && lives(self.service, approval)
     }
 
     async fn prepare(
@@ -212,13 +218,17 @@ impl Question<'_> {
     }
 
     /// Writes down what waits.
-    async fn ask(&self, act: Act, requests: &[Request]) -> Result<Approval, NotAccepted> {
+    pub(super) async fn ask(
+        &self,
+        act: Act,
+        keyspace: KeyspaceId,
+        requests: &[Request],
+    ) -> Result<Approval, NotAccepted> {
         let approvals = &self.service.approvals;
-        let keyspace = requests.first().map(|request| request.keyspace);
         let approval = Approval {
             id: self.new_id()?,
             act,
-            keyspace: keyspace.ok_or(NotAccepted::Busy)?,
+            keyspace,
             keyspace_name: self.keyspace.clone(),
             asked_by: self.by.clone(),
             asked_at: self.now,
@@ -226,13 +236,13 @@ impl Question<'_> {
             state: ApprovalState::Waiting,
             second: None,
         };
-        match approvals
+        let asked = approvals
             .store
-            .ask_approval(&approval, requests, MOST)
-            .await
-        {
-            Err(StoreError::Conflict(_)) => return Err(NotAccepted::TooManyWait),
-            asked => asked?,
+            .ask_approval(&approval, requests, approvals.room());
+        match asked.await? {
+            Asking::Waits => {}
+            Asking::Full => return Err(NotAccepted::TooManyWait),
+            Asking::ClientFull => return Err(NotAccepted::TooManyOfClient),
         }
         self.service.metrics.approval("asked");
         tracing::warn!(

@@ -1,10 +1,18 @@
 //! The second word, and what it sets going.
 
-use lethe_core::approval::{Approval, ApprovalState, SecondWord};
+use lethe_core::approval::{Act, Approval, ApprovalState, SecondWord};
+use lethe_core::audit::{Event, Record};
 use lethe_core::keyring::KeyError;
+use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
+use lethe_core::receipt::RequestId;
+use lethe_core::request::Request;
 
+use super::minimum::raise;
+use super::sweep::void;
+use super::{covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
+use crate::jobs::KeeperError;
 use crate::service::Service;
 
 /// It is carried out.
@@ -21,12 +29,28 @@ pub enum NotGiven {
     /// The one who asked, by name or by key.
     #[error("a second operator has to approve, with a name and a key of his own")]
     Own,
+    /// Taken back before.
+    #[error("it was withdrawn: it has to be asked for again")]
+    Withdrawn,
+    /// The keyspace is gone, or going, with all that is in it.
+    #[error(
+        "its keyspace is erased, and what it was for is forgotten with it{}",
+        .0.map(|id| format!(": see request {id}")).unwrap_or_default()
+    )]
+    Covered(Option<RequestId>),
+    /// Nothing is done without a record; the second word holds if it was written down.
+    #[error("the audit log cannot be written")]
+    NotRecorded,
     /// Nobody gave it in time.
     #[error("it has expired: it has to be asked for again")]
     Expired,
     /// What it was for is gone, or has changed.
     #[error("it cannot be done any more: ask again, where it still is to be done")]
     Void,
+    /// The keyspace's settings are not changed for certain; the second word holds if it was written
+    /// down.
+    #[error(transparent)]
+    NotSet(#[from] KeeperError),
     /// Nothing is accepted for certain; the second word holds if it was written down.
     #[error(transparent)]
     NotAccepted(#[from] NotAccepted),
@@ -55,6 +79,10 @@ pub async fn give(
         if approval.expires_at <= second.at {
             return Err(NotGiven::Expired);
         }
+        if !lives(service, &approval) {
+            void(service, &approval).await?;
+            return Err(over(service, &approval).await?);
+        }
         let (from, to) = (ApprovalState::Waiting, ApprovalState::Given);
         let given = store.advance_approval(approval.id, from, to, Some(&second));
         if given.await? {
@@ -72,7 +100,8 @@ pub async fn give(
     }
     match approval.state {
         ApprovalState::Waiting | ApprovalState::Expired => Err(NotGiven::Expired),
-        ApprovalState::Void => Err(NotGiven::Void),
+        ApprovalState::Withdrawn => Err(NotGiven::Withdrawn),
+        ApprovalState::Void => Err(over(service, &approval).await?),
         ApprovalState::Given | ApprovalState::Done => carry_out(service, approval).await,
     }
 }
@@ -81,6 +110,12 @@ pub async fn give(
 pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
     let store = &service.approvals.store;
     let requests = store.approval_requests(approval.id).await?;
+    if approval.state == ApprovalState::Given {
+        record(service, &approval, &requests).await?;
+    }
+    if let Act::RaiseMinimum(minimum) = approval.act {
+        return carry_out_raise(service, approval, minimum).await;
+    }
     let wanted = requests
         .into_iter()
         .map(|it| Wanted::Prepared(Box::new(it)));
@@ -89,16 +124,97 @@ pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<G
     let admitted = accepted.await?;
     let passing = admitted.iter().any(|it| it.as_ref().is_err_and(is_passing));
     if approval.state == ApprovalState::Given && !passing {
-        let all_refused = admitted.iter().all(Result::is_err);
-        let to = if all_refused {
-            ApprovalState::Void
+        if admitted.iter().any(Result::is_ok) {
+            done(service, &approval).await?;
         } else {
-            ApprovalState::Done
-        };
-        let from = ApprovalState::Given;
-        store.advance_approval(approval.id, from, to, None).await?;
+            give_up(service, &approval).await?;
+            if !lives(service, &approval) {
+                return Err(over(service, &approval).await?);
+            }
+        }
     }
     Ok(Given { approval, admitted })
+}
+
+async fn carry_out_raise(
+    service: &Service,
+    approval: Approval,
+    minimum: KeyVersion,
+) -> Result<Given, NotGiven> {
+    if approval.state == ApprovalState::Given {
+        match raise(service, &approval, minimum).await {
+            Ok(()) => done(service, &approval).await?,
+            Err(KeeperError::UnknownKeyspace | KeeperError::BeingErased) => {
+                give_up(service, &approval).await?;
+                return Err(over(service, &approval).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let admitted = Vec::new();
+    Ok(Given { approval, admitted })
+}
+
+async fn done(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    let approvals = &service.approvals;
+    let (from, to) = (ApprovalState::Given, ApprovalState::Done);
+    let advanced = approvals
+        .store
+        .advance_approval(approval.id, from, to, None);
+    advanced.await?;
+    approvals.recorded.lock().remove(&approval.id);
+    Ok(())
+}
+
+async fn give_up(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    void(service, approval).await?;
+    service.approvals.recorded.lock().remove(&approval.id);
+    Ok(())
+}
+
+/// Who asked for what, and who approved it, goes on record before it is done: the call that brought
+/// the second word may have died before its own record.
+async fn record(
+    service: &Service,
+    approval: &Approval,
+    requests: &[Request],
+) -> Result<(), NotGiven> {
+    let recorded = &service.approvals.recorded;
+    if recorded.lock().contains(&approval.id) {
+        return Ok(());
+    }
+    let second = approval.second.as_ref().ok_or(NotGiven::Void)?;
+    let ids = requests.iter().map(|request| request.id);
+    let ids: Vec<_> = std::iter::once(approval.id.as_request())
+        .chain(ids)
+        .collect();
+    let id = approval.id.to_string();
+    let event = Event {
+        time: service.now(),
+        request: &id,
+        client: &second.by.client,
+        operation: "carry_out_approval",
+        keyspace: Some(&approval.keyspace_name),
+        outcome: "ok",
+        keys: &[],
+        refused: 0,
+        requests: &ids,
+    };
+    let record = Record::approved(&event, &approval.asked_by.client);
+    let appended = service.audit.append(record).await;
+    appended.map_err(|_| NotGiven::NotRecorded)?;
+    recorded.lock().insert(approval.id);
+    Ok(())
+}
+
+/// Why one that is void is.
+async fn over(service: &Service, approval: &Approval) -> Result<NotGiven, StoreError> {
+    let covered_by = covered_by(service, approval).await?;
+    Ok(if lives(service, approval) {
+        NotGiven::Void
+    } else {
+        NotGiven::Covered(covered_by)
+    })
 }
 
 /// Whether it may be accepted a moment later.

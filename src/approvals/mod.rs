@@ -4,24 +4,31 @@
 //! ```text
 //! Waiting -> Given -> Done         Given is durable, so it is carried out through any crash.
 //!    |         +----> Void
-//!    +-> Expired
+//!    +-> Expired, Withdrawn, or Void when its keyspace goes
 //! ```
 
 mod ask;
 mod carry_out;
+mod covered;
+mod minimum;
 mod sweep;
 mod window;
+mod withdraw;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::ports::{ApprovalStore, StoreError};
+use lethe_core::approval::ApprovalId;
+use lethe_core::ports::{ApprovalStore, Room, StoreError};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
 pub use ask::{Asked, Question};
 pub use carry_out::{Given, NotGiven, give};
+pub use covered::{covered_by, lives};
 pub use sweep::sweep;
+pub use withdraw::{NotWithdrawn, withdraw};
 
 use crate::config::ApprovalsSection;
 use window::Window;
@@ -36,8 +43,14 @@ pub struct Approvals {
     /// What outlives the process.
     pub store: Arc<dyn ApprovalStore>,
     required: bool,
+    /// Whether raising a smallest version waits.
+    minimum_version: bool,
+    /// What of [`MOST`] one client may have, so that none keeps the others out.
+    per_client: u32,
     expire_after: Duration,
     window: Mutex<Window>,
+    /// On record as about to be carried out: not again at every try.
+    recorded: Mutex<HashSet<ApprovalId>>,
 }
 
 impl Approvals {
@@ -57,14 +70,24 @@ impl Approvals {
         Ok(Self {
             store,
             required: section.required,
+            minimum_version: section.required && section.minimum_version,
+            per_client: section.per_client,
             expire_after: section.expire_after,
             window: Mutex::new(window),
+            recorded: Mutex::default(),
         })
     }
 
     /// Whether so many conversations may be shredded at once by one word; counts them if so.
     fn take(&self, conversations: usize, now: Timestamp) -> bool {
         self.window.lock().take(conversations as u64, now)
+    }
+
+    const fn room(&self) -> Room {
+        Room {
+            all: MOST,
+            of_client: self.per_client,
+        }
     }
 
     fn expiry(&self, now: Timestamp) -> Timestamp {

@@ -9,8 +9,8 @@ use lethe_core::audit::{Event, Record};
 use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
 
-use super::MOST;
 use super::carry_out::carry_out;
+use super::{MOST, lives};
 use crate::service::Service;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,8 +45,10 @@ async fn look(service: &Service) -> Result<(), StoreError> {
     };
     let mut waiting = 0;
     for approval in all(ApprovalState::Waiting).await? {
-        if approval.expires_at <= now {
-            expire(service, &approval, now).await?;
+        if !lives(service, &approval) {
+            void(service, &approval).await?;
+        } else if approval.expires_at <= now {
+            expire(service, &approval).await?;
         } else {
             waiting += 1;
         }
@@ -66,14 +68,42 @@ async fn look(service: &Service) -> Result<(), StoreError> {
     Ok(())
 }
 
+async fn expire(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    if end(service, approval, "expire_approval", ApprovalState::Expired).await? {
+        service.metrics.approval("expired");
+        tracing::warn!(
+            approval = %approval.id, keyspace = %approval.keyspace_name,
+            "nobody approved it in time"
+        );
+    }
+    Ok(())
+}
+
+/// Its keyspace is gone or going, or what it was for is.
+pub(super) async fn void(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    if end(service, approval, "void_approval", ApprovalState::Void).await? {
+        service.metrics.approval("void");
+        tracing::warn!(
+            approval = %approval.id, keyspace = %approval.keyspace_name,
+            "what it was for cannot be done any more"
+        );
+    }
+    Ok(())
+}
+
 /// On record first: without a record it waits for the next round, and counts no more all the same.
-async fn expire(service: &Service, approval: &Approval, now: Timestamp) -> Result<(), StoreError> {
+async fn end(
+    service: &Service,
+    approval: &Approval,
+    operation: &'static str,
+    to: ApprovalState,
+) -> Result<bool, StoreError> {
     let id = approval.id.to_string();
     let record = Record::new(&Event {
-        time: now,
+        time: service.now(),
         request: &id,
         client: &approval.asked_by.client,
-        operation: "expire_approval",
+        operation,
         keyspace: Some(&approval.keyspace_name),
         outcome: "ok",
         keys: &[],
@@ -81,13 +111,9 @@ async fn expire(service: &Service, approval: &Approval, now: Timestamp) -> Resul
         requests: &[approval.id.as_request()],
     });
     if service.audit.append(record).await.is_err() {
-        return Ok(());
+        return Ok(false);
     }
-    let (from, to) = (ApprovalState::Waiting, ApprovalState::Expired);
     let store = &service.approvals.store;
-    if store.advance_approval(approval.id, from, to, None).await? {
-        service.metrics.approval("expired");
-        tracing::warn!(approval = %id, keyspace = %approval.keyspace_name, "nobody approved it in time");
-    }
-    Ok(())
+    let from = approval.state;
+    store.advance_approval(approval.id, from, to, None).await
 }

@@ -62,6 +62,9 @@ fn what(approval: &Approval) -> String {
     match approval.kind.as_str() {
         "shred" => format!("shred {} of {keyspace}", number("conversations")),
         "keyspace_erase" => format!("erase keyspace {keyspace}"),
+        "minimum_version" => {
+            format!("refuse versions of {keyspace} before {}", number("version"))
+        }
         "version_drop" => format!("drop version {} of {keyspace}", number("version")),
         other => format!("{other} in {keyspace}"),
     }

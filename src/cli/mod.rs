@@ -18,6 +18,7 @@ mod serve;
 mod shred;
 mod status;
 mod takeover;
+mod withdraw;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,8 @@ enum Command {
     Rotate(rotate::Rotate),
     /// What waits for a second operator; gives the second word.
     Approve(approve::Approve),
+    /// Takes back what waits for a second operator.
+    Withdraw(withdraw::Withdraw),
     /// After the service's wall clock jumped.
     #[command(subcommand)]
     Clock(clock::Clock),
@@ -144,6 +147,7 @@ impl Cli {
             Command::Shred(command) => command.run(self.output),
             Command::Rotate(command) => command.run(self.output),
             Command::Approve(command) => command.run(self.output),
+            Command::Withdraw(command) => command.run(self.output),
             Command::Clock(command) => command.run(self.output),
             Command::Takeover(command) => command.run(self.output),
             Command::Rewrap(command) => command.run(self.output),

@@ -30,7 +30,7 @@ impl Takeover {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let protection = memory::protect();
         let config = Config::load(&self.config)?;
-        environment::ensure(&config.hsm.environment)?;
+        environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
         block_on(self.take_over(&config, output))

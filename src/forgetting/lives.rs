@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace, LiveVersion};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
-use lethe_core::refusals::Target;
+use lethe_core::refusals::{Refusal, Target};
 use lethe_core::request::{Request, ShredLeaf, Wish};
 
 use super::new_request::New;
@@ -19,6 +19,8 @@ pub(super) fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> 
 pub(super) fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
     match keyring.refusals.of(Target::Keyspace(keyspace.id)) {
         None => Ok(()),
+        // Nobody knows yet whether it is erased.
+        Some(Refusal::Pending) => Err(KeyError::Pending),
         Some(_) => Err(KeyError::UnknownKeyspace),
     }
 }

@@ -85,5 +85,6 @@ pub(super) fn is_same(earlier: &Request, prepared: &Request) -> bool {
 #[must_use]
 pub fn is_of(keyspace: &LiveKeyspace, request: &Request, conversation: &ConversationId) -> bool {
     let same = opening(keyspace, request, conversation).is_some();
-    same || tag_version(keyspace, request).is_none()
+    // Another keyspace that bears the name has versions of its own.
+    request.keyspace == keyspace.id && (same || tag_version(keyspace, request).is_none())
 }

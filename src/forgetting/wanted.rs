@@ -45,9 +45,19 @@ pub enum NotAccepted {
     /// It was prepared under fewer key versions than live now.
     #[error("a new key version came since it was asked for: ask again")]
     Stale,
+    /// It waits for a second operator, and the rest of the call must not.
+    #[error(
+        "raising minimum_version waits for a second operator: set it alone, other settings before or after"
+    )]
+    NotAlone,
     /// Nothing more may wait for a second operator.
     #[error("too much waits for a second operator already")]
     TooManyWait,
+    /// Nothing more of this client's.
+    #[error(
+        "this client has as much waiting for a second operator as it may: have it approved, or withdraw some"
+    )]
+    TooManyOfClient,
     /// The store, or randomness. Sent again under the same id it does no harm.
     #[error(transparent)]
     Store(#[from] StoreError),

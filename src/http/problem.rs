@@ -9,7 +9,7 @@ use lethe_core::keyspace::InvalidPolicy;
 use lethe_core::ports::StoreError;
 use serde::Serialize;
 
-use crate::approvals::NotGiven;
+use crate::approvals::{NotGiven, NotWithdrawn};
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
 use crate::limits::Exceeded;
@@ -25,6 +25,7 @@ pub enum Code {
     NotFound,
     Conflict,
     TooManyBuckets,
+    TooManyApprovals,
     Shredded,
     Expired,
     VersionRetired,
@@ -51,6 +52,7 @@ impl Code {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::TooManyBuckets => "too_many_buckets",
+            Self::TooManyApprovals => "too_many_approvals",
             Self::Shredded => "shredded",
             Self::Expired => "expired",
             Self::VersionRetired => "version_retired",
@@ -73,7 +75,7 @@ impl Code {
             Self::InvalidRequest | Self::InvalidWrappedKey => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownKeyspace | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Conflict | Self::TooManyBuckets => StatusCode::CONFLICT,
+            Self::Conflict | Self::TooManyBuckets | Self::TooManyApprovals => StatusCode::CONFLICT,
             Self::Shredded | Self::Expired | Self::VersionRetired => StatusCode::GONE,
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -214,8 +216,9 @@ impl From<NotAccepted> for Problem {
             NotAccepted::Store(error) => return error.into(),
             NotAccepted::IdTaken
             | NotAccepted::NewestVersion
-            | NotAccepted::Stale
-            | NotAccepted::TooManyWait => Code::Conflict,
+            | NotAccepted::NotAlone
+            | NotAccepted::Stale => Code::Conflict,
+            NotAccepted::TooManyWait | NotAccepted::TooManyOfClient => Code::TooManyApprovals,
             NotAccepted::NoVersion => Code::NotFound,
             NotAccepted::Busy => Code::Overloaded,
         };
@@ -227,10 +230,24 @@ impl From<NotGiven> for Problem {
     fn from(error: NotGiven) -> Self {
         let code = match error {
             NotGiven::Own => Code::Forbidden,
-            NotGiven::Expired | NotGiven::Void => Code::Conflict,
+            NotGiven::Expired | NotGiven::Withdrawn | NotGiven::Void => Code::Conflict,
+            NotGiven::Covered(_) => Code::UnknownKeyspace,
+            NotGiven::NotRecorded => Code::AuditUnavailable,
             NotGiven::NotAccepted(error) => return error.into(),
+            NotGiven::NotSet(error) => return error.into(),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<NotWithdrawn> for Problem {
+    fn from(error: NotWithdrawn) -> Self {
+        match error {
+            NotWithdrawn::Approved | NotWithdrawn::Over => {
+                Self::new(Code::Conflict, error.to_string())
+            }
+            NotWithdrawn::Store(error) => error.into(),
+        }
     }
 }
 

@@ -94,6 +94,7 @@ fn table() -> Table {
         .with::<approvals::List>(Verb::Get, "/v1/approvals")
         .with::<approvals::Show>(Verb::Get, "/v1/approvals/{id}")
         .with::<approvals::Approve>(Verb::Post, "/v1/approvals/{id}")
+        .with::<approvals::Withdraw>(Verb::Delete, "/v1/approvals/{id}")
         .with::<ConfirmClock>(Verb::Post, "/v1/clock/confirmations")
         .with::<Expiries>(Verb::Get, "/v1/expiries")
         .with::<Status>(Verb::Get, "/v1/status")

@@ -155,7 +155,7 @@ impl Connection {
         };
         let session = Arc::new(session);
         let mut over = Arc::clone(&session).watch(&self.service);
-        metrics.connections.inc();
+        let _open = metrics.open_connection();
         // Whatever is under way is dropped with the connection when its client is not taken any more.
         tokio::select! {
             () = self.speak(stream, session) => over.abort(),
@@ -163,7 +163,6 @@ impl Connection {
                 metrics.cut_off.inc();
             }
         }
-        metrics.connections.dec();
     }
 
     async fn speak(self, stream: TlsStream<TcpStream>, session: Arc<Session>) {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Doubt;
 use lethe_core::hsm_move::NotMoved;
+use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
 use lethe_core::time::Timestamp;
@@ -27,8 +28,10 @@ pub(super) enum Command {
 /// Settings of a keyspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Counts for keys issued from now on.
-    pub policy: Policy,
+    /// Of this keyspace alone, whoever bears the name; none for any, and for a new one.
+    pub keyspace: Option<KeyspaceId>,
+    /// Counts for keys issued from now on; none leaves that of a keyspace as it is.
+    pub policy: Option<Policy>,
     /// Older versions are refused; none leaves it as it is.
     pub minimum_version: Option<KeyVersion>,
 }

@@ -25,12 +25,17 @@ impl Keeper {
         name: KeyspaceName,
         settings: Settings,
     ) -> Result<Put, KeeperError> {
-        let policy = settings.policy;
         self.upkeep().await?;
+        let present = self.live.keyring().keyspaces.get(&name).cloned();
+        let id = present.as_ref().map(|it| it.id);
+        if settings.keyspace.is_some() && settings.keyspace != id {
+            return Err(KeeperError::UnknownKeyspace);
+        }
+        let policy = settings.policy.or(present.as_ref().map(|it| it.policy));
+        let policy = policy.ok_or(KeeperError::UnknownKeyspace)?;
         self.check_room(&name, &policy)?;
         let wanted = required(&policy, self.ports.clock.now());
         self.make(&wanted).await?;
-        let present = self.live.keyring().keyspaces.get(&name).cloned();
         let Some(present) = present else {
             let first = KeyVersion::FIRST;
             if settings.minimum_version.is_some_and(|it| it != first) {

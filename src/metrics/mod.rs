@@ -2,6 +2,7 @@
 
 mod frequent;
 mod hsm;
+mod open;
 mod parts;
 mod register;
 #[cfg(test)]

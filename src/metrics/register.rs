@@ -94,7 +94,7 @@ impl Metrics {
         );
         to.register(
             "approvals",
-            "What was asked for, approved, or expired",
+            "What was asked for, approved, withdrawn, void, or expired",
             self.approvals.clone(),
         );
         to.register(

@@ -17,7 +17,7 @@ impl Metrics {
         for result in ["ok", "refused"] {
             self.reloads.get_or_create_owned(&Outcome { result });
         }
-        for outcome in ["asked", "approved", "expired"] {
+        for outcome in ["asked", "approved", "expired", "withdrawn", "void"] {
             self.approvals.get_or_create_owned(&Became { outcome });
         }
     }

@@ -77,6 +77,18 @@ pub async fn approve(api: &Api, id: &str) -> Answer {
     api.post_bytes(&format!("/v1/approvals/{id}"), "").await
 }
 
+pub async fn withdraw(api: &Api, id: &str) -> Answer {
+    api.delete(&format!("/v1/approvals/{id}")).await
+}
+
+/// The audit log's records of an operation.
+pub fn records(dev: &Dev, operation: &str) -> Vec<Value> {
+    let audit = dev.audit();
+    let lines = audit.lines().filter(|line| !line.is_empty());
+    let records = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|it| it["operation"] == operation).collect()
+}
+
 pub async fn listed(api: &Api) -> Vec<Value> {
     let shown = api.get("/v1/approvals").await.ok(200);
     shown["approvals"].as_array().unwrap().clone()

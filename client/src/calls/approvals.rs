@@ -96,4 +96,14 @@ impl Client {
         let path = format!("/v1/approvals/{id}");
         self.repeatable_order(path).await?.parse()
     }
+
+    /// Takes back what waits: nothing that it was for is done. Twice is once. Role: operator, or who
+    /// asked for it.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`ErrorCode::Conflict`](crate::ErrorCode::Conflict) when it waits no more.
+    pub async fn withdraw_approval(&self, id: ApprovalId) -> Result<Approval, Error> {
+        let path = format!("/v1/approvals/{id}");
+        self.delete(path).await?.parse()
+    }
 }

@@ -85,13 +85,17 @@ impl Client {
     /// repeated by itself: a repetition could undo what someone else set in between.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) raising
+    /// `minimum_version` waits for a second operator.
     pub async fn put_keyspace(
         &self,
         name: &KeyspaceName,
         settings: &KeyspaceSettings,
     ) -> Result<PutKeyspace, Error> {
         let answer = self.put(below(name, ""), settings).await?;
+        if answer.status == 202 {
+            return Err(answer.parse::<ShredAnswer>()?.waiting()?);
+        }
         Ok(match answer.status {
             201 => PutKeyspace::Created,
             _ => PutKeyspace::Changed,

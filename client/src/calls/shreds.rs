@@ -206,13 +206,18 @@ struct ItemsAnswer {
 }
 
 impl ShredAnswer {
+    /// It waits for a second operator. The answer of a call is about the approval, an item of a batch
+    /// about the shred.
+    pub(super) fn waiting(self) -> Result<Error, Error> {
+        let approval = self.approval.map(|id| id.to_string());
+        let approval = approval.or_else(|| self.id.map(|id| id.to_string()));
+        Ok(waits(&required(approval, "id")?).into())
+    }
+
     /// `expected` is the id that was sent; an answer about another shred is refused.
     pub(super) fn read(self, expected: ShredId) -> Result<Shred, Error> {
         if self.state.as_deref() == Some("approval_required") {
-            // The answer of a call is about the approval, an item of a batch about the shred.
-            let approval = self.approval.map(|id| id.to_string());
-            let approval = approval.or_else(|| self.id.map(|id| id.to_string()));
-            return Err(waits(&required(approval, "id")?).into());
+            return Err(self.waiting()?);
         }
         if required(self.id, "id")? != expected {
             return Err(Error::unexpected("it is about another shred"));

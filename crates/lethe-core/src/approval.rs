@@ -88,6 +88,8 @@ pub enum Act {
     EraseKeyspace,
     /// An old version, before its time.
     DropVersion(KeyVersion),
+    /// Versions older than this one are refused from then on. It accepts no request.
+    RaiseMinimum(KeyVersion),
 }
 
 /// How far it is. A transition that is not named here is refused by the store.
@@ -101,11 +103,13 @@ pub enum ApprovalState {
     Done,
     /// Nobody gave the second word in time.
     Expired,
-    /// The second word came, and it could not be done any more.
+    /// It could not be done any more: when the second word came, or before.
     Void,
+    /// Who asked, or an operator, took it back before the second word.
+    Withdrawn,
 }
 
-/// Who gave the second word, and when.
+/// Who gave the second word, or took back the first one, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecondWord {
     /// Who.
@@ -133,7 +137,7 @@ pub struct Approval {
     pub expires_at: Timestamp,
     /// How far it is.
     pub state: ApprovalState,
-    /// None before it is given.
+    /// None while it waits, and when nobody said anything. Of one that was withdrawn, who did that.
     pub second: Option<SecondWord>,
 }
 

@@ -53,8 +53,18 @@ impl Record {
     /// Writes the event down.
     #[must_use]
     pub fn new(event: &Event<'_>) -> Self {
+        Self::of(event, None)
+    }
+
+    /// What one client asked for and the event's client approved.
+    #[must_use]
+    pub fn approved(event: &Event<'_>, asked_by: &str) -> Self {
+        Self::of(event, Some(asked_by))
+    }
+
+    fn of(event: &Event<'_>, asked_by: Option<&str>) -> Self {
         let mut line = Vec::with_capacity(256 + event.keys.len() * 80);
-        write_event(&mut line, event);
+        write_event(&mut line, event, asked_by);
         Self(line)
     }
 
@@ -65,11 +75,14 @@ impl Record {
     }
 }
 
-fn write_event(line: &mut Vec<u8>, event: &Event<'_>) {
+fn write_event(line: &mut Vec<u8>, event: &Event<'_>, asked_by: Option<&str>) {
     line.extend_from_slice(br#"{"time_ms":"#);
     write_number(line, event.time.as_millis());
     write_field(line, "request", event.request);
     write_field(line, "client", event.client);
+    if let Some(asked_by) = asked_by {
+        write_field(line, "asked_by", asked_by);
+    }
     write_field(line, "operation", event.operation);
     if let Some(keyspace) = event.keyspace {
         write_field(line, "keyspace", keyspace.as_str());
@@ -225,6 +238,14 @@ mod tests {
     fn what_does_not_apply_is_left_out() {
         let line = r#"{"time_ms":1700000000123,"request":"r","client":"spiffe://lethe.example/message-server","operation":"issue","outcome":"ok","keys":[]}"#;
         assert_eq!(Record::new(&event("r", &[])).as_bytes(), line.as_bytes());
+    }
+
+    #[test]
+    fn who_asked_stands_beside_who_approved() {
+        let record = Record::approved(&event("r", &[]), "spiffe://lethe.example/\"first\"");
+        let parsed = parsed(&record);
+        assert_eq!(parsed["asked_by"], "spiffe://lethe.example/\"first\"");
+        assert_eq!(parsed["client"], "spiffe://lethe.example/message-server");
     }
 
     proptest! {

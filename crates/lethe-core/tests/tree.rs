@@ -226,6 +226,21 @@ fn nothing_is_sealed_without_randomness() {
 }
 
 #[test]
+fn tails_go_on_from_no_row_id_that_a_store_made_up() {
+    let (pages, whole) = (KeptPages::default(), CoverRoot::Whole(seed()));
+    let leaves = [1, 1 << 62].map(Address::from_bits);
+    for number in [u64::MAX, u64::MAX - 20, 1 << 63, i64::MAX as u64] {
+        let next_tail = TailId::new(number);
+        let puncture = Puncture {
+            next_tail,
+            ..puncture_with(&System)
+        };
+        let result = tree(&whole).puncture(&leaves, &pages, puncture);
+        assert!(matches!(result, Err(PunctureError::TailIds(it)) if it == next_tail));
+    }
+}
+
+#[test]
 fn the_current_generation_counts_shredded_and_accepted() {
     let conversation = ConversationId::try_from("c1").unwrap();
     let address_key = AddressKey::new(&seed());

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lethe_core::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
-use lethe_core::ports::{ApprovalStore, StoreError};
+use lethe_core::ports::{ApprovalStore, Asking, Room, StoreError};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
@@ -36,10 +36,10 @@ impl ApprovalStore for SqliteStore {
         &self,
         approval: &Approval,
         requests: &[Request],
-        most: u32,
-    ) -> Result<(), StoreError> {
+        room: Room,
+    ) -> Result<Asking, StoreError> {
         let mut write = Write::begin(&self.writer, "ask for an approval").await?;
-        let done = ask(&mut write.inner, approval, requests, most).await;
+        let done = ask(&mut write.inner, approval, requests, room).await;
         write.finish(done).await
     }
 
@@ -144,6 +144,7 @@ const fn number(state: ApprovalState) -> i64 {
         ApprovalState::Done => 2,
         ApprovalState::Expired => 3,
         ApprovalState::Void => 4,
+        ApprovalState::Withdrawn => 5,
     }
 }
 
@@ -151,14 +152,20 @@ async fn ask(
     connection: &mut SqliteConnection,
     approval: &Approval,
     requests: &[Request],
-    most: u32,
-) -> Result<(), StoreError> {
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM approval WHERE state = 0")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(during("count approvals"))?;
-    if waiting >= i64::from(most) {
-        return Err(StoreError::Conflict("too many approvals wait already"));
+    room: Room,
+) -> Result<Asking, StoreError> {
+    let (all, of_client): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(CASE WHEN asked_by = ? THEN 1 END) FROM approval WHERE state = 0",
+    )
+    .bind(approval.asked_by.client.to_string())
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(during("count approvals"))?;
+    if of_client >= i64::from(room.of_client) {
+        return Ok(Asking::ClientFull);
+    }
+    if all >= i64::from(room.all) {
+        return Ok(Asking::Full);
     }
     insert_approval(connection, approval).await?;
     let id = approval.id.as_bytes().to_vec();
@@ -180,7 +187,7 @@ async fn ask(
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;
     }
-    Ok(())
+    Ok(Asking::Waits)
 }
 
 async fn insert_approval(
@@ -195,6 +202,7 @@ async fn insert_approval(
         } => (1, Some(conversations), Some(alone), None),
         Act::EraseKeyspace => (2, None, None, None),
         Act::DropVersion(version) => (3, None, None, Some(version.number())),
+        Act::RaiseMinimum(version) => (4, None, None, Some(version.number())),
     };
     let insert = sqlx::query(
         "INSERT INTO approval (id, kind, keyspace_id, keyspace_name, conversations, alone, version,
@@ -236,7 +244,8 @@ async fn advance(
     .bind(id.as_bytes().to_vec())
     .bind(number(from));
     let advanced = execute(connection, "advance an approval", update).await? > 0;
-    if advanced && matches!(to, ApprovalState::Expired | ApprovalState::Void) {
+    use ApprovalState::{Expired, Void, Withdrawn};
+    if advanced && matches!(to, Expired | Void | Withdrawn) {
         let delete = sqlx::query("DELETE FROM waiting_request WHERE approval_id = ?")
             .bind(id.as_bytes().to_vec());
         execute(connection, "drop waiting requests", delete).await?;

@@ -279,6 +279,7 @@ pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
         },
         2 => Act::EraseKeyspace,
         3 => Act::DropVersion(source.version("version")?),
+        4 => Act::RaiseMinimum(source.version("version")?),
         _ => return Err(source.corrupt("kind")),
     };
     let state = match source.number("state")? {
@@ -287,6 +288,7 @@ pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
         2 => ApprovalState::Done,
         3 => ApprovalState::Expired,
         4 => ApprovalState::Void,
+        5 => ApprovalState::Withdrawn,
         _ => return Err(source.corrupt("state")),
     };
     let second = match source.optional_bytes("second_key")? {

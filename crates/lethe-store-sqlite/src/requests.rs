@@ -191,16 +191,17 @@ pub(crate) async fn erase_of(
     reader: &SqlitePool,
     name: &KeyspaceName,
     id: KeyspaceId,
-) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM request
-             WHERE kind = 2 AND keyspace_name = ? AND keyspace_id = ?)",
-    )
+) -> Result<Option<RequestId>, StoreError> {
+    let row = sqlx::query(select!(
+        "WHERE kind = 2 AND keyspace_name = ? AND keyspace_id = ? ORDER BY number LIMIT 1"
+    ))
     .bind(name.as_str().to_owned())
     .bind(id.as_bytes().to_vec())
-    .fetch_one(reader)
+    .fetch_optional(reader)
     .await
-    .map_err(during("find an erase"))
+    .map_err(during("find an erase"))?;
+    let erase = row.as_ref().map(decode::request).transpose()?;
+    Ok(erase.map(|accepted| accepted.request.id))
 }
 
 pub(crate) async fn fulfil(

@@ -127,7 +127,11 @@ impl Store for SqliteStore {
         requests::range(&self.reader, first, last).await
     }
 
-    async fn erase_of(&self, name: &KeyspaceName, id: KeyspaceId) -> Result<bool, StoreError> {
+    async fn erase_of(
+        &self,
+        name: &KeyspaceName,
+        id: KeyspaceId,
+    ) -> Result<Option<RequestId>, StoreError> {
         requests::erase_of(&self.reader, name, id).await
     }
 

@@ -72,18 +72,32 @@ async fn number(connection: &mut SqliteConnection, tree: TreeId) -> Result<i64, 
 }
 
 pub(crate) async fn next_tail(reader: &SqlitePool, tree: TreeId) -> Result<TailId, StoreError> {
-    let next: Option<i64> = sqlx::query_scalar(
-        "SELECT next_tail FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
+    let row: Option<(i64, i64)> = sqlx::query_as(
+        "SELECT number, next_tail FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
     )
     .bind(tree.keyspace.as_bytes().to_vec())
     .bind(i64::from(tree.version.number()))
     .fetch_optional(reader)
     .await
     .map_err(during("read next tail"))?;
-    let next = next.ok_or(StoreError::Conflict("no such tree"))?;
+    let (number, next) = row.ok_or(StoreError::Conflict("no such tree"))?;
+    check_range(number, next)?;
     u64::try_from(next)
         .map(TailId::new)
         .map_err(|_| StoreError::Corrupt("tree.next_tail".into()))
+}
+
+/// Row ids of a tree's tails, the first free one included, are its own: else it would write over
+/// another tree's.
+fn check_range(number: i64, next: i64) -> Result<(), StoreError> {
+    let first = number.checked_mul(TAILS);
+    let end = first.and_then(|first| first.checked_add(TAILS));
+    match (first, end) {
+        (Some(first), Some(end)) if (first..=end).contains(&next) => Ok(()),
+        _ => Err(StoreError::Corrupt(format!(
+            "tree.next_tail of tree {number} is {next}"
+        ))),
+    }
 }
 
 pub(crate) async fn change(
@@ -91,6 +105,8 @@ pub(crate) async fn change(
     change: &TreeChange,
 ) -> Result<(), StoreError> {
     let number = number(connection, change.tree).await?;
+    let next_tail = tail_key(change.next_tail)?;
+    check_range(number, next_tail)?;
     replace_pages(connection, number, &change.pages).await?;
     append_tails(connection, &change.tails).await?;
     let gone: Vec<i64> = change
@@ -104,7 +120,7 @@ pub(crate) async fn change(
         deleted.await.map_err(during("delete tails"))?;
     }
     let advance = sqlx::query("UPDATE tree SET next_tail = ? WHERE number = ?")
-        .bind(tail_key(change.next_tail)?)
+        .bind(next_tail)
         .bind(number);
     execute(connection, "advance tails", advance)
         .await

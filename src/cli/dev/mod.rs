@@ -90,7 +90,8 @@ async fn make_chat(service: &Service) -> Result<(), AppError> {
         .put_keyspace(
             name,
             Settings {
-                policy,
+                keyspace: None,
+                policy: Some(policy),
                 minimum_version: None,
             },
         )

@@ -1,9 +1,11 @@
+use axum::http::StatusCode;
 use lethe_core::approval::{Act, SecondWord};
 
 use super::show::find;
 use crate::access::Role;
 use crate::approvals::{Given, give};
 use crate::http::call::{Call, Done, Operation};
+use crate::http::keyspaces::KeyspaceView;
 use crate::http::problem::{Code, Problem};
 use crate::http::shreds::{Waited, await_many, await_one};
 
@@ -34,7 +36,15 @@ impl Operation for Approve {
             Act::Shred { alone: false, .. } => {
                 await_many(call, &waited, admitted.collect()).await?
             }
-            _ => {
+            Act::RaiseMinimum(_) => {
+                let keyring = call.service.live.keyring();
+                let shown = keyring.keyspace(keyspace)?;
+                Done::json(
+                    StatusCode::OK,
+                    &KeyspaceView::new(shown, &keyring, call.now),
+                )?
+            }
+            Act::Shred { alone: true, .. } | Act::EraseKeyspace | Act::DropVersion(_) => {
                 let one = admitted.next();
                 let nothing = || Problem::new(Code::Overloaded, "not accepted");
                 await_one(call, keyspace, &waited, &one.ok_or_else(nothing)??).await?

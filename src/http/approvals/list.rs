@@ -1,9 +1,10 @@
 use axum::http::StatusCode;
-use lethe_core::approval::{ApprovalId, ApprovalState};
+use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::access::Role;
+use crate::approvals::lives;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
@@ -36,8 +37,12 @@ impl Operation for List {
         let more = waiting.len() > page.limit as usize;
         waiting.truncate(page.limit as usize);
         let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
-        waiting.retain(|it| call.grants(&it.keyspace_name) && it.expires_at > call.now);
-        let approvals = waiting.iter().map(ApprovalView::new).collect();
+        let shown = |it: &Approval| {
+            call.grants(&it.keyspace_name) && it.expires_at > call.now && lives(&call.service, it)
+        };
+        waiting.retain(shown);
+        let approvals = waiting.iter().map(|it| ApprovalView::new(it, None));
+        let approvals = approvals.collect();
         Done::json(StatusCode::OK, &ListAnswer { approvals, next })
     }
 }

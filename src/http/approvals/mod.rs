@@ -5,9 +5,11 @@ mod list;
 mod show;
 mod view;
 mod waits;
+mod withdraw;
 
 pub(super) use approve::Approve;
 pub(super) use list::List;
 pub(super) use show::Show;
 pub(super) use view::ApprovalView;
 pub(super) use waits::{question, waits};
+pub(super) use withdraw::Withdraw;

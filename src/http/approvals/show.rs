@@ -3,6 +3,7 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 
 use super::view::ApprovalView;
 use crate::access::Role;
+use crate::approvals::{covered_by, lives};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 
@@ -15,20 +16,34 @@ impl Operation for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let mut approval = find(call).await?;
-        let rules = call.service.gate.rules();
-        let client = &call.client;
-        let grant = rules.access().grant(client);
-        let is_operator = grant.is_some_and(|grant| grant.role == Role::Operator);
-        if !is_operator && *approval.asked_by.client != *client.as_str() {
-            return Err(unknown());
-        }
-        let waits = approval.state == ApprovalState::Waiting;
-        if waits && approval.expires_at <= call.now {
+        let mut approval = find_for(call).await?;
+        if approval.state == ApprovalState::Waiting {
             // Before anybody has written it down.
-            approval.state = ApprovalState::Expired;
+            if !lives(&call.service, &approval) {
+                approval.state = ApprovalState::Void;
+            } else if approval.expires_at <= call.now {
+                approval.state = ApprovalState::Expired;
+            }
         }
-        Done::json(StatusCode::OK, &ApprovalView::new(&approval))
+        let covered_by = match approval.state {
+            ApprovalState::Void => covered_by(&call.service, &approval).await?,
+            _ => None,
+        };
+        Done::json(StatusCode::OK, &ApprovalView::new(&approval, covered_by))
+    }
+}
+
+/// The one in the path, if the caller is an operator or has asked for it.
+pub(super) async fn find_for(call: &Call) -> Result<Approval, Problem> {
+    let approval = find(call).await?;
+    let rules = call.service.gate.rules();
+    let client = &call.client;
+    let grant = rules.access().grant(client);
+    let is_operator = grant.is_some_and(|grant| grant.role == Role::Operator);
+    if is_operator || *approval.asked_by.client == *client.as_str() {
+        Ok(approval)
+    } else {
+        Err(unknown())
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn waits<T: Serialize>(
 ) -> Result<Done, Problem> {
     let answer = WaitsAnswer {
         code: "approval_required",
-        approval: ApprovalView::new(approval),
+        approval: ApprovalView::new(approval, None),
         requests: requests.iter().map(ToString::to_string).collect(),
         items,
     };

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::view::KeyspaceView;
 use crate::access::Role;
+use crate::http::approvals::{question, waits};
 use crate::http::body;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
@@ -30,7 +31,7 @@ pub(crate) struct PutBody {
     /// How long a client may keep a plaintext data key, such as `5m`.
     #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     cache_ttl: String,
-    /// Older key versions are refused; can only be raised.
+    /// Older key versions are refused; can only be raised, and that may wait for a second operator.
     #[serde(default, deserialize_with = "body::whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
     minimum_version: Option<u32>,
@@ -43,13 +44,17 @@ impl Operation for Put {
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let settings: PutBody = body::parse(&call.body)?;
+        let settings = read(&body::parse::<PutBody>(&call.body)?)?;
         let name = call.keyspace()?;
-        let put = call
-            .service
-            .keeper
-            .put_keyspace(name.clone(), read(&settings)?)
-            .await?;
+        if let Some(policy) = settings.policy {
+            let question = question(call)?;
+            let asked = question.settings(policy, settings.minimum_version);
+            if let Some(approval) = asked.await? {
+                return waits::<()>(&approval, Vec::new(), None);
+            }
+        }
+        let keeper = &call.service.keeper;
+        let put = keeper.put_keyspace(name.clone(), settings).await?;
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
@@ -66,7 +71,8 @@ fn read(settings: &PutBody) -> Result<Settings, Problem> {
         KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))
     };
     Ok(Settings {
-        policy: policy(settings)?,
+        keyspace: None,
+        policy: Some(policy(settings)?),
         minimum_version: settings.minimum_version.map(version).transpose()?,
     })
 }

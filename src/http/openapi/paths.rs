@@ -47,6 +47,7 @@ pub(super) fn operations() -> Vec<Placed> {
         ("/v1/approvals", "get", list_approvals()),
         ("/v1/approvals/{id}", "get", show_approval()),
         ("/v1/approvals/{id}", "post", approve()),
+        ("/v1/approvals/{id}", "delete", withdraw_approval()),
         ("/v1/clock/confirmations", "post", confirm_clock()),
         ("/v1/expiries", "get", list_expiries()),
         ("/v1/status", "get", status()),
@@ -110,7 +111,8 @@ fn forgets(described: Described) -> Described {
         .answers(200, "ForgetAnswer")
         .answers(202, "ForgetAnswer")
         .answers(202, "ApprovalRequired")
-        .refuses(&[Code::Conflict, Code::StoreUnavailable])
+        .refuses(&[Code::Conflict, Code::TooManyApprovals])
+        .refuses(&[Code::StoreUnavailable])
 }
 
 fn shred() -> Described {
@@ -174,7 +176,8 @@ fn put_keyspace() -> Described {
         .body(reference("PutKeyspace"))
         .answers(200, "Keyspace")
         .answers(201, "Keyspace")
-        .refuses(&[Code::Conflict, Code::TooManyBuckets])
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
@@ -220,8 +223,19 @@ fn approve() -> Described {
         .prefer()
         .answers(200, "ForgetAnswer")
         .answers(200, "Batch")
+        .answers(200, "Keyspace")
         .answers(202, "ForgetAnswer")
         .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
+        .refuses(&[Code::TooManyBuckets, Code::HsmUnavailable])
+        .refuses(&[Code::StoreUnavailable])
+}
+
+fn withdraw_approval() -> Described {
+    let summary = "What waits is taken back, by who asked or by an operator";
+    Described::new("withdraw_approval", summary)
+        .path("id", uuid())
+        .answers(200, "Approval")
+        .refuses(&[Code::NotFound, Code::Conflict])
         .refuses(&[Code::StoreUnavailable])
 }
 

@@ -46,7 +46,11 @@ async fn waiting(call: &Call, id: RequestId) -> Result<Done, Problem> {
     let found = store.waiting_requests(&[id]).await?;
     let (_, approval) = found.first().ok_or_else(unknown)?;
     let approval = store.approval(*approval).await?.ok_or_else(unknown)?;
-    if approval.keyspace_name != *call.keyspace()? || approval.expires_at <= call.now {
+    let name = call.keyspace()?;
+    let keyring = call.service.live.keyring();
+    let lives = keyring.keyspaces.get(name);
+    let is_of = lives.is_some_and(|it| it.id == approval.keyspace);
+    if !is_of || approval.expires_at <= call.now {
         return Err(unknown());
     }
     let answer = WaitingAnswer {
@@ -65,7 +69,7 @@ async fn is_of(call: &Call, accepted: &AcceptedRequest) -> Result<bool, Problem>
         return Ok(true);
     }
     drop(keyring);
-    Ok(call.service.store.erase_of(name, id).await?)
+    Ok(call.service.store.erase_of(name, id).await?.is_some())
 }
 
 fn unknown() -> Problem {

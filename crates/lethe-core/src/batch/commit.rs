@@ -8,7 +8,7 @@ use super::{BatchError, Current, Node};
 use crate::directory::root_aad;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::page_cache::Grown;
-use crate::ports::{BatchCommit, Fulfilled, HsmKey, MetaRow, RootShare, TreeChange};
+use crate::ports::{BatchCommit, Fulfilled, HsmKey, MetaRow, RootShare, StoreError, TreeChange};
 use crate::request::AcceptedRequest;
 use crate::secret::Secret32;
 use crate::tree::{
@@ -147,6 +147,9 @@ async fn puncture(
             }
             Err(PunctureError::Missing(missing)) => {
                 load(store, current.deployment, &missing, &mut pages).await?;
+            }
+            Err(PunctureError::TailIds(_)) => {
+                return Err(StoreError::Corrupt("tree.next_tail".into()).into());
             }
             Err(PunctureError::Entropy(error)) => return Err(error.into()),
         }

@@ -8,7 +8,7 @@ mod entropy;
 mod hsm;
 mod store;
 
-pub use approvals::ApprovalStore;
+pub use approvals::{ApprovalStore, Asking, Room};
 pub use audit::{AuditError, AuditSink};
 pub use clock::Clock;
 pub use entropy::{Entropy, EntropyError};

@@ -255,8 +255,12 @@ pub trait Store: Send + Sync {
         last: RequestNumber,
     ) -> Result<Vec<AcceptedRequest>, StoreError>;
 
-    /// The erase of a keyspace that bore this name and id, if it was accepted.
-    async fn erase_of(&self, name: &KeyspaceName, id: KeyspaceId) -> Result<bool, StoreError>;
+    /// The erase of a keyspace that bore this name and id, if one was accepted.
+    async fn erase_of(
+        &self,
+        name: &KeyspaceName,
+        id: KeyspaceId,
+    ) -> Result<Option<RequestId>, StoreError>;
 
     /// All requests that no batch has fulfilled, in order.
     async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError>;

@@ -38,20 +38,26 @@ pub(super) struct Growth<'p, P> {
 
 impl<'p, P: LoadedPages> Growth<'p, P> {
     /// A run that forgets so many leaves.
-    pub(super) fn new(tree: TreeId, pages: &'p P, puncture: Puncture<'p>, leaves: usize) -> Self {
-        Self {
+    pub(super) fn new(
+        tree: TreeId,
+        pages: &'p P,
+        puncture: Puncture<'p>,
+        leaves: usize,
+    ) -> Result<Self, PunctureError> {
+        let tail_ids = TailIds::new(puncture.next_tail, leaves);
+        Ok(Self {
             tree,
             pages,
             deriver: Deriver::new(),
             superseded: Vec::new(),
             spare: Vec::new(),
             puncture,
-            tail_ids: TailIds::new(puncture.next_tail, leaves),
+            tail_ids: tail_ids.ok_or(PunctureError::TailIds(puncture.next_tail))?,
             keys: FreshKeys::new(puncture.entropy),
             sealed_pages: Vec::new(),
             sealed_tails: Vec::new(),
             loaded: Vec::new(),
-        }
+        })
     }
 
     /// The key of the new top page.

@@ -30,6 +30,9 @@ pub struct LeafId {
 pub struct TailId(u64);
 
 impl TailId {
+    /// The last that a store can name: databases count with a sign.
+    pub const LAST: Self = Self(i64::MAX as u64);
+
     /// From its number.
     #[must_use]
     pub const fn new(number: u64) -> Self {

@@ -64,6 +64,9 @@ pub enum PunctureError {
     /// Load and open these, then puncture again; there may be more below them.
     #[error("{} pages of the forgetting tree are not loaded", .0.len())]
     Missing(Vec<PageReference>),
+    /// The row id that should be the first free one leaves no room for more.
+    #[error("{} is no row id that tails can go on from", .0.number())]
+    TailIds(TailId),
     /// See there.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -91,7 +94,7 @@ impl Tree<'_> {
         if leaves.is_empty() {
             return Ok(None);
         }
-        let mut growth = Growth::new(self.id, pages, puncture, leaves.len());
+        let mut growth = Growth::new(self.id, pages, puncture, leaves.len())?;
         let key = growth.regrow_top(self.root, &leaves)?;
         let forgotten = self.root.forgotten().saturating_add(leaves.len() as u64);
         let root = CoverRoot::Page(TopPage { key, forgotten });

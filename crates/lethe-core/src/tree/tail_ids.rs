@@ -20,21 +20,28 @@ pub(super) struct TailIds {
 
 impl TailIds {
     /// For a run that forgets so many leaves: each makes one tail, and shortens at most one other.
-    pub(super) fn new(first: TailId, leaves: usize) -> Self {
+    /// None where ids would run out: the first is the store's word, and may be anything.
+    pub(super) fn new(first: TailId, leaves: usize) -> Option<Self> {
         let (first, room) = (first.number(), 2 * leaves as u64);
-        let begin = |size: usize| first.saturating_add(size as u64 * room);
-        Self {
+        // As many again may follow behind those of the last size.
+        let sizes = SIZES as u64;
+        let last = room.checked_mul(sizes + 1)?.checked_add(first)?;
+        if last > TailId::LAST.number() {
+            return None;
+        }
+        let begin = |size: usize| first + size as u64 * room;
+        Some(Self {
             next: std::array::from_fn(begin),
             room,
             first,
             end: begin(SIZES),
-        }
+        })
     }
 
     /// The id of a tail that begins there.
     pub(super) fn draw(&mut self, prefix: Prefix) -> TailId {
         let size = usize::from(prefix.depth() / LEVELS);
-        let limit = self.first.saturating_add((size as u64 + 1) * self.room);
+        let limit = self.first + (size as u64 + 1) * self.room;
         let next = match self.next.get_mut(size) {
             Some(next) if *next < limit => next,
             _ => &mut self.end,
@@ -64,7 +71,7 @@ mod tests {
 
     #[test]
     fn ids_are_free_ascend_by_size_and_are_given_once() {
-        let mut ids = TailIds::new(TailId::new(1_000), 2);
+        let mut ids = TailIds::new(TailId::new(1_000), 2).unwrap();
         // More than a run of two leaves can make.
         let drawn: Vec<u64> = [18, 12, 18, 12, 24, 18, 18, 18, 18]
             .map(|depth| ids.draw(at(depth)).number())
@@ -82,9 +89,24 @@ mod tests {
         );
     }
 
+    /// As often as a run may draw, all of one size, from the last place where it fits.
+    #[test]
+    fn ids_never_pass_the_last_one() {
+        let room = 2 * 3 * (SIZES as u64 + 1);
+        let highest = TailId::LAST.number() - room;
+        assert!(TailIds::new(TailId::new(highest + 1), 3).is_none());
+        assert!(TailIds::new(TailId::new(u64::MAX), 3).is_none());
+        let mut ids = TailIds::new(TailId::new(highest), 3).unwrap();
+        let drawn: Vec<TailId> = (0..6)
+            .map(|_| ids.draw(at(DEPTH / LEVELS * LEVELS)))
+            .collect();
+        assert!(drawn.iter().all(|id| *id < TailId::LAST));
+        assert!(ids.end() <= TailId::LAST);
+    }
+
     #[test]
     fn every_depth_has_its_place() {
-        let mut ids = TailIds::new(TailId::new(0), 1);
+        let mut ids = TailIds::new(TailId::new(0), 1).unwrap();
         let drawn: Vec<u64> = (0..=DEPTH / LEVELS)
             .map(|size| ids.draw(at(size * LEVELS)).number())
             .collect();

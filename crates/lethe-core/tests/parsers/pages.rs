@@ -127,7 +127,7 @@ fn forget(rows: &mut Rows, leaves: &[u64]) {
                 return;
             }
             Err(PunctureError::Missing(all)) => all.iter().for_each(|page| rows.put_any(page)),
-            Err(PunctureError::Entropy(error)) => panic!("{error}"),
+            Err(error) => panic!("{error}"),
         }
     }
     panic!("no end to the pages that a puncture misses")

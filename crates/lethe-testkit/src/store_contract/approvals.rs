@@ -3,7 +3,7 @@
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{ApprovalStore, Store, StoreError};
+use lethe_core::ports::{ApprovalStore, Asking, Room, Store};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{Request, RequestNumber, Wish};
 use lethe_core::time::Timestamp;
@@ -11,7 +11,15 @@ use lethe_core::time::Timestamp;
 use super::Fixture;
 use super::requests::{request, shred};
 
-const MOST: u32 = 3;
+const ROOM: Room = Room {
+    all: 4,
+    of_client: 2,
+};
+
+const ROOMY: Room = Room {
+    all: 99,
+    of_client: 99,
+};
 
 fn voice(byte: u8) -> Voice {
     Voice {
@@ -78,13 +86,14 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
             approval(3, Act::DropVersion(KeyVersion::FIRST)),
             vec![request(3, Wish::DropVersion(KeyVersion::FIRST))],
         ),
+        (approval(4, Act::RaiseMinimum(KeyVersion::FIRST)), vec![]),
     ];
     for (approval, requests) in &all {
-        let asked = store.ask_approval(approval, requests, MOST).await;
-        assert_eq!(asked, Ok(()));
+        let asked = store.ask_approval(approval, requests, ROOM).await;
+        assert_eq!(asked, Ok(Asking::Waits));
     }
-    let refused = store.ask_approval(&shreds(4, 1), &[shred(4)], MOST).await;
-    assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    let refused = store.ask_approval(&shreds(5, 1), &[shred(5)], ROOM).await;
+    assert_eq!(refused, Ok(Asking::Full));
     drop(store);
     fixture.reopen().await;
     let store = fixture.store();
@@ -96,8 +105,8 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
         let kept = store.approval_requests(approval.id).await;
         assert_eq!(kept, Ok(waiting(requests)));
     }
-    assert_eq!(store.approval(id(4)).await, Ok(None));
-    assert_eq!(store.approval_requests(id(4)).await, Ok(vec![]));
+    assert_eq!(store.approval(id(5)).await, Ok(None));
+    assert_eq!(store.approval_requests(id(5)).await, Ok(vec![]));
     let page = async |after, limit| {
         let page = store.approvals(ApprovalState::Waiting, after, limit).await;
         page.expect("approvals")
@@ -106,19 +115,19 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
             .collect::<Vec<_>>()
     };
     assert_eq!(page(ApprovalId::FIRST, 2).await, [id(1), id(2)]);
-    assert_eq!(page(id(2), 2).await, [id(3)]);
+    assert_eq!(page(id(2), 2).await, [id(3), id(4)]);
     // None of it is accepted.
     assert_eq!(store.open_requests().await, Ok(vec![]));
 }
 
 /// One step at a time, each from where it stands; what is over is found by nobody who asks again.
 pub async fn approvals_advance_once(fixture: impl Fixture) {
-    use ApprovalState::{Done, Expired, Given, Void, Waiting};
+    use ApprovalState::{Done, Expired, Given, Void, Waiting, Withdrawn};
     let store = fixture.store();
-    for byte in 1..=3 {
+    for byte in 1..=5 {
         let requests = [shred(byte), shred(100)];
-        let asked = store.ask_approval(&shreds(byte, 2), &requests, MOST).await;
-        assert_eq!(asked, Ok(()));
+        let asked = store.ask_approval(&shreds(byte, 2), &requests, ROOMY).await;
+        assert_eq!(asked, Ok(Asking::Waits));
     }
     let request = |byte| RequestId::from_bytes([byte; 16]);
     let found = async |bytes: &[u8]| {
@@ -129,7 +138,7 @@ pub async fn approvals_advance_once(fixture: impl Fixture) {
     };
     assert_eq!(
         found(&[1, 100, 77]).await,
-        [(request(1), id(1)), (request(100), id(3))]
+        [(request(1), id(1)), (request(100), id(5))]
     );
     let advance = async |byte, from, to, second: Option<&SecondWord>| {
         let advanced = store.advance_approval(id(byte), from, to, second).await;
@@ -144,8 +153,19 @@ pub async fn approvals_advance_once(fixture: impl Fixture) {
     assert!(!advance(2, Waiting, Given, Some(&second(8))).await);
     assert!(advance(3, Waiting, Given, Some(&second(8))).await);
     assert!(advance(3, Given, Void, None).await);
+    assert!(advance(4, Waiting, Void, None).await);
+    assert!(!advance(4, Waiting, Withdrawn, Some(&second(8))).await);
+    assert!(advance(5, Waiting, Withdrawn, Some(&second(9))).await);
+    assert!(!advance(5, Waiting, Given, Some(&second(8))).await);
     assert!(!advance(9, Waiting, Expired, None).await);
-    for (byte, state, by) in [(1, Done, Some(7)), (2, Expired, None), (3, Void, Some(8))] {
+    let ends = [
+        (1, Done, Some(7)),
+        (2, Expired, None),
+        (3, Void, Some(8)),
+        (4, Void, None),
+        (5, Withdrawn, Some(9)),
+    ];
+    for (byte, state, by) in ends {
         let expected = Approval {
             state,
             second: by.map(second),
@@ -153,13 +173,41 @@ pub async fn approvals_advance_once(fixture: impl Fixture) {
         };
         assert_eq!(store.approval(id(byte)).await, Ok(Some(expected.clone())));
         let listed = store.approvals(state, ApprovalId::FIRST, 9).await;
-        assert_eq!(listed, Ok(vec![expected]));
+        assert!(listed.expect("approvals").contains(&expected));
     }
-    assert_eq!(found(&[1, 2, 3, 100]).await, []);
+    assert_eq!(found(&[1, 2, 3, 4, 5, 100]).await, []);
     let kept = store.approval_requests(id(1)).await;
     assert_eq!(kept, Ok(waiting(&[shred(1), shred(100)])));
-    assert_eq!(store.approval_requests(id(2)).await, Ok(vec![]));
-    assert_eq!(store.approval_requests(id(3)).await, Ok(vec![]));
+    for byte in 2..=5 {
+        assert_eq!(store.approval_requests(id(byte)).await, Ok(vec![]));
+    }
+}
+
+/// One client cannot take all the room, and has it again when something of it is over.
+pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
+    let store = fixture.store();
+    let of = |byte, client| Approval {
+        asked_by: voice(client),
+        ..shreds(byte, 1)
+    };
+    let ask = async |byte, client| {
+        let asked = store
+            .ask_approval(&of(byte, client), &[shred(byte)], ROOM)
+            .await;
+        asked.expect("a store")
+    };
+    assert_eq!(ask(1, 7).await, Asking::Waits);
+    assert_eq!(ask(2, 7).await, Asking::Waits);
+    assert_eq!(ask(3, 7).await, Asking::ClientFull);
+    assert_eq!(store.approval(id(3)).await, Ok(None));
+    assert_eq!(ask(3, 8).await, Asking::Waits);
+    assert_eq!(ask(5, 8).await, Asking::Waits);
+    assert_eq!(ask(4, 9).await, Asking::Full);
+    let (from, to) = (ApprovalState::Waiting, ApprovalState::Withdrawn);
+    let word = second(7);
+    let withdrawn = store.advance_approval(id(1), from, to, Some(&word));
+    assert_eq!(withdrawn.await, Ok(true));
+    assert_eq!(ask(4, 7).await, Asking::Waits);
 }
 
 /// What is over goes when it is old; what waits stays, however old.
@@ -167,9 +215,9 @@ pub async fn old_approvals_are_forgotten(fixture: impl Fixture) {
     let store = fixture.store();
     for byte in 1..=30 {
         let asked = store
-            .ask_approval(&shreds(byte, 1), &[shred(byte)], 99)
+            .ask_approval(&shreds(byte, 1), &[shred(byte)], ROOMY)
             .await;
-        assert_eq!(asked, Ok(()));
+        assert_eq!(asked, Ok(Asking::Waits));
         if byte != 5 {
             let (from, to) = (ApprovalState::Waiting, ApprovalState::Expired);
             let advanced = store.advance_approval(id(byte), from, to, None).await;

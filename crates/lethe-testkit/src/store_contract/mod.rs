@@ -371,6 +371,7 @@ macro_rules! store_contract {
             requests_are_numbered_in_order, accepted_all_or_none, batches_fulfil_requests,
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
             approvals_come_back_whole, approvals_advance_once, old_approvals_are_forgotten,
+            a_client_has_its_share_of_approvals,
             newest_shreds_are_found,
             buckets_are_replaced_by_key, moves_keep_the_succession,
             clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,

@@ -165,10 +165,10 @@ pub async fn erased_names_are_remembered(fixture: impl Fixture) {
         "other".parse().expect("a name"),
     );
     let erase = request(1, Wish::EraseKeyspace("chat".parse().expect("a name")));
-    let id = erase.keyspace;
+    let (id, erase_id) = (erase.keyspace, erase.id);
     assert_eq!(store.accept(&[erase]).await, Ok(RequestNumber::new(1)));
-    assert_eq!(store.erase_of(&name, id).await, Ok(true));
-    assert_eq!(store.erase_of(&other, id).await, Ok(false));
+    assert_eq!(store.erase_of(&name, id).await, Ok(Some(erase_id)));
+    assert_eq!(store.erase_of(&other, id).await, Ok(None));
     let unknown = KeyspaceId::from_bytes([2; 16]);
-    assert_eq!(store.erase_of(&name, unknown).await, Ok(false));
+    assert_eq!(store.erase_of(&name, unknown).await, Ok(None));
 }
