@@ -1,7 +1,7 @@
 //! Arguments and exit code.
 
 use std::alloc::System;
-use std::process::ExitCode;
+use std::io::Write;
 
 use clap::Parser;
 use zeroizing_alloc::ZeroAlloc;
@@ -11,6 +11,11 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
-fn main() -> ExitCode {
-    lethe::cli::Cli::parse().run()
+/// Ends without handlers of the libraries in it: a PKCS#11 module's run beside those of its threads that
+/// are still in a call, and SoftHSM2 crashes then. All that has to be closed is closed by now.
+fn main() {
+    let code = lethe::cli::Cli::parse().run();
+    // There is nobody left to tell.
+    let _ = std::io::stdout().flush();
+    signal_hook::low_level::exit(code.into())
 }

@@ -20,8 +20,6 @@ mod status;
 mod takeover;
 mod withdraw;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
 use crate::app::AppError;
@@ -128,12 +126,12 @@ fn app_failure(error: AppError) -> Failure {
 impl Cli {
     /// Runs the command: 0 on success, 3 when the service halted, else 1.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn run(self) -> u8 {
         match self.obey() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => 0,
             Err(failure) => {
                 eprintln!("lethe: {}", failure.message);
-                ExitCode::from(if failure.halted { 3 } else { 1 })
+                if failure.halted { 3 } else { 1 }
             }
         }
     }
