@@ -93,3 +93,22 @@ async fn old_versions_are_refused_by_two() {
     assert_eq!(record["asked_by"], "spiffe://lethe.dev/operator");
     assert_eq!(record["requests"], json!([id]));
 }
+
+/// Asked before the version is there, and done after it came: decided where nothing comes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_raise_to_a_version_that_is_just_coming_waits_as_well() {
+    let dev = with("minimum_version = true\n");
+    let first = dev.api(Role::Operator);
+    for version in 2..=7 {
+        let mut puts = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let first = first.clone();
+            puts.spawn(async move { set(&first, "72h", Some(version)).await });
+        }
+        rotate(&first).await;
+        for answer in puts.join_all().await {
+            assert!([202, 409].contains(&answer.status), "{answer:?}");
+        }
+        assert_eq!(minimum(&first).await, 1);
+    }
+}

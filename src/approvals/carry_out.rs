@@ -110,6 +110,10 @@ pub async fn give(
 pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
     let store = &service.approvals.store;
     let requests = store.approval_requests(approval.id).await?;
+    if requests.is_empty() && !matches!(approval.act, Act::RaiseMinimum(_)) {
+        // Somebody else found that it cannot be done, and they went with it.
+        return Err(over(service, &approval).await?);
+    }
     if approval.state == ApprovalState::Given {
         record(service, &approval, &requests).await?;
     }

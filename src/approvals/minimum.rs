@@ -59,6 +59,7 @@ pub(super) async fn raise(
         keyspace: Some(approval.keyspace),
         policy: None,
         minimum_version: Some(minimum),
+        may_raise: true,
     };
     let put = service.keeper.put_keyspace(name.clone(), settings).await;
     put.map(drop)

@@ -44,7 +44,7 @@ pub struct Approvals {
     pub store: Arc<dyn ApprovalStore>,
     required: bool,
     /// Whether raising a smallest version waits.
-    minimum_version: bool,
+    pub minimum_version: bool,
     /// What of [`MOST`] one client may have, so that none keeps the others out.
     per_client: u32,
     expire_after: Duration,

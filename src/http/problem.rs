@@ -270,11 +270,13 @@ impl From<KeeperError> for Problem {
             }
             KeeperError::UnknownKeyspace => Self::new(Code::UnknownKeyspace, error.to_string()),
             KeeperError::BeingErased
+            | KeeperError::NotApproved
             | KeeperError::MinimumVersion
             | KeeperError::NoOtherHsm
             | KeeperError::NotMoved(_)
             | KeeperError::TooManyVersions(_) => Self::new(Code::Conflict, error.to_string()),
             KeeperError::OtherHsm(_) => Self::new(Code::HsmUnavailable, error.to_string()),
+            KeeperError::MayBeErased => Self::new(Code::Overloaded, error.to_string()),
             KeeperError::Stopping => Self::new(Code::Overloaded, "the service is stopping"),
             _ if error.is_full() => Self::new(Code::TooManyBuckets, "the HSM is full"),
             KeeperError::Batch(BatchError::Store(_)) => {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub policy: Option<Policy>,
     /// Older versions are refused; none leaves it as it is.
     pub minimum_version: Option<KeyVersion>,
+    /// Whether they may raise it: a second operator said so, or none is needed.
+    pub may_raise: bool,
 }
 
 /// What a `PUT` did.
@@ -73,6 +75,12 @@ pub enum KeeperError {
     /// Its erase is accepted and not done.
     #[error("the keyspace is being erased")]
     BeingErased,
+    /// Its erase is accepted or not: nobody knows yet.
+    #[error("an erase of the keyspace is just being accepted, or not: ask again")]
+    MayBeErased,
+    /// The newest version came after the question whether somebody has to be asked.
+    #[error("raising minimum_version waits for a second operator: ask again")]
+    NotApproved,
     /// Refused versions would open again, or the newest would be refused.
     #[error("minimum_version can only be raised, and to the newest version at most")]
     MinimumVersion,

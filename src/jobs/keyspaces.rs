@@ -4,7 +4,7 @@ use lethe_core::directory::Entry;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS, Policy};
 use lethe_core::ports::{Entropy, KeyspaceRow, SettingsChange, VersionRow};
-use lethe_core::refusals::Target;
+use lethe_core::refusals::{Refusal, Target};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::CoverRoot;
@@ -50,6 +50,10 @@ impl Keeper {
         if minimum < present.minimum_version || Some(minimum) > newest {
             return Err(KeeperError::MinimumVersion);
         }
+        // Here, where nothing changes meanwhile.
+        if minimum > present.minimum_version && !settings.may_raise {
+            return Err(KeeperError::NotApproved);
+        }
         // Calls under way, and those until the keyring is replaced, go by the old settings.
         let until = self
             .ports
@@ -72,6 +76,7 @@ impl Keeper {
     fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
         match self.live.refusals.of(Target::Keyspace(keyspace)) {
             None => Ok(()),
+            Some(Refusal::Pending) => Err(KeeperError::MayBeErased),
             Some(_) => Err(KeeperError::BeingErased),
         }
     }

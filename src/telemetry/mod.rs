@@ -1,7 +1,7 @@
 //! Traces by OTLP, where the configuration names a collector; without one nothing here runs.
 //!
 //! What a span says is the program's own: routes as they are written in the router, codes, counts. No
-//! conversation, keyspace, key, id of a request or client, and nothing else of what a caller sent.
+//! conversation, keyspace, key, id of a request or client, and of what a caller sent only the two ids of its `traceparent`.
 
 mod client;
 mod export;

@@ -93,6 +93,7 @@ async fn make_chat(service: &Service) -> Result<(), AppError> {
                 keyspace: None,
                 policy: Some(policy),
                 minimum_version: None,
+                may_raise: false,
             },
         )
         .await

@@ -1,5 +1,6 @@
 use axum::http::StatusCode;
 use lethe_core::approval::{Act, SecondWord};
+use lethe_core::keyring::KeyError;
 
 use super::show::find;
 use crate::access::Role;
@@ -39,6 +40,10 @@ impl Operation for Approve {
             Act::RaiseMinimum(_) => {
                 let keyring = call.service.live.keyring();
                 let shown = keyring.keyspace(keyspace)?;
+                // It may have been erased since, and another one bear its name.
+                if shown.id != approval.keyspace {
+                    return Err(KeyError::UnknownKeyspace.into());
+                }
                 Done::json(
                     StatusCode::OK,
                     &KeyspaceView::new(shown, &keyring, call.now),

@@ -44,7 +44,8 @@ impl Operation for Put {
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let settings = read(&body::parse::<PutBody>(&call.body)?)?;
+        let mut settings = read(&body::parse::<PutBody>(&call.body)?)?;
+        settings.may_raise = !call.service.approvals.minimum_version;
         let name = call.keyspace()?;
         if let Some(policy) = settings.policy {
             let question = question(call)?;
@@ -74,6 +75,7 @@ fn read(settings: &PutBody) -> Result<Settings, Problem> {
         keyspace: None,
         policy: Some(policy(settings)?),
         minimum_version: settings.minimum_version.map(version).transpose()?,
+        may_raise: false,
     })
 }
 
