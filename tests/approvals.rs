@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::Connection;
 use support::api::Answer;
 use support::approvals::{
-    CHAT, ELSEWHERE, SECOND, approve, borrowed, certificate, key, listed, second, state, use_up,
-    uuid, waits, with,
+    CHAT, ELSEWHERE, SECOND, approve, borrowed, certificate, give_by_hand, key, listed, second,
+    state, use_up, uuid, waits, with,
 };
 use support::{Api, Dev, Role, eventually, refused};
 
@@ -371,11 +370,7 @@ async fn a_second_word_that_was_given_holds_through_a_death() {
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
     dev.kill();
     // As it is between the second word and what it sets going.
-    let mut database = dev.database().await;
-    let given = "UPDATE approval SET state = 1, second_by = 'spiffe://lethe.dev/operator-two',
-        second_key = zeroblob(32), second_at_ms = 1";
-    sqlx::raw_sql(given).execute(&mut database).await.unwrap();
-    database.close().await.unwrap();
+    give_by_hand(&dev).await;
     dev.run();
     let api = dev.api(Role::MessageServer);
     eventually("it is carried out", async || {

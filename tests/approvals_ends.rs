@@ -7,8 +7,8 @@ mod support;
 use serde_json::json;
 use sqlx::Connection;
 use support::approvals::{
-    CHAT, ELSEWHERE, SECOND, approve, certificate, key, listed, records, second, state, use_up,
-    uuid, waits, with, withdraw,
+    CHAT, ELSEWHERE, SECOND, approve, certificate, give_by_hand, key, listed, records, second,
+    state, use_up, uuid, waits, with, withdraw,
 };
 use support::{Api, Role, eventually, refused};
 
@@ -78,11 +78,7 @@ async fn who_approved_what_is_on_record_before_it_is_carried_out() {
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
     dev.kill();
     // The second word was on the disk, and the call that brought it died before its record.
-    let mut database = dev.database().await;
-    let given = "UPDATE approval SET state = 1, second_by = 'spiffe://lethe.dev/operator-two',
-        second_key = zeroblob(32), second_at_ms = 1";
-    sqlx::raw_sql(given).execute(&mut database).await.unwrap();
-    database.close().await.unwrap();
+    give_by_hand(&dev).await;
     assert!(records(&dev, "approve").is_empty());
     dev.run();
     let api = dev.api(Role::MessageServer);

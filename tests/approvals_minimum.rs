@@ -5,9 +5,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use sqlx::Connection;
 use support::api::Answer;
-use support::approvals::{CHAT, SECOND, approve, key, listed, records, second, state, waits, with};
+use support::approvals::{
+    CHAT, SECOND, approve, give_by_hand, key, listed, records, second, state, waits, with,
+};
 use support::{Api, Role, eventually, lethe, refused};
 
 async fn set(operator: &Api, retention: &str, minimum: Option<u32>) -> Answer {
@@ -76,11 +77,7 @@ async fn old_versions_are_refused_by_two() {
     assert_eq!(minimum(&first).await, 2);
     dev.kill();
     // The second word was on the disk, and the process died.
-    let mut database = dev.database().await;
-    let given = "UPDATE approval SET state = 1, second_by = 'spiffe://lethe.dev/operator-two',
-        second_key = zeroblob(32), second_at_ms = 1 WHERE state = 0";
-    sqlx::raw_sql(given).execute(&mut database).await.unwrap();
-    database.close().await.unwrap();
+    give_by_hand(&dev).await;
     dev.run();
     let first = dev.api(Role::Operator);
     eventually("it is carried out", async || minimum(&first).await == 3).await;

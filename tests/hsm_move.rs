@@ -22,15 +22,6 @@ fn succeeded(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-async fn make_keyspaces(operator: &Api) {
-    for number in 0..KEYSPACES {
-        // Each has buckets of its own.
-        let retention = format!("{}m", 6_000 + 7 * number);
-        let name = format!("ks-{number}");
-        operator.set_keyspace(&name, &retention, "1h").await.ok(201);
-    }
-}
-
 fn keys_of(path: &Path) -> VerificationKeys {
     std::fs::read_to_string(path).unwrap().parse().unwrap()
 }
@@ -79,7 +70,7 @@ async fn opens(api: &Api, keyspace: &str, key: &Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_moves_without_one_failed_request() {
     let mut dev = Dev::start();
-    make_keyspaces(&dev.api(Role::Operator)).await;
+    dev.make_keyspaces(KEYSPACES).await;
     let api = dev.api(Role::MessageServer);
     let old_keys = [
         api.issue("chat", "room").await.ok(201),

@@ -122,12 +122,7 @@ fn softhsm_objects(dev: &Dev) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_it_goes_on() {
     let mut dev = Dev::start();
-    let operator = dev.api(Role::Operator);
-    for number in 0..KEYSPACES {
-        let retention = format!("{}m", 6_000 + 7 * number);
-        let name = format!("ks-{number}");
-        operator.set_keyspace(&name, &retention, "1h").await.ok(201);
-    }
+    dev.make_keyspaces(KEYSPACES).await;
     dev.stop();
     dev.make_softhsm();
     dev.configure_softhsm("");

@@ -40,12 +40,7 @@ fn place(dev: &Dev, from: &str, to: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_moves_between_two_hsms_takes_over_both() {
     let mut dev = Dev::start();
-    let operator = dev.api(Role::Operator);
-    for number in 0..KEYSPACES {
-        let retention = format!("{}m", 6_000 + 7 * number);
-        let name = format!("ks-{number}");
-        operator.set_keyspace(&name, &retention, "1h").await.ok(201);
-    }
+    dev.make_keyspaces(KEYSPACES).await;
     dev.stop();
     dev.make_softhsm();
     dev.configure_softhsm("");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use serde_json::Value;
+use sqlx::Connection;
 
 use super::api::{Answer, Api};
 use super::{Dev, lethe};
@@ -75,6 +76,21 @@ pub fn waits(answer: &Answer) -> String {
 
 pub async fn approve(api: &Api, id: &str) -> Answer {
     api.post_bytes(&format!("/v1/approvals/{id}"), "").await
+}
+
+/// As a service that dies between the second word and what it sets going leaves the store. Not
+/// running.
+pub async fn give_by_hand(dev: &Dev) {
+    let mut database = dev.database().await;
+    let given = format!(
+        "UPDATE approval SET state = 1, second_by = '{SECOND}', second_key = zeroblob(32),
+        second_at_ms = 1 WHERE state = 0"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(given))
+        .execute(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
 }
 
 pub async fn withdraw(api: &Api, id: &str) -> Answer {

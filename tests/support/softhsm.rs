@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::{Dev, lethe};
+use super::{Dev, Role, lethe};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "1234";
@@ -18,6 +18,16 @@ fn section(name: &str, extra: &str) -> String {
 }
 
 impl Dev {
+    /// `ks-0` and so on, of which no two share a bucket: there is a lot to move.
+    pub async fn make_keyspaces(&self, count: usize) {
+        let operator = self.api(Role::Operator);
+        for number in 0..count {
+            let retention = format!("{}m", 6_000 + 7 * number);
+            let name = format!("ks-{number}");
+            operator.set_keyspace(&name, &retention, "1h").await.ok(201);
+        }
+    }
+
     /// An empty token. Not running: the service reads the module's variables at its start.
     pub fn make_softhsm(&self) {
         assert!(Path::new(MODULE).exists(), "SoftHSM2 is not installed");
