@@ -3,6 +3,8 @@
 
 SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
+# Seconds that one test program may take: ten times what the longest does.
+TEST_LIMIT := 900
 
 check:
 	cargo fmt --all --check
@@ -27,7 +29,7 @@ demo:
 test:
 	scripts/install-test-parts
 	cargo build --workspace
-	cargo test --workspace
+	cargo test --workspace --config "target.'cfg(all())'.runner = ['scripts/with-limit', '$(TEST_LIMIT)']"
 	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
 	scripts/check-vectors
 	scripts/test-systemd.sh $${CARGO_TARGET_DIR:-target}/debug

@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
+use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,11 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use support::{Api, Dev, Role, lethe};
 
-/// There and back.
-const MOVES: usize = 2;
+/// There and back, and on, until enough kills have met a move on its way.
+const MOVES: RangeInclusive<usize> = 2..=12;
+const BETWEEN: usize = 5;
+/// The pauses between two grow: a move that is not done by then never is.
+const KILLS: usize = 100;
 const KEYSPACES: usize = 20;
 const ISSUE: &str = "/v1/keyspaces/chat/data-keys";
 const SHREDS: &str = "/v1/keyspaces/chat/shreds";
@@ -130,15 +134,17 @@ async fn killed_at_any_moment_it_goes_on() {
     // So that a move takes long enough to be killed in many places.
     dev.hsm_sim(&["fault", "set", "latency-ms", "2"]);
     let known: Arc<Mutex<Known>> = Arc::default();
-    let (mut kills, mut between) = (0, 0);
+    let (mut moves, mut between) = (0, 0);
     let mut service = serving(&dev);
-    for to in 0..MOVES {
-        let (mut begun, mut longer) = (false, 0);
+    while moves < *MOVES.start() || between < BETWEEN {
+        assert!(moves < *MOVES.end(), "{between} kills between the HSMs");
+        let (mut kills, mut longer) = (0, 0);
         loop {
             let operator = dev.api(Role::Operator);
-            if begun && state(&operator).await == "moved" {
+            if state(&operator).await == "moved" {
                 break;
             }
+            assert!(kills < KILLS, "the move does not end");
             let load: Vec<_> = (0..2)
                 .map(|_| tokio::spawn(load(dev.api(Role::MessageServer), Arc::clone(&known))))
                 .collect();
@@ -156,14 +162,13 @@ async fn killed_at_any_moment_it_goes_on() {
                 task.await.unwrap();
             }
             let _ = ordered.await;
-            begun |= moving_in(&dev).await;
             if moving_in(&dev).await {
                 between += 1;
                 refuses_half_of_it(&dev, between);
             }
             service = serving(&dev);
         }
-        if to % 2 == 0 {
+        if moves % 2 == 0 {
             assert_eq!(dev.objects(), [], "the simulator is empty");
             assert!(softhsm_objects(&dev) > KEYSPACES);
         } else {
@@ -173,14 +178,11 @@ async fn killed_at_any_moment_it_goes_on() {
         drop(service);
         dev.turn_hsms();
         service = serving(&dev);
+        moves += 1;
     }
-    assert!(
-        between > 4,
-        "{kills} kills, {between} of them between the HSMs"
-    );
     dev.hsm_sim(&["fault", "clear", "latency-ms"]);
     let known = std::mem::take(&mut *known.lock());
-    check(&dev, &known).await;
+    check(&dev, &known, moves).await;
     drop(service);
 }
 
@@ -216,7 +218,7 @@ fn refuses_half_of_it(dev: &Dev, time: usize) {
 }
 
 /// Every shred is done, and every key that none covers opens.
-async fn check(dev: &Dev, known: &Known) {
+async fn check(dev: &Dev, known: &Known, moves: usize) {
     let api = dev.api(Role::MessageServer);
     let export = lethe(&["keys", "export", "--dir"])
         .arg(dev.dir())
@@ -225,7 +227,7 @@ async fn check(dev: &Dev, known: &Known) {
         .output()
         .unwrap();
     let keys: VerificationKeys = String::from_utf8(export.stdout).unwrap().parse().unwrap();
-    assert_eq!(keys.named.len(), 2 + 2 * MOVES);
+    assert_eq!(keys.named.len(), 2 + 2 * moves);
     let mut signers = HashSet::new();
     for room in &known.shredded {
         let answer = api.shred("chat", room).await.ok(200);
