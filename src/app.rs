@@ -205,7 +205,8 @@ impl App {
         let sweep = tokio::spawn(sweep);
         let moves = Arc::clone(&self.service.hsm_moves);
         let moves = tokio::spawn(async move { moves.watch().await });
-        let router = http::router(Arc::clone(&self.service));
+        let router = http::Router::new(Arc::clone(&self.service));
+        let router = Arc::new(router.map_err(std::io::Error::other)?);
         let service = Arc::clone(&self.service);
         let api = tokio::spawn(http::serve(listener, service, router, limits, stopped));
         let mut keeper = keep(self.keeper, Arc::clone(&self.service), keeper_stopped)?;

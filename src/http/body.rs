@@ -1,7 +1,7 @@
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, header};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ const SMALL: usize = 4_096;
 pub(super) const MOST_ITEMS: usize = 1_000;
 
 /// Reads a JSON body of at most [`MOST_BYTES`].
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

@@ -2,8 +2,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use lethe_core::approval::Voice;
 use lethe_core::audit::KeyEvent;
 use lethe_core::clock::Reading;

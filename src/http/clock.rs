@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::clock::Doubt;
 use lethe_core::time::Timestamp;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::buckets::expiry_receipt;
 use lethe_core::time::Expiry;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 

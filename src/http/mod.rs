@@ -1,6 +1,7 @@
 //! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
 
 mod activity;
+mod answer;
 mod approvals;
 mod body;
 mod call;
@@ -12,6 +13,7 @@ mod keyspaces;
 mod openapi;
 pub mod ops;
 mod page;
+mod path;
 mod patience;
 mod problem;
 mod road;
@@ -26,6 +28,6 @@ mod versions;
 
 pub use openapi::{document, outcomes};
 pub use problem::{Code, Problem};
-pub use router::{Route, router, routes};
+pub use router::{Route, Router, routes};
 pub use server::{Limits, serve};
 pub(crate) use times::Rfc3339;

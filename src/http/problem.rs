@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use hyper::header::HeaderValue;
+use hyper::{StatusCode, header};
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Judgement;
 use lethe_core::keyring::KeyError;
@@ -9,6 +9,7 @@ use lethe_core::keyspace::InvalidPolicy;
 use lethe_core::ports::StoreError;
 use serde::Serialize;
 
+use super::answer::{Response, response};
 use crate::approvals::{NotGiven, NotWithdrawn};
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
@@ -141,8 +142,9 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// As the client gets it (RFC 9457).
+    pub(super) fn response(&self) -> Response {
         let status = self.code.status();
         let body = Body {
             r#type: "about:blank",
@@ -152,17 +154,14 @@ impl IntoResponse for Problem {
             detail: &self.detail,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = response(status, kind, body);
         let passes = [
             StatusCode::SERVICE_UNAVAILABLE,
             StatusCode::TOO_MANY_REQUESTS,
         ];
         if passes.contains(&status) {
+            let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, self.retry_after.into());
         }
         response

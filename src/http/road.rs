@@ -6,12 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{Extension, RawPathParams, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request, header};
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;
@@ -20,8 +18,10 @@ use lethe_core::time::Timestamp;
 use lethe_core::tree::LeafId;
 use tokio::task::JoinHandle;
 
+use super::answer::{Answer, Response, response};
 use super::body;
 use super::call::{Call, Done, Operation, RequestId};
+use super::path::Path;
 use super::patience::TooLong;
 use super::problem::{Code, Problem};
 use super::server::Connected;
@@ -32,26 +32,29 @@ use crate::telemetry::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The keyspace's place in a path.
-const KEYSPACE: &str = "keyspace";
-
-/// Not UTF-8 behind its percent signs: an answer of ours too.
-type Path = Result<RawPathParams, RawPathParamsRejection>;
-
 /// The answer where there is no endpoint.
-pub(super) fn refuse(service: &Service, problem: Problem) -> Response {
-    let mut response = problem.into_response();
+pub(super) fn refuse(service: &Service, problem: &Problem) -> Response {
+    let mut response = problem.response();
     let id = RequestId::next(service);
     response.headers_mut().insert(REQUEST_ID, id.header());
     response
 }
 
 /// The handler of an endpoint.
-pub(super) async fn travel<O: Operation>(
-    State(service): State<Arc<Service>>,
-    Extension(connected): Extension<Arc<Connected>>,
+pub(super) fn travel<O: Operation>(
+    service: Arc<Service>,
+    connected: Arc<Connected>,
     path: Path,
-    request: Request,
+    request: Request<Incoming>,
+) -> Answer {
+    Box::pin(travelled::<O>(service, connected, path, request))
+}
+
+async fn travelled<O: Operation>(
+    service: Arc<Service>,
+    connected: Arc<Connected>,
+    path: Path,
+    request: Request<Incoming>,
 ) -> Response {
     let begun = SystemClock.since_boot();
     let id = RequestId::next(&service);
@@ -59,8 +62,6 @@ pub(super) async fn travel<O: Operation>(
         Some(telemetry) => telemetry.request(O::NAME, request.headers()),
         None => Trace::default(),
     };
-    let limit = service.request_timeout;
-    let patience = &connected.patience;
     let place = service.limits.enter();
     if place.is_none() {
         let code = Code::Overloaded;
@@ -68,18 +69,25 @@ pub(super) async fn travel<O: Operation>(
             .metrics
             .answered(O::NAME, code.name(), Duration::ZERO);
         let problem = Problem::new(code, "too many requests are under way");
-        let response = refuse(&service, problem);
+        let response = refuse(&service, &problem);
         trace.answered(response.status(), code.name(), 0);
         return response;
     }
-    let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
-    let traced = trace.clone();
+    let limit = service.request_timeout;
+    let patience = &connected.patience;
     // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
     let result = if O::LASTS {
-        let task = tokio::spawn(go::<O>(whole, behind, id, traced, path, request));
+        let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
+        let task = tokio::spawn(go::<O>(whole, behind, id, trace.clone(), path, request));
         patience.within(limit, pin!(ended(task))).await
     } else {
-        let travelled = pin!(go::<O>(whole, behind, id, traced, path, request));
+        let traveller = Traveller {
+            service: &service,
+            connected: &connected,
+            id,
+            trace: &trace,
+        };
+        let travelled = pin!(traveller.go::<O>(path, request));
         patience.within(limit, travelled).await
     };
     let result = result.unwrap_or_else(|TooLong| {
@@ -92,7 +100,7 @@ pub(super) async fn travel<O: Operation>(
     let took = SystemClock.since_boot().saturating_sub(begun);
     service.metrics.answered(O::NAME, code, took);
     let items = result.as_ref().map_or(0, Done::items);
-    let mut response = result.map_or_else(IntoResponse::into_response, answer);
+    let mut response = result.map_or_else(|problem| problem.response(), answer);
     response.headers_mut().insert(REQUEST_ID, id.header());
     trace.answered(response.status(), code, items);
     response
@@ -104,7 +112,7 @@ async fn go<O: Operation>(
     id: RequestId,
     trace: Trace,
     path: Path,
-    request: Request,
+    request: Request<Incoming>,
 ) -> Result<Done, Problem> {
     let traveller = Traveller {
         service: &service,
@@ -112,7 +120,7 @@ async fn go<O: Operation>(
         id,
         trace: &trace,
     };
-    traveller.go::<O>(&path, request).await
+    traveller.go::<O>(path, request).await
 }
 
 /// A task that panics is a fault of ours, and no answer.
@@ -122,13 +130,9 @@ async fn ended(task: JoinHandle<Result<Done, Problem>>) -> Result<Done, Problem>
 }
 
 fn answer(done: Done) -> Response {
-    let mut response = Response::new(Body::from(done.body));
-    *response.status_mut() = done.status;
+    let kind = HeaderValue::from_static("application/json");
+    let mut response = response(done.status, kind, done.body);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let location = done.location.and_then(|it| HeaderValue::from_str(&it).ok());
     if let Some(location) = location {
@@ -145,10 +149,14 @@ struct Traveller<'a> {
 }
 
 impl Traveller<'_> {
-    async fn go<O: Operation>(&self, path: &Path, request: Request) -> Result<Done, Problem> {
+    async fn go<O: Operation>(
+        &self,
+        path: Path,
+        request: Request<Incoming>,
+    ) -> Result<Done, Problem> {
         let (parts, incoming) = request.into_parts();
         let now = self.service.now();
-        let keyspace = keyspace(path);
+        let keyspace = path.keyspace;
         let (client, authorized) = {
             // Both under the same rules.
             let rules = self.service.gate.rules();
@@ -178,7 +186,7 @@ impl Traveller<'_> {
             keyspace: keyspace?,
             body,
             query: parts.uri.query().unwrap_or_default().to_owned(),
-            parameters: parameters(path),
+            parameters: path.parameters,
             respond_async: prefers_async(&parts.headers),
             trace: self.trace.clone(),
         };
@@ -288,24 +296,12 @@ fn authorize<O: Operation>(
     }
 }
 
-async fn body_of<O: Operation>(headers: &HeaderMap, incoming: Body) -> Result<Bytes, Problem> {
+async fn body_of<O: Operation>(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, Problem> {
     if O::BODY {
         body::read(headers, incoming).await
     } else {
         Ok(Bytes::new())
     }
-}
-
-/// Named parts of the path but for the keyspace, which nearly every path has and which is read
-/// already.
-fn parameters(path: &Path) -> Vec<(String, String)> {
-    let Ok(path) = path else {
-        return Vec::new();
-    };
-    path.iter()
-        .filter(|(name, _)| *name != KEYSPACE)
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect()
 }
 
 /// RFC 7240: preferences are separated by commas, parameters by semicolons.
@@ -318,14 +314,4 @@ fn prefers_async(headers: &HeaderMap) -> bool {
         let name = one.split(';').next().unwrap_or_default().trim();
         name.eq_ignore_ascii_case("respond-async")
     })
-}
-
-fn keyspace(path: &Path) -> Result<Option<KeyspaceName>, Problem> {
-    let path = path
-        .as_ref()
-        .map_err(|_| Problem::invalid("the path is not UTF-8"))?;
-    let found = path.iter().find(|(name, _)| *name == KEYSPACE);
-    found
-        .map(|(_, text)| text.parse().map_err(Problem::invalid))
-        .transpose()
 }

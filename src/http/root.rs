@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use serde::Serialize;
 
 use super::call::{Call, Done, Operation};

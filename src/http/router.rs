@@ -1,10 +1,13 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::Method;
-use axum::routing::{MethodFilter, on};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, header};
+use matchit::InsertError;
 
+use super::answer::{Answer, Response};
 use super::call::Operation;
 use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
@@ -12,9 +15,11 @@ use super::expiries::Expiries;
 use super::hsm_moves::{MoveHsm, ShowHsmMove};
 use super::keyspaces::{Erase, List, Put, Show};
 use super::openapi::Specification;
+use super::path::Path;
 use super::problem::{Code, Problem};
 use super::road::{refuse, travel};
 use super::root::RotateRoot;
+use super::server::Connected;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
 use super::{approvals, shreds, versions};
@@ -34,17 +39,23 @@ pub struct Route {
     pub roles: &'static [Role],
 }
 
-/// The router, and what is in it: the only way in is to be listed.
+/// Runs an endpoint.
+type Handler = fn(Arc<Service>, Arc<Connected>, Path, Request<Incoming>) -> Answer;
+
+/// What a path answers to.
+type Methods = Vec<(Method, Handler)>;
+
+/// All handlers, and what is told of them: the only way in is to be listed.
 #[derive(Default)]
 struct Table {
-    router: Router<Arc<Service>>,
+    paths: BTreeMap<&'static str, Methods>,
     routes: Vec<Route>,
 }
 
 impl Table {
-    fn with<O: Operation>(mut self, verb: Verb, path: &'static str) -> Self {
-        let (filter, method) = verb.both();
-        self.router = self.router.route(path, on(filter, travel::<O>));
+    fn with<O: Operation>(mut self, method: Method, path: &'static str) -> Self {
+        let methods = self.paths.entry(path).or_default();
+        methods.push((method.clone(), travel::<O>));
         self.routes.push(Route {
             method,
             path,
@@ -55,51 +66,35 @@ impl Table {
     }
 }
 
-/// The methods of the API: axum has no way from its filter back to the method.
-enum Verb {
-    Get,
-    Post,
-    Put,
-    Delete,
-}
-
-impl Verb {
-    const fn both(self) -> (MethodFilter, Method) {
-        match self {
-            Self::Get => (MethodFilter::GET, Method::GET),
-            Self::Post => (MethodFilter::POST, Method::POST),
-            Self::Put => (MethodFilter::PUT, Method::PUT),
-            Self::Delete => (MethodFilter::DELETE, Method::DELETE),
-        }
-    }
-}
-
 /// Every endpoint of the API.
 fn table() -> Table {
     Table::default()
-        .with::<Issue>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys")
-        .with::<Unwrap>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys/unwrap")
-        .with::<Rewrap>(Verb::Post, "/v1/keyspaces/{keyspace}/data-keys/rewrap")
-        .with::<shreds::Create>(Verb::Post, "/v1/keyspaces/{keyspace}/shreds")
-        .with::<shreds::Show>(Verb::Get, "/v1/keyspaces/{keyspace}/shreds/{id}")
-        .with::<versions::Create>(Verb::Post, "/v1/keyspaces/{keyspace}/versions")
-        .with::<versions::Drop>(Verb::Delete, "/v1/keyspaces/{keyspace}/versions/{version}")
-        .with::<List>(Verb::Get, "/v1/keyspaces")
-        .with::<Show>(Verb::Get, "/v1/keyspaces/{keyspace}")
-        .with::<Put>(Verb::Put, "/v1/keyspaces/{keyspace}")
-        .with::<Erase>(Verb::Delete, "/v1/keyspaces/{keyspace}")
-        .with::<RotateRoot>(Verb::Post, "/v1/root/rotations")
-        .with::<MoveHsm>(Verb::Post, "/v1/hsm/moves")
-        .with::<ShowHsmMove>(Verb::Get, "/v1/hsm/moves")
-        .with::<approvals::List>(Verb::Get, "/v1/approvals")
-        .with::<approvals::Show>(Verb::Get, "/v1/approvals/{id}")
-        .with::<approvals::Approve>(Verb::Post, "/v1/approvals/{id}")
-        .with::<approvals::Withdraw>(Verb::Delete, "/v1/approvals/{id}")
-        .with::<ConfirmClock>(Verb::Post, "/v1/clock/confirmations")
-        .with::<Expiries>(Verb::Get, "/v1/expiries")
-        .with::<Status>(Verb::Get, "/v1/status")
-        .with::<VerificationKeys>(Verb::Get, "/v1/verification-keys")
-        .with::<Specification>(Verb::Get, "/v1/openapi.json")
+        .with::<Issue>(Method::POST, "/v1/keyspaces/{keyspace}/data-keys")
+        .with::<Unwrap>(Method::POST, "/v1/keyspaces/{keyspace}/data-keys/unwrap")
+        .with::<Rewrap>(Method::POST, "/v1/keyspaces/{keyspace}/data-keys/rewrap")
+        .with::<shreds::Create>(Method::POST, "/v1/keyspaces/{keyspace}/shreds")
+        .with::<shreds::Show>(Method::GET, "/v1/keyspaces/{keyspace}/shreds/{id}")
+        .with::<versions::Create>(Method::POST, "/v1/keyspaces/{keyspace}/versions")
+        .with::<versions::Drop>(
+            Method::DELETE,
+            "/v1/keyspaces/{keyspace}/versions/{version}",
+        )
+        .with::<List>(Method::GET, "/v1/keyspaces")
+        .with::<Show>(Method::GET, "/v1/keyspaces/{keyspace}")
+        .with::<Put>(Method::PUT, "/v1/keyspaces/{keyspace}")
+        .with::<Erase>(Method::DELETE, "/v1/keyspaces/{keyspace}")
+        .with::<RotateRoot>(Method::POST, "/v1/root/rotations")
+        .with::<MoveHsm>(Method::POST, "/v1/hsm/moves")
+        .with::<ShowHsmMove>(Method::GET, "/v1/hsm/moves")
+        .with::<approvals::List>(Method::GET, "/v1/approvals")
+        .with::<approvals::Show>(Method::GET, "/v1/approvals/{id}")
+        .with::<approvals::Approve>(Method::POST, "/v1/approvals/{id}")
+        .with::<approvals::Withdraw>(Method::DELETE, "/v1/approvals/{id}")
+        .with::<ConfirmClock>(Method::POST, "/v1/clock/confirmations")
+        .with::<Expiries>(Method::GET, "/v1/expiries")
+        .with::<Status>(Method::GET, "/v1/status")
+        .with::<VerificationKeys>(Method::GET, "/v1/verification-keys")
+        .with::<Specification>(Method::GET, "/v1/openapi.json")
 }
 
 /// What [`router`] answers to.
@@ -108,18 +103,69 @@ pub fn routes() -> Vec<Route> {
     table().routes
 }
 
-/// Every route of the API.
-pub fn router(service: Arc<Service>) -> Router {
-    table()
-        .router
-        .fallback(async |State(service): State<Arc<Service>>| {
-            refuse(&service, Problem::new(Code::NotFound, "no such resource"))
-        })
-        .method_not_allowed_fallback(async |State(service): State<Arc<Service>>| {
-            refuse(
-                &service,
-                Problem::new(Code::MethodNotAllowed, "not with this method"),
-            )
-        })
-        .with_state(service)
+/// Every route of the API. Paths are found by `matchit` and answered by hyper as it is: a framework
+/// around these two costs a tenth of what a key does (docs/adr/0005-throughput.md).
+pub struct Router {
+    service: Arc<Service>,
+    paths: matchit::Router<Methods>,
+}
+
+impl Router {
+    /// For a service.
+    ///
+    /// # Errors
+    /// [`InsertError`] when two paths mean the same.
+    pub fn new(service: Arc<Service>) -> Result<Self, InsertError> {
+        let mut paths = matchit::Router::new();
+        for (path, methods) in table().paths {
+            paths.insert(path, methods)?;
+        }
+        Ok(Self { service, paths })
+    }
+
+    /// Answers a request of a connection.
+    pub(super) fn answer(&self, connected: &Arc<Connected>, request: Request<Incoming>) -> Answer {
+        let Ok(found) = self.paths.at(request.uri().path()) else {
+            return self.refuse(Problem::new(Code::NotFound, "no such resource"), None);
+        };
+        let head = request.method() == Method::HEAD;
+        let method = if head { &Method::GET } else { request.method() };
+        let methods = found.value;
+        let Some((_, handler)) = methods.iter().find(|(it, _)| it == method) else {
+            let problem = Problem::new(Code::MethodNotAllowed, "not with this method");
+            return self.refuse(problem, allowed(methods));
+        };
+        let path = Path::of(&found.params);
+        let (service, connected) = (Arc::clone(&self.service), Arc::clone(connected));
+        let answer = handler(service, connected, path, request);
+        if head {
+            Box::pin(async { without_body(answer.await) })
+        } else {
+            answer
+        }
+    }
+
+    fn refuse(&self, problem: Problem, allow: Option<HeaderValue>) -> Answer {
+        let mut response = refuse(&self.service, &problem);
+        let headers = response.headers_mut();
+        headers.extend(allow.map(|methods| (header::ALLOW, methods)));
+        Box::pin(std::future::ready(response))
+    }
+}
+
+/// RFC 9110 section 15.5.6: which methods would do.
+fn allowed(methods: &Methods) -> Option<HeaderValue> {
+    let mut names: Vec<_> = methods.iter().map(|(method, _)| method.as_str()).collect();
+    if names.contains(&Method::GET.as_str()) {
+        names.push(Method::HEAD.as_str());
+    }
+    HeaderValue::from_str(&names.join(",")).ok()
+}
+
+/// RFC 9110 section 9.3.2: HEAD is GET without the content, whose length is told all the same.
+fn without_body(mut response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    let headers = response.headers_mut();
+    headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
+    response.map(|_| Full::default())
 }

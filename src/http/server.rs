@@ -4,14 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use lethe_core::ports::Clock as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -19,7 +16,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::answer::Response;
 use super::patience::Patience;
+use super::router::Router;
 use crate::clock::HandshakeClock;
 use crate::service::Service as Lethe;
 use crate::tls::Session;
@@ -41,7 +40,7 @@ pub struct Limits {
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Lethe>,
-    router: Router,
+    router: Arc<Router>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -56,7 +55,7 @@ pub async fn serve(
             continue;
         };
         let connection = Connection {
-            router: router.clone(),
+            router: Arc::clone(&router),
             service: Arc::clone(&service),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
@@ -96,23 +95,15 @@ type Stream = TokioIo<TlsStream<TcpStream>>;
 
 /// What answers the requests of a connection.
 trait Answers:
-    Service<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Send
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+    + Send
     + 'static
 {
 }
 
 impl<S> Answers for S where
-    S: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Send
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Send
         + 'static
 {
 }
@@ -126,7 +117,7 @@ pub(super) struct Connected {
 }
 
 struct Connection {
-    router: Router,
+    router: Arc<Router>,
     service: Arc<Lethe>,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -174,16 +165,14 @@ impl Connection {
         };
         let connected = Arc::new(connected);
         let activity = Arc::new(Activity::default());
-        let router = TowerToHyperService::new(self.router.clone());
-        let (service, seen) = (router, Arc::clone(&activity));
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let (router, seen) = (Arc::clone(&self.router), Arc::clone(&activity));
+        let service = service_fn(move |request: Request<Incoming>| {
             let under_way = seen.begin();
-            request.extensions_mut().insert(Arc::clone(&connected));
-            let answer = service.call(request);
+            let answer = router.answer(&connected, request);
             async move {
                 let answer = answer.await;
                 drop(under_way);
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         if http2 {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use base64ct::{Base64, Encoding};
+use hyper::StatusCode;
 use lethe_core::succession::PublishedKey;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::approval::{Act, SecondWord};
 use lethe_core::keyring::KeyError;
 

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 use serde::Serialize;
 

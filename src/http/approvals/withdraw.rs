@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::approval::SecondWord;
 
 use super::show::find_for;

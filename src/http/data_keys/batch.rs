@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace};
 use lethe_core::tree::{LeafId, PageReference};

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::conversation::ConversationId;
 use lethe_core::keyring::KeyError;
 use lethe_core::wrapped_key::WrappedKey;

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::duration::Span;
 use lethe_core::keyspace::{KeyVersion, Policy};
 use serde::Deserialize;

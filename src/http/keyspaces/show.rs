@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 
 use super::view::KeyspaceView;
 use crate::access::Role;

@@ -4,7 +4,7 @@ mod operation;
 mod paths;
 mod schemas;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{Call, Done, Operation};

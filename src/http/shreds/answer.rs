@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::{Opening, Receipt};
 use lethe_core::request::Request;

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::conversation::ConversationId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::receipt::RequestId;
 use lethe_core::request::AcceptedRequest;
 use serde::Serialize;

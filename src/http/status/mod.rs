@@ -3,7 +3,7 @@
 mod keyspace;
 mod parts;
 
-use axum::http::StatusCode;
+use hyper::StatusCode;
 use lethe_core::clock::Doubt;
 use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;

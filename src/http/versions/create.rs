@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use hyper::StatusCode;
 
 use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
