@@ -14,6 +14,8 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::net::TcpStream;
 
+use super::resolver::Resolver;
+
 /// Of a collector's answer: it only says what it did not take.
 const MOST_BYTES: usize = 64 << 10;
 /// Where an address names none.
@@ -21,12 +23,14 @@ const PORT: u16 = 80;
 
 /// Whoever calls sets the time limit.
 #[derive(Debug)]
-pub(super) struct Client;
+pub(super) struct Client {
+    pub(super) resolver: Resolver,
+}
 
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let stream = connect(request.uri()).await?;
+        let stream = self.connect(request.uri()).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         to_origin_form(&mut request)?;
         let mut exchange = pin!(async move {
@@ -44,13 +48,16 @@ impl HttpClient for Client {
     }
 }
 
-async fn connect(uri: &Uri) -> Result<TcpStream, HttpError> {
-    let host = uri.host().ok_or_else(|| Error::other("no host"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(PORT);
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+impl Client {
+    async fn connect(&self, uri: &Uri) -> Result<TcpStream, HttpError> {
+        let host = uri.host().ok_or_else(|| Error::other("no host"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().unwrap_or(PORT);
+        let addresses = self.resolver.addresses(host, port).await?;
+        let stream = TcpStream::connect(addresses.as_slice()).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 /// As a server, and no proxy, is asked: the host in a header, the path alone in the first line.

@@ -61,6 +61,7 @@ pub struct Delivery {
 impl Delivery {
     /// Begins to deliver to `endpoint`.
     pub(super) fn start(
+        client: Client,
         endpoint: &Uri,
         patience: Duration,
         resource: &Resource,
@@ -68,7 +69,7 @@ impl Delivery {
     ) -> Result<(Queue, Self), std::io::Error> {
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client)
+            .with_http_client(client)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint.to_string())
             .with_timeout(patience)
@@ -174,4 +175,56 @@ impl Courier {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+
+    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tokio::runtime::Runtime;
+
+    use super::super::resolver::Resolver;
+    use super::*;
+
+    /// For what takes no time, on a busy machine.
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// The end as a command has it: a stop, then a runtime that waits for all that blocks in it.
+    #[test]
+    fn a_resolver_that_hangs_does_not_hold_up_the_end() {
+        static ASKED: AtomicBool = AtomicBool::new(false);
+        let resolver = Resolver::new(|_, _| {
+            ASKED.store(true, Ordering::Relaxed);
+            loop {
+                std::thread::park();
+            }
+        });
+        let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
+        let runtime = Runtime::new().unwrap();
+        let stopped_in = runtime.block_on(async {
+            let (client, patience) = (Client { resolver }, Duration::from_secs(60));
+            let resource = Resource::builder_empty().build();
+            let (metrics, _) = Metrics::new();
+            let (queue, delivery) =
+                Delivery::start(client, &endpoint, patience, &resource, metrics).unwrap();
+            let provider = SdkTracerProvider::builder().with_span_processor(queue);
+            drop(provider.build().tracer("lethe").start("a span"));
+            while !ASKED.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let begun = Instant::now();
+            delivery.stop().await;
+            begun.elapsed()
+        });
+        assert!(stopped_in < FLUSH + SOON, "{stopped_in:?}");
+        let (tell, ended) = channel();
+        std::thread::spawn(move || {
+            drop(runtime);
+            tell.send(()).unwrap();
+        });
+        ended.recv_timeout(SOON).expect("the runtime ends");
+    }
 }

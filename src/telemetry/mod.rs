@@ -6,6 +6,7 @@
 mod client;
 mod export;
 mod parent;
+mod resolver;
 mod trace;
 
 use std::collections::HashMap;
@@ -19,6 +20,9 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 pub use export::Delivery;
 pub use trace::{Part, Trace};
+
+use client::Client;
+use resolver::Resolver;
 
 use crate::config::TelemetrySection;
 use crate::http::Route;
@@ -57,8 +61,12 @@ impl Telemetry {
             .with_service_name(section.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
+        let client = Client {
+            resolver: Resolver::new(resolver::system),
+        };
+        let patience = section.timeout;
         let (queue, delivery) =
-            Delivery::start(&endpoint, section.timeout, &resource, metrics.clone())?;
+            Delivery::start(client, &endpoint, patience, &resource, metrics.clone())?;
         let ratio = Sampler::TraceIdRatioBased(section.sample_ratio);
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(ratio)))

@@ -1,26 +1,27 @@
 //! The keys in memory: what an issue and an unwrap need, and nothing else. A snapshot never
 //! changes; a change is a new snapshot, so a request sees one state of the world.
 
-use std::cell::Cell;
+mod answer;
+mod row;
+mod shred;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::KeyEvent;
 use crate::conversation::ConversationId;
-use crate::grid::{self, Binding, Generation};
+use crate::grid;
 use crate::identity::KeyspaceId;
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::page_cache::PageCache;
-use crate::ports::{Entropy, EntropyError};
-use crate::refusals::{Refusal, Refusals, Target};
-use crate::request::ShredLeaf;
+use crate::ports::Entropy;
+use crate::refusals::Refusals;
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
-use crate::tree::{
-    Address, AddressKey, CoverRoot, CurrentGeneration, GENERATIONS, LeafId, Lookup, PageReference,
-    Pseudonym, Tree, TreeId,
-};
+use crate::tree::{Address, AddressKey, CoverRoot, LeafId, Pseudonym, Tree, TreeId};
 use crate::wrapped_key::{Header, InvalidWrappedKey, WrappedKey};
+
+pub use answer::{Issued, KeyError, Rewrapped, Unwrapped};
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
@@ -67,79 +68,6 @@ pub struct Keyring {
     pub pages: Arc<PageCache>,
     /// What is refused already.
     pub refusals: Arc<Refusals>,
-}
-
-/// A new data key.
-pub struct Issued {
-    /// For the client, once recorded.
-    pub data_key: Secret32,
-    /// For the client to keep.
-    pub wrapped_key: WrappedKey,
-    /// Until when it may encrypt.
-    pub use_until: Timestamp,
-    /// Where it stands, for the audit record.
-    pub event: KeyEvent,
-    /// Its row; must still live when the key leaves.
-    pub leaf: LeafId,
-    /// Until when the client may keep the data key.
-    pub cache_until: Timestamp,
-}
-
-/// A data key opened again.
-pub struct Unwrapped {
-    /// For the client, once recorded.
-    pub data_key: Secret32,
-    /// Where it stands, for the audit record.
-    pub event: KeyEvent,
-    /// Its row; must still live when the key leaves.
-    pub leaf: LeafId,
-    /// Until when the client may keep the data key.
-    pub cache_until: Timestamp,
-}
-
-/// A data key under the newest version, with the same expiry.
-pub struct Rewrapped {
-    /// For the client to keep instead.
-    pub wrapped_key: WrappedKey,
-    /// Where it stands now, for the audit record.
-    pub event: KeyEvent,
-    /// Its row before and now; both must still live when it leaves.
-    pub leaves: [LeafId; 2],
-}
-
-/// Why no data key leaves.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// No keyspace of this name.
-    #[error("no such keyspace")]
-    UnknownKeyspace,
-    /// The bucket's time has passed.
-    #[error("the key has expired")]
-    Expired,
-    /// The conversation's generation was shredded.
-    #[error("the conversation was shredded")]
-    Shredded,
-    /// The version was dropped.
-    #[error("the key version was retired")]
-    VersionRetired,
-    /// Not ours, altered, or of something else.
-    #[error(transparent)]
-    Invalid(#[from] InvalidWrappedKey),
-    /// The bucket that a new key needs has not been made: the HSM has been away too long.
-    #[error("no bucket is ready")]
-    NoBucket,
-    /// No generation of the conversation is left in the newest version; the next one has more.
-    #[error("the conversation was shredded 65,536 times in this key version")]
-    UsedUp,
-    /// A shred of the conversation is being accepted: nobody can tell yet. Ask again in a moment.
-    #[error("a shred of this conversation is being accepted")]
-    Pending,
-    /// Load this, and ask again.
-    #[error("a page of the forgetting tree is not in memory")]
-    Missing(Box<PageReference>),
-    /// No randomness.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
 }
 
 impl Keyring {
@@ -234,220 +162,6 @@ impl Keyring {
             event: event(version, conversation, row.header(expiry), now),
             leaves: [opened.leaf, row.leaf],
         })
-    }
-
-    /// What a shred of the conversation forgets now: its current generation in each live version.
-    /// A generation whose shred is accepted, and after which nothing was issued, is joined.
-    ///
-    /// # Errors
-    /// [`KeyError::UsedUp`], [`KeyError::Pending`]; after [`KeyError::Missing`] ask again.
-    pub fn shred_leaves(
-        &self,
-        keyspace: &LiveKeyspace,
-        conversation: &ConversationId,
-    ) -> Result<Vec<ShredLeaf>, KeyError> {
-        let leaf = |version: &Arc<LiveVersion>| {
-            let current = self.current_generation(version, conversation);
-            let joined = match &current {
-                Ok(generation) => self.joined(version, conversation, generation.number().into()),
-                Err(KeyError::UsedUp) => self.joined(version, conversation, GENERATIONS),
-                Err(_) => None,
-            };
-            let generation = joined.map_or(current, Ok)?;
-            Ok(ShredLeaf {
-                version: version.tree.version,
-                generation,
-                address: version.address_key.address(conversation, generation),
-            })
-        };
-        keyspace.versions.iter().map(leaf).collect()
-    }
-
-    /// The generation before `next`, where its shred still runs and the conversation has not gone on.
-    fn joined(
-        &self,
-        version: &LiveVersion,
-        conversation: &ConversationId,
-        next: u32,
-    ) -> Option<Generation> {
-        let before = u16::try_from(next.checked_sub(1)?).ok()?;
-        let before = Generation::new(before);
-        let address = version.address_key.address(conversation, before);
-        let refusal = self.refusals.of(Target::Leaf(version.leaf(address)));
-        (refusal == Some(Refusal::Accepted { went_on: false })).then_some(before)
-    }
-
-    /// The newest version, unless the keyspace is being erased.
-    fn newest<'k>(&self, keyspace: &'k LiveKeyspace) -> Result<&'k LiveVersion, KeyError> {
-        let version = keyspace.versions.last().ok_or(KeyError::VersionRetired)?;
-        match self.refusals.of(Target::Keyspace(keyspace.id)) {
-            None => Ok(version),
-            Some(Refusal::Pending) => Err(KeyError::Pending),
-            Some(_) => Err(KeyError::UnknownKeyspace),
-        }
-    }
-
-    /// The version of a header, if it lives: a smaller number that is gone was retired, a larger
-    /// one never was.
-    fn version<'k>(
-        &self,
-        keyspace: &'k LiveKeyspace,
-        number: KeyVersion,
-    ) -> Result<&'k LiveVersion, KeyError> {
-        let newest = self.newest(keyspace)?;
-        if number < keyspace.minimum_version {
-            return Err(KeyError::VersionRetired);
-        }
-        let versions = &keyspace.versions;
-        let Some(version) = versions.iter().find(|it| it.tree.version == number) else {
-            return Err(if number < newest.tree.version {
-                KeyError::VersionRetired
-            } else {
-                InvalidWrappedKey.into()
-            });
-        };
-        match self.refusals.of(Target::Tree(version.tree)) {
-            None => Ok(version),
-            Some(Refusal::Pending) => Err(KeyError::Pending),
-            Some(_) => Err(KeyError::VersionRetired),
-        }
-    }
-
-    /// The row that a header names, if it lives.
-    fn row_of<'k>(
-        &self,
-        keyspace: &'k LiveKeyspace,
-        conversation: &ConversationId,
-        header: Header,
-        now: Timestamp,
-    ) -> Result<(&'k LiveVersion, LiveRow), KeyError> {
-        if header.expiry.has_passed(now) {
-            return Err(KeyError::Expired);
-        }
-        let version = self.version(keyspace, header.version)?;
-        let address = version.address_key.address(conversation, header.generation);
-        match self.refusals.of(Target::Leaf(version.leaf(address))) {
-            None => {}
-            Some(Refusal::Pending) => return Err(KeyError::Pending),
-            Some(_) => return Err(KeyError::Shredded),
-        }
-        Ok((version, self.row(version, header.generation, address)?))
-    }
-
-    /// The row of the current generation.
-    fn current_row(
-        &self,
-        version: &LiveVersion,
-        conversation: &ConversationId,
-    ) -> Result<LiveRow, KeyError> {
-        // Most conversations were never shredded: one look tells so, and finds the row.
-        let first = version.address_key.address(conversation, Generation::FIRST);
-        if self
-            .refusals
-            .of(Target::Leaf(version.leaf(first)))
-            .is_none()
-        {
-            match self.row(version, Generation::FIRST, first) {
-                Err(KeyError::Shredded) => {}
-                found => return found,
-            }
-        }
-        let generation = self.current_generation(version, conversation)?;
-        if let Some(before) = generation.number().checked_sub(1) {
-            let before = Generation::new(before);
-            let address = version.address_key.address(conversation, before);
-            self.refusals.went_on(version.leaf(address));
-        }
-        let address = version.address_key.address(conversation, generation);
-        self.row(version, generation, address)
-    }
-
-    /// A key at hand may be older than this state, but never one that this state forgot: who asks has
-    /// looked at the refusals.
-    fn row(
-        &self,
-        version: &LiveVersion,
-        generation: Generation,
-        address: Address,
-    ) -> Result<LiveRow, KeyError> {
-        let leaf = version.leaf(address);
-        let row = |conversation_key| LiveRow {
-            conversation_key,
-            generation,
-            leaf,
-        };
-        if let Some(key) = self.pages.conversation_key(leaf) {
-            return Ok(row(key));
-        }
-        match version.tree().lookup(address, &*self.pages) {
-            Lookup::Leaf(key) => {
-                let key = Arc::new(key);
-                let pages = &self.pages;
-                pages.keep_conversation_key(leaf, Arc::clone(&key), self.sequence);
-                Ok(row(key))
-            }
-            Lookup::Forgotten => Err(KeyError::Shredded),
-            Lookup::Missing(page) => Err(KeyError::Missing(Box::new(page))),
-        }
-    }
-
-    fn current_generation(
-        &self,
-        version: &LiveVersion,
-        conversation: &ConversationId,
-    ) -> Result<Generation, KeyError> {
-        let pending = Cell::new(false);
-        let accepted = |address| {
-            let refusal = self.refusals.of(Target::Leaf(version.leaf(address)));
-            pending.set(pending.get() || refusal == Some(Refusal::Pending));
-            refusal.is_some()
-        };
-        let address = |generation| version.address_key.address(conversation, generation);
-        let found = version
-            .tree()
-            .current_generation(address, accepted, &*self.pages);
-        if pending.get() {
-            return Err(KeyError::Pending);
-        }
-        match found {
-            CurrentGeneration::Found(generation) => Ok(generation),
-            CurrentGeneration::UsedUp => Err(KeyError::UsedUp),
-            CurrentGeneration::Missing(page) => Err(KeyError::Missing(Box::new(page))),
-        }
-    }
-}
-
-/// A living row of the grid.
-struct LiveRow {
-    conversation_key: Arc<Secret32>,
-    generation: Generation,
-    leaf: LeafId,
-}
-
-impl LiveRow {
-    const fn header(&self, expiry: Expiry) -> Header {
-        Header {
-            version: self.leaf.tree.version,
-            generation: self.generation,
-            expiry,
-        }
-    }
-
-    /// Where this row crosses a column.
-    fn wrapping_key(
-        &self,
-        bucket: &Secret32,
-        conversation: &ConversationId,
-        expiry: Expiry,
-    ) -> Secret32 {
-        let binding = Binding {
-            keyspace: self.leaf.tree.keyspace,
-            version: self.leaf.tree.version,
-            conversation,
-            generation: self.generation,
-            expiry,
-        };
-        grid::wrapping_key(&self.conversation_key, bucket, &binding)
     }
 }
 

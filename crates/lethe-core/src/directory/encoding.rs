@@ -1,0 +1,161 @@
+//! The clear bytes of the page, `docs/FORMATS.md`: one way to write each directory, and no other is read.
+
+use zeroize::Zeroizing;
+
+use super::{Directory, Entry, InvalidDirectory};
+use crate::identity::KeyspaceId;
+use crate::keyspace::KeyVersion;
+use crate::secret::Secret32;
+use crate::tree::{CoverRoot, TopPage};
+
+/// Most bytes of an entry: keyspace id, version, address key, kind of cover, key, count.
+const LONGEST_ENTRY: usize = 16 + 4 + 32 + 1 + 32 + 8;
+/// The cover is one seed, nothing forgotten.
+const WHOLE: u8 = 0;
+/// The cover is paged: the key of the top page, and how many leaves are forgotten.
+const PAGED: u8 = 1;
+
+impl Directory {
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // Room for the tag: a growing buffer would leave copies of keys behind.
+        let mut page = Zeroizing::new(Vec::with_capacity(
+            4 + self.entries.len() * LONGEST_ENTRY + 16,
+        ));
+        page.extend_from_slice(&(self.entries.len() as u32).to_be_bytes());
+        for entry in &self.entries {
+            entry.encode_into(&mut page);
+        }
+        page
+    }
+
+    pub(super) fn decode(page: &[u8]) -> Result<Self, InvalidDirectory> {
+        let (count, mut rest) = page.split_first_chunk().ok_or(InvalidDirectory)?;
+        let mut entries: Vec<Entry> = Vec::new();
+        for _ in 0..u32::from_be_bytes(*count) {
+            let (entry, behind) = Entry::decode(rest).ok_or(InvalidDirectory)?;
+            if entries
+                .last()
+                .is_some_and(|last| last.tree_id() >= entry.tree_id())
+            {
+                return Err(InvalidDirectory);
+            }
+            entries.push(entry);
+            rest = behind;
+        }
+        if rest.is_empty() {
+            Ok(Self { entries })
+        } else {
+            Err(InvalidDirectory)
+        }
+    }
+}
+
+impl Entry {
+    fn encode_into(&self, page: &mut Vec<u8>) {
+        page.extend_from_slice(self.keyspace.as_bytes());
+        page.extend_from_slice(&self.version.number().to_be_bytes());
+        page.extend_from_slice(self.address_key.expose());
+        match &self.root {
+            CoverRoot::Whole(seed) => {
+                page.push(WHOLE);
+                page.extend_from_slice(seed.expose());
+            }
+            CoverRoot::Page(top) => {
+                page.push(PAGED);
+                page.extend_from_slice(top.key.expose());
+                page.extend_from_slice(&top.forgotten.to_be_bytes());
+            }
+        }
+    }
+
+    /// The entry at the beginning of `bytes`, and what is behind it.
+    fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (keyspace, rest) = bytes.split_first_chunk()?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let (address_key, rest) = rest.split_first_chunk()?;
+        let (kind, rest) = rest.split_first()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (root, rest) = match *kind {
+            WHOLE => (CoverRoot::Whole(copied(key)), rest),
+            PAGED => {
+                let (forgotten, rest) = rest.split_first_chunk()?;
+                let forgotten = u64::from_be_bytes(*forgotten);
+                // A tree of which nothing is forgotten has its seed here.
+                let key = (forgotten > 0).then(|| copied(key))?;
+                (CoverRoot::Page(TopPage { key, forgotten }), rest)
+            }
+            _ => return None,
+        };
+        let entry = Self {
+            keyspace: KeyspaceId::from_bytes(*keyspace),
+            version: KeyVersion::new(u32::from_be_bytes(*version))?,
+            address_key: copied(address_key),
+            root,
+        };
+        Some((entry, rest))
+    }
+}
+
+fn copied(bytes: &[u8; 32]) -> Secret32 {
+    Secret32::filled(|secret| secret.copy_from_slice(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strange_pages_are_refused() {
+        for (page, what) in [
+            (vec![], "empty"),
+            (vec![0, 0, 0, 1], "an entry short"),
+            (vec![0, 0, 0, 0, 0], "a byte over"),
+            ([vec![0, 0, 0, 1], vec![0; 85]].concat(), "version 0"),
+            (
+                [1_u32.to_be_bytes().to_vec(), bytes_of(1, 2, 0)].concat(),
+                "kind 2",
+            ),
+            (
+                [1_u32.to_be_bytes().to_vec(), bytes_of(1, 1, 0)].concat(),
+                "paged, nothing forgotten",
+            ),
+        ] {
+            assert!(Directory::decode(&page).is_err(), "{what}");
+        }
+        let page = |first: u8, second: u8| {
+            let entries = [bytes_of(first, 0, 0), bytes_of(second, 1, 1)].concat();
+            [2_u32.to_be_bytes().to_vec(), entries].concat()
+        };
+        assert!(Directory::decode(&page(1, 2)).is_ok());
+        assert!(
+            Directory::decode(&page(1, 1)).is_err(),
+            "the same version twice"
+        );
+        assert!(Directory::decode(&page(2, 1)).is_err(), "out of order");
+    }
+
+    /// An entry of version 1, spelled out.
+    fn bytes_of(keyspace: u8, kind: u8, forgotten: u64) -> Vec<u8> {
+        let mut bytes = [vec![keyspace; 16], vec![0, 0, 0, 1], vec![7; 32]].concat();
+        bytes.push(kind);
+        bytes.extend([8; 32]);
+        if kind != 0 {
+            bytes.extend(forgotten.to_be_bytes());
+        }
+        bytes
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_page_has_one_encoding(
+            count in 0_u32..4, kinds: [u8; 3], forgotten: u64, cut in 0_usize..8,
+        ) {
+            let entries = (0..count).map(|n| bytes_of(n as u8, kinds[n as usize] % 3, forgotten));
+            let mut page = [vec![0, 0, 0, count as u8], entries.collect::<Vec<_>>().concat()].concat();
+            page.truncate(page.len() - page.len().min(cut));
+            if let Ok(directory) = Directory::decode(&page) {
+                proptest::prop_assert_eq!(&directory.encode()[..], &page[..]);
+            }
+        }
+    }
+}

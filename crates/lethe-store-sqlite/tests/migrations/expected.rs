@@ -1,0 +1,228 @@
+//! What the store must say of the rows of [`rows`](crate::rows), now that its schema is the newest.
+
+use std::time::Duration;
+
+use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
+use lethe_core::grid::Generation;
+use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::keyspace::KeyVersion;
+use lethe_core::ports::{
+    BatchRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, SignedDestruction, SigningPurpose,
+    VerificationKey, VersionRow,
+};
+use lethe_core::receipt::{Commitment, RequestId};
+use lethe_core::request::{
+    AcceptedRequest, IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish,
+};
+use lethe_core::succession::{PublishedKey, Succession};
+use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::tree::{Address, TreeId};
+use lethe_testkit::store_contract::{keyspace, policy};
+
+pub(crate) const DEPLOYMENT: DeploymentId = DeploymentId::from_bytes([0xde; 16]);
+pub(crate) const HIGH_WATER: Timestamp = Timestamp::from_millis(1_000_000);
+pub(crate) const NO_TIME: Timestamp = Timestamp::from_millis(0);
+const CHAT: KeyspaceId = KeyspaceId::from_bytes([1; 16]);
+const MAIL: KeyspaceId = KeyspaceId::from_bytes([2; 16]);
+const GONE: KeyspaceId = KeyspaceId::from_bytes([3; 16]);
+
+pub(crate) fn version(number: u32) -> KeyVersion {
+    KeyVersion::new(number).unwrap()
+}
+
+fn key(byte: u8) -> HsmKeyId {
+    HsmKeyId::from_bytes([byte; 16])
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn keyspaces(schema: i64) -> Vec<KeyspaceRow> {
+    let versions = |rows: &[(u32, u64)]| {
+        let row = |&(number, created): &(u32, u64)| VersionRow {
+            version: version(number),
+            created_at: at(created),
+        };
+        rows.iter().map(row).collect()
+    };
+    let chat = KeyspaceRow {
+        leases_until: if schema >= 3 { at(9_000) } else { NO_TIME },
+        expiries_until: if schema >= 4 { at(12_000) } else { NO_TIME },
+        minimum_version: version(if schema >= 4 { 2 } else { 1 }),
+        versions: versions(&[(1, 1_500), (2, 2_500)]),
+        ..keyspace(1, "chat")
+    };
+    let mail = KeyspaceRow {
+        policy: policy(10),
+        versions: versions(&[(7, 3_500)]),
+        ..keyspace(2, "mail")
+    };
+    vec![chat, mail]
+}
+
+pub(crate) const fn clock_lag(schema: i64) -> Duration {
+    Duration::from_millis(if schema >= 5 { 250 } else { 0 })
+}
+
+/// The trees that live, in the order of their numbers.
+pub(crate) fn trees() -> [TreeId; 3] {
+    [(CHAT, 1), (CHAT, 2), (MAIL, 7)].map(|(keyspace, number)| TreeId {
+        keyspace,
+        version: version(number),
+    })
+}
+
+fn shred(byte: u8) -> Wish {
+    let byte_16 = u16::from_be_bytes([byte; 2]);
+    let leaf = ShredLeaf {
+        version: version(u32::from_be_bytes([byte; 4])),
+        generation: Generation::new(byte_16),
+        address: Address::from_bits(u64::from_be_bytes([byte; 8])),
+    };
+    Wish::Shred {
+        tag: IdempotencyTag::from_bytes([byte; 16]),
+        commitment: Commitment::from_bytes([byte; 32]),
+        leaves: vec![leaf; 2],
+    }
+}
+
+fn erase(name: &str) -> Wish {
+    Wish::EraseKeyspace(name.parse().unwrap())
+}
+
+/// Accepted, in order.
+pub(crate) fn requests() -> Vec<AcceptedRequest> {
+    let request = |number: u8, keyspace, wish| AcceptedRequest {
+        number: RequestNumber::new(number.into()),
+        request: Request {
+            id: RequestId::from_bytes([number; 16]),
+            keyspace,
+            accepted_at: at(1_000 + u64::from(number)),
+            leases_end_at: at(2_000 + u64::from(number)),
+            wish,
+        },
+    };
+    vec![
+        request(11, CHAT, shred(11)),
+        request(12, GONE, erase("gone")),
+        request(13, CHAT, Wish::DropVersion(version(1))),
+        request(14, CHAT, shred(14)),
+    ]
+}
+
+fn destruction(millis: u64, destroyed: Vec<HsmKeyId>) -> SignedDestruction {
+    SignedDestruction {
+        destroyed_at: at(millis),
+        destroyed,
+        signing_key: key(9),
+        signature: [8; 64],
+    }
+}
+
+/// The first is signed, the second is not.
+pub(crate) fn batches() -> [BatchRow; 2] {
+    let batch = |sequence, first, last, root| BatchRow {
+        sequence,
+        fulfilled: Fulfilled {
+            first: RequestNumber::new(first),
+            last: RequestNumber::new(last),
+            replaced_root: key(root),
+        },
+        signed: None,
+    };
+    let signed = BatchRow {
+        signed: Some(destruction(3_004, vec![key(0x41); 2])),
+        ..batch(4, 11, 12, 0x40)
+    };
+    [signed, batch(5, 13, 13, 0x42)]
+}
+
+pub(crate) fn expiries() -> Vec<ExpiryRow> {
+    vec![ExpiryRow {
+        expiry: Expiry::from_seconds(30),
+        signed: destruction(3_030, vec![key(30)]),
+    }]
+}
+
+/// Its second word is there where it is of one that somebody agreed to, or took back.
+fn approval(byte: u8, act: Act, state: ApprovalState) -> Approval {
+    let (keyspace, name) = match act {
+        Act::EraseKeyspace => (MAIL, "mail"),
+        Act::Shred { .. } | Act::DropVersion(_) | Act::RaiseMinimum(_) => (CHAT, "chat"),
+    };
+    let voice = |does, key| Voice {
+        client: format!("spiffe://{does}/{byte}").into(),
+        key: [key; 32],
+    };
+    let second = SecondWord {
+        by: voice("agrees", byte + 100),
+        at: at(1_500 + u64::from(byte)),
+    };
+    use ApprovalState::{Expired, Waiting};
+    Approval {
+        id: ApprovalId::from_bytes([byte; 16]),
+        act,
+        keyspace,
+        keyspace_name: name.parse().unwrap(),
+        asked_by: voice("asks", byte),
+        asked_at: at(1_000 + u64::from(byte)),
+        expires_at: at(2_000 + u64::from(byte)),
+        state,
+        second: (!matches!(state, Waiting | Expired)).then_some(second),
+    }
+}
+
+/// With the requests that they would accept, or did, in order.
+pub(crate) fn approvals(schema: i64) -> Vec<(Approval, Vec<Request>)> {
+    use ApprovalState::{Done, Expired, Given, Void, Waiting, Withdrawn};
+    let shreds = |conversations| Act::Shred {
+        conversations,
+        alone: conversations == 1,
+    };
+    let waits = |number, keyspace, wish| Request {
+        id: RequestId::from_bytes([number; 16]),
+        keyspace,
+        accepted_at: NO_TIME,
+        leases_end_at: NO_TIME,
+        wish,
+    };
+    let (drop, drops) = (Wish::DropVersion(version(1)), Act::DropVersion(version(1)));
+    let of_two = vec![waits(52, CHAT, shred(52)), waits(51, CHAT, shred(51))];
+    let of_mail = vec![waits(53, MAIL, erase("mail"))];
+    let first = [
+        (approval(31, shreds(2), Waiting), of_two),
+        (approval(32, Act::EraseKeyspace, Waiting), of_mail),
+        (approval(33, drops, Given), vec![waits(54, CHAT, drop)]),
+        (
+            approval(34, shreds(1), Done),
+            vec![waits(55, CHAT, shred(55))],
+        ),
+        (approval(35, drops, Expired), vec![]),
+        (approval(36, Act::EraseKeyspace, Void), vec![]),
+    ];
+    let raise = Act::RaiseMinimum(version(2));
+    let later = [(approval(37, raise, Withdrawn), vec![])];
+    let first = first.into_iter().filter(|_| schema >= 6);
+    first
+        .chain(later.into_iter().filter(|_| schema >= 9))
+        .collect()
+}
+
+pub(crate) fn signing_keys() -> Vec<PublishedKey> {
+    let published = |byte, succession| PublishedKey {
+        key: VerificationKey {
+            id: key(byte),
+            purpose: SigningPurpose::Receipt,
+            public_key: [byte; 32],
+        },
+        succession,
+    };
+    let succession = Succession {
+        predecessor: key(9),
+        endorsement: [7; 64],
+    };
+    vec![published(9, None), published(6, Some(succession))]
+}
+
+pub(crate) const HSM_MOVE: HsmMove = HsmMove::Emptied;

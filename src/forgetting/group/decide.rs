@@ -1,0 +1,220 @@
+//! What can be accepted, wish by wish: a new request, one that was there already, or a reason why not.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use lethe_core::conversation::ConversationId;
+use lethe_core::keyring::KeyError;
+use lethe_core::keyspace::{KeyVersion, KeyspaceName};
+use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
+use lethe_core::request::{Request, ShredLeaf, Wish};
+
+use super::{Answer, Group};
+use crate::forgetting::ledger::targets;
+use crate::forgetting::lives::{droppable, newest, newest_lives, still_to_do};
+use crate::forgetting::new_request::New;
+use crate::forgetting::repeated::{again, is_same, opening};
+use crate::forgetting::wanted::{Admitted, NotAccepted, Wanted};
+
+/// For the pages of one conversation.
+const LOADING: Duration = Duration::from_secs(1);
+
+impl Group<'_> {
+    /// One answer for each wish, by call.
+    pub(super) async fn decide(&mut self) -> Vec<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(self.calls.len());
+        for index in 0..self.calls.len() {
+            let keyspace = self.calls[index].keyspace.clone();
+            let wanted = self.calls[index].wanted.clone();
+            let id = self.calls[index].id;
+            let mut of_call = Vec::with_capacity(wanted.len());
+            // The same conversation twice in a call is one shred.
+            let mut places: HashMap<ConversationId, usize> = HashMap::new();
+            for wanted in wanted {
+                let decided = match wanted {
+                    Wanted::Shred(None, conversation) if places.contains_key(&conversation) => {
+                        let place = places[&conversation];
+                        let keyring = self.acceptor.live.keyring();
+                        let opening = keyring
+                            .keyspace(&keyspace)
+                            .ok()
+                            .and_then(|it| opening(it, &self.new[place].request, &conversation));
+                        Ok(Answer::New(place, opening))
+                    }
+                    Wanted::Shred(id, conversation) => {
+                        let decided = self.shred(&keyspace, id, &conversation).await;
+                        if let Ok(Answer::New(place, _)) = &decided {
+                            places.entry(conversation).or_insert(*place);
+                        }
+                        decided
+                    }
+                    Wanted::Erase => self.erase(&keyspace, id),
+                    Wanted::Drop(version) => self.drop_version(&keyspace, id, version),
+                    Wanted::Prepared(request) => self.prepared(&keyspace, *request),
+                };
+                of_call.push(decided.unwrap_or_else(Answer::Refused));
+            }
+            answers.push(of_call);
+        }
+        answers
+    }
+
+    async fn shred(
+        &mut self,
+        name: &KeyspaceName,
+        id: Option<RequestId>,
+        conversation: &ConversationId,
+    ) -> Result<Answer, NotAccepted> {
+        if let Some(id) = id {
+            let keyring = self.acceptor.live.keyring();
+            let keyspace = keyring.keyspace(name)?;
+            if let Some(place) = self.by_id.get(&id) {
+                let same = opening(keyspace, &self.new[*place].request, conversation);
+                let same = same.ok_or(NotAccepted::IdTaken)?;
+                return Ok(Answer::New(*place, Some(same)));
+            }
+            if let Some(earlier) = self.earlier.get(&id) {
+                return again(keyspace, earlier, conversation).map(Answer::Earlier);
+            }
+        }
+        let leaves = self.leaves(name, conversation).await?;
+        let keyring = self.acceptor.live.keyring();
+        let keyspace = keyring.keyspace(name)?;
+        let version = newest(keyspace)?;
+        let id = self.id(id)?;
+        let keys = leaves.iter().map(|leaf| ShreddedKey {
+            version: leaf.version,
+            generation: leaf.generation,
+        });
+        let opening = Opening {
+            salt: version.address_key.commitment_salt(id, conversation),
+            keyspace: keyspace.id,
+            conversation: conversation.clone(),
+            keys: keys.collect(),
+        };
+        let wish = Wish::Shred {
+            tag: version.address_key.idempotency_tag(id, conversation),
+            commitment: opening.commitment(),
+            leaves,
+        };
+        let new = New::under(keyspace, id, wish);
+        Ok(Answer::New(self.add(new), Some(opening)))
+    }
+
+    /// Loads the pages that it takes.
+    async fn leaves(
+        &self,
+        name: &KeyspaceName,
+        conversation: &ConversationId,
+    ) -> Result<Vec<ShredLeaf>, NotAccepted> {
+        let clock = &self.acceptor.ports.clock;
+        let end = clock.since_boot() + LOADING;
+        loop {
+            let keyring = self.acceptor.live.keyring();
+            let sequence = keyring.sequence;
+            let keyspace = keyring.keyspace(name)?;
+            let page = match keyring.shred_leaves(keyspace, conversation) {
+                Err(KeyError::Missing(page)) => page,
+                Ok(leaves) => return Ok(leaves),
+                Err(error) => return Err(error.into()),
+            };
+            drop(keyring);
+            // One conversation must not hold up all others.
+            if clock.since_boot() > end {
+                return Err(NotAccepted::Busy);
+            }
+            let deployment = self.acceptor.deployment;
+            self.acceptor.live.load(deployment, &page, sequence).await?;
+        }
+    }
+
+    fn erase(&mut self, name: &KeyspaceName, id: Option<RequestId>) -> Result<Answer, NotAccepted> {
+        if let Some(answer) = self.same(
+            id,
+            |request| matches!(&request.wish, Wish::EraseKeyspace(erased) if erased == name),
+        )? {
+            return Ok(answer);
+        }
+        let keyring = self.acceptor.live.keyring();
+        let keyspace = keyring.keyspace(name)?;
+        newest_lives(&keyring, keyspace)?;
+        let id = self.id(id)?;
+        let new = New::under(keyspace, id, Wish::EraseKeyspace(name.clone()));
+        Ok(Answer::New(self.add(new), None))
+    }
+
+    fn drop_version(
+        &mut self,
+        name: &KeyspaceName,
+        id: Option<RequestId>,
+        version: KeyVersion,
+    ) -> Result<Answer, NotAccepted> {
+        let keyring = self.acceptor.live.keyring();
+        let keyspace = keyring.keyspace(name)?;
+        if let Some(answer) = self.same(id, |request| {
+            request.keyspace == keyspace.id && request.wish == Wish::DropVersion(version)
+        })? {
+            return Ok(answer);
+        }
+        newest_lives(&keyring, keyspace)?;
+        droppable(keyspace, version)?;
+        let id = self.id(id)?;
+        let new = New::under(keyspace, id, Wish::DropVersion(version));
+        Ok(Answer::New(self.add(new), None))
+    }
+
+    /// One that waited.
+    fn prepared(&mut self, name: &KeyspaceName, request: Request) -> Result<Answer, NotAccepted> {
+        if let Some(answer) = self.same(Some(request.id), |it| is_same(it, &request))? {
+            return Ok(answer);
+        }
+        let keyring = self.acceptor.live.keyring();
+        let new = still_to_do(&keyring, name, request)?;
+        Ok(Answer::New(self.add(new), None))
+    }
+
+    /// The request that bears this id already, if it is the same one.
+    fn same(
+        &self,
+        id: Option<RequestId>,
+        is_same: impl Fn(&Request) -> bool,
+    ) -> Result<Option<Answer>, NotAccepted> {
+        let Some(id) = id else { return Ok(None) };
+        let (request, answer) = if let Some(place) = self.by_id.get(&id) {
+            (&self.new[*place].request, Answer::New(*place, None))
+        } else if let Some(earlier) = self.earlier.get(&id) {
+            let accepted = earlier.clone();
+            let opening = None;
+            (
+                &earlier.request,
+                Answer::Earlier(Admitted { accepted, opening }),
+            )
+        } else {
+            return Ok(None);
+        };
+        if is_same(request) {
+            Ok(Some(answer))
+        } else {
+            Err(NotAccepted::IdTaken)
+        }
+    }
+
+    /// The caller's id, or a new one.
+    fn id(&self, id: Option<RequestId>) -> Result<RequestId, NotAccepted> {
+        if let Some(id) = id {
+            return Ok(id);
+        }
+        let mut bytes = [0; 16];
+        let drawn = self.acceptor.ports.entropy.fill(&mut bytes);
+        drawn.map_err(|error| NotAccepted::Key(error.into()))?;
+        let now = self.acceptor.ports.clock.now();
+        Ok(RequestId::ordered(bytes, now))
+    }
+
+    fn add(&mut self, new: New) -> usize {
+        self.targets.extend(targets(&new.request));
+        self.by_id.insert(new.request.id, self.new.len());
+        self.new.push(new);
+        self.new.len() - 1
+    }
+}
