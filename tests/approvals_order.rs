@@ -1,4 +1,4 @@
-//! How an approval ends is on record first, once, and is then so: while store or audit log are
+//! How an approval ends is on record first, once, and is then so: while store, audit log or HSM are
 //! away, while somebody else is at it, and through a death.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use support::api::Answer;
 use support::approvals::{
-    SECOND, approve, key, records, second, state, use_up, uuid, waits, with, withdraw,
+    CHAT, SECOND, approve, key, records, second, state, use_up, uuid, waits, with, withdraw,
 };
-use support::{Dev, Role, eventually, refused};
+use support::{Api, Dev, Role, eventually, refused};
 
 const ASKED_BY: &str = "spiffe://lethe.dev/message-server";
 
@@ -209,4 +209,59 @@ async fn a_withdrawal_that_the_store_refused_holds_against_a_second_word() {
     assert_eq!(shown["withdrawn_by"], ASKED_BY);
     assert_eq!(told(&dev, "take_back_approval", &id).len(), 1);
     api.unwrap("chat", "room", &wrapped).await.ok(200);
+}
+
+/// A raise that a second operator has approved, in the hands of the sweep and of an HSM that hangs.
+async fn raise_that_hangs(dev: &Dev, first: &Api) -> String {
+    let rotated = first.post_bytes(&format!("{CHAT}/versions"), "").await;
+    rotated.ok(201);
+    let settings = json!({ "retention": "72h", "granularity": "1h", "rotation": "30d",
+        "cache_ttl": "5m", "minimum_version": 2 });
+    dev.hsm_sim(&["fault", "set", "hang"]);
+    // Needs buckets, and whatever needs the keeper afterwards stands behind it.
+    let operator = first.clone();
+    tokio::spawn(async move { operator.set_keyspace("new", "48h", "7m").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let id = waits(&first.put(CHAT, &settings).await);
+    let mut database = dev.database().await;
+    let given = "UPDATE approval SET state = 1, second_by = ?, second_key = zeroblob(32),
+        second_at_ms = 1 WHERE state = 0";
+    let given = sqlx::query(given).bind(SECOND).execute(&mut database).await;
+    assert_eq!(given.unwrap().rows_affected(), 1);
+    database.close().await.unwrap();
+    eventually("the sweep is at it", async || {
+        !told(dev, "carry_out_approval", &id).is_empty()
+    })
+    .await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hsm_that_hangs_keeps_nothing_from_expiring() {
+    let mut dev = with("minimum_version = true\nexpire_after = \"6s\"\n");
+    dev.stop();
+    dev.edit(|text| text.replace("token =", "call_timeout = \"60s\"\ntoken ="));
+    dev.run();
+    let (api, first, second) = (
+        dev.api(Role::MessageServer),
+        dev.api(Role::Operator),
+        second(&dev),
+    );
+    use_up(&api).await;
+    let raise = raise_that_hangs(&dev, &first).await;
+    let asked = api.shred_as("chat", "room", &uuid(1)).await;
+    let id = waits(&asked);
+    let again = tokio::spawn({
+        let (second, raise) = (second.clone(), raise.clone());
+        async move { approve(&second, &raise).await }
+    });
+    until(expiry(&asked), 10).await;
+    let expired = told(&dev, "expire_approval", &id);
+    assert_eq!(expired.len(), 1, "in time, and the HSM hangs still");
+    assert_eq!(stored(&dev, 3).await, 1);
+    assert_eq!(stored(&dev, 1).await, 1);
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    assert_eq!(again.await.unwrap().ok(200)["minimum_version"], 2);
+    eventually("it is done", async || stored(&dev, 2).await == 1).await;
+    assert_eq!(told(&dev, "carry_out_approval", &raise).len(), 1);
 }

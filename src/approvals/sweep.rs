@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
+use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState};
 use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
 
@@ -19,11 +19,37 @@ const UNDER_WAY: u64 = 15_000;
 /// Rounds between two that forget.
 const FORGET_EVERY: u32 = 60;
 
-/// Goes on until it is dropped.
+/// Who makes an approved act come true, and may keep its caller waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Through {
+    /// The store alone.
+    Acceptor,
+    /// The HSM as well, for as long as that hangs.
+    Keeper,
+}
+
+impl Through {
+    const fn of(act: Act) -> Self {
+        match act {
+            Act::Shred { .. } | Act::EraseKeyspace | Act::DropVersion(_) => Self::Acceptor,
+            Act::RaiseMinimum(_) => Self::Keeper,
+        }
+    }
+}
+
+/// Goes on until it is dropped. What waits for the HSM keeps nothing else from its time.
 pub async fn sweep(service: Arc<Service>, keep: Duration) {
+    tokio::join!(
+        end_in_time(&service, keep),
+        carry_out(&service, Through::Acceptor),
+        carry_out(&service, Through::Keeper),
+    );
+}
+
+async fn end_in_time(service: &Service, keep: Duration) {
     for round in 0_u32.. {
         // The store says itself that it is away; the next round tries again.
-        if let Err(error) = look(&service).await {
+        if let Err(error) = end_those_over(service).await {
             tracing::debug!(%error, "approvals were not looked through");
         }
         // What goes because of the time waits while the time is doubted.
@@ -35,11 +61,6 @@ pub async fn sweep(service: Arc<Service>, keep: Duration) {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn look(service: &Service) -> Result<(), StoreError> {
-    end_those_over(service).await?;
-    carry_out_those_given(service).await
 }
 
 async fn end_those_over(service: &Service) -> Result<(), StoreError> {
@@ -59,11 +80,21 @@ async fn end_those_over(service: &Service) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn carry_out_those_given(service: &Service) -> Result<(), StoreError> {
+/// One at a time: keeper and acceptor do no more either.
+async fn carry_out(service: &Service, through: Through) {
+    loop {
+        if let Err(error) = carry_out_those_given(service, through).await {
+            tracing::debug!(%error, "approvals were not looked through");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn carry_out_those_given(service: &Service, through: Through) -> Result<(), StoreError> {
     for approval in all(service, ApprovalState::Given).await? {
         let now = service.now();
         let given = approval.second.as_ref().map_or(now, |second| second.at);
-        if given.saturating_add(UNDER_WAY) > now {
+        if Through::of(approval.act) != through || given.saturating_add(UNDER_WAY) > now {
             continue;
         }
         // A call may be at it still.
