@@ -142,6 +142,25 @@ async fn many_who_find_it_void_are_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_give_the_second_word_carry_it_out_once() {
+    let dev = with("");
+    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    use_up(&api).await;
+    for number in 1..=5 {
+        let room = format!("room-{number}");
+        let id = waits(&api.shred_as("chat", &room, &uuid(number)).await);
+        let mut words = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (second, id) = (second.clone(), id.clone());
+            words.spawn(async move { approve(&second, &id).await.ok(200) });
+        }
+        let answers = words.join_all().await;
+        assert!(answers.iter().all(|it| *it == answers[0]), "{answers:?}");
+        assert_eq!(told(&dev, "carry_out_approval", &id).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_taken_back_without_a_record() {
     let dev = with("");
     let (api, second) = (dev.api(Role::MessageServer), second(&dev));
@@ -178,6 +197,7 @@ async fn a_withdrawal_that_died_is_on_record_and_has_not_come_to_pass() {
         async move { api.request(Method::DELETE, &path).send().await }
     });
     eventually("it is on record", async || {
+        assert!(!call.is_finished(), "answered, and not on record");
         !told(&dev, "take_back_approval", &id).is_empty()
     })
     .await;
