@@ -11,7 +11,7 @@ use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
-use super::{MOST, lives};
+use super::{MOST, ended};
 use crate::forgetting::{NotAccepted, Wanted, is_of};
 use crate::service::Service;
 
@@ -201,8 +201,8 @@ impl Question<'_> {
     }
 
     fn counts(&self, approval: &Approval) -> bool {
-        let in_time = approval.expires_at > self.now;
-        approval.state == ApprovalState::Waiting && in_time && lives(self.service, approval)
+        approval.state == ApprovalState::Waiting
+            && ended(self.service, approval, self.now).is_none()
     }
 
     async fn prepare(

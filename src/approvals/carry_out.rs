@@ -1,6 +1,6 @@
 //! The second word, and what it sets going.
 
-use lethe_core::approval::{Act, Approval, ApprovalState, SecondWord};
+use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord};
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::KeyVersion;
@@ -8,8 +8,8 @@ use lethe_core::ports::StoreError;
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 
+use super::end::{ended, settle, void};
 use super::minimum::raise;
-use super::sweep::void;
 use super::{covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
 use crate::jobs::KeeperError;
@@ -68,36 +68,58 @@ impl From<StoreError> for NotGiven {
 /// [`NotGiven`].
 pub async fn give(
     service: &Service,
-    mut approval: Approval,
+    approval: Approval,
     second: SecondWord,
 ) -> Result<Given, NotGiven> {
     if !second.by.is_another_than(&approval.asked_by) {
         return Err(NotGiven::Own);
     }
-    let store = &service.approvals.store;
     if approval.state == ApprovalState::Waiting {
-        if approval.expires_at <= second.at {
-            return Err(NotGiven::Expired);
+        match ended(service, &approval, second.at) {
+            None => write_down(service, &approval, &second).await?,
+            Some(ApprovalState::Void) => {
+                void(service, &approval).await?;
+                return Err(over(service, &approval).await?);
+            }
+            Some(ApprovalState::Withdrawn) => return Err(NotGiven::Withdrawn),
+            Some(_) => return Err(NotGiven::Expired),
         }
-        if !lives(service, &approval) {
-            void(service, &approval).await?;
-            return Err(over(service, &approval).await?);
-        }
-        let (from, to) = (ApprovalState::Waiting, ApprovalState::Given);
-        let given = store.advance_approval(approval.id, from, to, Some(&second));
-        if given.await? {
-            service.metrics.approval("approved");
-            tracing::warn!(
-                approval = %approval.id, keyspace = %approval.keyspace_name,
-                client = %second.by.client, "a second operator approved"
-            );
-        }
-        // Somebody else may have been faster, or its time.
-        approval = store
-            .approval(approval.id)
-            .await?
-            .ok_or(NotGiven::Expired)?;
     }
+    let _turn = service.approvals.carrying.wait(approval.id).await;
+    go_on(service, approval.id).await
+}
+
+/// The second word is durable before anything is done, unless the approval ended before.
+async fn write_down(
+    service: &Service,
+    approval: &Approval,
+    second: &SecondWord,
+) -> Result<(), StoreError> {
+    let approvals = &service.approvals;
+    let turn = approvals.changes.wait(approval.id).await;
+    settle(service, approval.id, &turn).await?;
+    let (from, to) = (ApprovalState::Waiting, ApprovalState::Given);
+    let store = &approvals.store;
+    let given = store.advance_approval(approval.id, from, to, Some(second));
+    if given.await? {
+        service.metrics.approval("approved");
+        tracing::warn!(
+            approval = %approval.id, keyspace = %approval.keyspace_name,
+            client = %second.by.client, "a second operator approved"
+        );
+    }
+    Ok(())
+}
+
+/// Carries out what was approved, as it is by now: somebody else may have been faster, or its time.
+/// For who has its turn to carry it out.
+pub(super) async fn go_on(service: &Service, id: ApprovalId) -> Result<Given, NotGiven> {
+    let approvals = &service.approvals;
+    let turn = approvals.changes.wait(id).await;
+    settle(service, id, &turn).await?;
+    let approval = approvals.store.approval(id).await?;
+    drop(turn);
+    let approval = approval.ok_or(NotGiven::Expired)?;
     match approval.state {
         ApprovalState::Waiting | ApprovalState::Expired => Err(NotGiven::Expired),
         ApprovalState::Withdrawn => Err(NotGiven::Withdrawn),
@@ -107,7 +129,7 @@ pub async fn give(
 }
 
 /// Accepts the requests that waited; those that are accepted already stay as they are.
-pub(super) async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
+async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGiven> {
     let store = &service.approvals.store;
     let requests = store.approval_requests(approval.id).await?;
     if requests.is_empty() && !matches!(approval.act, Act::RaiseMinimum(_)) {
@@ -171,8 +193,9 @@ async fn done(service: &Service, approval: &Approval) -> Result<(), StoreError> 
 }
 
 async fn give_up(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    void(service, approval).await?;
-    service.approvals.recorded.lock().remove(&approval.id);
+    if void(service, approval).await? {
+        service.approvals.recorded.lock().remove(&approval.id);
+    }
     Ok(())
 }
 
@@ -204,7 +227,7 @@ async fn record(
         refused: 0,
         requests: &ids,
     };
-    let record = Record::approved(&event, &approval.asked_by.client);
+    let record = Record::answering(&event, &approval.asked_by.client);
     let appended = service.audit.append(record).await;
     appended.map_err(|_| NotGiven::NotRecorded)?;
     recorded.lock().insert(approval.id);

@@ -1,7 +1,10 @@
 //! A keyspace's smallest version: raised, it makes what older versions sealed unreadable at once, and
 //! nobody can lower it: where the configuration says so, it waits.
 
+use std::sync::Arc;
+
 use lethe_core::approval::{Act, Approval};
+use lethe_core::keyring::LiveKeyspace;
 use lethe_core::keyspace::{KeyVersion, Policy};
 
 use super::ask::Question;
@@ -19,17 +22,14 @@ impl Question<'_> {
         policy: Policy,
         minimum: Option<KeyVersion>,
     ) -> Result<Option<Approval>, NotAccepted> {
-        let keyring = self.service.live.keyring();
-        let present = keyring.keyspaces.get(self.keyspace).cloned();
-        drop(keyring);
-        let (Some(minimum), Some(present)) = (minimum, present) else {
+        let present = || {
+            let keyring = self.service.live.keyring();
+            keyring.keyspaces.get(self.keyspace).cloned()
+        };
+        let option = self.service.approvals.minimum_version;
+        let Some((minimum, present)) = raised(option, minimum, present) else {
             return Ok(None);
         };
-        let newest = present.versions.last().map(|it| it.tree.version);
-        let raised = minimum > present.minimum_version && Some(minimum) <= newest;
-        if !self.service.approvals.minimum_version || !raised {
-            return Ok(None);
-        }
         if policy != present.policy {
             return Err(NotAccepted::NotAlone);
         }
@@ -39,6 +39,20 @@ impl Question<'_> {
         }
         self.ask(act, present.id, &[]).await.map(Some)
     }
+}
+
+/// To which version a keyspace would be raised, where that waits. Most calls raise nothing, and
+/// where none waits nobody looks.
+fn raised(
+    waits: bool,
+    minimum: Option<KeyVersion>,
+    present: impl FnOnce() -> Option<Arc<LiveKeyspace>>,
+) -> Option<(KeyVersion, Arc<LiveKeyspace>)> {
+    let minimum = minimum.filter(|_| waits)?;
+    let present = present()?;
+    let newest = present.versions.last().map(|it| it.tree.version);
+    let raised = minimum > present.minimum_version && Some(minimum) <= newest;
+    raised.then_some((minimum, present))
 }
 
 /// Sets what was approved; of a keyspace that has it, nothing.
@@ -63,4 +77,19 @@ pub(super) async fn raise(
     };
     let put = service.keeper.put_keyspace(name.clone(), settings).await;
     put.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_looks_where_nothing_can_wait() {
+        let second = KeyVersion::new(2);
+        for (waits, minimum) in [(false, second), (true, None), (false, None)] {
+            let none = raised(waits, minimum, || panic!("looked"));
+            assert!(none.is_none());
+        }
+        assert!(raised(true, second, || None).is_none());
+    }
 }

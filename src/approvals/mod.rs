@@ -10,12 +10,14 @@
 mod ask;
 mod carry_out;
 mod covered;
+mod end;
 mod minimum;
 mod sweep;
+mod turns;
 mod window;
 mod withdraw;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +29,13 @@ use parking_lot::Mutex;
 pub use ask::{Asked, Question};
 pub use carry_out::{Given, NotGiven, give};
 pub use covered::{covered_by, lives};
+pub use end::ended;
 pub use sweep::sweep;
 pub use withdraw::{NotWithdrawn, withdraw};
 
 use crate::config::ApprovalsSection;
+use end::Ending;
+use turns::Turns;
 use window::Window;
 
 /// Approvals that may wait at once.
@@ -51,6 +56,12 @@ pub struct Approvals {
     window: Mutex<Window>,
     /// On record as about to be carried out: not again at every try.
     recorded: Mutex<HashSet<ApprovalId>>,
+    /// On record as over, and not yet in the store.
+    endings: Mutex<HashMap<ApprovalId, Ending>>,
+    /// For a change of its state with what is on record before; none waits for the HSM in it.
+    changes: Turns,
+    /// For carrying it out, however long that takes.
+    carrying: Turns,
 }
 
 impl Approvals {
@@ -75,12 +86,19 @@ impl Approvals {
             expire_after: section.expire_after,
             window: Mutex::new(window),
             recorded: Mutex::default(),
+            endings: Mutex::default(),
+            changes: Turns::default(),
+            carrying: Turns::default(),
         })
     }
 
     /// Whether so many conversations may be shredded at once by one word; counts them if so.
     fn take(&self, conversations: usize, now: Timestamp) -> bool {
         self.window.lock().take(conversations as u64, now)
+    }
+
+    fn ending(&self, id: ApprovalId) -> Option<Ending> {
+        self.endings.lock().get(&id).cloned()
     }
 
     const fn room(&self) -> Room {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
-use lethe_core::audit::{Event, Record};
+use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState};
 use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
 
-use super::carry_out::carry_out;
-use super::{MOST, lives};
+use super::MOST;
+use super::carry_out::go_on;
+use super::end::{NotEnded, end, ended};
 use crate::service::Service;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,11 +19,37 @@ const UNDER_WAY: u64 = 15_000;
 /// Rounds between two that forget.
 const FORGET_EVERY: u32 = 60;
 
-/// Goes on until it is dropped.
+/// Who makes an approved act come true, and may keep its caller waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Through {
+    /// The store alone.
+    Acceptor,
+    /// The HSM as well, for as long as that hangs.
+    Keeper,
+}
+
+impl Through {
+    const fn of(act: Act) -> Self {
+        match act {
+            Act::Shred { .. } | Act::EraseKeyspace | Act::DropVersion(_) => Self::Acceptor,
+            Act::RaiseMinimum(_) => Self::Keeper,
+        }
+    }
+}
+
+/// Goes on until it is dropped. What waits for the HSM keeps nothing else from its time.
 pub async fn sweep(service: Arc<Service>, keep: Duration) {
+    tokio::join!(
+        end_in_time(&service, keep),
+        carry_out(&service, Through::Acceptor),
+        carry_out(&service, Through::Keeper),
+    );
+}
+
+async fn end_in_time(service: &Service, keep: Duration) {
     for round in 0_u32.. {
         // The store says itself that it is away; the next round tries again.
-        if let Err(error) = look(&service).await {
+        if let Err(error) = end_those_over(service).await {
             tracing::debug!(%error, "approvals were not looked through");
         }
         // What goes because of the time waits while the time is doubted.
@@ -37,83 +63,55 @@ pub async fn sweep(service: Arc<Service>, keep: Duration) {
     }
 }
 
-async fn look(service: &Service) -> Result<(), StoreError> {
+async fn end_those_over(service: &Service) -> Result<(), StoreError> {
     let now = service.now();
-    let all = async |state| {
-        let store = &service.approvals.store;
-        store.approvals(state, ApprovalId::FIRST, MOST).await
-    };
     let mut waiting = 0;
-    for approval in all(ApprovalState::Waiting).await? {
-        if !lives(service, &approval) {
-            void(service, &approval).await?;
-        } else if approval.expires_at <= now {
-            expire(service, &approval).await?;
-        } else {
-            waiting += 1;
+    for approval in all(service, ApprovalState::Waiting).await? {
+        match ended(service, &approval, now) {
+            None => waiting += 1,
+            Some(to) => match end(service, &approval, to, None).await {
+                Err(NotEnded::Store(error)) => return Err(error),
+                // Without a record it waits for the next round, and counts no more all the same.
+                Ok(()) | Err(NotEnded::NotRecorded) => {}
+            },
         }
     }
     service.metrics.waiting_approvals.set(waiting);
-    for approval in all(ApprovalState::Given).await? {
+    Ok(())
+}
+
+/// One at a time: keeper and acceptor do no more either.
+async fn carry_out(service: &Service, through: Through) {
+    loop {
+        if let Err(error) = carry_out_those_given(service, through).await {
+            tracing::debug!(%error, "approvals were not looked through");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn carry_out_those_given(service: &Service, through: Through) -> Result<(), StoreError> {
+    for approval in all(service, ApprovalState::Given).await? {
+        let now = service.now();
         let given = approval.second.as_ref().map_or(now, |second| second.at);
-        if given.saturating_add(UNDER_WAY) > now {
+        if Through::of(approval.act) != through || given.saturating_add(UNDER_WAY) > now {
             continue;
         }
-        let id = approval.id;
-        match carry_out(service, approval).await {
-            Ok(_) => tracing::info!(approval = %id, "what was approved is carried out"),
-            Err(error) => tracing::warn!(approval = %id, %error, "not carried out yet"),
+        // A call may be at it still.
+        let Some(_turn) = service.approvals.carrying.at_once(approval.id) else {
+            continue;
+        };
+        match go_on(service, approval.id).await {
+            Ok(_) => tracing::info!(approval = %approval.id, "what was approved is carried out"),
+            Err(error) => {
+                tracing::warn!(approval = %approval.id, %error, "not carried out yet");
+            }
         }
     }
     Ok(())
 }
 
-async fn expire(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    if end(service, approval, "expire_approval", ApprovalState::Expired).await? {
-        service.metrics.approval("expired");
-        tracing::warn!(
-            approval = %approval.id, keyspace = %approval.keyspace_name,
-            "nobody approved it in time"
-        );
-    }
-    Ok(())
-}
-
-/// Its keyspace is gone or going, or what it was for is.
-pub(super) async fn void(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    if end(service, approval, "void_approval", ApprovalState::Void).await? {
-        service.metrics.approval("void");
-        tracing::warn!(
-            approval = %approval.id, keyspace = %approval.keyspace_name,
-            "what it was for cannot be done any more"
-        );
-    }
-    Ok(())
-}
-
-/// On record first: without a record it waits for the next round, and counts no more all the same.
-async fn end(
-    service: &Service,
-    approval: &Approval,
-    operation: &'static str,
-    to: ApprovalState,
-) -> Result<bool, StoreError> {
-    let id = approval.id.to_string();
-    let record = Record::new(&Event {
-        time: service.now(),
-        request: &id,
-        client: &approval.asked_by.client,
-        operation,
-        keyspace: Some(&approval.keyspace_name),
-        outcome: "ok",
-        keys: &[],
-        refused: 0,
-        requests: &[approval.id.as_request()],
-    });
-    if service.audit.append(record).await.is_err() {
-        return Ok(false);
-    }
+async fn all(service: &Service, state: ApprovalState) -> Result<Vec<Approval>, StoreError> {
     let store = &service.approvals.store;
-    let from = approval.state;
-    store.advance_approval(approval.id, from, to, None).await
+    store.approvals(state, ApprovalId::FIRST, MOST).await
 }

@@ -3,7 +3,7 @@
 use lethe_core::approval::{Approval, ApprovalState, SecondWord};
 use lethe_core::ports::StoreError;
 
-use super::lives;
+use super::end::{NotEnded, end, ended};
 use crate::service::Service;
 
 /// Why it was not taken back.
@@ -15,9 +15,21 @@ pub enum NotWithdrawn {
     /// It waits no more.
     #[error("it waits no more: it has expired, or could not be done any more")]
     Over,
+    /// Nothing is taken back without a record: it waits on.
+    #[error("the audit log cannot be written")]
+    NotRecorded,
     /// Sent again it does no harm.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<NotEnded> for NotWithdrawn {
+    fn from(error: NotEnded) -> Self {
+        match error {
+            NotEnded::NotRecorded => Self::NotRecorded,
+            NotEnded::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Takes it back; nothing that it was for is done. Twice is once.
@@ -29,21 +41,13 @@ pub async fn withdraw(
     approval: Approval,
     word: SecondWord,
 ) -> Result<Approval, NotWithdrawn> {
-    let store = &service.approvals.store;
-    let waits = approval.state == ApprovalState::Waiting;
-    if waits && approval.expires_at > word.at && lives(service, &approval) {
-        let (from, to) = (ApprovalState::Waiting, ApprovalState::Withdrawn);
-        let taken_back = store.advance_approval(approval.id, from, to, Some(&word));
-        if taken_back.await? {
-            service.metrics.approval("withdrawn");
-            tracing::warn!(
-                approval = %approval.id, keyspace = %approval.keyspace_name,
-                client = %word.by.client, "what waited for a second operator was withdrawn"
-            );
-        }
+    if approval.state == ApprovalState::Waiting
+        && let None | Some(ApprovalState::Withdrawn) = ended(service, &approval, word.at)
+    {
+        end(service, &approval, ApprovalState::Withdrawn, Some(&word)).await?;
     }
     // Somebody else may have been faster.
-    let approval = store.approval(approval.id).await?;
+    let approval = service.approvals.store.approval(approval.id).await?;
     let approval = approval.ok_or(NotWithdrawn::Over)?;
     match approval.state {
         ApprovalState::Withdrawn => Ok(approval),

@@ -245,6 +245,7 @@ impl From<NotWithdrawn> for Problem {
             NotWithdrawn::Approved | NotWithdrawn::Over => {
                 Self::new(Code::Conflict, error.to_string())
             }
+            NotWithdrawn::NotRecorded => Self::new(Code::AuditUnavailable, error.to_string()),
             NotWithdrawn::Store(error) => error.into(),
         }
     }

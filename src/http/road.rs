@@ -240,7 +240,7 @@ impl Traveller<'_> {
         self.service.metrics.recorded(took);
         match appended {
             Err(error) if done.is_some_and(|done| !done.requests.is_empty()) => {
-                tracing::error!(%error, "requests to forget were accepted and are not on record");
+                tracing::error!(%error, "what is done and cannot be undone is not on record");
                 Ok(())
             }
             Err(_) => Err(Problem::new(

@@ -56,9 +56,9 @@ impl Record {
         Self::of(event, None)
     }
 
-    /// What one client asked for and the event's client approved.
+    /// What one client asked for and the event's client approved, or took back.
     #[must_use]
-    pub fn approved(event: &Event<'_>, asked_by: &str) -> Self {
+    pub fn answering(event: &Event<'_>, asked_by: &str) -> Self {
         Self::of(event, Some(asked_by))
     }
 
@@ -241,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_stands_beside_who_approved() {
-        let record = Record::approved(&event("r", &[]), "spiffe://lethe.example/\"first\"");
+    fn who_asked_stands_beside_who_answers() {
+        let record = Record::answering(&event("r", &[]), "spiffe://lethe.example/\"first\"");
         let parsed = parsed(&record);
         assert_eq!(parsed["asked_by"], "spiffe://lethe.example/\"first\"");
         assert_eq!(parsed["client"], "spiffe://lethe.example/message-server");

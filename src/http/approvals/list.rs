@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::access::Role;
-use crate::approvals::lives;
+use crate::approvals::ended;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
@@ -38,7 +38,7 @@ impl Operation for List {
         waiting.truncate(page.limit as usize);
         let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
         let shown = |it: &Approval| {
-            call.grants(&it.keyspace_name) && it.expires_at > call.now && lives(&call.service, it)
+            call.grants(&it.keyspace_name) && ended(&call.service, it, call.now).is_none()
         };
         waiting.retain(shown);
         let approvals = waiting.iter().map(|it| ApprovalView::new(it, None));

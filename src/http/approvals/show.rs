@@ -3,7 +3,7 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 
 use super::view::ApprovalView;
 use crate::access::Role;
-use crate::approvals::{covered_by, lives};
+use crate::approvals::{covered_by, ended};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 
@@ -19,11 +19,8 @@ impl Operation for Show {
         let mut approval = find_for(call).await?;
         if approval.state == ApprovalState::Waiting {
             // Before anybody has written it down.
-            if !lives(&call.service, &approval) {
-                approval.state = ApprovalState::Void;
-            } else if approval.expires_at <= call.now {
-                approval.state = ApprovalState::Expired;
-            }
+            let ended = ended(&call.service, &approval, call.now);
+            approval.state = ended.unwrap_or(approval.state);
         }
         let covered_by = match approval.state {
             ApprovalState::Void => covered_by(&call.service, &approval).await?,

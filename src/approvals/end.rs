@@ -1,0 +1,149 @@
+//! How an approval ends, but by being carried out. The end is on record first, and what is on record
+//! is so: whatever comes between, no second word counts any more, and the store hears it when it can.
+
+use lethe_core::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
+use lethe_core::audit::{Event, Record};
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::ports::StoreError;
+use lethe_core::time::Timestamp;
+
+use super::lives;
+use super::turns::Turn;
+use crate::service::Service;
+
+/// An end that is on record, and for all that is known not in the store.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    from: ApprovalState,
+    to: ApprovalState,
+    keyspace: KeyspaceName,
+    /// Of who withdrew it.
+    word: Option<SecondWord>,
+}
+
+/// Why it has not ended for certain.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotEnded {
+    /// Nothing has changed.
+    #[error("the audit log cannot be written")]
+    NotRecorded,
+    /// Where it is on record it ends when the store is back.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How one that waits has ended, though the store may not have it yet; none while it waits indeed.
+#[must_use]
+pub fn ended(service: &Service, approval: &Approval, now: Timestamp) -> Option<ApprovalState> {
+    let ending = service.approvals.ending(approval.id);
+    if let Some(ending) = ending {
+        Some(ending.to)
+    } else if !lives(service, approval) {
+        Some(ApprovalState::Void)
+    } else if approval.expires_at <= now {
+        Some(ApprovalState::Expired)
+    } else {
+        None
+    }
+}
+
+/// Ends it, unless somebody was faster; `word` where somebody withdrew it.
+pub(super) async fn end(
+    service: &Service,
+    approval: &Approval,
+    to: ApprovalState,
+    word: Option<&SecondWord>,
+) -> Result<(), NotEnded> {
+    let approvals = &service.approvals;
+    let turn = approvals.changes.wait(approval.id).await;
+    if approvals.ending(approval.id).is_none() {
+        let present = approvals.store.approval(approval.id).await?;
+        if present.is_none_or(|it| it.state != approval.state) {
+            return Ok(());
+        }
+        record(service, approval, to, word).await?;
+        let ending = Ending {
+            from: approval.state,
+            to,
+            keyspace: approval.keyspace_name.clone(),
+            word: word.cloned(),
+        };
+        approvals.endings.lock().insert(approval.id, ending);
+    }
+    Ok(settle(service, approval.id, &turn).await?)
+}
+
+/// Its keyspace is gone or going, or what it was for is. Without a record it ends later, and counts
+/// no more all the same; whether it has ended.
+pub(super) async fn void(service: &Service, approval: &Approval) -> Result<bool, StoreError> {
+    match end(service, approval, ApprovalState::Void, None).await {
+        Ok(()) => Ok(true),
+        Err(NotEnded::NotRecorded) => Ok(false),
+        Err(NotEnded::Store(error)) => Err(error),
+    }
+}
+
+/// Brings to the store what is on record.
+pub(super) async fn settle(
+    service: &Service,
+    id: ApprovalId,
+    _changes: &Turn,
+) -> Result<(), StoreError> {
+    let approvals = &service.approvals;
+    let Some(ending) = approvals.ending(id) else {
+        return Ok(());
+    };
+    let Ending { from, to, word, .. } = &ending;
+    let store = &approvals.store;
+    let advanced = store.advance_approval(id, *from, *to, word.as_ref());
+    // False when an earlier try had come through, and was not heard of.
+    advanced.await?;
+    approvals.endings.lock().remove(&id);
+    tell(service, id, &ending);
+    Ok(())
+}
+
+async fn record(
+    service: &Service,
+    approval: &Approval,
+    to: ApprovalState,
+    word: Option<&SecondWord>,
+) -> Result<(), NotEnded> {
+    let id = approval.id.to_string();
+    let asked_by = &approval.asked_by.client;
+    let event = Event {
+        time: service.now(),
+        request: &id,
+        client: word.map_or(asked_by, |word| &word.by.client),
+        operation: match to {
+            ApprovalState::Expired => "expire_approval",
+            ApprovalState::Withdrawn => "take_back_approval",
+            _ => "void_approval",
+        },
+        keyspace: Some(&approval.keyspace_name),
+        outcome: "ok",
+        keys: &[],
+        refused: 0,
+        requests: &[approval.id.as_request()],
+    };
+    let record = match word {
+        Some(_) => Record::answering(&event, asked_by),
+        None => Record::new(&event),
+    };
+    let appended = service.audit.append(record).await;
+    appended.map_err(|_| NotEnded::NotRecorded)
+}
+
+fn tell(service: &Service, approval: ApprovalId, ending: &Ending) {
+    let (outcome, what) = match ending.to {
+        ApprovalState::Expired => ("expired", "nobody approved it in time"),
+        ApprovalState::Withdrawn => (
+            "withdrawn",
+            "what waited for a second operator was withdrawn",
+        ),
+        _ => ("void", "what it was for cannot be done any more"),
+    };
+    service.metrics.approval(outcome);
+    let client = ending.word.as_ref().map(|word| &*word.by.client);
+    tracing::warn!(%approval, keyspace = %ending.keyspace, client, "{what}");
+}
