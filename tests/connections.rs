@@ -6,8 +6,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::version;
 use support::api::tls;
+use support::line::{Line, Protocol};
 use support::{Dev, PATIENCE, Role, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -119,4 +124,49 @@ async fn half_closed_connections_end() {
         dev.metric("lethe_connections").await <= 1
     })
     .await;
+}
+
+/// A client that takes no more than this of an answer.
+const TAKES: u32 = 1;
+const UNREAD: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_keep_their_place_until_the_connection_is_cut() {
+    let dev = Dev::start_with(|text| {
+        let few = format!("[limits]\nrequests = {UNREAD}\n");
+        strict(text).replace("header_timeout", "idle_timeout = \"3s\"\nheader_timeout") + &few
+    });
+    let stream = TokioIo::new(open(&dev, b"h2").await);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let made = builder.initial_stream_window_size(TAKES).handshake(stream);
+    let (sender, connection) = made.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let request = hyper::Request::get(format!("https://{}/v1/openapi.json", dev.listen));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = sender.clone().send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        unread.push(answer.into_body());
+    }
+    let api = dev.api(Role::MessageServer);
+    let refused = api.issue("chat", "room").await;
+    assert_eq!((refused.status, refused.code()), (503, "overloaded"));
+    // Its client may ask on; that alone keeps it no more.
+    let ended = tokio::time::timeout(PATIENCE, connection).await;
+    assert!(ended.is_ok(), "the connection was not cut off");
+    api.issue("chat", "room").await.ok(201);
+    drop(unread);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_its_buffer_is_no_request_under_way_once_it_is_sent() {
+    let dev = Dev::start_with(|text| text + "[limits]\nrequests = 1\n");
+    for protocol in Protocol::BOTH {
+        let certificate = dev.dir().join("pki/message-server");
+        let mut line = Line::open(&dev, &certificate, protocol).await;
+        for _ in 0..50 {
+            assert_eq!(line.issue("chat").await, Some(201), "{protocol:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ pub(super) struct Activity {
     ended: AtomicU64,
 }
 
-/// A request under way; ends when dropped, answered or not.
+/// A request under way; ends when dropped: its answer is sent, or there is none.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<Activity>);
 
@@ -31,6 +31,19 @@ impl Activity {
         tokio::time::sleep(patience).await;
         if self.begun.load(Ordering::Relaxed) > 0 {
             std::future::pending().await
+        }
+    }
+
+    /// Ends once something was under way for one `patience`, at most two, and nothing came to its end in
+    /// it: answers that nobody reads.
+    pub(super) async fn stuck(&self, patience: Duration) {
+        loop {
+            let ended = self.ended.load(Ordering::Relaxed);
+            let waits = self.begun.load(Ordering::Relaxed) != ended;
+            tokio::time::sleep(patience).await;
+            if waits && self.ended.load(Ordering::Relaxed) == ended {
+                return;
+            }
         }
     }
 
@@ -66,6 +79,26 @@ mod tests {
         assert!(!ends(activity.idle(SHORT), SHORT * 10).await);
         drop(request);
         assert!(ends(activity.idle(SHORT), LONG).await);
+    }
+
+    #[tokio::test]
+    async fn stuck_is_what_is_under_way_and_does_not_end() {
+        let activity = Arc::new(Activity::default());
+        assert!(!ends(activity.stuck(SHORT), SHORT * 10).await);
+        let stays = activity.begin();
+        assert!(ends(activity.stuck(SHORT), LONG).await);
+        let others = async {
+            loop {
+                tokio::time::sleep(SHORT / 2).await;
+                drop(activity.begin());
+            }
+        };
+        tokio::select! {
+            () = activity.stuck(SHORT * 20) => panic!("others come to their end"),
+            () = others => {}
+            () = tokio::time::sleep(SHORT * 60) => {}
+        }
+        drop(stays);
     }
 
     #[tokio::test]

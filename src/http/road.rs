@@ -102,6 +102,7 @@ async fn travelled<O: Operation>(
     let items = result.as_ref().map_or(0, Done::items);
     let mut response = result.map_or_else(|problem| problem.response(), answer);
     response.headers_mut().insert(REQUEST_ID, id.header());
+    response.body_mut().place = place;
     trace.answered(response.status(), code, items);
     response
 }

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, header};
 use matchit::InsertError;
 
-use super::answer::{Answer, Response};
+use super::answer::{Answer, Content, Response};
 use super::call::Operation;
 use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
@@ -164,8 +163,8 @@ fn allowed(methods: &Methods) -> Option<HeaderValue> {
 
 /// RFC 9110 section 9.3.2: HEAD is GET without the content, whose length is told all the same.
 fn without_body(mut response: Response) -> Response {
-    let length = response.body().size_hint().exact();
+    let length = response.body().bytes.len();
     let headers = response.headers_mut();
-    headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
-    response.map(|_| Full::default())
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    response.map(|_| Content::default())
 }

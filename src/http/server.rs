@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lethe_core::ports::Clock as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +18,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
-use super::answer::Response;
 use super::patience::Patience;
 use super::router::Router;
 use crate::clock::HandshakeClock;
@@ -59,6 +60,7 @@ pub async fn serve(
             service: Arc::clone(&service),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
+            longest: service.request_timeout,
             stop: stop.clone(),
             _place: place,
         };
@@ -95,15 +97,23 @@ type Stream = TokioIo<TlsStream<TcpStream>>;
 
 /// What answers the requests of a connection.
 trait Answers:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
-    + Send
+    Service<
+        Request<Incoming>,
+        Response = Response<Full<Bytes>>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
     + 'static
 {
 }
 
 impl<S> Answers for S where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
-        + Send
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Full<Bytes>>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Send
         + 'static
 {
 }
@@ -121,6 +131,8 @@ struct Connection {
     service: Arc<Lethe>,
     header_timeout: Duration,
     idle_timeout: Duration,
+    /// That a request may take.
+    longest: Duration,
     stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
@@ -171,8 +183,7 @@ impl Connection {
             let answer = router.answer(&connected, request);
             async move {
                 let answer = answer.await;
-                drop(under_way);
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|content| content.until_sent(under_way)))
             }
         });
         if http2 {
@@ -199,12 +210,13 @@ impl Connection {
             // What was sent stays in its buffer until more is sent or it ends: the begin of each
             // frame, and with it the data key of the last answer.
             () = activity.idle(self.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            () = activity.stuck(self.longest + self.idle_timeout) => return,
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}
-            // Answers that nobody reads.
             () = activity.idle(self.idle_timeout) => {}
+            () = activity.stuck(self.longest + self.idle_timeout) => {}
         }
     }
 
@@ -219,12 +231,14 @@ impl Connection {
             _ = connection.as_mut() => return,
             // No whole head came meanwhile, and no answer is under way.
             () = activity.idle(self.header_timeout) => connection.as_mut().graceful_shutdown(),
+            () = activity.stuck(self.longest + self.header_timeout) => return,
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}
-            // Half a head, or an answer that nobody reads.
+            // Half a head.
             () = activity.idle(self.header_timeout) => {}
+            () = activity.stuck(self.longest + self.header_timeout) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 mod ceiling;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -51,15 +52,15 @@ pub struct Limits {
     clock: DefaultClock,
     ceilings: Option<Ceilings>,
     most_requests: usize,
-    requests: AtomicUsize,
+    requests: Arc<AtomicUsize>,
     metrics: Metrics,
 }
 
 /// A request under way; ends when dropped.
 #[derive(Debug)]
-pub struct UnderWay<'a>(&'a AtomicUsize);
+pub struct UnderWay(Arc<AtomicUsize>);
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -80,16 +81,16 @@ impl Limits {
             clock: DefaultClock::default(),
             ceilings: section.conversations.map(Ceilings::new),
             most_requests: section.requests,
-            requests: AtomicUsize::new(0),
+            requests: Arc::default(),
             metrics,
         }
     }
 
     /// A place for a request; none while too many are under way.
     #[must_use]
-    pub fn enter(&self) -> Option<UnderWay<'_>> {
+    pub fn enter(&self) -> Option<UnderWay> {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        let place = UnderWay(&self.requests);
+        let place = UnderWay(Arc::clone(&self.requests));
         (before < self.most_requests).then_some(place)
     }
 
