@@ -236,6 +236,7 @@ impl App {
         }
         ops.abort();
         sweep.abort();
+        approvals::settle_last(&self.service).await;
         moves.abort();
         self.store.close().await;
         if let Err(error) = self.audit.close().await {

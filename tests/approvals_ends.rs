@@ -209,8 +209,12 @@ async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
     .await;
     covered(&first, &second).await;
     let voided = records(&dev, "void_approval");
-    for id in [&waiting, &given, &asked] {
-        assert!(voided.iter().any(|it| it["requests"] == json!([id])));
+    for (number, id) in (1..).zip([&waiting, &given, &asked]) {
+        let requests = json!([id, uuid(number)]);
+        assert!(
+            voided.iter().any(|it| it["requests"] == requests),
+            "{voided:?}"
+        );
     }
     eventually("nothing waits", async || {
         dev.metric("lethe_waiting_approvals").await == 0

@@ -12,6 +12,7 @@ use sqlx::{Connection, SqliteConnection};
 use support::api::Answer;
 use support::approvals::{
     CHAT, SECOND, approve, key, records, second, state, use_up, uuid, waits, with, withdraw,
+    write_given,
 };
 use support::{Api, Dev, Role, eventually, refused};
 
@@ -69,6 +70,7 @@ async fn an_expiry_that_the_store_refuses_is_one_line() {
     let asked = api.shred_as("chat", "room", &uuid(1)).await;
     let id = waits(&asked);
     let other = lock(&dev).await;
+    assert_eq!(stored(&dev, 0).await, 1, "it waits still");
     eventually("it is on record", async || {
         !told(&dev, "expire_approval", &id).is_empty()
     })
@@ -83,7 +85,7 @@ async fn an_expiry_that_the_store_refuses_is_one_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_line_tells_of_an_expiry_that_a_second_word_has_forestalled() {
-    let dev = with("expire_after = \"4s\"\n");
+    let dev = with("expire_after = \"3s\"\n");
     let (api, second) = (dev.api(Role::MessageServer), second(&dev));
     key(&api, "chat", "room").await;
     use_up(&api).await;
@@ -182,6 +184,7 @@ async fn nothing_is_taken_back_without_a_record() {
     assert_eq!(taken_back[0]["client"], SECOND);
     assert_eq!(taken_back[0]["asked_by"], ASKED_BY);
     assert_eq!(taken_back[0]["request"], json!(id));
+    assert_eq!(taken_back[0]["requests"], json!([id, uuid(1)]));
     assert_eq!(told(&dev, "withdraw_approval", &id).len(), 1);
 }
 
@@ -220,6 +223,9 @@ async fn a_withdrawal_that_the_store_refused_holds_against_a_second_word() {
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
     let other = lock(&dev).await;
     refused(&withdraw(&api, &id).await, 503, "store_unavailable");
+    let shown = second.get(&format!("/v1/approvals/{id}")).await.ok(200);
+    assert_eq!(shown["state"], "withdrawn");
+    assert_eq!(shown["withdrawn_by"], ASKED_BY);
     release(other).await;
     refused(&approve(&second, &id).await, 409, "conflict");
     assert_eq!(state(&second, &id).await, "withdrawn");
@@ -229,6 +235,51 @@ async fn a_withdrawal_that_the_store_refused_holds_against_a_second_word() {
     assert_eq!(shown["withdrawn_by"], ASKED_BY);
     assert_eq!(told(&dev, "take_back_approval", &id).len(), 1);
     api.unwrap("chat", "room", &wrapped).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_turned_out_void_is_shown_so_while_the_store_has_not_heard() {
+    let dev = with("");
+    let (first, second) = (dev.api(Role::Operator), second(&dev));
+    let rotated = first.post_bytes(&format!("{CHAT}/versions"), "").await;
+    rotated.ok(201);
+    let path = format!("{CHAT}/versions/1");
+    let one = waits(&first.delete(&path).await);
+    let other = waits(&second.delete(&path).await);
+    approve(&second, &one).await.ok(200);
+    // Said, and the process that heard it has died.
+    let mut locked = dev.database().await;
+    write_given(&mut locked, "BEGIN EXCLUSIVE").await;
+    eventually("the sweep finds that it cannot be done", async || {
+        !told(&dev, "void_approval", &other).is_empty()
+    })
+    .await;
+    assert_eq!(state(&second, &other).await, "void");
+    refused(&withdraw(&first, &other).await, 409, "conflict");
+    assert_eq!(stored(&dev, 1).await, 1, "the store has not heard");
+    release(locked).await;
+    eventually("now it has", async || stored(&dev, 4).await == 1).await;
+    assert_eq!(told(&dev, "void_approval", &other).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_stops_leaves_no_end_to_the_next_start() {
+    let mut dev = with("");
+    let api = dev.api(Role::MessageServer);
+    use_up(&api).await;
+    let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
+    let locked = lock(&dev).await;
+    refused(&withdraw(&api, &id).await, 503, "store_unavailable");
+    let freed = tokio::spawn(async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        release(locked).await;
+    });
+    dev.stop();
+    freed.await.unwrap();
+    assert_eq!(stored(&dev, 5).await, 1);
+    dev.run();
+    assert_eq!(state(&dev.api(Role::MessageServer), &id).await, "withdrawn");
+    assert_eq!(told(&dev, "take_back_approval", &id).len(), 1);
 }
 
 /// A raise that a second operator has approved, in the hands of the sweep and of an HSM that hangs.
@@ -241,7 +292,7 @@ async fn raise_that_hangs(dev: &Dev, first: &Api) -> String {
     // Needs buckets, and whatever needs the keeper afterwards stands behind it.
     let operator = first.clone();
     tokio::spawn(async move { operator.set_keyspace("new", "48h", "7m").await });
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let id = waits(&first.put(CHAT, &settings).await);
     let mut database = dev.database().await;
     let given = "UPDATE approval SET state = 1, second_by = ?, second_key = zeroblob(32),

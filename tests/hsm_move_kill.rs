@@ -22,7 +22,7 @@ use support::{Api, Dev, Role, lethe};
 const MOVES: RangeInclusive<usize> = 2..=12;
 const BETWEEN: usize = 5;
 /// The pauses between two grow: a move that is not done by then never is.
-const KILLS: usize = 100;
+const KILLS: usize = 50;
 const KEYSPACES: usize = 20;
 const ISSUE: &str = "/v1/keyspaces/chat/data-keys";
 const SHREDS: &str = "/v1/keyspaces/chat/shreds";
@@ -131,13 +131,14 @@ async fn killed_at_any_moment_it_goes_on() {
     dev.make_softhsm();
     dev.configure_softhsm("");
     let _device = dev.serve_device();
-    // So that a move takes long enough to be killed in many places.
-    dev.hsm_sim(&["fault", "set", "latency-ms", "2"]);
     let known: Arc<Mutex<Known>> = Arc::default();
     let (mut moves, mut between) = (0, 0);
     let mut service = serving(&dev);
     while moves < *MOVES.start() || between < BETWEEN {
         assert!(moves < *MOVES.end(), "{between} kills between the HSMs");
+        // So that a move takes long enough to be killed in many places, on a fast machine in the end.
+        let latency = (2 + moves).to_string();
+        dev.hsm_sim(&["fault", "set", "latency-ms", &latency]);
         let (mut kills, mut longer) = (0, 0);
         loop {
             let operator = dev.api(Role::Operator);

@@ -46,6 +46,9 @@ async fn head_is_get_without_its_content() {
             "/v1/keyspaces/chat",
             "/v1/keyspaces/nothing",
             "/v1/openapi.json",
+            "/nothing",
+            // A change, which has no head.
+            "/v1/root/rotations",
         ] {
             let whole = sent(&api, Method::GET, path).await;
             let head = sent(&api, Method::HEAD, path).await;
@@ -58,9 +61,6 @@ async fn head_is_get_without_its_content() {
             assert_eq!(whole.bytes().await.unwrap().len().to_string(), length);
             assert_eq!(head.bytes().await.unwrap().len(), 0);
         }
-        // Nothing is changed by asking for the head of a change.
-        let post = sent(&api, Method::HEAD, "/v1/root/rotations").await;
-        assert_eq!(post.status(), 405);
     }
     dev.stop();
 }

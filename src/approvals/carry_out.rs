@@ -124,7 +124,11 @@ pub(super) async fn go_on(service: &Service, id: ApprovalId) -> Result<Given, No
         ApprovalState::Waiting | ApprovalState::Expired => Err(NotGiven::Expired),
         ApprovalState::Withdrawn => Err(NotGiven::Withdrawn),
         ApprovalState::Void => Err(over(service, &approval).await?),
-        ApprovalState::Given | ApprovalState::Done => carry_out(service, approval).await,
+        ApprovalState::Done => {
+            approvals.recorded.lock().remove(&id);
+            carry_out(service, approval).await
+        }
+        ApprovalState::Given => carry_out(service, approval).await,
     }
 }
 
@@ -193,10 +197,7 @@ async fn done(service: &Service, approval: &Approval) -> Result<(), StoreError> 
 }
 
 async fn give_up(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    if void(service, approval).await? {
-        service.approvals.recorded.lock().remove(&approval.id);
-    }
-    Ok(())
+    void(service, approval).await
 }
 
 /// Who asked for what, and who approved it, goes on record before it is done: the call that brought
@@ -211,10 +212,7 @@ async fn record(
         return Ok(());
     }
     let second = approval.second.as_ref().ok_or(NotGiven::Void)?;
-    let ids = requests.iter().map(|request| request.id);
-    let ids: Vec<_> = std::iter::once(approval.id.as_request())
-        .chain(ids)
-        .collect();
+    let ids = approval.with_requests(requests);
     let id = approval.id.to_string();
     let event = Event {
         time: service.now(),

@@ -1,15 +1,21 @@
 //! How an approval ends, but by being carried out. The end is on record first, and what is on record
 //! is so: whatever comes between, no second word counts any more, and the store hears it when it can.
 
+use std::time::Duration;
+
 use lethe_core::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
 use lethe_core::audit::{Event, Record};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::StoreError;
+use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
 use super::lives;
 use super::turns::Turn;
 use crate::service::Service;
+
+/// For the store, when the service stops.
+const LAST_TRY: Duration = Duration::from_secs(5);
 
 /// An end that is on record, and for all that is known not in the store.
 #[derive(Debug, Clone)]
@@ -47,6 +53,19 @@ pub fn ended(service: &Service, approval: &Approval, now: Timestamp) -> Option<A
     }
 }
 
+/// As it stands by now, though the store may not have it yet.
+#[must_use]
+pub fn present(service: &Service, mut approval: Approval, now: Timestamp) -> Approval {
+    if let Some(ending) = service.approvals.ending(approval.id) {
+        approval.state = ending.to;
+        approval.second = ending.word.or(approval.second);
+    } else if approval.state == ApprovalState::Waiting {
+        let ended = ended(service, &approval, now);
+        approval.state = ended.unwrap_or(approval.state);
+    }
+    approval
+}
+
 /// Ends it, unless somebody was faster; `word` where somebody withdrew it.
 pub(super) async fn end(
     service: &Service,
@@ -61,7 +80,8 @@ pub(super) async fn end(
         if present.is_none_or(|it| it.state != approval.state) {
             return Ok(());
         }
-        record(service, approval, to, word).await?;
+        let requests = approvals.store.approval_requests(approval.id).await?;
+        record(service, approval, &requests, to, word).await?;
         let ending = Ending {
             from: approval.state,
             to,
@@ -74,11 +94,10 @@ pub(super) async fn end(
 }
 
 /// Its keyspace is gone or going, or what it was for is. Without a record it ends later, and counts
-/// no more all the same; whether it has ended.
-pub(super) async fn void(service: &Service, approval: &Approval) -> Result<bool, StoreError> {
+/// no more all the same.
+pub(super) async fn void(service: &Service, approval: &Approval) -> Result<(), StoreError> {
     match end(service, approval, ApprovalState::Void, None).await {
-        Ok(()) => Ok(true),
-        Err(NotEnded::NotRecorded) => Ok(false),
+        Ok(()) | Err(NotEnded::NotRecorded) => Ok(()),
         Err(NotEnded::Store(error)) => Err(error),
     }
 }
@@ -99,16 +118,45 @@ pub(super) async fn settle(
     // False when an earlier try had come through, and was not heard of.
     advanced.await?;
     approvals.endings.lock().remove(&id);
+    approvals.recorded.lock().remove(&id);
     tell(service, id, &ending);
     Ok(())
+}
+
+/// Brings to the store all that is on record, as far as it takes changes.
+pub(super) async fn settle_all(service: &Service) -> Result<(), StoreError> {
+    let approvals = &service.approvals;
+    let ids: Vec<_> = approvals.endings.lock().keys().copied().collect();
+    let mut result = Ok(());
+    for id in ids {
+        let turn = approvals.changes.wait(id).await;
+        result = result.and(settle(service, id, &turn).await);
+    }
+    result
+}
+
+/// For the end of the process: what the store does not take now waits again after the next start.
+pub async fn settle_last(service: &Service) {
+    let settled = tokio::time::timeout(LAST_TRY, settle_all(service)).await;
+    if let Ok(Ok(())) = settled {
+        return;
+    }
+    for (approval, ending) in &*service.approvals.endings.lock() {
+        tracing::warn!(
+            %approval, keyspace = %ending.keyspace,
+            "its end is on record, and the store did not take it: it waits again"
+        );
+    }
 }
 
 async fn record(
     service: &Service,
     approval: &Approval,
+    requests: &[Request],
     to: ApprovalState,
     word: Option<&SecondWord>,
 ) -> Result<(), NotEnded> {
+    let requests = approval.with_requests(requests);
     let id = approval.id.to_string();
     let asked_by = &approval.asked_by.client;
     let event = Event {
@@ -124,7 +172,7 @@ async fn record(
         outcome: "ok",
         keys: &[],
         refused: 0,
-        requests: &[approval.id.as_request()],
+        requests: &requests,
     };
     let record = match word {
         Some(_) => Record::answering(&event, asked_by),

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 pub use ask::{Asked, Question};
 pub use carry_out::{Given, NotGiven, give};
 pub use covered::{covered_by, lives};
-pub use end::ended;
+pub use end::{ended, present, settle_last};
 pub use sweep::sweep;
 pub use withdraw::{NotWithdrawn, withdraw};
 

@@ -10,7 +10,7 @@ use lethe_core::time::Timestamp;
 
 use super::MOST;
 use super::carry_out::go_on;
-use super::end::{NotEnded, end, ended};
+use super::end::{NotEnded, end, ended, settle_all};
 use crate::service::Service;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +49,8 @@ pub async fn sweep(service: Arc<Service>, keep: Duration) {
 async fn end_in_time(service: &Service, keep: Duration) {
     for round in 0_u32.. {
         // The store says itself that it is away; the next round tries again.
-        if let Err(error) = end_those_over(service).await {
+        let looked = end_those_over(service).await;
+        if let Err(error) = looked.and(settle_all(service).await) {
             tracing::debug!(%error, "approvals were not looked through");
         }
         // What goes because of the time waits while the time is doubted.
@@ -65,19 +66,19 @@ async fn end_in_time(service: &Service, keep: Duration) {
 
 async fn end_those_over(service: &Service) -> Result<(), StoreError> {
     let now = service.now();
-    let mut waiting = 0;
+    let (mut waiting, mut result) = (0, Ok(()));
     for approval in all(service, ApprovalState::Waiting).await? {
         match ended(service, &approval, now) {
             None => waiting += 1,
             Some(to) => match end(service, &approval, to, None).await {
-                Err(NotEnded::Store(error)) => return Err(error),
+                Err(NotEnded::Store(error)) => result = Err(error),
                 // Without a record it waits for the next round, and counts no more all the same.
                 Ok(()) | Err(NotEnded::NotRecorded) => {}
             },
         }
     }
     service.metrics.waiting_approvals.set(waiting);
-    Ok(())
+    result
 }
 
 /// One at a time: keeper and acceptor do no more either.

@@ -3,7 +3,7 @@
 use lethe_core::approval::{Approval, ApprovalState, SecondWord};
 use lethe_core::ports::StoreError;
 
-use super::end::{NotEnded, end, ended};
+use super::end::{NotEnded, end, ended, present};
 use crate::service::Service;
 
 /// Why it was not taken back.
@@ -49,6 +49,7 @@ pub async fn withdraw(
     // Somebody else may have been faster.
     let approval = service.approvals.store.approval(approval.id).await?;
     let approval = approval.ok_or(NotWithdrawn::Over)?;
+    let approval = present(service, approval, word.at);
     match approval.state {
         ApprovalState::Withdrawn => Ok(approval),
         ApprovalState::Given | ApprovalState::Done => Err(NotWithdrawn::Approved),

@@ -124,11 +124,24 @@ impl Router {
 
     /// Answers a request of a connection.
     pub(super) fn answer(&self, connected: &Arc<Connected>, request: Request<Incoming>) -> Answer {
+        if request.method() == Method::HEAD {
+            let answer = self.whole(&Method::GET, connected, request);
+            return Box::pin(async { without_body(answer.await) });
+        }
+        let method = request.method().clone();
+        self.whole(&method, connected, request)
+    }
+
+    /// With its content, whatever was asked for.
+    fn whole(
+        &self,
+        method: &Method,
+        connected: &Arc<Connected>,
+        request: Request<Incoming>,
+    ) -> Answer {
         let Ok(found) = self.paths.at(request.uri().path()) else {
             return self.refuse(Problem::new(Code::NotFound, "no such resource"), None);
         };
-        let head = request.method() == Method::HEAD;
-        let method = if head { &Method::GET } else { request.method() };
         let methods = found.value;
         let Some((_, handler)) = methods.iter().find(|(it, _)| it == method) else {
             let problem = Problem::new(Code::MethodNotAllowed, "not with this method");
@@ -136,12 +149,7 @@ impl Router {
         };
         let path = Path::of(&found.params);
         let (service, connected) = (Arc::clone(&self.service), Arc::clone(connected));
-        let answer = handler(service, connected, path, request);
-        if head {
-            Box::pin(async { without_body(answer.await) })
-        } else {
-            answer
-        }
+        handler(service, connected, path, request)
     }
 
     fn refuse(&self, problem: Problem, allow: Option<HeaderValue>) -> Answer {

@@ -212,9 +212,12 @@ mod tests {
                 Delivery::start(client, &endpoint, patience, &resource, metrics).unwrap();
             let provider = SdkTracerProvider::builder().with_span_processor(queue);
             drop(provider.build().tracer("lethe").start("a span"));
-            while !ASKED.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let asked = async {
+                while !ASKED.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(SOON * 6, asked).await.unwrap();
             let begun = Instant::now();
             delivery.stop().await;
             begun.elapsed()

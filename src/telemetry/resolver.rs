@@ -93,6 +93,12 @@ mod tests {
             let answer = timeout(patience, resolver.addresses("collector.example", 80)).await;
             assert!(answer.is_err());
         }
+        let asked = async {
+            while ASKED.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), asked).await.unwrap();
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
     }
 }

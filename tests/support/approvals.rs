@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use serde_json::Value;
-use sqlx::Connection;
+use sqlx::{Connection, SqliteConnection};
 
 use super::api::{Answer, Api};
 use super::{Dev, lethe};
@@ -82,15 +82,18 @@ pub async fn approve(api: &Api, id: &str) -> Answer {
 /// running.
 pub async fn give_by_hand(dev: &Dev) {
     let mut database = dev.database().await;
+    write_given(&mut database, "").await;
+    database.close().await.unwrap();
+}
+
+/// [`give_by_hand`], and something more at once.
+pub async fn write_given(database: &mut SqliteConnection, more: &str) {
     let given = format!(
         "UPDATE approval SET state = 1, second_by = '{SECOND}', second_key = zeroblob(32),
-        second_at_ms = 1 WHERE state = 0"
+        second_at_ms = 1 WHERE state = 0; {more}"
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(given))
-        .execute(&mut database)
-        .await
-        .unwrap();
-    database.close().await.unwrap();
+    let given = sqlx::raw_sql(sqlx::AssertSqlSafe(given));
+    given.execute(database).await.unwrap();
 }
 
 pub async fn withdraw(api: &Api, id: &str) -> Answer {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::identity::KeyspaceId;
 use crate::keyspace::{KeyVersion, KeyspaceName};
 use crate::receipt::{InvalidRequestId, RequestId};
+use crate::request::Request;
 use crate::time::Timestamp;
 
 /// Names what waits; a UUID. Ascending in the order in which they were asked for.
@@ -139,6 +140,15 @@ pub struct Approval {
     pub state: ApprovalState,
     /// None while it waits, and when nobody said anything. Of one that was withdrawn, who did that.
     pub second: Option<SecondWord>,
+}
+
+impl Approval {
+    /// Its id, then those of what it is for: how audit records name it.
+    #[must_use]
+    pub fn with_requests(&self, requests: &[Request]) -> Vec<RequestId> {
+        let own = std::iter::once(self.id.as_request());
+        own.chain(requests.iter().map(|it| it.id)).collect()
+    }
 }
 
 #[cfg(test)]

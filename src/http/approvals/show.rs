@@ -3,7 +3,7 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 
 use super::view::ApprovalView;
 use crate::access::Role;
-use crate::approvals::{covered_by, ended};
+use crate::approvals::{covered_by, present};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 
@@ -16,12 +16,7 @@ impl Operation for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let mut approval = find_for(call).await?;
-        if approval.state == ApprovalState::Waiting {
-            // Before anybody has written it down.
-            let ended = ended(&call.service, &approval, call.now);
-            approval.state = ended.unwrap_or(approval.state);
-        }
+        let approval = present(&call.service, find_for(call).await?, call.now);
         let covered_by = match approval.state {
             ApprovalState::Void => covered_by(&call.service, &approval).await?,
             _ => None,
