@@ -140,9 +140,7 @@ impl Problem {
     pub fn invalid(detail: impl std::fmt::Display) -> Self {
         Self::new(Code::InvalidRequest, detail.to_string())
     }
-}
 
-impl Problem {
     /// As the client gets it (RFC 9457).
     pub(super) fn response(&self) -> Response {
         let status = self.code.status();

@@ -96,7 +96,7 @@ fn table() -> Table {
         .with::<Specification>(Method::GET, "/v1/openapi.json")
 }
 
-/// What [`router`] answers to.
+/// What a [`Router`] answers to.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     table().routes
