@@ -295,10 +295,7 @@ async fn raise_that_hangs(dev: &Dev, first: &Api) -> String {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let id = waits(&first.put(CHAT, &settings).await);
     let mut database = dev.database().await;
-    let given = "UPDATE approval SET state = 1, second_by = ?, second_key = zeroblob(32),
-        second_at_ms = 1 WHERE state = 0";
-    let given = sqlx::query(given).bind(SECOND).execute(&mut database).await;
-    assert_eq!(given.unwrap().rows_affected(), 1);
+    assert_eq!(write_given(&mut database, "").await, 1);
     database.close().await.unwrap();
     eventually("the sweep is at it", async || {
         !told(dev, "carry_out_approval", &id).is_empty()

@@ -1,7 +1,6 @@
 //! The second word, and what it sets going.
 
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord};
-use lethe_core::audit::{Event, Record};
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
@@ -10,6 +9,7 @@ use lethe_core::request::Request;
 
 use super::end::{ended, settle, void};
 use super::minimum::raise;
+use super::record::record;
 use super::{covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
 use crate::jobs::KeeperError;
@@ -141,7 +141,7 @@ async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGi
         return Err(over(service, &approval).await?);
     }
     if approval.state == ApprovalState::Given {
-        record(service, &approval, &requests).await?;
+        record_once(service, &approval, &requests).await?;
     }
     if let Act::RaiseMinimum(minimum) = approval.act {
         return carry_out_raise(service, approval, minimum).await;
@@ -157,7 +157,7 @@ async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGi
         if admitted.iter().any(Result::is_ok) {
             done(service, &approval).await?;
         } else {
-            give_up(service, &approval).await?;
+            void(service, &approval).await?;
             if !lives(service, &approval) {
                 return Err(over(service, &approval).await?);
             }
@@ -175,7 +175,7 @@ async fn carry_out_raise(
         match raise(service, &approval, minimum).await {
             Ok(()) => done(service, &approval).await?,
             Err(KeeperError::UnknownKeyspace | KeeperError::BeingErased) => {
-                give_up(service, &approval).await?;
+                void(service, &approval).await?;
                 return Err(over(service, &approval).await?);
             }
             Err(error) => return Err(error.into()),
@@ -196,13 +196,9 @@ async fn done(service: &Service, approval: &Approval) -> Result<(), StoreError> 
     Ok(())
 }
 
-async fn give_up(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    void(service, approval).await
-}
-
 /// Who asked for what, and who approved it, goes on record before it is done: the call that brought
 /// the second word may have died before its own record.
-async fn record(
+async fn record_once(
     service: &Service,
     approval: &Approval,
     requests: &[Request],
@@ -212,22 +208,14 @@ async fn record(
         return Ok(());
     }
     let second = approval.second.as_ref().ok_or(NotGiven::Void)?;
-    let ids = approval.with_requests(requests);
-    let id = approval.id.to_string();
-    let event = Event {
-        time: service.now(),
-        request: &id,
-        client: &second.by.client,
-        operation: "carry_out_approval",
-        keyspace: Some(&approval.keyspace_name),
-        outcome: "ok",
-        keys: &[],
-        refused: 0,
-        requests: &ids,
-    };
-    let record = Record::answering(&event, &approval.asked_by.client);
-    let appended = service.audit.append(record).await;
-    appended.map_err(|_| NotGiven::NotRecorded)?;
+    let appended = record(
+        service,
+        approval,
+        requests,
+        "carry_out_approval",
+        Some(second),
+    );
+    appended.await.map_err(|_| NotGiven::NotRecorded)?;
     recorded.lock().insert(approval.id);
     Ok(())
 }

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use lethe_core::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
-use lethe_core::audit::{Event, Record};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::StoreError;
-use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
 use super::lives;
+use super::record::record;
 use super::turns::Turn;
 use crate::service::Service;
 
@@ -42,9 +41,13 @@ pub(super) enum NotEnded {
 #[must_use]
 pub fn ended(service: &Service, approval: &Approval, now: Timestamp) -> Option<ApprovalState> {
     let ending = service.approvals.ending(approval.id);
-    if let Some(ending) = ending {
-        Some(ending.to)
-    } else if !lives(service, approval) {
+    let on_record = ending.map(|ending| ending.to);
+    on_record.or_else(|| due(service, approval, now))
+}
+
+/// How one that waits is to end now.
+fn due(service: &Service, approval: &Approval, now: Timestamp) -> Option<ApprovalState> {
+    if !lives(service, approval) {
         Some(ApprovalState::Void)
     } else if approval.expires_at <= now {
         Some(ApprovalState::Expired)
@@ -60,8 +63,8 @@ pub fn present(service: &Service, mut approval: Approval, now: Timestamp) -> App
         approval.state = ending.to;
         approval.second = ending.word.or(approval.second);
     } else if approval.state == ApprovalState::Waiting {
-        let ended = ended(service, &approval, now);
-        approval.state = ended.unwrap_or(approval.state);
+        let due = due(service, &approval, now);
+        approval.state = due.unwrap_or(approval.state);
     }
     approval
 }
@@ -81,7 +84,8 @@ pub(super) async fn end(
             return Ok(());
         }
         let requests = approvals.store.approval_requests(approval.id).await?;
-        record(service, approval, &requests, to, word).await?;
+        let recorded = record(service, approval, &requests, operation(to), word);
+        recorded.await.map_err(|_| NotEnded::NotRecorded)?;
         let ending = Ending {
             from: approval.state,
             to,
@@ -93,13 +97,21 @@ pub(super) async fn end(
     Ok(settle(service, approval.id, &turn).await?)
 }
 
-/// Its keyspace is gone or going, or what it was for is. Without a record it ends later, and counts
-/// no more all the same.
-pub(super) async fn void(service: &Service, approval: &Approval) -> Result<(), StoreError> {
-    match end(service, approval, ApprovalState::Void, None).await {
+/// Ends it without a word of anybody. Without a record it ends later, and counts no more all the same.
+pub(super) async fn lapse(
+    service: &Service,
+    approval: &Approval,
+    to: ApprovalState,
+) -> Result<(), StoreError> {
+    match end(service, approval, to, None).await {
         Ok(()) | Err(NotEnded::NotRecorded) => Ok(()),
         Err(NotEnded::Store(error)) => Err(error),
     }
+}
+
+/// Its keyspace is gone or going, or what it was for is.
+pub(super) async fn void(service: &Service, approval: &Approval) -> Result<(), StoreError> {
+    lapse(service, approval, ApprovalState::Void).await
 }
 
 /// Brings to the store what is on record.
@@ -149,37 +161,12 @@ pub async fn settle_last(service: &Service) {
     }
 }
 
-async fn record(
-    service: &Service,
-    approval: &Approval,
-    requests: &[Request],
-    to: ApprovalState,
-    word: Option<&SecondWord>,
-) -> Result<(), NotEnded> {
-    let requests = approval.with_requests(requests);
-    let id = approval.id.to_string();
-    let asked_by = &approval.asked_by.client;
-    let event = Event {
-        time: service.now(),
-        request: &id,
-        client: word.map_or(asked_by, |word| &word.by.client),
-        operation: match to {
-            ApprovalState::Expired => "expire_approval",
-            ApprovalState::Withdrawn => "take_back_approval",
-            _ => "void_approval",
-        },
-        keyspace: Some(&approval.keyspace_name),
-        outcome: "ok",
-        keys: &[],
-        refused: 0,
-        requests: &requests,
-    };
-    let record = match word {
-        Some(_) => Record::answering(&event, asked_by),
-        None => Record::new(&event),
-    };
-    let appended = service.audit.append(record).await;
-    appended.map_err(|_| NotEnded::NotRecorded)
+const fn operation(to: ApprovalState) -> &'static str {
+    match to {
+        ApprovalState::Expired => "expire_approval",
+        ApprovalState::Withdrawn => "take_back_approval",
+        _ => "void_approval",
+    }
 }
 
 fn tell(service: &Service, approval: ApprovalId, ending: &Ending) {

@@ -12,6 +12,7 @@ mod carry_out;
 mod covered;
 mod end;
 mod minimum;
+mod record;
 mod sweep;
 mod turns;
 mod window;

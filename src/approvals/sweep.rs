@@ -10,7 +10,7 @@ use lethe_core::time::Timestamp;
 
 use super::MOST;
 use super::carry_out::go_on;
-use super::end::{NotEnded, end, ended, settle_all};
+use super::end::{ended, lapse, settle_all};
 use crate::service::Service;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,8 +49,8 @@ pub async fn sweep(service: Arc<Service>, keep: Duration) {
 async fn end_in_time(service: &Service, keep: Duration) {
     for round in 0_u32.. {
         // The store says itself that it is away; the next round tries again.
-        let looked = end_those_over(service).await;
-        if let Err(error) = looked.and(settle_all(service).await) {
+        let settled = settle_all(service).await;
+        if let Err(error) = settled.and(end_those_over(service).await) {
             tracing::debug!(%error, "approvals were not looked through");
         }
         // What goes because of the time waits while the time is doubted.
@@ -70,11 +70,9 @@ async fn end_those_over(service: &Service) -> Result<(), StoreError> {
     for approval in all(service, ApprovalState::Waiting).await? {
         match ended(service, &approval, now) {
             None => waiting += 1,
-            Some(to) => match end(service, &approval, to, None).await {
-                Err(NotEnded::Store(error)) => result = Err(error),
-                // Without a record it waits for the next round, and counts no more all the same.
-                Ok(()) | Err(NotEnded::NotRecorded) => {}
-            },
+            // The store has just been asked to take it.
+            Some(_) if service.approvals.ending(approval.id).is_some() => {}
+            Some(to) => result = result.and(lapse(service, &approval, to).await),
         }
     }
     service.metrics.waiting_approvals.set(waiting);

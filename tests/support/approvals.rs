@@ -86,14 +86,14 @@ pub async fn give_by_hand(dev: &Dev) {
     database.close().await.unwrap();
 }
 
-/// [`give_by_hand`], and something more at once.
-pub async fn write_given(database: &mut SqliteConnection, more: &str) {
+/// [`give_by_hand`], and something more at once; how many were given.
+pub async fn write_given(database: &mut SqliteConnection, more: &str) -> u64 {
     let given = format!(
         "UPDATE approval SET state = 1, second_by = '{SECOND}', second_key = zeroblob(32),
         second_at_ms = 1 WHERE state = 0; {more}"
     );
     let given = sqlx::raw_sql(sqlx::AssertSqlSafe(given));
-    given.execute(database).await.unwrap();
+    given.execute(database).await.unwrap().rows_affected()
 }
 
 pub async fn withdraw(api: &Api, id: &str) -> Answer {
