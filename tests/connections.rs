@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::version;
@@ -168,5 +168,76 @@ async fn an_answer_in_its_buffer_is_no_request_under_way_once_it_is_sent() {
         for _ in 0..50 {
             assert_eq!(line.issue("chat").await, Some(201), "{protocol:?}");
         }
+    }
+}
+
+/// More than a body may have, and more than fits into the buffers on its way.
+const LARGE: usize = 8 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_a_large_body_before_it_listens_hears_the_refusal() {
+    let dev = Dev::start();
+    for path in ["/v1/keyspaces/chat/data-keys", "/v1/status", "/v1/nothing"] {
+        let mut stream = open(&dev, b"http/1.1").await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {LARGE}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; LARGE]).await.unwrap();
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).await.unwrap();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let expected = if path.ends_with("keys") { "413" } else { "40" };
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{path} {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_ends_an_http2_stream_without_an_error() {
+    let dev = Dev::start();
+    let stream = TokioIo::new(open(&dev, b"h2").await);
+    let made = http2::handshake(TokioExecutor::new(), stream).await;
+    let (sender, connection) = made.unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..10 {
+        let uri = format!("https://{}/v1/keyspaces/chat/data-keys", dev.listen);
+        let request = hyper::Request::post(uri).header("content-type", "application/json");
+        let request = request
+            .body(Full::new(Bytes::from(vec![b' '; LARGE])))
+            .unwrap();
+        let answer = sender.clone().send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 413);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("too_large"));
+    }
+    drop(sender);
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_in_hears_why_whatever_it_has_sent_meanwhile() {
+    let dev = Dev::start();
+    for _ in 0..20 {
+        let mut config = tls(&dev, None, &[&version::TLS13]);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let tcp = TcpStream::connect(dev.listen).await.unwrap();
+        // The client thinks that its handshake is done before the server has looked at it.
+        let connected = connector
+            .connect("localhost".try_into().unwrap(), tcp)
+            .await;
+        let error = match connected {
+            Ok(mut stream) => {
+                // May find the connection closed already.
+                let _ = stream.write_all(&[0; 100_000]).await;
+                stream.read_to_end(&mut Vec::new()).await.unwrap_err()
+            }
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains("CertificateRequired"), "{error}");
     }
 }

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, header};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -12,11 +14,15 @@ use super::problem::{Code, Problem};
 pub(super) const MOST_BYTES: usize = 1 << 20;
 /// A body that is cheaper to copy than to keep.
 const SMALL: usize = 4_096;
+/// How much of a body that is refused is read and thrown away.
+const DISCARD_BYTES: u64 = 64 << 20;
+/// For how long.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// Largest batch.
 pub(super) const MOST_ITEMS: usize = 1_000;
 
 /// Reads a JSON body of at most [`MOST_BYTES`].
-pub(super) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: &mut Incoming) -> Result<Bytes, Problem> {
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -29,14 +35,38 @@ pub(super) async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, P
             "the body must be application/json",
         ));
     }
+    if body.size_hint().lower() > MOST_BYTES as u64 {
+        return Err(too_large());
+    }
     match Limited::new(body, MOST_BYTES).collect().await {
         Ok(collected) => Ok(own(collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
-            Code::TooLarge,
-            "the body is larger than 1 MiB",
-        )),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Problem::invalid("the body ended early")),
     }
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::TooLarge, "the body is larger than 1 MiB")
+}
+
+/// Reads what is left of a body that is refused, within bounds, and throws it away: many clients send
+/// all of it before they look at the answer, and take a connection that is closed meanwhile for a
+/// failure. Who waits for `100 Continue` sends nothing.
+pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming) {
+    if headers.contains_key(header::EXPECT) || body.size_hint().lower() > DISCARD_BYTES {
+        return;
+    }
+    let mut left = DISCARD_BYTES;
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(read as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
 /// A small body is copied: while a request holds on to a piece of the connection's buffer, hyper makes

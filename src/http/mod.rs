@@ -21,6 +21,7 @@ mod root;
 mod router;
 mod server;
 mod shreds;
+mod socket;
 mod status;
 mod times;
 mod verification_keys;

@@ -155,7 +155,7 @@ impl Traveller<'_> {
         path: Path,
         request: Request<Incoming>,
     ) -> Result<Done, Problem> {
-        let (parts, incoming) = request.into_parts();
+        let (parts, mut incoming) = request.into_parts();
         let now = self.service.now();
         let keyspace = path.keyspace;
         let (client, authorized) = {
@@ -166,12 +166,13 @@ impl Traveller<'_> {
             (client, authorized)
         };
         let admitted = match authorized {
-            Ok(()) => body_of::<O>(&parts.headers, incoming).await,
+            Ok(()) => body_of::<O>(&parts.headers, &mut incoming).await,
             Err(problem) => Err(problem),
         };
         let body = match admitted {
             Ok(body) => body,
             Err(problem) => {
+                body::discard(&parts.headers, &mut incoming).await;
                 let named = keyspace.as_ref().ok().and_then(Option::as_ref);
                 let refused = Err(problem);
                 self.record::<O>(now, &client, named, &refused).await?;
@@ -192,7 +193,7 @@ impl Traveller<'_> {
             trace: self.trace.clone(),
         };
         // Else hyper's buffer would stay in use while the record is written: see `body::own`.
-        drop(parts);
+        drop((parts, incoming));
         // Once, but for a shred that came in between.
         loop {
             let outcome = O::run(&call).await;
@@ -297,7 +298,10 @@ fn authorize<O: Operation>(
     }
 }
 
-async fn body_of<O: Operation>(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, Problem> {
+async fn body_of<O: Operation>(
+    headers: &HeaderMap,
+    incoming: &mut Incoming,
+) -> Result<Bytes, Problem> {
     if O::BODY {
         body::read(headers, incoming).await
     } else {

@@ -7,6 +7,7 @@ use hyper::{Method, Request, header};
 use matchit::InsertError;
 
 use super::answer::{Answer, Content, Response};
+use super::body;
 use super::call::Operation;
 use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
@@ -140,23 +141,33 @@ impl Router {
         request: Request<Incoming>,
     ) -> Answer {
         let Ok(found) = self.paths.at(request.uri().path()) else {
-            return self.refuse(Problem::new(Code::NotFound, "no such resource"), None);
+            let problem = Problem::new(Code::NotFound, "no such resource");
+            return self.refuse(request, problem, None);
         };
         let methods = found.value;
         let Some((_, handler)) = methods.iter().find(|(it, _)| it == method) else {
             let problem = Problem::new(Code::MethodNotAllowed, "not with this method");
-            return self.refuse(problem, allowed(methods));
+            return self.refuse(request, problem, allowed(methods));
         };
         let path = Path::of(&found.params);
         let (service, connected) = (Arc::clone(&self.service), Arc::clone(connected));
         handler(service, connected, path, request)
     }
 
-    fn refuse(&self, problem: Problem, allow: Option<HeaderValue>) -> Answer {
+    fn refuse(
+        &self,
+        request: Request<Incoming>,
+        problem: Problem,
+        allow: Option<HeaderValue>,
+    ) -> Answer {
         let mut response = refuse(&self.service, &problem);
         let headers = response.headers_mut();
         headers.extend(allow.map(|methods| (header::ALLOW, methods)));
-        Box::pin(std::future::ready(response))
+        let (parts, mut incoming) = request.into_parts();
+        Box::pin(async move {
+            body::discard(&parts.headers, &mut incoming).await;
+            response
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use super::activity::Activity;
 use super::patience::Patience;
 use super::router::Router;
+use super::socket::Socket;
 use crate::clock::HandshakeClock;
 use crate::service::Service as Lethe;
 use crate::tls::Session;
@@ -62,9 +63,8 @@ pub async fn serve(
             idle_timeout: limits.idle_timeout,
             longest: service.request_timeout,
             stop: stop.clone(),
-            _place: place,
         };
-        tokio::spawn(connection.run(stream));
+        tokio::spawn(connection.run(Socket::new(stream, place)));
     }
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
@@ -93,7 +93,7 @@ async fn accept(
     }
 }
 
-type Stream = TokioIo<TlsStream<TcpStream>>;
+type Stream = TokioIo<TlsStream<Socket<OwnedSemaphorePermit>>>;
 
 /// What answers the requests of a connection.
 trait Answers:
@@ -134,14 +134,11 @@ struct Connection {
     /// That a request may take.
     longest: Duration,
     stop: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    async fn run(self, stream: Socket<OwnedSemaphorePermit>) {
         let metrics = self.service.metrics.clone();
-        // Answers are small and whole: waiting to fill a segment would only delay them.
-        let _ = stream.set_nodelay(true);
         let (tls, trust) = {
             let rules = self.service.gate.rules();
             (Arc::clone(&rules.tls().server), rules.trust())
@@ -168,7 +165,7 @@ impl Connection {
         }
     }
 
-    async fn speak(self, stream: TlsStream<TcpStream>, session: Arc<Session>) {
+    async fn speak(self, stream: TlsStream<Socket<OwnedSemaphorePermit>>, session: Arc<Session>) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let stream = TokioIo::new(stream);
         let connected = Connected {
