@@ -117,8 +117,15 @@ impl App {
         )
         .await?;
         let deployment = outlives.deployment().await?.ok_or(Halt::NotInitialised)?;
-        let (acceptor, acceptor_handle) =
-            Acceptor::new(deployment, ports, Arc::clone(&live), Arc::clone(&ledger));
+        let approvals = Approvals::open(&config.approvals, Arc::clone(&store) as _).await?;
+        let approvals = Arc::new(approvals);
+        let (acceptor, acceptor_handle) = Acceptor::new(
+            deployment,
+            ports,
+            Arc::clone(&live),
+            Arc::clone(&ledger),
+            Arc::clone(&approvals),
+        );
         tokio::spawn(acceptor.run());
         let published = published_keys(outlives.as_ref(), hsm.as_ref(), deployment).await?;
         let (verification_keys, _) = watch::channel(published.into());
@@ -136,7 +143,7 @@ impl App {
             node,
             live,
             acceptor: acceptor_handle,
-            approvals: Approvals::open(&config.approvals, Arc::clone(&store) as _).await?,
+            approvals,
             ledger,
             store: outlives,
             clock,

@@ -44,7 +44,7 @@ pub struct Service {
     /// Where requests to forget are accepted.
     pub acceptor: AcceptorHandle,
     /// What waits for a second operator.
-    pub approvals: Approvals,
+    pub approvals: Arc<Approvals>,
     /// What became of them.
     pub ledger: Arc<Ledger>,
     /// What outlives the process.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::api::Answer;
 use support::approvals::{
     CHAT, ELSEWHERE, SECOND, approve, borrowed, certificate, give_by_hand, key, listed, second,
-    state, use_up, uuid, waits, with,
+    state, use_up, uuid, waits, with, with_shreds, withdraw,
 };
 use support::{Api, Dev, Role, eventually, refused};
 
@@ -333,6 +333,57 @@ async fn a_new_key_version_asks_for_a_new_wish() {
     assert_eq!(versions().await, 2);
     approve(&second, &drop).await.ok(200);
     assert_eq!(versions().await, 1);
+}
+
+/// What is known is answered without an approval, and its row is deleted when its receipt was kept long
+/// enough: nobody may see it known and then take it for new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_is_forgotten_meanwhile_is_no_permission() {
+    let dev = with_shreds(1_000, "");
+    let (api, first) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    first.set_keyspace("victim", "72h", "1h").await.ok(201);
+    let versions = "/v1/keyspaces/victim/versions";
+    first.post_bytes(versions, "").await.ok(201);
+    let mut database = dev.database().await;
+    for round in 1..=6 {
+        // Known as a shred, as the erase, and as the drop that it comes back as.
+        let id = uuid(round);
+        api.shred_as("victim", "room", &id).await.ok(200);
+        let paths = [
+            format!("/v1/keyspaces/victim?id={id}"),
+            format!("{versions}/1?id={id}"),
+        ];
+        let (forgotten, hears) = tokio::sync::watch::channel(false);
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..16 {
+            let (first, path) = (first.clone(), paths[number % 2].clone());
+            let hears = hears.clone();
+            calls.spawn(async move {
+                loop {
+                    let last = *hears.borrow();
+                    let answer = first.delete(&path).await;
+                    assert!([202, 409].contains(&answer.status), "{answer:?}");
+                    assert_ne!(answer.body["state"], "accepted", "{answer:?}");
+                    if last {
+                        return answer;
+                    }
+                }
+            });
+        }
+        first.get(CHAT).await.ok(200);
+        let gone = sqlx::raw_sql("DELETE FROM request").execute(&mut database);
+        assert!(gone.await.unwrap().rows_affected() > 0);
+        forgotten.send(true).unwrap();
+        for answer in calls.join_all().await {
+            assert!([202, 409].contains(&answer.status), "{answer:?}");
+        }
+        let shown = first.get("/v1/keyspaces/victim").await.ok(200);
+        assert_eq!(shown["versions"].as_array().unwrap().len(), 2);
+        for waiting in listed(&first).await {
+            let id = waiting["id"].as_str().unwrap();
+            withdraw(&first, id).await.ok(200);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, Voice};
-use lethe_core::conversation::ConversationId;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{Asking, Entropy, StoreError};
@@ -12,7 +11,7 @@ use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
 use super::{MOST, ended};
-use crate::forgetting::{NotAccepted, Wanted, is_of};
+use crate::forgetting::{Admitted, NotAccepted, Wanted, is_same};
 use crate::service::Service;
 
 /// A call that would destroy.
@@ -27,136 +26,102 @@ pub struct Question<'a> {
     pub now: Timestamp,
 }
 
+/// What became of a call.
+pub enum Reply {
+    /// For each that was wanted, in order.
+    Answered(Vec<Result<Admitted, NotAccepted>>),
+    /// Some of it waits for a second operator.
+    Waits(Box<Asked>),
+}
+
 /// It waits.
 pub struct Asked {
     /// What waits.
     pub approval: Approval,
-    /// For each that was wanted: none where it need not wait, because it was accepted before; else
-    /// the id of the request that waits, or why it cannot be done.
-    pub items: Vec<Option<Result<RequestId, NotAccepted>>>,
-}
-
-impl Asked {
     /// The requests that wait.
-    #[must_use]
-    pub fn requests(&self) -> Vec<RequestId> {
-        self.items.iter().flatten().flatten().copied().collect()
-    }
+    pub requests: Vec<RequestId>,
+    /// For each that was wanted: [`NotAccepted::NeedsApproval`] where it waits.
+    pub items: Vec<Result<Admitted, NotAccepted>>,
 }
 
 impl Question<'_> {
-    /// Shreds; none when they may be done at once.
+    /// Shreds. The acceptor alone says what is known and what is new, and lets nothing new through
+    /// without a permission: what it holds back is written down here, and waits.
     ///
     /// # Errors
-    /// [`NotAccepted`]: nothing waits.
-    pub async fn shreds(
-        &self,
-        wanted: &[Wanted],
-        alone: bool,
-    ) -> Result<Option<Asked>, NotAccepted> {
-        let approvals = &self.service.approvals;
-        if !approvals.required {
-            return Ok(None);
-        }
-        let known = self.known(wanted).await?;
-        let is_new = |wanted: &Wanted| id(wanted).is_none_or(|id| !known.contains(&id));
-        let fresh: Vec<Wanted> = wanted.iter().filter(|it| is_new(it)).cloned().collect();
-        if fresh.is_empty() {
-            return Ok(None);
-        }
-        if let Some(approval) = self.asked_before(&fresh).await? {
-            let items = wanted.iter().map(|it| is_new(it).then(|| id(it).map(Ok))?);
-            let items = items.collect();
-            return Ok(Some(Asked { approval, items }));
-        }
-        if approvals.take(distinct(&fresh), self.now) {
-            return Ok(None);
-        }
-        let prepared = self.prepare(None, fresh).await?;
-        let requests: Vec<Request> = prepared.iter().flatten().cloned().collect();
-        let requests = without_repetitions(requests);
-        if requests.is_empty() {
-            // Nothing to wait for. Tried at once it might succeed, without the second word.
-            let mut reasons = prepared.into_iter().filter_map(Result::err);
-            return Err(reasons.next().unwrap_or(NotAccepted::Busy));
-        }
-        let conversations = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        let act = Act::Shred {
-            conversations,
-            alone,
-        };
-        let keyspace = requests.first().map(|request| request.keyspace);
-        let keyspace = keyspace.ok_or(NotAccepted::Busy)?;
-        let approval = self.ask(act, keyspace, &requests).await?;
-        let mut prepared = prepared.into_iter();
-        let items = wanted.iter().map(|it| {
-            let one = is_new(it).then(|| prepared.next()).flatten();
-            one.map(|one| one.map(|request| request.id))
+    /// [`NotAccepted`]: nothing was accepted, and nothing waits.
+    pub async fn shreds(&self, wanted: Vec<Wanted>, alone: bool) -> Result<Reply, NotAccepted> {
+        let acceptor = &self.service.acceptor;
+        let items = acceptor.accept(self.keyspace.clone(), None, wanted).await?;
+        let mut held_back = held_back(&items);
+        held_back.retain({
+            let mut seen = HashSet::new();
+            move |request| seen.insert(request.id)
         });
-        let items = items.collect();
-        Ok(Some(Asked { approval, items }))
+        let Some(first) = held_back.first() else {
+            return Ok(Reply::Answered(items));
+        };
+        let requests = held_back.iter().map(|it| it.id).collect();
+        let approval = match self.asked_before(&held_back).await? {
+            Some(approval) => approval,
+            None => {
+                let conversations = u32::try_from(held_back.len()).unwrap_or(u32::MAX);
+                let act = Act::Shred {
+                    conversations,
+                    alone,
+                };
+                self.ask(act, first.keyspace, &held_back).await?
+            }
+        };
+        Ok(Reply::Waits(Box::new(Asked {
+            approval,
+            requests,
+            items,
+        })))
     }
 
-    /// The erase of a keyspace, or the early drop of a version; none when it may be done at once.
+    /// The erase of a keyspace, or the early drop of a version.
     ///
     /// # Errors
-    /// [`NotAccepted`]: nothing waits.
+    /// [`NotAccepted`]: nothing was accepted, and nothing waits.
     pub async fn act(
         &self,
         act: Act,
         id: Option<RequestId>,
         wanted: Wanted,
-    ) -> Result<Option<Asked>, NotAccepted> {
-        let service = self.service;
-        if !service.approvals.required {
-            return Ok(None);
-        }
-        if let Some(id) = id
-            && !service.store.requests_by_id(&[id]).await?.is_empty()
-        {
-            return Ok(None);
-        }
-        if let Some(approval) = self.same_act(act, id).await? {
-            return self.asked(approval).await.map(Some);
-        }
-        let prepared = self.prepare(id, vec![wanted]).await?;
-        let request = prepared.into_iter().next();
-        let request = request.unwrap_or(Err(NotAccepted::Busy))?;
-        let approval = self.ask(act, request.keyspace, &[request]).await?;
-        self.asked(approval).await.map(Some)
-    }
-
-    async fn asked(&self, approval: Approval) -> Result<Asked, NotAccepted> {
+    ) -> Result<Reply, NotAccepted> {
+        let acceptor = &self.service.acceptor;
+        let wanted = vec![wanted];
+        let items = acceptor.accept(self.keyspace.clone(), id, wanted).await?;
+        let held_back = held_back(&items);
+        let Some(request) = held_back.first() else {
+            return Ok(Reply::Answered(items));
+        };
+        let approval = match self.same_act(act, id).await? {
+            Some(approval) => approval,
+            None => self.ask(act, request.keyspace, &held_back).await?,
+        };
         let store = &self.service.approvals.store;
-        let requests = store.approval_requests(approval.id).await?;
-        let items = requests.iter().map(|request| Some(Ok(request.id)));
-        let items = items.collect();
-        Ok(Asked { approval, items })
-    }
-
-    async fn known(&self, wanted: &[Wanted]) -> Result<HashSet<RequestId>, StoreError> {
-        let ids: Vec<RequestId> = wanted.iter().filter_map(id).collect();
-        let found = self.service.store.requests_by_id(&ids).await?;
-        Ok(found.into_iter().map(|it| it.request.id).collect())
+        let waiting = store.approval_requests(approval.id).await?;
+        let requests = waiting.iter().map(|it| it.id).collect();
+        Ok(Reply::Waits(Box::new(Asked {
+            approval,
+            requests,
+            items,
+        })))
     }
 
     /// What these wait for already, if all of them wait for the same.
-    async fn asked_before(&self, fresh: &[Wanted]) -> Result<Option<Approval>, NotAccepted> {
-        let ids: Option<Vec<RequestId>> = fresh.iter().map(id).collect();
-        let Some(ids) = ids else { return Ok(None) };
+    async fn asked_before(&self, held_back: &[Request]) -> Result<Option<Approval>, NotAccepted> {
+        let ids: Vec<RequestId> = held_back.iter().map(|it| it.id).collect();
         let Some(approval) = self.waiting_for(&ids).await? else {
             return Ok(None);
         };
         let store = &self.service.approvals.store;
-        let requests = store.approval_requests(approval.id).await?;
-        let keyring = self.service.live.keyring();
-        let keyspace = keyring.keyspace(self.keyspace)?;
-        for wanted in fresh {
-            let request = requests.iter().find(|it| Some(it.id) == id(wanted));
-            let same = request
-                .zip(conversation(wanted))
-                .is_some_and(|(request, conversation)| is_of(keyspace, request, conversation));
-            if !same {
+        let waiting = store.approval_requests(approval.id).await?;
+        for request in held_back {
+            let same = waiting.iter().find(|it| it.id == request.id);
+            if !same.is_some_and(|it| is_same(it, request)) {
                 return Err(NotAccepted::IdTaken);
             }
         }
@@ -205,18 +170,6 @@ impl Question<'_> {
             && ended(self.service, approval, self.now).is_none()
     }
 
-    async fn prepare(
-        &self,
-        id: Option<RequestId>,
-        wanted: Vec<Wanted>,
-    ) -> Result<Vec<Result<Request, NotAccepted>>, NotAccepted> {
-        let acceptor = &self.service.acceptor;
-        let prepared = acceptor.prepare(self.keyspace.clone(), id, wanted).await?;
-        let request =
-            |one: Result<crate::forgetting::Admitted, _>| one.map(|it| it.accepted.request);
-        Ok(prepared.into_iter().map(request).collect())
-    }
-
     /// Writes down what waits.
     pub(super) async fn ask(
         &self,
@@ -261,32 +214,10 @@ impl Question<'_> {
     }
 }
 
-const fn id(wanted: &Wanted) -> Option<RequestId> {
-    match wanted {
-        Wanted::Shred(id, _) => *id,
+fn held_back(items: &[Result<Admitted, NotAccepted>]) -> Vec<Request> {
+    let request = |item: &Result<Admitted, NotAccepted>| match item {
+        Err(NotAccepted::NeedsApproval(request)) => Some((**request).clone()),
         _ => None,
-    }
-}
-
-const fn conversation(wanted: &Wanted) -> Option<&ConversationId> {
-    match wanted {
-        Wanted::Shred(_, conversation) => Some(conversation),
-        _ => None,
-    }
-}
-
-/// The same conversation twice is one shred.
-fn distinct(wanted: &[Wanted]) -> usize {
-    let all: HashSet<&[u8]> = wanted
-        .iter()
-        .filter_map(conversation)
-        .map(ConversationId::as_bytes)
-        .collect();
-    all.len()
-}
-
-fn without_repetitions(mut requests: Vec<Request>) -> Vec<Request> {
-    let mut seen = HashSet::new();
-    requests.retain(|request| seen.insert(request.id));
-    requests
+    };
+    items.iter().filter_map(request).collect()
 }

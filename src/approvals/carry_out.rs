@@ -10,7 +10,7 @@ use lethe_core::request::Request;
 use super::end::{ended, settle, void};
 use super::minimum::raise;
 use super::record::record;
-use super::{covered_by, lives};
+use super::{Permission, covered_by, lives};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
 use crate::jobs::KeeperError;
 use crate::service::Service;
@@ -146,11 +146,13 @@ async fn carry_out(service: &Service, approval: Approval) -> Result<Given, NotGi
     if let Act::RaiseMinimum(minimum) = approval.act {
         return carry_out_raise(service, approval, minimum).await;
     }
+    let permission = Permission::approved(&requests);
     let wanted = requests
         .into_iter()
         .map(|it| Wanted::Prepared(Box::new(it)));
     let keyspace = approval.keyspace_name.clone();
-    let accepted = service.acceptor.accept(keyspace, None, wanted.collect());
+    let acceptor = &service.acceptor;
+    let accepted = acceptor.accept_permitted(keyspace, wanted.collect(), permission);
     let admitted = accepted.await?;
     let passing = admitted.iter().any(|it| it.as_ref().is_err_and(is_passing));
     if approval.state == ApprovalState::Given && !passing {

@@ -12,6 +12,7 @@ mod carry_out;
 mod covered;
 mod end;
 mod minimum;
+mod permission;
 mod record;
 mod sweep;
 mod turns;
@@ -24,18 +25,21 @@ use std::time::Duration;
 
 use lethe_core::approval::ApprovalId;
 use lethe_core::ports::{ApprovalStore, Room, StoreError};
+use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
-pub use ask::{Asked, Question};
+pub use ask::{Asked, Question, Reply};
 pub use carry_out::{Given, NotGiven, give};
 pub use covered::{covered_by, lives};
 pub use end::{ended, present, settle_last};
+pub use permission::Permission;
 pub use sweep::sweep;
 pub use withdraw::{NotWithdrawn, withdraw};
 
 use crate::config::ApprovalsSection;
 use end::Ending;
+use permission::Permit;
 use turns::Turns;
 use window::Window;
 
@@ -54,7 +58,7 @@ pub struct Approvals {
     /// What of [`MOST`] one client may have, so that none keeps the others out.
     per_client: u32,
     expire_after: Duration,
-    window: Mutex<Window>,
+    window: Arc<Mutex<Window>>,
     /// On record as about to be carried out: not again at every try.
     recorded: Mutex<HashSet<ApprovalId>>,
     /// On record as over, and not yet in the store.
@@ -85,7 +89,7 @@ impl Approvals {
             minimum_version: section.required && section.minimum_version,
             per_client: section.per_client,
             expire_after: section.expire_after,
-            window: Mutex::new(window),
+            window: Arc::new(Mutex::new(window)),
             recorded: Mutex::default(),
             endings: Mutex::default(),
             changes: Turns::default(),
@@ -93,9 +97,24 @@ impl Approvals {
         })
     }
 
-    /// Whether so many conversations may be shredded at once by one word; counts them if so.
-    fn take(&self, conversations: usize, now: Timestamp) -> bool {
-        self.window.lock().take(conversations as u64, now)
+    /// What allows these new requests of one call, without a second operator; none where one has to
+    /// approve. All of them or none.
+    #[must_use]
+    pub fn permit<'r>(
+        &self,
+        requests: impl Iterator<Item = &'r Request>,
+        now: Timestamp,
+    ) -> Option<Permission> {
+        if !self.required {
+            return Some(Permission::not_required());
+        }
+        let mut conversations = HashSet::new();
+        for request in requests {
+            // The same conversation twice is one shred; what is no shred has no leaf.
+            conversations.insert(request.leaves().next()?);
+        }
+        let conversations = conversations.len() as u64;
+        Permit::take(&self.window, conversations, now).map(Permission::within_window)
     }
 
     fn ending(&self, id: ApprovalId) -> Option<Ending> {

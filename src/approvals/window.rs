@@ -49,11 +49,24 @@ impl Window {
         fits
     }
 
-    fn add(&mut self, count: u64, at: Timestamp) {
+    /// What was counted then was not let through after all.
+    pub(super) fn give_back(&mut self, count: u64, at: Timestamp) {
+        let end = self.end_of_part(at);
+        let counted = self.parts.iter_mut().find(|(it, _)| *it == end);
+        if let Some((_, counted)) = counted {
+            *counted -= count;
+            self.sum -= count;
+        }
+    }
+
+    fn end_of_part(&self, at: Timestamp) -> u64 {
         let width = (self.span / PARTS).max(1);
-        let end = (at.as_millis() / width)
-            .saturating_add(1)
-            .saturating_mul(width);
+        let part = at.as_millis() / width;
+        part.saturating_add(1).saturating_mul(width)
+    }
+
+    fn add(&mut self, count: u64, at: Timestamp) {
+        let end = self.end_of_part(at);
         match self.parts.back_mut() {
             Some((last, sum)) if *last == end => *sum += count,
             _ => self.parts.push_back((end, count)),

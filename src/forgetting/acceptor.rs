@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::wanted::{Admitted, NotAccepted, Wanted};
+use crate::approvals::{Approvals, Permission};
 use crate::live::Live;
 
 /// Items that go into one transaction, about.
@@ -28,8 +29,8 @@ pub(super) struct Call {
     pub(super) wanted: Vec<Wanted>,
     /// For an erase and a drop.
     pub(super) id: Option<RequestId>,
-    /// Decides, and accepts nothing.
-    pub(super) prepare: bool,
+    /// For new requests; without one they need what [`Approvals::permit`] says.
+    pub(super) permission: Option<Arc<Permission>>,
     pub(super) answer: oneshot::Sender<Vec<Result<Admitted, NotAccepted>>>,
 }
 
@@ -41,8 +42,9 @@ pub struct AcceptorHandle {
 }
 
 impl AcceptorHandle {
-    /// Accepts, or refuses, each of `wanted`, in order. Runs to its end even when nobody waits any
-    /// more.
+    /// Accepts, or refuses, each of `wanted`, in order: what is known already is answered, and what
+    /// is new waits for a second operator where one is required
+    /// ([`NotAccepted::NeedsApproval`]). Runs to its end even when nobody waits any more.
     ///
     /// # Errors
     /// [`NotAccepted`] of the whole call.
@@ -52,21 +54,21 @@ impl AcceptorHandle {
         id: Option<RequestId>,
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        self.ask(keyspace, id, wanted, false).await
+        self.ask(keyspace, id, wanted, None).await
     }
 
-    /// What [`Self::accept`] would accept now, to be wanted as [`Wanted::Prepared`] later; nothing
-    /// is accepted. Numbers and times of the requests mean nothing.
+    /// The same for what is permitted already.
     ///
     /// # Errors
     /// [`NotAccepted`] of the whole call.
-    pub async fn prepare(
+    pub async fn accept_permitted(
         &self,
         keyspace: KeyspaceName,
-        id: Option<RequestId>,
         wanted: Vec<Wanted>,
+        permission: Permission,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        self.ask(keyspace, id, wanted, true).await
+        let permission = Some(Arc::new(permission));
+        self.ask(keyspace, None, wanted, permission).await
     }
 
     async fn ask(
@@ -74,14 +76,14 @@ impl AcceptorHandle {
         keyspace: KeyspaceName,
         id: Option<RequestId>,
         wanted: Vec<Wanted>,
-        prepare: bool,
+        permission: Option<Arc<Permission>>,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
         let (answer, answered) = oneshot::channel();
         let call = Call {
             keyspace,
             wanted,
             id,
-            prepare,
+            permission,
             answer,
         };
         if self.ledger.is_full() {
@@ -101,6 +103,7 @@ pub struct Acceptor {
     pub(super) ports: Ports,
     pub(super) live: Arc<Live>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) approvals: Arc<Approvals>,
     calls: mpsc::Receiver<Call>,
 }
 
@@ -112,6 +115,7 @@ impl Acceptor {
         ports: Ports,
         live: Arc<Live>,
         ledger: Arc<Ledger>,
+        approvals: Arc<Approvals>,
     ) -> (Self, AcceptorHandle) {
         let (sender, calls) = mpsc::channel(WAITING);
         let acceptor = Self {
@@ -119,6 +123,7 @@ impl Acceptor {
             ports,
             live,
             ledger,
+            approvals,
             calls,
         };
         let handle = AcceptorHandle {
@@ -141,12 +146,8 @@ impl Acceptor {
             }
             // Who has given up was told that nothing was accepted.
             calls.retain(|call| !call.answer.is_closed());
-            let (asking, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|it| it.prepare);
-            if !asking.is_empty() {
-                Group::new(&self, asking).prepare().await;
-            }
             if !calls.is_empty() {
-                Group::new(&self, calls).settle().await;
+                Group::new(&self, calls).run().await;
             }
         }
     }

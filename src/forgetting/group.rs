@@ -1,4 +1,5 @@
-//! Wishes of several callers that are accepted together.
+//! Wishes of several callers that are accepted together. What is known and what is new is decided here
+//! and nowhere else, and nothing new goes on without a permission.
 
 mod decide;
 mod write;
@@ -12,8 +13,10 @@ use lethe_core::refusals::Target;
 use lethe_core::request::{AcceptedRequest, RequestNumber};
 
 use super::acceptor::{Acceptor, Call};
-use super::new_request::New;
+use super::ledger::targets;
+use super::new_request::{Draft, New};
 use super::wanted::{Admitted, NotAccepted, Wanted};
+use crate::approvals::Permission;
 
 /// Where an item's answer comes from.
 enum Answer {
@@ -30,8 +33,11 @@ pub(super) struct Group<'a> {
     /// Requests of these ids that the store holds.
     earlier: HashMap<RequestId, AcceptedRequest>,
     new: Vec<New>,
+    /// What the new ones are allowed by; what they do not use is given back.
+    permissions: Vec<Arc<Permission>>,
+    /// New requests of the call that is being decided; their places come behind those of `new`.
+    drafts: Vec<Draft>,
     by_id: HashMap<RequestId, usize>,
-    targets: Vec<Target>,
 }
 
 impl<'a> Group<'a> {
@@ -41,30 +47,26 @@ impl<'a> Group<'a> {
             calls,
             earlier: HashMap::new(),
             new: Vec::new(),
+            permissions: Vec::new(),
+            drafts: Vec::new(),
             by_id: HashMap::new(),
-            targets: Vec::new(),
         }
     }
 
     /// Accepts what can be accepted, and answers everybody.
-    pub(super) async fn settle(mut self) {
+    pub(super) async fn run(mut self) {
         let (answers, written) = match self.find_earlier().await {
             Ok(()) => self.accept().await,
             Err(error) => (self.refuse_all(&error), Ok(RequestNumber::new(0))),
         };
-        self.tell(answers, &written);
+        self.answer_all(answers, &written);
     }
 
-    /// Says what could be accepted.
-    pub(super) async fn prepare(mut self) {
-        let answers = match self.find_earlier().await {
-            Ok(()) => self.decide().await,
-            Err(error) => self.refuse_all(&error),
-        };
-        self.tell(answers, &Ok(RequestNumber::new(0)));
-    }
-
-    fn tell(&mut self, answers: Vec<Vec<Answer>>, written: &Result<RequestNumber, StoreError>) {
+    fn answer_all(
+        &mut self,
+        answers: Vec<Vec<Answer>>,
+        written: &Result<RequestNumber, StoreError>,
+    ) {
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
             let answers = answers
@@ -84,7 +86,7 @@ impl<'a> Group<'a> {
             if self.new.is_empty() {
                 return (answers, Ok(RequestNumber::new(0)));
             }
-            let pending = refusals.pend(self.targets.iter().copied());
+            let pending = refusals.pend(self.targets());
             let now = self.acceptor.ports.clock.now();
             if self.still_holds() {
                 let written = self.write(&pending, now).await;
@@ -92,14 +94,20 @@ impl<'a> Group<'a> {
             }
             refusals.withdraw(&pending);
             self.new.clear();
+            self.permissions.clear();
             self.by_id.clear();
-            self.targets.clear();
         }
     }
 
     fn still_holds(&self) -> bool {
         let keyring = self.acceptor.live.keyring();
-        self.new.iter().all(|new| new.still_holds(&keyring))
+        let mut drafts = self.new.iter().map(New::draft);
+        drafts.all(|draft| draft.still_holds(&keyring))
+    }
+
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        let drafts = self.new.iter().map(New::draft);
+        drafts.flat_map(|draft| targets(&draft.request))
     }
 
     fn refuse_all(&self, error: &StoreError) -> Vec<Vec<Answer>> {
@@ -120,7 +128,7 @@ impl<'a> Group<'a> {
                 let first = written.clone()?;
                 let accepted = AcceptedRequest {
                     number: RequestNumber::new(first.number() + place as u64),
-                    request: self.new[place].request.clone(),
+                    request: self.new[place].draft().request.clone(),
                 };
                 Ok(Admitted { accepted, opening })
             }

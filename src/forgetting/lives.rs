@@ -7,7 +7,7 @@ use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::refusals::{Refusal, Target};
 use lethe_core::request::{Request, ShredLeaf, Wish};
 
-use super::new_request::New;
+use super::new_request::Draft;
 use super::wanted::NotAccepted;
 
 pub(super) fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
@@ -42,7 +42,7 @@ pub(super) fn still_to_do(
     keyring: &Keyring,
     name: &KeyspaceName,
     request: Request,
-) -> Result<New, NotAccepted> {
+) -> Result<Draft, NotAccepted> {
     let keyspace = keyring.keyspace(name)?;
     if keyspace.id != request.keyspace {
         return Err(KeyError::UnknownKeyspace.into());
@@ -55,7 +55,7 @@ pub(super) fn still_to_do(
         Wish::DropVersion(version) => droppable(keyspace, *version)?,
         Wish::Shred { .. } | Wish::EraseKeyspace(_) => {}
     }
-    Ok(New::under(keyspace, request.id, request.wish).that_waited())
+    Ok(Draft::under(keyspace, request.id, request.wish).that_waited())
 }
 
 /// A leaf in each version that lives: in one without, a rewrapped key would go on.

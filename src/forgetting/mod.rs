@@ -16,5 +16,5 @@ mod wanted;
 
 pub use acceptor::{Acceptor, AcceptorHandle};
 pub use ledger::{Backlog, Ledger};
-pub use repeated::is_of;
+pub use repeated::is_same;
 pub use wanted::{Admitted, NotAccepted, Wanted};

@@ -7,20 +7,22 @@ use lethe_core::refusals::{Refusal, Target};
 use lethe_core::request::{Request, Wish};
 use lethe_core::time::Timestamp;
 
-/// A request on its way into the store.
-pub(super) struct New {
+use crate::approvals::Permission;
+
+/// A request that nobody made before, as it was decided: nothing allows it yet.
+pub(super) struct Draft {
     /// Its times are set when its keys are not given out any more.
     pub(super) request: Request,
     /// What it was decided under.
     name: KeyspaceName,
     versions: Vec<KeyVersion>,
     /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
-    pub(super) lease: u64,
+    lease: u64,
     /// Prepared earlier: its conversation may have gone on since.
     pub(super) waited: bool,
 }
 
-impl New {
+impl Draft {
     /// Its earlier leases may be longer than those of its present settings.
     pub(super) fn under(keyspace: &LiveKeyspace, id: RequestId, wish: Wish) -> Self {
         let request = Request {
@@ -63,6 +65,34 @@ impl New {
             )
         };
         same && (self.waited || !self.request.leaves().any(gone_on))
+    }
+}
+
+/// A request on its way into the store: a draft that a permission covers.
+pub(super) struct New(Draft);
+
+impl New {
+    /// All of them, or the drafts again where the permission is not for each.
+    pub(super) fn permitted(
+        drafts: Vec<Draft>,
+        permission: &Permission,
+    ) -> Result<Vec<Self>, Vec<Draft>> {
+        if drafts.iter().all(|it| permission.covers(&it.request)) {
+            Ok(drafts.into_iter().map(Self).collect())
+        } else {
+            Err(drafts)
+        }
+    }
+
+    pub(super) const fn draft(&self) -> &Draft {
+        &self.0
+    }
+
+    /// Its keys are not given out any more: from now on it counts.
+    pub(super) fn accept_at(&mut self, now: Timestamp) {
+        let Draft { request, lease, .. } = &mut self.0;
+        request.leases_end_at = request.leases_end_at.max(now.saturating_add(*lease));
+        request.accepted_at = now;
     }
 }
 

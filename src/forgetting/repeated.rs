@@ -70,7 +70,8 @@ pub(super) fn opening(
 
 /// Whether a request that was prepared is the one that bears its id already. The tags of a shred
 /// agree when both were made under the same key versions.
-pub(super) fn is_same(earlier: &Request, prepared: &Request) -> bool {
+#[must_use]
+pub fn is_same(earlier: &Request, prepared: &Request) -> bool {
     let versions = |request: &Request| request.shredded_keys().last().map(|key| key.version);
     let wish = match (&earlier.wish, &prepared.wish) {
         (Wish::Shred { tag: one, .. }, Wish::Shred { tag: other, .. }) => {
@@ -79,12 +80,4 @@ pub(super) fn is_same(earlier: &Request, prepared: &Request) -> bool {
         (one, other) => one == other,
     };
     earlier.keyspace == prepared.keyspace && wish
-}
-
-/// Whether a request that waits is the shred of this conversation, as far as anybody can tell.
-#[must_use]
-pub fn is_of(keyspace: &LiveKeyspace, request: &Request, conversation: &ConversationId) -> bool {
-    let same = opening(keyspace, request, conversation).is_some();
-    // Another keyspace that bears the name has versions of its own.
-    request.keyspace == keyspace.id && (same || tag_version(keyspace, request).is_none())
 }

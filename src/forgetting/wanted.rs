@@ -42,6 +42,9 @@ pub enum NotAccepted {
     /// No such version.
     #[error("no such key version")]
     NoVersion,
+    /// A second operator has to approve this new request first: it was not accepted.
+    #[error("a second operator has to approve it")]
+    NeedsApproval(Box<Request>),
     /// It was prepared under fewer key versions than live now.
     #[error("a new key version came since it was asked for: ask again")]
     Stale,

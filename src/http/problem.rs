@@ -214,6 +214,7 @@ impl From<NotAccepted> for Problem {
             NotAccepted::IdTaken
             | NotAccepted::NewestVersion
             | NotAccepted::NotAlone
+            | NotAccepted::NeedsApproval(_)
             | NotAccepted::Stale => Code::Conflict,
             NotAccepted::TooManyWait | NotAccepted::TooManyOfClient => Code::TooManyApprovals,
             NotAccepted::NoVersion => Code::NotFound,

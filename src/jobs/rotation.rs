@@ -9,6 +9,7 @@ use lethe_core::tree::TreeId;
 
 use super::handle::KeeperError;
 use super::keeper::Keeper;
+use crate::approvals::Permission;
 use crate::forgetting::Wanted;
 use crate::service::Service;
 
@@ -82,7 +83,9 @@ impl Keeper {
         let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());
         tokio::spawn(async move {
             let wanted = vec![Wanted::Drop(version)];
-            let accepted = acceptor.accept(name.clone(), None, wanted).await;
+            let permission = Permission::outlived(tree);
+            let accepted = acceptor.accept_permitted(name.clone(), wanted, permission);
+            let accepted = accepted.await;
             if accepted.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
                 let version = version.number();
                 tracing::info!(keyspace = %name, version, "a key version goes with its last bucket");

@@ -16,6 +16,11 @@ pub const CHAT: &str = "/v1/keyspaces/chat";
 
 /// Three shreds need no second word, and there is a second operator.
 pub fn with(options: &str) -> Dev {
+    with_shreds(3, options)
+}
+
+/// So many shreds need no second operator.
+pub fn with_shreds(shreds: u32, options: &str) -> Dev {
     let client = |id: &str, keyspaces: &str| {
         format!(
             "\n[[access.client]]\nspiffe_id = \"{id}\"\nrole = \"operator\"\nkeyspaces = [\"{keyspaces}\"]\n"
@@ -23,7 +28,7 @@ pub fn with(options: &str) -> Dev {
     };
     let client = client(SECOND, "*") + &client(ELSEWHERE, "team-*");
     Dev::start_with(|text| {
-        let required = format!("required = true\nshreds = 3\n{options}");
+        let required = format!("required = true\nshreds = {shreds}\n{options}");
         text.replace("required = false", &required) + &client
     })
 }

@@ -1,6 +1,7 @@
 //! What can be accepted, wish by wish: a new request, one that was there already, or a reason why not.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::conversation::ConversationId;
@@ -10,9 +11,8 @@ use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
 use lethe_core::request::{Request, ShredLeaf, Wish};
 
 use super::{Answer, Group};
-use crate::forgetting::ledger::targets;
 use crate::forgetting::lives::{droppable, newest, newest_lives, still_to_do};
-use crate::forgetting::new_request::New;
+use crate::forgetting::new_request::{Draft, New};
 use crate::forgetting::repeated::{again, is_same, opening};
 use crate::forgetting::wanted::{Admitted, NotAccepted, Wanted};
 
@@ -38,7 +38,7 @@ impl Group<'_> {
                         let opening = keyring
                             .keyspace(&keyspace)
                             .ok()
-                            .and_then(|it| opening(it, &self.new[place].request, &conversation));
+                            .and_then(|it| opening(it, self.request(place), &conversation));
                         Ok(Answer::New(place, opening))
                     }
                     Wanted::Shred(id, conversation) => {
@@ -54,6 +54,7 @@ impl Group<'_> {
                 };
                 of_call.push(decided.unwrap_or_else(Answer::Refused));
             }
+            self.permit(index, &mut of_call);
             answers.push(of_call);
         }
         answers
@@ -69,7 +70,7 @@ impl Group<'_> {
             let keyring = self.acceptor.live.keyring();
             let keyspace = keyring.keyspace(name)?;
             if let Some(place) = self.by_id.get(&id) {
-                let same = opening(keyspace, &self.new[*place].request, conversation);
+                let same = opening(keyspace, self.request(*place), conversation);
                 let same = same.ok_or(NotAccepted::IdTaken)?;
                 return Ok(Answer::New(*place, Some(same)));
             }
@@ -97,7 +98,7 @@ impl Group<'_> {
             commitment: opening.commitment(),
             leaves,
         };
-        let new = New::under(keyspace, id, wish);
+        let new = Draft::under(keyspace, id, wish);
         Ok(Answer::New(self.add(new), Some(opening)))
     }
 
@@ -139,7 +140,7 @@ impl Group<'_> {
         let keyspace = keyring.keyspace(name)?;
         newest_lives(&keyring, keyspace)?;
         let id = self.id(id)?;
-        let new = New::under(keyspace, id, Wish::EraseKeyspace(name.clone()));
+        let new = Draft::under(keyspace, id, Wish::EraseKeyspace(name.clone()));
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -159,7 +160,7 @@ impl Group<'_> {
         newest_lives(&keyring, keyspace)?;
         droppable(keyspace, version)?;
         let id = self.id(id)?;
-        let new = New::under(keyspace, id, Wish::DropVersion(version));
+        let new = Draft::under(keyspace, id, Wish::DropVersion(version));
         Ok(Answer::New(self.add(new), None))
     }
 
@@ -181,7 +182,7 @@ impl Group<'_> {
     ) -> Result<Option<Answer>, NotAccepted> {
         let Some(id) = id else { return Ok(None) };
         let (request, answer) = if let Some(place) = self.by_id.get(&id) {
-            (&self.new[*place].request, Answer::New(*place, None))
+            (self.request(*place), Answer::New(*place, None))
         } else if let Some(earlier) = self.earlier.get(&id) {
             let accepted = earlier.clone();
             let opening = None;
@@ -211,10 +212,54 @@ impl Group<'_> {
         Ok(RequestId::ordered(bytes, now))
     }
 
-    fn add(&mut self, new: New) -> usize {
-        self.targets.extend(targets(&new.request));
-        self.by_id.insert(new.request.id, self.new.len());
-        self.new.push(new);
-        self.new.len() - 1
+    fn add(&mut self, draft: Draft) -> usize {
+        let place = self.new.len() + self.drafts.len();
+        self.by_id.insert(draft.request.id, place);
+        self.drafts.push(draft);
+        place
+    }
+
+    fn request(&self, place: usize) -> &Request {
+        match place.checked_sub(self.new.len()) {
+            Some(place) => &self.drafts[place].request,
+            None => &self.new[place].draft().request,
+        }
+    }
+
+    /// All new requests of a call go on with its permission, or all of them wait for one.
+    fn permit(&mut self, call: usize, answers: &mut [Answer]) {
+        let drafts = std::mem::take(&mut self.drafts);
+        if drafts.is_empty() {
+            return;
+        }
+        let acceptor = self.acceptor;
+        let permission = self.calls[call].permission.clone().or_else(|| {
+            let requests = drafts.iter().map(|draft| &draft.request);
+            let now = acceptor.ports.clock.now();
+            acceptor.approvals.permit(requests, now).map(Arc::new)
+        });
+        let first = self.new.len();
+        let drafts = match permission {
+            None => drafts,
+            Some(permission) => match New::permitted(drafts, &permission) {
+                Err(drafts) => drafts,
+                Ok(new) => {
+                    self.new.extend(new);
+                    self.permissions.push(permission);
+                    return;
+                }
+            },
+        };
+        for draft in &drafts {
+            self.by_id.remove(&draft.request.id);
+        }
+        for answer in answers {
+            if let Answer::New(place, _) = answer
+                && let Some(place) = place.checked_sub(first)
+            {
+                let request = Box::new(drafts[place].request.clone());
+                *answer = Answer::Refused(NotAccepted::NeedsApproval(request));
+            }
+        }
     }
 }

@@ -21,21 +21,25 @@ impl Group<'_> {
         now: Timestamp,
     ) -> Result<RequestNumber, StoreError> {
         let refusals = &self.acceptor.live.refusals;
-        for New { request, lease, .. } in &mut self.new {
-            request.leases_end_at = request.leases_end_at.max(now.saturating_add(*lease));
-            request.accepted_at = now;
+        for new in &mut self.new {
+            new.accept_at(now);
         }
-        let requests: Vec<Request> = self.new.iter().map(|new| new.request.clone()).collect();
+        let drafts = self.new.iter().map(New::draft);
+        let requests: Vec<Request> = drafts.map(|draft| draft.request.clone()).collect();
         let written = match self.acceptor.ports.store.accept(&requests).await {
             Err(error) => self.find_out(error).await,
             written => written,
         };
         match &written {
             Ok(first) => {
-                refusals.accept(self.targets.iter().copied());
+                for permission in &self.permissions {
+                    permission.use_up();
+                }
+                refusals.accept(self.targets());
                 // Another shred of such a conversation is one of its own: it may have gone on.
-                let waited = self.new.iter().filter(|new| new.waited);
-                for leaf in waited.flat_map(|new| new.request.leaves()) {
+                let drafts = self.new.iter().map(New::draft);
+                let waited = drafts.filter(|draft| draft.waited);
+                for leaf in waited.flat_map(|draft| draft.request.leaves()) {
                     refusals.went_on(leaf);
                 }
                 let numbers = (first.number()..).map(RequestNumber::new);
@@ -55,7 +59,7 @@ impl Group<'_> {
     /// The commit failed, or its answer was lost: asks the store until it says which. Meanwhile the
     /// keys are neither given out nor refused for good.
     async fn find_out(&self, error: StoreError) -> Result<RequestNumber, StoreError> {
-        let first = self.new[0].request.id;
+        let first = self.new[0].draft().request.id;
         loop {
             match self.acceptor.ports.store.requests_by_id(&[first]).await {
                 Ok(found) => return found.first().map(|it| it.number).ok_or(error),

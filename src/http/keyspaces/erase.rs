@@ -3,6 +3,7 @@ use lethe_core::receipt::RequestId;
 use serde::Deserialize;
 
 use crate::access::Role;
+use crate::approvals::Reply;
 use crate::forgetting::Wanted;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Done, Operation};
@@ -38,16 +39,15 @@ pub(crate) async fn forget(call: &Call, act: Act, wanted: Wanted) -> Result<Done
     let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
     let id = id.map_err(Problem::invalid)?;
     call.check_audit()?;
-    if let Some(asked) = question(call)?.act(act, id, wanted.clone()).await? {
-        return waits::<()>(&asked.approval, asked.requests(), None);
-    }
     let waited = Waited::for_call(call);
-    let keyspace = call.keyspace()?;
-    let acceptor = &call.service.acceptor;
     let part = call.trace.part("accept");
-    let accepted = acceptor.accept(keyspace.clone(), id, vec![wanted]);
-    let admitted = accepted.await?.pop();
+    let reply = question(call)?.act(act, id, wanted).await?;
     drop(part);
-    let admitted = admitted.ok_or_else(|| Problem::new(Code::Overloaded, "not accepted"))??;
-    await_one(call, keyspace, &waited, &admitted).await
+    let mut items = match reply {
+        Reply::Waits(asked) => return waits::<()>(&asked.approval, asked.requests, None),
+        Reply::Answered(items) => items,
+    };
+    let nothing = || Problem::new(Code::Overloaded, "not accepted");
+    let admitted = items.pop().ok_or_else(nothing)??;
+    await_one(call, call.keyspace()?, &waited, &admitted).await
 }

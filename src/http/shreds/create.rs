@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::answer::{RequestAnswer, Waited, await_one};
 use crate::access::Role;
-use crate::approvals::Asked;
-use crate::forgetting::{Admitted, Wanted};
+use crate::approvals::{Asked, Reply};
+use crate::forgetting::{Admitted, NotAccepted, Wanted};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done, Operation};
@@ -84,7 +84,8 @@ impl Operation for Create {
         match Items::<ShredItem<'_>>::parse(&call.body)? {
             Items::One(item) => {
                 call.take(Kind::Shred, 1)?;
-                one(call, &waited, wanted(&item)?).await
+                let wanted = wanted(&item)?;
+                one(call, &waited, wanted).await
             }
             Items::Many(items) => {
                 call.take(Kind::Shred, items.len())?;
@@ -101,29 +102,20 @@ fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
 }
 
 /// Without an audit log nothing is accepted: the record comes behind.
-async fn accept(
-    call: &Call,
-    wanted: Vec<Wanted>,
-) -> Result<Vec<Result<Admitted, Problem>>, Problem> {
+async fn accept(call: &Call, wanted: Vec<Wanted>, alone: bool) -> Result<Reply, Problem> {
     call.check_audit()?;
-    let keyspace = call.keyspace()?.clone();
     let part = call.trace.part("accept");
-    let admitted = call.service.acceptor.accept(keyspace, None, wanted).await?;
+    let reply = question(call)?.shreds(wanted, alone).await?;
     drop(part);
-    Ok(admitted
-        .into_iter()
-        .map(|one| one.map_err(Problem::from))
-        .collect())
+    Ok(reply)
 }
 
 async fn one(call: &Call, waited: &Waited, wanted: Wanted) -> Result<Done, Problem> {
-    call.check_audit()?;
-    let wanted = vec![wanted];
-    if let Some(asked) = question(call)?.shreds(&wanted, true).await? {
-        return waits::<()>(&asked.approval, asked.requests(), None);
-    }
-    let admitted = accept(call, wanted).await?.pop();
-    let admitted = admitted.ok_or_else(nothing)??;
+    let mut items = match accept(call, vec![wanted], true).await? {
+        Reply::Waits(asked) => return waits::<()>(&asked.approval, asked.requests, None),
+        Reply::Answered(items) => items,
+    };
+    let admitted = items.pop().ok_or_else(nothing)??;
     await_one(call, call.keyspace()?, waited, &admitted).await
 }
 
@@ -133,56 +125,52 @@ async fn many(
     items: Vec<Result<ShredItem<'_>, Problem>>,
 ) -> Result<Done, Problem> {
     call.service.live.keyring().keyspace(call.keyspace()?)?;
-    call.check_audit()?;
-    let items: Vec<Result<Wanted, Problem>> = items
-        .into_iter()
-        .map(|item| item.and_then(|item| wanted(&item)))
-        .collect();
-    let good: Vec<Wanted> = items.iter().flatten().cloned().collect();
-    if let Some(asked) = question(call)?.shreds(&good, false).await? {
-        return some_wait(call, waited, items, asked).await;
-    }
-    let mut admitted = accept(call, good).await?.into_iter();
-    let each = items.into_iter().map(|item| match item {
-        Ok(_) => admitted.next().unwrap_or_else(|| Err(nothing())),
-        Err(problem) => Err(problem),
+    let mut good = Vec::with_capacity(items.len());
+    let items = items.into_iter().map(|item| {
+        good.push(wanted(&item?)?);
+        Ok(())
     });
-    await_many(call, waited, each.collect()).await
+    let items: Vec<Result<(), Problem>> = items.collect();
+    match accept(call, good, false).await? {
+        Reply::Answered(answered) => {
+            let answered = answered.into_iter().map(|it| it.map_err(Problem::from));
+            await_many(call, waited, in_place(items, answered)).await
+        }
+        Reply::Waits(asked) => some_wait(call, waited, items, asked).await,
+    }
+}
+
+/// Each item's own problem, or what became of it.
+fn in_place<T>(
+    items: Vec<Result<(), Problem>>,
+    mut answered: impl Iterator<Item = Result<T, Problem>>,
+) -> Vec<Result<T, Problem>> {
+    let items = items.into_iter();
+    let each = items.map(|it| it.and_then(|()| answered.next().unwrap_or_else(|| Err(nothing()))));
+    each.collect()
 }
 
 /// Those that were accepted before are answered; the others wait.
 async fn some_wait(
     call: &Call,
     waited: &Waited,
-    items: Vec<Result<Wanted, Problem>>,
-    asked: Asked,
+    items: Vec<Result<(), Problem>>,
+    asked: Box<Asked>,
 ) -> Result<Done, Problem> {
-    let requests = asked.requests();
-    let mut places = asked.items.into_iter();
     let mut answers = Vec::with_capacity(items.len());
-    for item in items {
-        let wanted = match item {
-            Ok(wanted) => wanted,
-            Err(problem) => {
-                answers.push(ItemAnswer::refused(problem));
-                continue;
-            }
-        };
-        answers.push(match places.next().flatten() {
-            Some(Ok(id)) => ItemAnswer::Waits {
-                id: id.to_string(),
+    for item in in_place(items, asked.items.into_iter().map(Ok)) {
+        answers.push(match item {
+            Ok(Err(NotAccepted::NeedsApproval(request))) => ItemAnswer::Waits {
+                id: request.id.to_string(),
                 state: "approval_required",
                 approval: asked.approval.id.to_string(),
             },
-            Some(Err(error)) => ItemAnswer::refused(error.into()),
-            None => match accept(call, vec![wanted]).await?.pop() {
-                Some(Ok(admitted)) => answer(call, waited, &admitted).await?,
-                Some(Err(problem)) => ItemAnswer::refused(problem),
-                None => ItemAnswer::refused(nothing()),
-            },
+            Ok(Ok(admitted)) => answer(call, waited, &admitted).await?,
+            Ok(Err(error)) => ItemAnswer::refused(error.into()),
+            Err(problem) => ItemAnswer::refused(problem),
         });
     }
-    waits(&asked.approval, requests, Some(&answers))
+    waits(&asked.approval, asked.requests, Some(&answers))
 }
 
 /// The answer of a call that made many requests.

@@ -1,0 +1,157 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lethe_core::receipt::RequestId;
+use lethe_core::request::{Request, Wish};
+use lethe_core::time::Timestamp;
+use lethe_core::tree::TreeId;
+use parking_lot::Mutex;
+
+use super::window::Window;
+
+/// Why a request that nobody made before may destroy. The acceptor writes no new request without
+/// one, and nothing outside of this module can make one up.
+#[derive(Debug)]
+pub struct Permission(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// The configuration asks for no second operator.
+    NotRequired,
+    /// All keys of this version have expired.
+    Outlived(TreeId),
+    /// So few shreds need no second operator.
+    WithinWindow(Permit),
+    /// A second operator approved these requests.
+    Approved(HashSet<RequestId>),
+}
+
+impl Permission {
+    /// Where the configuration asks for no second operator.
+    pub(super) const fn not_required() -> Self {
+        Self(Kind::NotRequired)
+    }
+
+    /// For shreds that the window has room for.
+    pub(super) const fn within_window(permit: Permit) -> Self {
+        Self(Kind::WithinWindow(permit))
+    }
+
+    /// For the requests of an approval that was given.
+    pub(super) fn approved(requests: &[Request]) -> Self {
+        Self(Kind::Approved(requests.iter().map(|it| it.id).collect()))
+    }
+
+    /// For the drop of a version whose last bucket is gone: it destroys nothing that lives.
+    #[must_use]
+    pub(crate) const fn outlived(version: TreeId) -> Self {
+        Self(Kind::Outlived(version))
+    }
+
+    /// Whether it is for this request.
+    #[must_use]
+    pub fn covers(&self, request: &Request) -> bool {
+        match &self.0 {
+            Kind::NotRequired => true,
+            Kind::Outlived(tree) => {
+                request.keyspace == tree.keyspace && request.wish == Wish::DropVersion(tree.version)
+            }
+            Kind::WithinWindow(_) => matches!(request.wish, Wish::Shred { .. }),
+            Kind::Approved(ids) => ids.contains(&request.id),
+        }
+    }
+
+    /// What it was for is accepted: it counts. Dropped without, it gives back what it took.
+    pub fn use_up(&self) {
+        if let Kind::WithinWindow(permit) = &self.0 {
+            permit.used.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Room that was taken in the window; given back when it is dropped before it was used.
+#[derive(Debug)]
+pub(super) struct Permit {
+    window: Arc<Mutex<Window>>,
+    conversations: u64,
+    at: Timestamp,
+    used: AtomicBool,
+}
+
+impl Permit {
+    /// None where there is no room for all of them.
+    pub(super) fn take(
+        window: &Arc<Mutex<Window>>,
+        conversations: u64,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let taken = window.lock().take(conversations, at);
+        taken.then(|| Self {
+            window: Arc::clone(window),
+            conversations,
+            at,
+            used: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !*self.used.get_mut() {
+            self.window.lock().give_back(self.conversations, self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lethe_core::identity::KeyspaceId;
+    use lethe_core::keyspace::KeyVersion;
+
+    use super::*;
+
+    fn drop_of(keyspace: u8, version: u32, id: u8) -> Request {
+        let version = KeyVersion::new(version).unwrap();
+        Request {
+            id: RequestId::from_bytes([id; 16]),
+            keyspace: KeyspaceId::from_bytes([keyspace; 16]),
+            accepted_at: Timestamp::from_millis(0),
+            leases_end_at: Timestamp::from_millis(0),
+            wish: Wish::DropVersion(version),
+        }
+    }
+
+    #[test]
+    fn a_permission_is_for_what_it_was_given_for_alone() {
+        let outlived = Permission::outlived(TreeId {
+            keyspace: KeyspaceId::from_bytes([1; 16]),
+            version: KeyVersion::FIRST,
+        });
+        assert!(outlived.covers(&drop_of(1, 1, 9)));
+        assert!(!outlived.covers(&drop_of(1, 2, 9)));
+        assert!(!outlived.covers(&drop_of(2, 1, 9)));
+        let approved = Permission::approved(&[drop_of(1, 1, 9)]);
+        assert!(approved.covers(&drop_of(1, 1, 9)));
+        assert!(!approved.covers(&drop_of(1, 1, 8)));
+        let window = Arc::new(Mutex::new(Window::new(9, Duration::from_secs(60))));
+        let permit = Permit::take(&window, 1, Timestamp::from_millis(1)).unwrap();
+        assert!(!Permission::within_window(permit).covers(&drop_of(1, 1, 9)));
+    }
+
+    #[test]
+    fn what_was_not_accepted_counts_no_more() {
+        let window = Arc::new(Mutex::new(Window::new(3, Duration::from_secs(60))));
+        let take = |count| Permit::take(&window, count, Timestamp::from_millis(1_000));
+        let refused = take(3).map(Permission::within_window);
+        assert!(take(1).is_none());
+        drop(refused);
+        let accepted = take(2).map(Permission::within_window).unwrap();
+        accepted.use_up();
+        drop(accepted);
+        assert!(take(2).is_none());
+        assert!(take(1).is_some());
+    }
+}
