@@ -5,6 +5,7 @@ mod clients;
 mod crl;
 mod files;
 mod peer;
+mod public_key;
 mod session;
 
 pub use acceptor::{Tls, server_config};

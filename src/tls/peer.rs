@@ -1,9 +1,9 @@
-use aws_lc_rs::digest::{SHA256, digest};
 use lethe_core::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 use super::crl::timestamp;
+use super::public_key::key_id;
 use crate::access::SpiffeId;
 
 /// Who a connection belongs to.
@@ -13,7 +13,8 @@ pub struct Peer {
     pub spiffe_id: Option<SpiffeId>,
     /// End of the certificate: no request is served after it, on open connections either.
     pub not_after: Timestamp,
-    /// SHA-256 of the public key (SubjectPublicKeyInfo, RFC 5280): a renewed certificate may keep it.
+    /// Names the certificate's key pair, however the public key is spelled: a renewed certificate may
+    /// keep it. Zeros where nobody is there.
     pub key: [u8; 32],
 }
 
@@ -29,11 +30,12 @@ impl Peer {
                 key: [0; 32],
             };
         };
-        let key = digest(&SHA256, parsed.public_key().raw);
+        let key = key_id(parsed.public_key());
         Self {
-            spiffe_id: spiffe_id(&parsed),
+            // Who cannot be told from others is nobody.
+            spiffe_id: key.and_then(|_| spiffe_id(&parsed)),
             not_after: timestamp(parsed.validity().not_after),
-            key: key.as_ref().try_into().unwrap_or_default(),
+            key: key.unwrap_or_default(),
         }
     }
 }
