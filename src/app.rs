@@ -15,7 +15,7 @@ use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::hsm_move::{Devices, locate, published_keys};
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{Clock, Hsm, Store, StoreError};
-use lethe_pkcs11::Pkcs11Hsm;
+use lethe_pkcs11::{Pkcs11Config, Pkcs11Hsm};
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -45,7 +45,7 @@ pub use error::AppError;
 ///
 /// # Errors
 /// [`AppError`]; can be run again.
-pub async fn init(config: &Config) -> Result<Initialised, AppError> {
+pub async fn init(config: &Config, last_pin_try: bool) -> Result<Initialised, AppError> {
     let store = match SqliteStore::create(&config.store.sqlite, &machine_id()).await {
         Err(StoreError::Conflict(_)) => {
             SqliteStore::open(&config.store.sqlite, &machine_id()).await?
@@ -57,7 +57,7 @@ pub async fn init(config: &Config) -> Result<Initialised, AppError> {
         .recursive(true)
         .mode(0o700)
         .create(&config.audit.directory)?;
-    let hsm = Arc::new(open_hsm(config).await?);
+    let hsm = Arc::new(open_hsm(config, last_pin_try).await?);
     let clock = steady_clock(config, &store).await?;
     let ports = ports(hsm, Arc::new(store), Arc::new(clock));
     Ok(initialise(&ports).await?)
@@ -335,8 +335,11 @@ async fn open_devices(
 }
 
 /// Loading a module and logging in may block.
-async fn open_hsm(config: &Config) -> Result<Pkcs11Hsm, AppError> {
-    let config = config.hsm.pkcs11()?;
+async fn open_hsm(config: &Config, last_pin_try: bool) -> Result<Pkcs11Hsm, AppError> {
+    let config = Pkcs11Config {
+        last_pin_try,
+        ..config.hsm.pkcs11()?
+    };
     let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lethe_core::hsm_move::Opened;
 use lethe_core::ports::{Hsm, HsmError};
-use lethe_pkcs11::Pkcs11Hsm;
+use lethe_pkcs11::{Pkcs11Hsm, TokenSelector};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
@@ -21,15 +21,15 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct DeviceName {
     /// The PKCS#11 module.
     pub module: PathBuf,
-    /// Label of the token.
-    pub token: String,
+    /// Which of its tokens.
+    pub token: TokenSelector,
 }
 
 impl From<&HsmSection> for DeviceName {
     fn from(section: &HsmSection) -> Self {
         Self {
             module: section.module.clone(),
-            token: section.token.clone(),
+            token: section.selector(),
         }
     }
 }

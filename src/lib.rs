@@ -1,5 +1,8 @@
 //! The service and the command line: HTTP in, wiring out; decides nothing about keys.
 
+// They panic when standard output or error is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod access;
 pub mod app;
 pub mod approvals;

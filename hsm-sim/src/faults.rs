@@ -35,6 +35,8 @@ pub enum Fault {
     DestroyKeepsKey,
     /// `CKR_PIN_LOCKED` on login.
     PinLocked,
+    /// New objects are made without regard to what their template says of secrecy and change.
+    IgnoreTemplate,
 }
 
 /// The faults in force.

@@ -14,13 +14,20 @@ pub(super) struct Init {
     /// The configuration file.
     #[arg(long)]
     config: PathBuf,
+    /// Tries the PIN even when one more wrong one locks the token.
+    #[arg(long)]
+    last_pin_try: bool,
 }
 
 impl Init {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let config = Config::load(&self.config)?;
         environment::ensure(&config.environment())?;
-        let done = block_on(async { app::init(&config).await.map_err(app_failure) })?;
+        let done = block_on(async {
+            app::init(&config, self.last_pin_try)
+                .await
+                .map_err(app_failure)
+        })?;
         let (deployment, made) = (done.deployment.to_string(), done.made);
         let shown = json!({ "deployment": deployment, "made": made });
         let verb = if made {

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
@@ -50,7 +51,7 @@ impl Keys {
         };
         match export.out {
             Some(path) => write_public(&path, &text)?,
-            None => print!("{text}"),
+            None => std::io::stdout().write_all(text.as_bytes())?,
         }
         Ok(())
     }

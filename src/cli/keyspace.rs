@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use lethe_client::{KeyspaceName, KeyspaceSettings, PutKeyspace};
 use serde_json::{Value, json};
 
-use super::output::Output;
+use super::output::{Output, printable};
 use super::remote::Remote;
 use super::{Failure, block_on};
 
@@ -131,7 +131,7 @@ async fn show(remote: &Remote, name: &KeyspaceName, output: Output) -> Result<()
 pub(super) fn fields(value: &Value) -> String {
     let object = value.as_object().into_iter().flatten();
     let line = |(name, value): (&String, &Value)| match value {
-        Value::String(text) => format!("{name:<14} {text}"),
+        Value::String(text) => format!("{name:<14} {}", printable(text)),
         other => format!("{name:<14} {other}"),
     };
     object.map(line).collect::<Vec<_>>().join("\n")

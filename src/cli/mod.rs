@@ -20,15 +20,20 @@ mod status;
 mod takeover;
 mod withdraw;
 
-use clap::{Parser, Subcommand};
+use std::io::Write;
+
+use clap::builder::Resettable;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+use lethe_core::ports::HsmError;
 
 use crate::app::AppError;
-use output::Output;
+use crate::logging;
+use output::{Output, printable};
 
 /// A key management service that forgets.
 #[derive(Parser)]
 #[command(name = "lethe", version, propagate_version = true)]
-pub struct Cli {
+struct Cli {
     /// How results are shown.
     #[arg(long, global = true, value_enum, default_value = "text")]
     output: Output,
@@ -78,11 +83,18 @@ enum Command {
     Openapi,
 }
 
+/// Any failure but those below.
+const FAILED: u8 = 1;
+/// The service halted: restarting does not help.
+const HALTED: u8 = 3;
+/// The HSM refuses the PIN: restarting makes it worse.
+const PIN_REFUSED: u8 = 4;
+
 /// A failure, in one line.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
-    halted: bool,
+    code: u8,
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -99,7 +111,7 @@ impl<E: std::error::Error> From<E> for Failure {
         }
         Self {
             message,
-            halted: false,
+            code: FAILED,
         }
     }
 }
@@ -109,29 +121,69 @@ impl Failure {
     fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            halted: false,
+            code: FAILED,
         }
     }
 }
 
-/// A halt is told apart by its exit code: restarting does not help.
+/// What a restart cannot mend is told apart by its exit code.
 fn app_failure(error: AppError) -> Failure {
-    let halted = matches!(error, AppError::Halted(_));
+    let code = match &error {
+        AppError::Halted(_) => HALTED,
+        AppError::Hsm(HsmError::Pin(_)) => PIN_REFUSED,
+        _ => FAILED,
+    };
     Failure {
-        halted,
+        code,
         ..Failure::from(error)
     }
 }
 
+/// Parses the arguments and runs the command; the exit code is 0 on success, 2 for arguments that
+/// are none, 3 when the service halted, 4 when the HSM refuses the PIN, else 1.
+#[must_use]
+pub fn run() -> u8 {
+    let parsed = without_empty_variables(Cli::command())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let code = match parsed {
+        Ok(cli) => cli.run(),
+        // Help and version are errors to clap, of code 0.
+        Err(error) => match error.print() {
+            Ok(()) => u8::try_from(error.exit_code()).unwrap_or(FAILED),
+            Err(_) => FAILED,
+        },
+    };
+    let flushed = std::io::stdout().flush();
+    logging::flush();
+    if flushed.is_err() {
+        code.max(FAILED)
+    } else {
+        code
+    }
+}
+
+/// A variable that is set to nothing is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let variable = arg.get_env().and_then(std::env::var_os);
+        variable.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| match is_empty(&arg) {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 impl Cli {
-    /// Runs the command: 0 on success, 3 when the service halted, else 1.
-    #[must_use]
-    pub fn run(self) -> u8 {
+    fn run(self) -> u8 {
         match self.obey() {
             Ok(()) => 0,
             Err(failure) => {
-                eprintln!("lethe: {}", failure.message);
-                if failure.halted { 3 } else { 1 }
+                logging::say(&format!("lethe: {}", printable(&failure.message)));
+                failure.code
             }
         }
     }

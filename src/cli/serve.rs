@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, app_failure, block_on, environment};
+use super::{Failure, app_failure, block_on, environment, output};
 use crate::app::App;
 use crate::config::Config;
 use crate::logging;
@@ -28,7 +28,7 @@ impl Serve {
                 .await
                 .map_err(app_failure)?;
             let ready = async |address| {
-                println!("lethe ready https://{address}");
+                output::announce(format!("lethe ready https://{address}"));
                 Ok(())
             };
             app.run(&config, ready).await.map_err(app_failure)

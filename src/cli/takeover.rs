@@ -1,10 +1,10 @@
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
-use super::output::Output;
+use super::output::{Output, ask, printable};
 use super::{Failure, app_failure, block_on, environment};
 use crate::app::takeover::{Prepared, TakenOver, Takeover as Ready, prepare};
 use crate::config::Config;
@@ -49,26 +49,27 @@ impl Takeover {
                 });
             }
         };
-        eprintln!("{}", warning(&ready));
-        self.confirm()?;
+        self.confirm(&warning(&ready))?;
         let done = ready.carry_out().await.map_err(app_failure)?;
         tell(&done, output)
     }
 
-    fn confirm(&self) -> Result<(), Failure> {
+    fn confirm(&self, warning: &str) -> Result<(), Failure> {
         if self.yes {
+            warning
+                .lines()
+                .for_each(|line| logging::say(&printable(line)));
             return Ok(());
         }
         if !stdin().is_terminal() {
+            warning
+                .lines()
+                .for_each(|line| logging::say(&printable(line)));
             return Err(Failure::new(
                 "nothing was done: say --yes, or ask at a terminal",
             ));
         }
-        eprint!("Type takeover to go on: ");
-        stderr().flush()?;
-        let mut typed = String::new();
-        stdin().read_line(&mut typed)?;
-        match typed.trim() {
+        match ask(&format!("{warning}\nType takeover to go on: "))?.as_str() {
             "takeover" => Ok(()),
             _ => Err(Failure::new("nothing was done")),
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lethe_pkcs11::{IvSource, Pin, Pkcs11Config};
+use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, TokenSelector};
 use serde::Deserialize;
 
 use super::{ConfigError, is_open_to_all, read};
@@ -15,6 +15,10 @@ pub struct HsmSection {
     pub module: PathBuf,
     /// Label of the token.
     pub token: String,
+    /// Its serial number, where several bear the label.
+    pub serial: Option<String>,
+    /// The id of its slot, where several bear the label.
+    pub slot: Option<u64>,
     /// File with the user PIN.
     pub pin_file: PathBuf,
     /// Who chooses IVs.
@@ -70,6 +74,11 @@ impl HsmSection {
         if !(1..=32).contains(&self.token.len()) {
             return Err(format!("{section}.token must be 1 to 32 bytes"));
         }
+        // PKCS#11 pads serial numbers to 16 bytes.
+        let serial = self.serial.as_ref().map_or(1, String::len);
+        if !(1..=16).contains(&serial) {
+            return Err(format!("{section}.serial must be 1 to 16 bytes"));
+        }
         if self.max_objects == 0 {
             return Err(format!("{section}.max_objects must be at least 1"));
         }
@@ -84,7 +93,7 @@ impl HsmSection {
 
     /// Both are loaded into one process.
     pub(super) fn check_beside(&self, next: &Self) -> Result<(), String> {
-        if (&self.module, &self.token) == (&next.module, &next.token) {
+        if (&self.module, self.selector()) == (&next.module, next.selector()) {
             return Err("hsm_next names the module and token of hsm".into());
         }
         let differs = |(name, value): (&String, &String)| {
@@ -100,6 +109,16 @@ impl HsmSection {
         Ok(())
     }
 
+    /// Which of the module's tokens.
+    #[must_use]
+    pub fn selector(&self) -> TokenSelector {
+        TokenSelector {
+            label: self.token.clone(),
+            serial: self.serial.clone(),
+            slot: self.slot,
+        }
+    }
+
     /// For the adapter; reads the PIN.
     ///
     /// # Errors
@@ -108,8 +127,9 @@ impl HsmSection {
         let pin = self.pin()?;
         Ok(Pkcs11Config {
             module: self.module.clone(),
-            token_label: self.token.clone(),
+            token: self.selector(),
             pin,
+            last_pin_try: false,
             iv: match self.iv {
                 Iv::Caller => IvSource::Caller,
                 Iv::Device => IvSource::Device,

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lethe_pkcs11::TokenSelector;
 use serde::Deserialize;
 
 pub use access::{AccessSection, ClientEntry};
@@ -129,7 +130,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], with the option and the reason.
-    pub fn device_of(path: &Path) -> Result<(PathBuf, String), ConfigError> {
+    pub fn device_of(path: &Path) -> Result<(PathBuf, TokenSelector), ConfigError> {
         let invalid = |reason| ConfigError::Invalid {
             path: path.to_owned(),
             reason,
@@ -139,7 +140,7 @@ impl Config {
         let module = module.map_err(|why| invalid(format!("hsm.module {why}")))?;
         let folder = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = folder.parent().unwrap_or(Path::new("/"));
-        Ok((folder.join(module), hsm.token))
+        Ok((folder.join(module), hsm.selector()))
     }
 
     /// Variables that the PKCS#11 modules read.

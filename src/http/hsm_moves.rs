@@ -36,13 +36,19 @@ struct MoveAnswer {
 struct DeviceView {
     module: String,
     token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<u64>,
 }
 
 impl From<&DeviceName> for DeviceView {
     fn from(name: &DeviceName) -> Self {
         Self {
             module: name.module.to_string_lossy().into_owned(),
-            token: name.token.clone(),
+            token: name.token.label.clone(),
+            serial: name.token.serial.clone(),
+            slot: name.token.slot,
         }
     }
 }
@@ -63,7 +69,8 @@ impl MoveAnswer {
     /// For the OpenAPI document.
     fn schema() -> Value {
         let device = json!({ "type": "object", "required": ["module", "token"], "properties": {
-            "module": { "type": "string" }, "token": { "type": "string" } } });
+            "module": { "type": "string" }, "token": { "type": "string" },
+            "serial": { "type": "string" }, "slot": { "type": "integer", "minimum": 0 } } });
         json!({ "type": "object", "required": ["state", "from", "buckets", "moved_buckets"], "properties": {
             "state": { "enum": ["unconfigured", "ready", "moving", "moved"] },
             "from": device, "to": device,

@@ -1,8 +1,11 @@
 //! What the service stands on: HSM, store, its own process.
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::logging;
 use crate::service::Condition;
 
 /// As the background work last saw it.
@@ -13,6 +16,7 @@ pub(super) struct Parts {
     hsm_objects: Gauge,
     hsm_objects_max: Gauge,
     resident_memory: Gauge,
+    lost_log_lines: Counter,
 }
 
 impl Parts {
@@ -36,6 +40,16 @@ impl Parts {
             "hsm_objects_max",
             "Objects that the token may hold, by the configuration",
             self.hsm_objects_max.clone(),
+        );
+        to.register(
+            "log_lines_lost",
+            "Lines of the log that nobody read in time",
+            self.lost_log_lines.clone(),
+        );
+        to.register(
+            "build",
+            "What is running",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
     }
 
@@ -64,6 +78,9 @@ impl Parts {
         if let Some(bytes) = resident_memory() {
             self.resident_memory.set(bytes);
         }
+        let lost = logging::lost_lines();
+        let counted = self.lost_log_lines.get();
+        self.lost_log_lines.inc_by(lost.saturating_sub(counted));
     }
 }
 

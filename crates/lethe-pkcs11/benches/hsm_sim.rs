@@ -91,8 +91,9 @@ impl Device {
             .unwrap();
         let hsm = Pkcs11Hsm::open(Pkcs11Config {
             module: std::env::var_os(MODULE).unwrap().into(),
-            token_label: "bench".into(),
+            token: "bench".into(),
             pin: Pin::new("12345678".into()),
+            last_pin_try: false,
             iv: IvSource::Caller,
             call_timeout: Duration::from_secs(30),
             threads: 1,

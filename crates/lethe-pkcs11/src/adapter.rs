@@ -2,7 +2,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
-use cryptoki::object::ObjectClass;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
     Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose, VerificationKey,
@@ -59,12 +58,8 @@ impl Hsm for Pkcs11Hsm {
         self.pool
             .run(move |call| {
                 // The first attempt may have made it before its session was lost.
-                let template =
-                    objects::key_template(ObjectClass::SECRET_KEY, key.id, &label.to_string());
-                if tried.swap(true, Ordering::SeqCst) && operations::exists(call, &template)? {
-                    return Ok(key);
-                }
-                operations::create_key(call, key).map(|()| key)
+                let tried = tried.swap(true, Ordering::SeqCst);
+                operations::create_key(call, key, tried).map(|()| key)
             })
             .await
     }
@@ -151,10 +146,8 @@ impl Hsm for Pkcs11Hsm {
         let tried = AtomicBool::new(false);
         self.pool
             .run(move |call| {
-                let template = objects::key_template(ObjectClass::PRIVATE_KEY, id, &label);
-                if !tried.swap(true, Ordering::SeqCst) || !operations::exists(call, &template)? {
-                    signing::create(call, id, &label)?;
-                }
+                let tried = tried.swap(true, Ordering::SeqCst);
+                signing::create(call, id, &label, tried)?;
                 let public_key = signing::public_key(call, id, &label)?;
                 Ok(VerificationKey {
                     id,

@@ -11,9 +11,11 @@ use lethe_core::ports::HsmError;
 
 use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
-use crate::objects::read;
+use crate::objects::{ensure_has, first_accepted, read};
 
 const LABEL_PREFIX: &str = "lethe/v1/claim/";
+/// What no claim may lack: who could change it could give the deployment to another store.
+const DEMANDED: [Attribute; 2] = [Attribute::Private(true), Attribute::Modifiable(false)];
 
 /// Of the claims of all deployments.
 fn any() -> Vec<Attribute> {
@@ -81,17 +83,23 @@ pub(crate) fn set_claim(
     let old = find(call, deployment)?;
     let number = old.iter().map(|(_, (number, _))| number + 1).max();
     let value = format!("{} {store_instance}", number.unwrap_or(1));
-    let mut template = template(deployment);
-    template.extend([
-        Attribute::Private(true),
-        Attribute::Value(value.into_bytes()),
-    ]);
-    let make = || Ok(call.session()?.create_object(&template)?);
-    if old.is_empty() {
-        call.device.room.take(call, 1, make)?;
+    let mut plain = template(deployment);
+    plain.extend(DEMANDED);
+    plain.push(Attribute::Value(value.into_bytes()));
+    let mut strict = plain.clone();
+    strict.push(Attribute::Copyable(false));
+    let templates = [strict, plain];
+    let create = |template: &Vec<Attribute>| Ok(call.session()?.create_object(template)?);
+    let make = || first_accepted(&templates, create);
+    let made = if old.is_empty() {
+        call.device.room.take(call, 1, make)?
     } else {
         // Takes the place of one that goes: a full token must not stand in the way.
-        make()?;
+        make()?
+    };
+    if let Err(failure) = ensure_has(call, made, &DEMANDED) {
+        remove(call, made)?;
+        return Err(failure);
     }
     for (object, _) in old {
         remove(call, object)?;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 
 /// A user PIN: wiped on drop, never shown.
@@ -35,15 +36,60 @@ pub enum IvSource {
     Device,
 }
 
+/// Which of a module's tokens: all that is given must fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSelector {
+    /// Its label.
+    pub label: String,
+    /// Its serial number, where labels repeat.
+    pub serial: Option<String>,
+    /// The id of the slot that it is in.
+    pub slot: Option<u64>,
+}
+
+impl TokenSelector {
+    pub(crate) fn fits(&self, slot: Slot, token: &TokenInfo) -> bool {
+        self.label == token.label()
+            && self.slot.is_none_or(|id| id == slot.id())
+            && self
+                .serial
+                .as_deref()
+                .is_none_or(|it| it == token.serial_number())
+    }
+}
+
+impl From<&str> for TokenSelector {
+    fn from(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            serial: None,
+            slot: None,
+        }
+    }
+}
+
+impl fmt::Display for TokenSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.label)?;
+        if let Some(serial) = &self.serial {
+            write!(f, " with serial number {serial:?}")?;
+        }
+        self.slot
+            .map_or(Ok(()), |slot| write!(f, " in slot {slot}"))
+    }
+}
+
 /// Where the HSM is and how to speak to it.
 #[derive(Debug, Clone)]
 pub struct Pkcs11Config {
     /// The PKCS#11 module, a shared library.
     pub module: PathBuf,
-    /// Label of the token.
-    pub token_label: String,
+    /// The token.
+    pub token: TokenSelector,
     /// User PIN of the token.
     pub pin: Pin,
+    /// Logs in even when the token says that one more wrong PIN locks it.
+    pub last_pin_try: bool,
     /// Who chooses IVs.
     pub iv: IvSource,
     /// How long a caller waits for an answer.

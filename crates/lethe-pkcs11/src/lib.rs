@@ -20,4 +20,4 @@ mod signing;
 mod worker;
 
 pub use adapter::Pkcs11Hsm;
-pub use config::{IvSource, Pin, Pkcs11Config};
+pub use config::{IvSource, Pin, Pkcs11Config, TokenSelector};

@@ -13,6 +13,13 @@ use crate::errors::{self, Failure, Meaning};
 /// Handles that one `C_FindObjects` may answer when many are expected.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
+/// What a device says of a key that it made itself and never let out.
+pub(crate) const NEVER_OUTSIDE: [Attribute; 3] = [
+    Attribute::Local(true),
+    Attribute::AlwaysSensitive(true),
+    Attribute::NeverExtractable(true),
+];
+
 /// 16 bytes for `CKA_ID`.
 pub(crate) fn new_id() -> Result<HsmKeyId, HsmError> {
     let mut bytes = [0; 16];
@@ -63,6 +70,42 @@ pub(crate) fn read(
         Err(error) if errors::meaning(&error) == Meaning::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes sure that a new object has what its template demanded: a device may take a template and
+/// ignore part of it.
+pub(crate) fn ensure_has(
+    call: &Call<'_>,
+    object: ObjectHandle,
+    demanded: &[Attribute],
+) -> Result<(), Failure> {
+    let kinds: Vec<_> = demanded.iter().map(Attribute::attribute_type).collect();
+    let has = read(call, object, &kinds)?.unwrap_or_default();
+    match demanded.iter().find(|attribute| !has.contains(attribute)) {
+        None => Ok(()),
+        Some(ignored) => Err(HsmError::Device(format!(
+            "it made an object without the {} that was demanded",
+            ignored.attribute_type()
+        ))
+        .into()),
+    }
+}
+
+/// [`ensure_has`] for each of the objects that were just made, all of which go where one has not.
+pub(crate) fn keep_if_right(
+    call: &Call<'_>,
+    made: &[(ObjectHandle, &[Attribute])],
+) -> Result<(), Failure> {
+    let checked = made
+        .iter()
+        .try_for_each(|(object, demanded)| ensure_has(call, *object, demanded));
+    if let Err(Failure::Decided(_)) = checked {
+        for (object, _) in made {
+            call.session()?.destroy_object(*object)?;
+            call.device.room.freed(1);
+        }
+    }
+    checked
 }
 
 /// All objects of a template that may match many, in large steps.
@@ -122,9 +165,9 @@ pub(crate) fn count_all(call: &Call<'_>) -> Result<u64, Failure> {
 }
 
 /// Tries templates from the strictest on; a device that does not know an attribute gets the next.
-pub(crate) fn first_accepted<T>(
-    templates: &[Vec<Attribute>],
-    mut attempt: impl FnMut(&[Attribute]) -> Result<T, Failure>,
+pub(crate) fn first_accepted<Template, T>(
+    templates: &[Template],
+    mut attempt: impl FnMut(&Template) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut last = Failure::Module(Error::NotSupported);
     for template in templates {

@@ -10,27 +10,37 @@ use zeroize::Zeroizing;
 use crate::call::Call;
 use crate::config::IvSource;
 use crate::errors::{self, Failure, Meaning};
-use crate::objects::{find_key, find_one, first_accepted, key_template, random_bytes};
+use crate::objects::{
+    NEVER_OUTSIDE, find_key, find_one, first_accepted, keep_if_right, key_template, random_bytes,
+};
 
 const TAG_BITS: u64 = 128;
 
-pub(crate) fn create_key(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
+/// What no key may lack, whatever the device thinks of its template.
+const DEMANDED: [Attribute; 9] = [
+    Attribute::KeyType(KeyType::AES),
+    Attribute::Private(true),
+    Attribute::Sensitive(true),
+    Attribute::Extractable(false),
+    Attribute::Modifiable(false),
+    Attribute::Encrypt(true),
+    Attribute::Decrypt(true),
+    Attribute::Wrap(false),
+    Attribute::Unwrap(false),
+];
+
+/// Makes a key; one that an earlier attempt made counts.
+pub(crate) fn create_key(call: &Call<'_>, key: HsmKey, tried: bool) -> Result<(), Failure> {
     let mut plain = key_template(ObjectClass::SECRET_KEY, key.id, &key.label.to_string());
-    plain.extend([
-        Attribute::KeyType(KeyType::AES),
-        Attribute::ValueLen(32.into()),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Modifiable(false),
-        Attribute::Encrypt(true),
-        Attribute::Decrypt(true),
-        Attribute::Wrap(false),
-        Attribute::Unwrap(false),
-    ]);
+    let demanded = [&DEMANDED[..], &NEVER_OUTSIDE].concat();
+    if tried && let Some(handle) = find_any(call, &plain)? {
+        return keep_if_right(call, &[(handle, &demanded)]);
+    }
+    plain.extend(DEMANDED);
+    plain.push(Attribute::ValueLen(32.into()));
     let mut strict = plain.clone();
     strict.push(Attribute::Copyable(false));
-    let make = |template: &[Attribute]| {
+    let make = |template: &Vec<Attribute>| {
         Ok(call
             .session()?
             .generate_key(&Mechanism::AesKeyGen, template)?)
@@ -39,6 +49,7 @@ pub(crate) fn create_key(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
         .device
         .room
         .take(call, 1, || first_accepted(&[strict, plain], make))?;
+    keep_if_right(call, &[(handle, &demanded)])?;
     call.handles.made(key, handle);
     Ok(())
 }
@@ -149,11 +160,14 @@ pub(crate) fn ensure_gone(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
     }
 }
 
-/// Whether a key that an earlier attempt may have made is there.
-pub(crate) fn exists(call: &Call<'_>, template: &[Attribute]) -> Result<bool, Failure> {
+/// An object that an earlier attempt may have made.
+pub(crate) fn find_any(
+    call: &Call<'_>,
+    template: &[Attribute],
+) -> Result<Option<ObjectHandle>, Failure> {
     match find_one(call, template) {
-        Ok(_) => Ok(true),
-        Err(Failure::Decided(HsmError::NotFound)) => Ok(false),
+        Ok(object) => Ok(Some(object)),
+        Err(Failure::Decided(HsmError::NotFound)) => Ok(None),
         Err(other) => Err(other),
     }
 }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::MechanismType;
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use lethe_core::ports::HsmError;
 use parking_lot::Mutex;
@@ -78,16 +78,34 @@ impl Device {
 
     /// The slot that holds the token now: it may change when the device restarts.
     pub(crate) fn slot(&self) -> Result<(Slot, TokenInfo), Failure> {
+        let (mut found, mut others) = (Vec::new(), Vec::new());
         for slot in self.module.get_slots_with_token()? {
             match self.module.get_token_info(slot) {
-                Ok(info) if info.label() == self.config.token_label => return Ok((slot, info)),
+                Ok(info) if self.config.token.fits(slot, &info) => found.push((slot, info)),
+                Ok(info) if info.token_initialized() => others.push(format!("{:?}", info.label())),
                 Ok(_) => {}
                 // Another token of the device may be broken; ours then is not found.
                 Err(error) if errors::meaning(&error) == Meaning::Lost => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(HsmError::Unavailable(format!("no token {:?}", self.config.token_label)).into())
+        let wanted = &self.config.token;
+        match (found.pop(), found.is_empty()) {
+            (Some(token), true) => Ok(token),
+            (Some(_), false) => Err(HsmError::Device(format!(
+                "there is more than one token {wanted}: name its serial number or slot"
+            ))
+            .into()),
+            (None, _) if others.is_empty() => Err(HsmError::Unavailable(
+                "its module shows no token: the device is away".into(),
+            )
+            .into()),
+            (None, _) => Err(HsmError::Unavailable(format!(
+                "its module shows no token {wanted}, but {}",
+                others.join(", ")
+            ))
+            .into()),
+        }
     }
 
     /// A session that is logged in. It is not closed on drop: a dead handle may already be the
@@ -102,7 +120,7 @@ impl Device {
             other => other?.0,
         };
         let session = self.module.open_rw_session_no_drop(slot)?;
-        match self.log_in(&session) {
+        match self.log_in(slot, &session) {
             Ok(()) => Ok(session),
             Err(failure) => {
                 // The login's failure matters, not this one's.
@@ -126,21 +144,41 @@ impl Device {
             .ok_or_else(|| HsmError::Unavailable("a login hangs".into()).into())
     }
 
-    fn log_in(&self, session: &Session) -> Result<(), Failure> {
+    fn log_in(&self, slot: Slot, session: &Session) -> Result<(), Failure> {
         let mut refused = self.gate()?;
         if let Some(why) = refused.as_ref() {
             return Err(HsmError::Pin(why.clone()).into());
         }
-        match session.login(UserType::User, Some(self.config.pin.auth())) {
-            // Login is per application: another session did it.
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-            Err(error) => {
-                let answer = errors::to_hsm_error(&error);
-                if let HsmError::Pin(why) = &answer {
-                    *refused = Some(why.clone());
-                }
-                Err(error.into())
-            }
+        // Login is per application: another session may have done it.
+        if session.get_session_info()?.session_state() == SessionState::RwUser {
+            return Ok(());
         }
+        self.ensure_tries_left(slot)?;
+        match session.login(UserType::User, Some(self.config.pin.auth())) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+            Err(error) => match errors::to_hsm_error(&error) {
+                HsmError::Pin(why) => {
+                    let why = format!("{why}. It is not tried again: each wrong PIN counts");
+                    *refused = Some(why.clone());
+                    Err(HsmError::Pin(why).into())
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// The last try is for a person: a token that locks loses its keys on some devices. Not
+    /// remembered, because an administrator may free the token meanwhile.
+    fn ensure_tries_left(&self, slot: Slot) -> Result<(), Failure> {
+        let token = self.module.get_token_info(slot)?;
+        let why = if token.user_pin_locked() {
+            "it is locked after too many wrong ones: the security officer has to set it anew"
+        } else if token.user_pin_final_try() && !self.config.last_pin_try {
+            "one more wrong one would lock it, so it was not tried: make sure that the file holds \
+             the right one, then run `lethe init --last-pin-try`"
+        } else {
+            return Ok(());
+        };
+        Err(HsmError::Pin(why.into()).into())
     }
 }

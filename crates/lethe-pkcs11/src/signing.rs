@@ -8,8 +8,10 @@ use lethe_core::ports::{HsmError, SigningPurpose, VerificationKey};
 
 use crate::call::Call;
 use crate::errors::Failure;
-use crate::objects::{find_one, first_accepted, key_template, list, read};
-use crate::operations::exists;
+use crate::objects::{
+    NEVER_OUTSIDE, find_one, first_accepted, keep_if_right, key_template, list, read,
+};
+use crate::operations::find_any;
 
 /// `PrintableString "edwards25519"`, which SoftHSM2 and PKCS#11 3.0 know.
 const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
@@ -28,36 +30,69 @@ pub(crate) fn label(deployment: DeploymentId, purpose: SigningPurpose) -> String
     format!("{LABEL_PREFIX}{purpose}/{deployment}")
 }
 
-pub(crate) fn create(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), Failure> {
-    let public_with = |curve: &[u8]| {
-        let mut template = key_template(ObjectClass::PUBLIC_KEY, id, label);
-        template.extend([
-            Attribute::KeyType(KeyType::EC_EDWARDS),
-            Attribute::Private(false),
-            Attribute::Verify(true),
-            Attribute::EcParams(curve.to_vec()),
-        ]);
-        template
-    };
+/// What neither half may lack.
+const DEMANDED_OF_PUBLIC: [Attribute; 2] = [
+    Attribute::KeyType(KeyType::EC_EDWARDS),
+    Attribute::Modifiable(false),
+];
+const DEMANDED_OF_PRIVATE: [Attribute; 6] = [
+    Attribute::KeyType(KeyType::EC_EDWARDS),
+    Attribute::Private(true),
+    Attribute::Sensitive(true),
+    Attribute::Extractable(false),
+    Attribute::Modifiable(false),
+    Attribute::Sign(true),
+];
+
+/// Makes a pair; one that an earlier attempt made counts.
+pub(crate) fn create(
+    call: &Call<'_>,
+    id: HsmKeyId,
+    label: &str,
+    tried: bool,
+) -> Result<(), Failure> {
+    let of_private = [&DEMANDED_OF_PRIVATE[..], &NEVER_OUTSIDE].concat();
     let mut private = key_template(ObjectClass::PRIVATE_KEY, id, label);
-    private.extend([
-        Attribute::KeyType(KeyType::EC_EDWARDS),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(true),
-    ]);
-    let templates = [public_with(CURVE_NAME), public_with(CURVE_OID)];
-    let make = |public: &[Attribute]| {
+    let mut public = key_template(ObjectClass::PUBLIC_KEY, id, label);
+    let earlier = match tried {
+        true => find_any(call, &private)?,
+        false => None,
+    };
+    let pair = if let Some(made) = earlier {
+        (find_one(call, &public)?, made)
+    } else {
+        private.extend(DEMANDED_OF_PRIVATE);
+        public.extend(DEMANDED_OF_PUBLIC);
+        public.extend([Attribute::Private(false), Attribute::Verify(true)]);
+        generate(call, &public, &private)?
+    };
+    let made = [(pair.1, &of_private[..]), (pair.0, &DEMANDED_OF_PUBLIC[..])];
+    keep_if_right(call, &made)
+}
+
+/// With the curve in either spelling, and not to be copied where the device knows that.
+fn generate(
+    call: &Call<'_>,
+    public: &[Attribute],
+    private: &[Attribute],
+) -> Result<(ObjectHandle, ObjectHandle), Failure> {
+    let with = |template: &[Attribute], more: &[Attribute]| [template, more].concat();
+    let mut templates = Vec::new();
+    for uncopyable in [&[Attribute::Copyable(false)][..], &[]] {
+        for curve in [CURVE_NAME, CURVE_OID] {
+            let public = with(public, &[Attribute::EcParams(curve.to_vec())]);
+            templates.push((with(&public, uncopyable), with(private, uncopyable)));
+        }
+    }
+    let make = |(public, private): &(Vec<Attribute>, Vec<Attribute>)| {
         let mechanism = Mechanism::EccEdwardsKeyPairGen;
         Ok(call
             .session()?
-            .generate_key_pair(&mechanism, public, &private)?)
+            .generate_key_pair(&mechanism, public, private)?)
     };
     call.device
         .room
-        .take(call, 2, || first_accepted(&templates, make))?;
-    Ok(())
+        .take(call, 2, || first_accepted(&templates, make))
 }
 
 /// The public key of the pair of this id and label.
@@ -126,10 +161,9 @@ pub(crate) fn pairs(
 pub(crate) fn destroy(call: &Call<'_>, id: HsmKeyId, label: &str) -> Result<(), Failure> {
     for class in HALVES {
         let template = key_template(class, id, label);
-        if exists(call, &template)? {
-            let handle = find_one(call, &template)?;
+        if let Some(handle) = find_any(call, &template)? {
             call.session()?.destroy_object(handle)?;
-            if exists(call, &template)? {
+            if find_any(call, &template)?.is_some() {
                 return Err(HsmError::Device("destroy did not remove the key".into()).into());
             }
             call.device.room.freed(1);

@@ -160,8 +160,9 @@ fn config(call_timeout: Duration) -> Pkcs11Config {
     let module = binary().with_file_name("libhsm_sim_pkcs11.so");
     Pkcs11Config {
         module,
-        token_label: "lethe".into(),
+        token: "lethe".into(),
         pin: Pin::new("1234".into()),
+        last_pin_try: false,
         iv: IvSource::Caller,
         call_timeout,
         threads: 2,
@@ -258,7 +259,7 @@ fn few_round_trips_are_made() {
                 now - std::mem::replace(&mut before, now)
             };
             let key = hsm.create_key(label(10)).await.unwrap();
-            assert_eq!(spent(), 1, "create");
+            assert_eq!(spent(), 2, "create, and a look at what was made");
             let secret = Secret32::filled(|bytes| bytes.fill(7));
             let sealed = hsm.seal(key, b"aad", &secret).await.unwrap();
             assert_eq!(spent(), 2, "seal");
@@ -343,6 +344,119 @@ fn room_made_by_others_is_found() {
             other.destroy(key).await.unwrap();
             one.create_key(label(3)).await.unwrap();
             assert_eq!(one.create_key(label(4)).await, Err(HsmError::Full));
+        });
+    });
+}
+
+/// A device opened with a PIN; each opening tries it once at most.
+fn open_with(pin: &str, last_pin_try: bool) -> Result<Pkcs11Hsm, HsmError> {
+    Pkcs11Hsm::open(Pkcs11Config {
+        pin: Pin::new(pin.into()),
+        last_pin_try,
+        ..config(Duration::from_secs(10))
+    })
+}
+
+#[test]
+fn the_last_try_of_a_pin_is_left_to_a_person() {
+    let name = "the_last_try_of_a_pin_is_left_to_a_person";
+    in_child(name, |device| {
+        let _daemon = device.serve();
+        for _ in 0..20 {
+            let refused = open_with("wrong", false).err();
+            assert!(matches!(refused, Some(HsmError::Pin(_))), "{refused:?}");
+        }
+        let flags = || device.json(&["status"])["flags"].as_u64().unwrap() & 0x7_0000;
+        assert_eq!(flags(), 0x3_0000, "one try is left");
+        let Some(HsmError::Pin(why)) = open_with("1234", false).err() else {
+            panic!("a token with one try left was logged in to");
+        };
+        assert!(why.contains("--last-pin-try"), "{why}");
+        open_with("1234", true).unwrap();
+        assert_eq!(flags(), 0, "the right PIN gives all tries back");
+    });
+}
+
+#[test]
+fn a_pin_changed_under_a_running_service_is_tried_once() {
+    let name = "a_pin_changed_under_a_running_service_is_tried_once";
+    in_child(name, |device| {
+        let daemon = device.serve();
+        run(async {
+            let hsm = Arc::new(open(Duration::from_secs(10)));
+            hsm.create_key(label(1)).await.unwrap();
+            let other = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "child_changes_the_pin", "--nocapture"])
+                .output()
+                .unwrap();
+            assert!(other.status.success(), "{other:?}");
+            drop(daemon);
+            let _daemon = device.serve();
+            let calls = (0..20).map(|_| {
+                let hsm = Arc::clone(&hsm);
+                tokio::spawn(async move { hsm.random(8).await })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                let refused = call.await.unwrap();
+                assert!(matches!(refused, Err(HsmError::Pin(_))), "{refused:?}");
+            }
+            // None of the tries that a token with nine wrong ones would be locked by.
+            open_with("9999", false).unwrap();
+            let tried = open_with("wrong", false).err();
+            assert!(matches!(tried, Some(HsmError::Pin(_))), "{tried:?}");
+        });
+    });
+}
+
+/// The child of the test above.
+#[test]
+fn child_changes_the_pin() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+    use cryptoki::session::UserType;
+    let module = Pkcs11::new(config(Duration::from_secs(1)).module).unwrap();
+    let locking = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
+    module.initialize(locking).unwrap();
+    let slot = module.get_slots_with_token().unwrap()[0];
+    let session = module.open_rw_session(slot).unwrap();
+    let (old, new) = ("1234".to_owned().into(), "9999".to_owned().into());
+    session.login(UserType::User, Some(&old)).unwrap();
+    session.set_pin(&old, &new).unwrap();
+}
+
+#[test]
+fn a_device_that_ignores_its_template_is_refused() {
+    let name = "a_device_that_ignores_its_template_is_refused";
+    in_child(name, |device| {
+        let _daemon = device.serve();
+        run(async {
+            let hsm = open(Duration::from_secs(10));
+            device.fault(&["set", "ignore-template"]);
+            let key = hsm.create_key(label(1)).await.err();
+            assert!(matches!(key, Some(HsmError::Device(_))), "{key:?}");
+            let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
+            let pair = pair.await.err();
+            assert!(matches!(pair, Some(HsmError::Device(_))), "{pair:?}");
+            let claim = hsm.set_claim(DEPLOYMENT, "store").await.err();
+            assert!(matches!(claim, Some(HsmError::Device(_))), "{claim:?}");
+            assert_eq!(device.json(&["dump"])["objects"], serde_json::json!([]));
+
+            device.fault(&["clear", "--all"]);
+            hsm.create_key(label(1)).await.unwrap();
+            let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
+            pair.await.unwrap();
+            hsm.set_claim(DEPLOYMENT, "store").await.unwrap();
+            let dump = device.json(&["dump"]);
+            let objects = dump["objects"].as_array().unwrap();
+            assert_eq!(objects.len(), 4);
+            for object in objects {
+                let attributes = &object["attributes"];
+                // CKA_MODIFIABLE, CKA_COPYABLE
+                assert_eq!(attributes["0x170"], "00", "{object}");
+                assert_eq!(attributes["0x171"], "00", "{object}");
+            }
         });
     });
 }

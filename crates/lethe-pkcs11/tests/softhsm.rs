@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Hsm, HsmError, KeyLabel};
+use lethe_core::ports::{Hsm, HsmError, KeyLabel, SigningPurpose};
 use lethe_core::time::Expiry;
-use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm};
+use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm, TokenSelector};
 use lethe_testkit::hsm_contract::Clause;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -91,8 +91,9 @@ fn in_child(name: &str, body: impl FnOnce()) {
 fn config() -> Pkcs11Config {
     Pkcs11Config {
         module: MODULE.into(),
-        token_label: "lethe".into(),
+        token: "lethe".into(),
         pin: Pin::new("1234".into()),
+        last_pin_try: false,
         iv: IvSource::Caller,
         call_timeout: Duration::from_secs(10),
         threads: 4,
@@ -115,7 +116,7 @@ fn a_wrong_pin_is_a_pin_error() {
 fn a_missing_token_is_unavailable() {
     in_child("a_missing_token_is_unavailable", || {
         let absent = Pkcs11Config {
-            token_label: "absent".into(),
+            token: "absent".into(),
             ..config()
         };
         assert!(matches!(
@@ -144,5 +145,105 @@ fn beyond_max_objects_it_is_full() {
             hsm.destroy(key).await.unwrap();
             hsm.create_key(label).await.unwrap();
         });
+    });
+}
+
+fn init_token(slot: &str) {
+    let made = Command::new("softhsm2-util")
+        .args(["--init-token", slot, "--label", "lethe"])
+        .args(["--so-pin", "12345678", "--pin", "1234"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+#[test]
+fn two_tokens_of_one_label_are_told_apart_or_refused() {
+    let name = "two_tokens_of_one_label_are_told_apart_or_refused";
+    in_child(name, || {
+        use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+        init_token("--free");
+        let module = Pkcs11::new(MODULE).unwrap();
+        let locking = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
+        module.initialize(locking).unwrap();
+        let slots = module.get_slots_with_token().unwrap();
+        let token = |slot: &_| module.get_token_info(*slot).unwrap();
+        let ours: Vec<_> = slots
+            .into_iter()
+            .filter(|slot| token(slot).label() == "lethe")
+            .collect();
+        assert_eq!(ours.len(), 2);
+
+        let wrong_pin = || Pin::new("wrong".into());
+        let refused = Pkcs11Hsm::open(Pkcs11Config {
+            pin: wrong_pin(),
+            ..config()
+        });
+        let Err(HsmError::Device(why)) = refused else {
+            panic!("two tokens of one label and no refusal");
+        };
+        assert!(why.contains("more than one token \"lethe\""), "{why}");
+        for slot in &ours {
+            assert!(!token(slot).user_pin_count_low(), "a try was spent");
+        }
+
+        for slot in &ours {
+            let serial = token(slot).serial_number().to_owned();
+            for (serial, slot) in [(Some(serial), None), (None, Some(slot.id()))] {
+                let selector = TokenSelector {
+                    serial,
+                    slot,
+                    ..TokenSelector::from("lethe")
+                };
+                Pkcs11Hsm::open(Pkcs11Config {
+                    token: selector,
+                    ..config()
+                })
+                .unwrap();
+            }
+        }
+        let selector = TokenSelector {
+            serial: Some("none".into()),
+            ..TokenSelector::from("lethe")
+        };
+        let absent = Pkcs11Hsm::open(Pkcs11Config {
+            token: selector,
+            ..config()
+        });
+        assert!(matches!(absent, Err(HsmError::Unavailable(_))));
+    });
+}
+
+#[test]
+fn claims_and_signing_pairs_cannot_be_changed() {
+    let name = "claims_and_signing_pairs_cannot_be_changed";
+    in_child(name, || {
+        use cryptoki::object::{Attribute, ObjectClass};
+        use cryptoki::session::UserType;
+        let hsm = Pkcs11Hsm::open(config()).unwrap();
+        let deployment = DeploymentId::from_bytes([1; 16]);
+        run(async {
+            hsm.set_claim(deployment, "store").await.unwrap();
+            let pair = hsm.create_signing_key(deployment, SigningPurpose::Receipt);
+            pair.await.unwrap();
+        });
+        // Loaded and initialised by the adapter.
+        let module = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+        let slot = module.get_slots_with_token().unwrap()[0];
+        let session = module.open_rw_session(slot).unwrap();
+        // The adapter is logged in, for the application.
+        let _ = session.login(UserType::User, Some(&"1234".to_owned().into()));
+        for class in [
+            ObjectClass::DATA,
+            ObjectClass::PUBLIC_KEY,
+            ObjectClass::PRIVATE_KEY,
+        ] {
+            let template = [Attribute::Token(true), Attribute::Class(class)];
+            let objects = session.find_objects(&template).unwrap();
+            assert_eq!(objects.len(), 1, "{class}");
+            let change = [Attribute::Label(b"other".to_vec())];
+            session.update_attributes(objects[0], &change).unwrap_err();
+            session.copy_object(objects[0], &change).unwrap_err();
+        }
     });
 }

@@ -22,10 +22,11 @@ use aws_lc_rs::rand;
 use crate::constants::*;
 use crate::faults::{Fault, Faults};
 use crate::storage::{Header, State, Storage};
-use crate::wire::{Answer, Request, Response, Secret, TokenInfo};
+use crate::wire::{Answer, Attribute, Request, Response, Secret, TokenInfo};
 use object::Object;
 use pin::Pin;
 use session::Sessions;
+use template::flag;
 
 /// Token objects a token holds unless a fault says otherwise.
 pub const MAX_OBJECTS: u64 = 10_000;
@@ -139,6 +140,7 @@ impl Token {
             Request::Logout { session } => self.log_out(c, session),
             Request::CreateObject { session, template } => {
                 self.sessions.get(c, session)?;
+                let template = self.heeded(template);
                 let handles = self.add(c, session, vec![create::import(&template)?])?;
                 Ok(Answer::Object(handles[0]))
             }
@@ -165,6 +167,7 @@ impl Token {
                 template,
             } => {
                 self.sessions.get(c, session)?;
+                let template = self.heeded(template);
                 let handles = self.add(c, session, vec![create::aes(&mechanism, &template)?])?;
                 Ok(Answer::Object(handles[0]))
             }
@@ -175,6 +178,7 @@ impl Token {
                 private,
             } => {
                 self.sessions.get(c, session)?;
+                let (public, private) = (self.heeded(public), self.heeded(private));
                 let (public, private) = create::ed25519(&mechanism, &public, &private)?;
                 let handles = self.add(c, session, vec![public, private])?;
                 Ok(Answer::KeyPair(handles[0], handles[1]))
@@ -233,6 +237,21 @@ impl Token {
             }
             Request::Random { session, length } => self.random(c, session, length),
         }
+    }
+
+    /// What of a template is heeded.
+    fn heeded(&self, mut template: Vec<Attribute>) -> Vec<Attribute> {
+        if self.faults.get(Fault::IgnoreTemplate).is_some() {
+            template.retain(|it| ![CKA_MODIFIABLE, CKA_COPYABLE].contains(&it.kind));
+            for attribute in &mut template {
+                match attribute.kind {
+                    CKA_SENSITIVE => attribute.value = flag(false),
+                    CKA_EXTRACTABLE => attribute.value = flag(true),
+                    _ => {}
+                }
+            }
+        }
+        template
     }
 
     fn random(&self, connection: u64, session: u64, length: u32) -> Response {
@@ -319,18 +338,24 @@ impl Token {
     pub fn info(&self) -> Result<TokenInfo, u64> {
         let state = self.state()?;
         let mut flags = CKF_RNG | CKF_LOGIN_REQUIRED | CKF_TOKEN_INITIALIZED;
-        if state.header.so_pin.locked() {
-            flags |= CKF_SO_PIN_LOCKED;
-        }
+        flags |= pin_flags(
+            &state.header.so_pin,
+            [
+                CKF_SO_PIN_COUNT_LOW,
+                CKF_SO_PIN_FINAL_TRY,
+                CKF_SO_PIN_LOCKED,
+            ],
+        );
         if let Some(pin) = &state.header.user_pin {
-            flags |= CKF_USER_PIN_INITIALIZED;
-            flags |= if pin.tries() > 0 {
-                CKF_USER_PIN_COUNT_LOW
-            } else {
-                0
-            };
-            let locked = pin.locked() || self.faults.get(Fault::PinLocked).is_some();
-            flags |= if locked { CKF_USER_PIN_LOCKED } else { 0 };
+            let kinds = [
+                CKF_USER_PIN_COUNT_LOW,
+                CKF_USER_PIN_FINAL_TRY,
+                CKF_USER_PIN_LOCKED,
+            ];
+            flags |= CKF_USER_PIN_INITIALIZED | pin_flags(pin, kinds);
+            if self.faults.get(Fault::PinLocked).is_some() {
+                flags |= CKF_USER_PIN_LOCKED;
+            }
         }
         let free_objects = self.capacity().saturating_sub(state.objects.len() as u64);
         Ok(TokenInfo {
@@ -339,6 +364,16 @@ impl Token {
             flags,
             free_objects,
         })
+    }
+}
+
+/// What the token says of a PIN's count of wrong tries: some, all but one, all.
+fn pin_flags(pin: &Pin, [some, all_but_one, all]: [u64; 3]) -> u64 {
+    match pin.tries() {
+        0 => 0,
+        tries if tries >= pin::MAX_TRIES => some | all,
+        tries if tries + 1 == pin::MAX_TRIES => some | all_but_one,
+        _ => some,
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use lethe_core::duration::Span;
 use lethe_core::keyspace::Policy;
 
-use super::{Failure, app_failure, block_on, environment};
+use super::{Failure, app_failure, block_on, environment, output};
 use crate::app::{self, App, AppError};
 use crate::config::Config;
 use crate::jobs::Settings;
@@ -48,7 +48,7 @@ impl Dev {
     }
 
     async fn serve(&self, config: &Config) -> Result<(), AppError> {
-        app::init(config).await?;
+        app::init(config, false).await?;
         let app = App::open(config, &self.dir.join("lethe.toml")).await?;
         let service = app.service();
         let mut keys = service.verification_keys.subscribe();
@@ -64,7 +64,7 @@ impl Dev {
         });
         app.run(config, async |address| {
             make_chat(&service).await?;
-            println!("lethe ready https://{address}");
+            output::announce(format!("lethe ready https://{address}"));
             Ok(())
         })
         .await

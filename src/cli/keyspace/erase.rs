@@ -1,4 +1,4 @@
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use lethe_client::{Client, Error, ErrorCode, KeyspaceName, Shred, ShredId};
 
 use crate::cli::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, ask};
 use crate::cli::remote::Remote;
 use crate::cli::shred::Told;
 
@@ -103,13 +103,10 @@ impl Order {
             let text = format!("{what} would be gone for good: say --yes, or ask at a terminal");
             return Err(Failure::new(text));
         }
-        eprint!(
+        let typed = ask(&format!(
             "All that {what} ever sealed becomes unreadable, for everyone and for good.\nType {word} to go on: "
-        );
-        std::io::stderr().flush()?;
-        let mut typed = String::new();
-        std::io::stdin().read_line(&mut typed)?;
-        if typed.trim() == word {
+        ))?;
+        if typed == word {
             Ok(())
         } else {
             Err(Failure::new("nothing was done"))

@@ -9,7 +9,7 @@ use lethe_core::receipt::{Opening, Receipt};
 use super::reading::{self, Found};
 use super::report::{Report, Valid};
 use crate::cli::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, json_text};
 use crate::verification_keys::VerificationKeys;
 
 /// Longest file of keys that is read.
@@ -186,7 +186,7 @@ impl Printer {
         self.spinner.inc(1);
         let comma = if self.printed > 1 { "," } else { "" };
         match self.output {
-            Output::Json => write!(stdout(), "{comma}{}", report.json())?,
+            Output::Json => write!(stdout(), "{comma}{}", json_text(&report.json())?)?,
             Output::Text => writeln!(stdout(), "{}", report.text(self.printed))?,
         }
         Ok(())

@@ -3,6 +3,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lines::Bad;
+use crate::cli::output::printable;
+use crate::logging;
 
 /// Bad lines that are told one by one: a million of them would help nobody.
 const MOST_TOLD: u32 = 100;
@@ -42,7 +44,7 @@ impl Teller {
     }
 
     fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| logging::say(&printable(text)));
     }
 
     pub(super) fn finish(self) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lethe_client::Client;
+use lethe_pkcs11::TokenSelector;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -45,17 +46,27 @@ struct Told {
 struct Device {
     module: PathBuf,
     token: String,
+    serial: Option<String>,
+    slot: Option<u64>,
 }
 
 impl Device {
     /// A path may be written in several ways.
-    fn is(&self, module: &Path, token: &str) -> bool {
+    fn is(&self, module: &Path, token: &TokenSelector) -> bool {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        self.token == token && real(&self.module) == real(module)
+        self.selector() == *token && real(&self.module) == real(module)
+    }
+
+    fn selector(&self) -> TokenSelector {
+        TokenSelector {
+            label: self.token.clone(),
+            serial: self.serial.clone(),
+            slot: self.slot,
+        }
     }
 
     fn name(&self) -> String {
-        format!("token {} of {}", self.token, self.module.display())
+        format!("token {} of {}", self.selector(), self.module.display())
     }
 }
 
@@ -77,7 +88,7 @@ fn told(shown: &Value) -> Result<Told, Failure> {
 }
 
 /// Whether all is done; refuses when it is not this HSM that the service moves to.
-fn is_there(told: &Told, module: &Path, token: &str) -> Result<bool, Failure> {
+fn is_there(told: &Told, module: &Path, token: &TokenSelector) -> Result<bool, Failure> {
     let wanted = |device: &Device| device.is(module, token);
     match (told.state.as_str(), &told.to) {
         ("unconfigured", _) if wanted(&told.from) => Ok(true),

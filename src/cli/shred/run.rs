@@ -13,7 +13,8 @@ use super::plan::Entry;
 use super::receipts::Receipts;
 use super::told::{self, Told};
 use crate::cli::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, json_text, printable};
+use crate::logging;
 
 /// As many as one call takes.
 const BATCH: usize = 1_000;
@@ -156,13 +157,13 @@ impl Teller {
     fn shred(&mut self, entry: &Entry, shred: &Shred) -> Result<(), Failure> {
         let conversation = entry.request.conversation();
         let told = Told::of(shred).with(conversation);
-        let json = serde_json::to_string(&told)?;
+        let json = json_text(&told)?;
         if let Some(receipts) = &mut self.receipts {
             receipts.add(&json)?;
         }
         let text = match self.output {
             Output::Json => json,
-            Output::Text => told.line(conversation.as_str()),
+            Output::Text => printable(&told.line(conversation.as_str())).into_owned(),
         };
         self.print(&text)?;
         self.bar.inc(1);
@@ -182,7 +183,7 @@ impl Teller {
     fn waits(&mut self, entry: &Entry, problem: &Problem) -> Result<(), Failure> {
         let (conversation, id) = (entry.request.conversation(), entry.request.id());
         if self.approvals.insert(problem.detail.clone()) {
-            self.bar.suspend(|| eprintln!("lethe: {}", problem.detail));
+            self.say(&problem.detail);
         }
         self.print_json(&told::refused(conversation, id, problem))
     }
@@ -195,12 +196,17 @@ impl Teller {
     fn complain(&self, line: usize, what: &str) {
         let place = self.list.as_ref().map(|list| format!("{list}:{line}: "));
         let place = place.unwrap_or_default();
-        self.bar.suspend(|| eprintln!("lethe: {place}{what}"));
+        self.say(&format!("{place}{what}"));
+    }
+
+    fn say(&self, what: &str) {
+        let line = format!("lethe: {}", printable(what));
+        self.bar.suspend(|| logging::say(&line));
     }
 
     fn print_json(&self, value: &Value) -> Result<(), Failure> {
         match self.output {
-            Output::Json => self.print(&value.to_string()),
+            Output::Json => self.print(&json_text(value)?),
             Output::Text => Ok(()),
         }
     }

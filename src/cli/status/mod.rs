@@ -3,7 +3,7 @@ mod text;
 
 use clap::Args;
 
-use super::output::Output;
+use super::output::{Output, printable_value};
 use super::remote::Remote;
 use super::{Failure, block_on};
 
@@ -17,6 +17,6 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let status = block_on(async { Ok(self.remote.client()?.status().await?) })?;
-        output.print(&status, || text::text(&status))
+        output.print_painted(&status, || text::text(&printable_value(&status)))
     }
 }

@@ -1,6 +1,9 @@
 //! Logs on standard error; no ids, no keys.
 
+mod queue;
+
 use std::panic::PanicHookInfo;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -9,13 +12,14 @@ use crate::config::{LogFormat, LogSection};
 /// Starts logging, of panics too; a second call changes nothing.
 ///
 /// # Errors
-/// What is wrong with `log.level`.
+/// What is wrong with `log.level`, or that there is no thread.
 pub fn start(section: &LogSection) -> Result<(), String> {
     let filter =
         EnvFilter::try_new(&section.level).map_err(|error| format!("log.level: {error}"))?;
+    queue::start().map_err(|error| format!("the log's thread: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| queue::Line)
         // Said on standard error too: where that is gone, saying so would be a panic.
         .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
@@ -28,6 +32,27 @@ pub fn start(section: &LogSection) -> Result<(), String> {
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())
+}
+
+/// A line on standard error that is no event of the log. Where logging was started it does not wait
+/// for whoever reads; a standard error that is gone or full is no failure.
+pub fn say(text: &str) {
+    let line = format!("{text}\n");
+    if !queue::push(&line) {
+        // Whoever started the command sees to its standard error.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }
+}
+
+/// Waits until what was logged is written, for a second at most.
+pub fn flush() {
+    queue::flush(Duration::from_secs(1));
+}
+
+/// Lines that were lost because nobody read them in time.
+#[must_use]
+pub fn lost_lines() -> u64 {
+    queue::lost()
 }
 
 /// Where, and not what: the message of a panic can quote the text that it stumbled over, such as a

@@ -1,0 +1,9 @@
+//! The command line as operators and their supervisors meet it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+#[path = "cli/log.rs"]
+mod log;
+#[path = "cli/pin.rs"]
+mod pin;
