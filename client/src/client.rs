@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde::Serialize;
 
+use crate::clock::ServiceClock;
 use crate::config::{ClientConfig, ConfigError};
 use crate::error::Error;
 use crate::names::KeyspaceName;
@@ -26,6 +27,12 @@ impl Client {
         Ok(Self {
             connection: Arc::new(Connection::new(config)?),
         })
+    }
+
+    /// The service's time, by which leases end.
+    #[must_use]
+    pub fn clock(&self) -> Arc<ServiceClock> {
+        Arc::clone(&self.connection.clock)
     }
 
     pub(crate) async fn get(&self, path: String) -> Result<Answer, Error> {

@@ -32,13 +32,15 @@ pub use calls::keyspaces::{Keyspace, KeyspaceSettings, PutKeyspace};
 pub use calls::shreds::{Shred, ShredId, ShredRequest, Shredded};
 pub use calls::verification_keys::VerificationKey;
 pub use client::Client;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ServiceClock, SystemClock};
 pub use config::{ClientConfig, ConfigError, Timeouts};
 pub use data_key::{DataKey, InvalidDataKey};
 pub use envelope::{Context, Envelope, EnvelopeError, MAX_PLAINTEXT_BYTES, MESSAGES_PER_DATA_KEY};
 pub use error::{Error, ErrorCode, Problem, Transport, TransportKind};
 pub use messages::{CacheLimits, MessageError, Messages, Sealed};
-pub use names::{Conversation, InvalidName, KeyspaceName, MessageId, Purpose, WrappedKey};
+pub use names::{
+    Conversation, InvalidName, KeyspaceName, MessageId, Purpose, Retention, WrappedKey,
+};
 pub use retry::RetryPolicy;
 pub use source::KeySource;
 

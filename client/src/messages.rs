@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use crate::cache::{LeaseCache, Leased};
 use crate::calls::data_keys::{IssuedKey, UnwrapRequest, UnwrappedKey};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::data_key::DataKey;
 use crate::envelope::{self, Context, Envelope, EnvelopeError, MESSAGES_PER_DATA_KEY};
 use crate::error::{Error, Problem};
-use crate::names::{Conversation, KeyspaceName, WrappedKey};
+use crate::names::{Conversation, KeyspaceName, Retention, WrappedKey};
 use crate::source::KeySource;
 
 /// How often keys whose lease has ended are wiped, used or not.
@@ -67,7 +67,7 @@ pub struct Messages<S> {
     caches: Arc<Caches>,
 }
 
-type Row = (KeyspaceName, Conversation);
+type Row = (KeyspaceName, Conversation, Option<Retention>);
 /// The conversation belongs to it: a kept key must not open for another one what the service
 /// would refuse.
 type Cell = (KeyspaceName, Conversation, WrappedKey);
@@ -146,11 +146,12 @@ impl From<UnwrappedKey> for OpeningLease {
 }
 
 impl<S: KeySource> Messages<S> {
-    /// With the clock of the machine. Inside a Tokio runtime, keys whose lease has ended are
-    /// wiped every second; outside call [`Self::purge`].
+    /// With the clock of its source. Inside a Tokio runtime, keys whose lease has ended are wiped
+    /// every second; outside call [`Self::purge`].
     #[must_use]
     pub fn new(source: S, limits: CacheLimits) -> Self {
-        Self::with_clock(source, limits, Arc::new(SystemClock))
+        let clock = source.clock();
+        Self::with_clock(source, limits, clock)
     }
 
     /// With another clock.
@@ -184,7 +185,24 @@ impl<S: KeySource> Messages<S> {
         context: &Context,
         plaintext: &[u8],
     ) -> Result<Envelope, MessageError> {
-        let row = (context.keyspace.clone(), context.conversation.clone());
+        self.seal_for(context, None, plaintext).await
+    }
+
+    /// Seals a message that lives for a shorter retention, one that the keyspace offers.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub async fn seal_for(
+        &self,
+        context: &Context,
+        retention: Option<&Retention>,
+        plaintext: &[u8],
+    ) -> Result<Envelope, MessageError> {
+        let row = (
+            context.keyspace.clone(),
+            context.conversation.clone(),
+            retention.cloned(),
+        );
         for _ in 0..SEAL_ATTEMPTS {
             let now = self.clock.now();
             let sealing = &self.caches.sealing;
@@ -257,7 +275,7 @@ impl<S: KeySource> Messages<S> {
 
     async fn issue(&self, row: &Row) -> Result<SealingLease, Error> {
         let began = self.caches.opening.memory();
-        let issued = self.source.issue(&row.0, &row.1).await?;
+        let issued = self.source.issue(&row.0, &row.1, row.2.as_ref()).await?;
         let (sealing, opening) = SealingLease::new(issued);
         let cell = (row.0.clone(), row.1.clone(), sealing.wrapped_key.clone());
         self.caches.opening.insert(cell, opening, began);

@@ -10,6 +10,9 @@ pub enum InvalidName {
     /// A conversation, a message id or a purpose.
     #[error("{0} is 1 to 256 bytes of UTF-8 without control characters")]
     Id(&'static str),
+    /// A retention.
+    #[error("a retention is a whole number and a unit: ms, s, m, h or d")]
+    Retention,
     /// A keyspace.
     #[error("a keyspace name is 1 to 63 of a-z, 0-9 and -, not beginning with -")]
     Keyspace,
@@ -52,6 +55,12 @@ macro_rules! text_name {
 }
 
 text_name!(
+    /// How long messages live at least, such as `1h`: one of those that the keyspace offers.
+    Retention,
+    |text| text,
+    retention
+);
+text_name!(
     /// An opaque conversation id; `Debug` does not show it, so that it stays out of logs.
     Conversation,
     |_| "..",
@@ -82,6 +91,17 @@ text_name!(
     |text| text,
     wrapped_key
 );
+
+fn retention(text: &str) -> Result<(), InvalidName> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let units = ["ms", "s", "m", "h", "d"];
+    if is_number && units.contains(&&text[number.len()..]) {
+        Ok(())
+    } else {
+        Err(InvalidName::Retention)
+    }
+}
 
 fn id(what: &'static str, text: &str) -> Result<(), InvalidName> {
     let fits = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);

@@ -1,15 +1,19 @@
 //! One call: its attempts, its pauses, its answer. Answers may hold data keys, so their bytes are
 //! wiped when dropped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::clock::{ServiceClock, since_boot};
 use crate::config::{ClientConfig, ConfigError, Timeouts};
 use crate::error::{Error, ErrorCode, Problem, Transport, TransportKind};
 use crate::retry::RetryPolicy;
@@ -69,6 +73,7 @@ pub(crate) struct Connection {
     server: Url,
     timeouts: Timeouts,
     retries: RetryPolicy,
+    pub(crate) clock: Arc<ServiceClock>,
 }
 
 impl Connection {
@@ -88,6 +93,7 @@ impl Connection {
             server,
             timeouts: config.timeouts,
             retries: config.retries,
+            clock: Arc::default(),
         })
     }
 
@@ -129,8 +135,12 @@ impl Connection {
         if request.prefer == Prefer::Acceptance {
             http = http.header("prefer", "respond-async");
         }
+        let sent = since_boot();
         let mut response = http.send().await.map_err(Transport::from)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        if let Some(shown) = service_time(&headers) {
+            self.clock.learn(sent, shown);
+        }
         let body = read(&mut response).await?;
         if status.is_success() {
             Ok(Answer {
@@ -141,6 +151,18 @@ impl Connection {
             Err(problem(status.as_u16(), &headers, &body))
         }
     }
+}
+
+/// What the service's clock showed, in milliseconds since the Unix epoch: exactly, or within the second
+/// that `Date` (RFC 9110) names.
+fn service_time(headers: &HeaderMap) -> Option<(i64, i64)> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    if let Some(exact) = text("lethe-time").and_then(|text| text.parse().ok()) {
+        return Some((exact, exact));
+    }
+    let date = rfc2822::parse(text(DATE.as_str())?).ok()?;
+    let second = Timestamp::from(&date).as_millisecond();
+    Some((second, second + 999))
 }
 
 /// Reads the body into memory that is wiped, and wipes the pieces that it came in where no one

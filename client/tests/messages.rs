@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use lethe_client::{
     CacheLimits, Clock, Context, Conversation, DataKey, Envelope, EnvelopeError, Error, ErrorCode,
-    IssuedKey, KeySource, KeyspaceName, MessageError, Messages, Problem, Sealed, Timestamp,
-    UnwrapRequest, UnwrappedKey,
+    IssuedKey, KeySource, KeyspaceName, MessageError, Messages, Problem, Retention, Sealed,
+    Timestamp, UnwrapRequest, UnwrappedKey,
 };
 
 /// Keys of a keyspace with use of 60 s, cache of 10 s and life of 100 s.
@@ -81,13 +81,14 @@ impl KeySource for Keys {
         &self,
         _: &KeyspaceName,
         conversation: &Conversation,
+        retention: Option<&Retention>,
     ) -> Result<IssuedKey, Error> {
         tokio::task::yield_now().await;
         let mut state = self.0.lock().unwrap();
         state.issues += 1;
         let number = u8::try_from(state.issues).unwrap();
         let wrapped_key = format!("lethe:v1:{number}");
-        let expires = state.now + 100;
+        let expires = state.now + if retention.is_some() { 61 } else { 100 };
         let row = (conversation.clone(), number, expires);
         state.issued.insert(wrapped_key.clone(), row);
         Ok(IssuedKey {
@@ -172,6 +173,23 @@ async fn sealed(messages: &Messages<Keys>, conversation: &str, id: &str) -> Seal
 
 async fn open(messages: &Messages<Keys>, sealed: &Sealed) -> Result<Vec<u8>, MessageError> {
     messages.open(&sealed.context, &sealed.envelope).await
+}
+
+#[tokio::test]
+async fn each_retention_has_a_data_key_of_its_own() {
+    let messages = Keys::caching(10).messages();
+    let short: Retention = "1m".parse().unwrap();
+    let seal = async |retention| {
+        let context = place("c", "1");
+        let sealed = messages.seal_for(&context, retention, b"text").await;
+        sealed.unwrap().wrapped_key
+    };
+    let (long, brief) = (seal(None).await, seal(Some(&short)).await);
+    assert_ne!(long, brief);
+    assert_eq!((seal(None).await, seal(Some(&short)).await), (long, brief));
+    for bad in ["", "h", "1", "1w", "-1h", "1.5h", "1 h", "1hh"] {
+        assert!(bad.parse::<Retention>().is_err(), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ mod support;
 use std::time::Duration;
 
 use http::Version;
-use lethe_client::{Client, ConfigError, Error, ErrorCode, TransportKind};
+use lethe_client::{
+    CacheLimits, Client, ConfigError, Context, Error, ErrorCode, Messages, TransportKind,
+};
 use rustls::HandshakeKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Pki, Say, Service, Who};
 
 fn ok() -> Say {
@@ -158,4 +160,53 @@ async fn bad_files_are_named() {
     config.key = service.pki.key(Who::Stranger);
     let error = Client::new(&config).unwrap_err();
     assert!(matches!(error, ConfigError::Tls(_)), "{error}");
+}
+
+/// A key that may be kept for five minutes from the first moment of 2026 on.
+fn issued_long_ago() -> Value {
+    json!({
+        "conversation": "c", "data_key": "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=",
+        "wrapped_key": "lethe:v1:BBBB", "version": 1, "use_until": "2026-01-01T01:00:00Z",
+        "cache_until": "2026-01-01T00:05:00Z", "expires_at": "2026-01-04T01:00:00Z",
+    })
+}
+
+/// Whatever the wall clock of this machine shows, which is another year.
+#[tokio::test]
+async fn leases_end_by_the_time_of_the_service() {
+    for (first, ended) in [
+        (
+            ("lethe-time", "1767225600000"),
+            ("lethe-time", "1767225900000"),
+        ),
+        (
+            ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
+            ("date", "Thu, 01 Jan 2026 00:05:00 GMT"),
+        ),
+    ] {
+        let keyspace = || {
+            json!({"name": "chat", "retention": "72h", "granularity": "1h",
+            "rotation": "30d", "cache_ttl": "5m"})
+        };
+        let service = Service::saying([
+            Say::Header(201, first, issued_long_ago()),
+            Say::Header(200, ended, keyspace()),
+            Say::Header(201, ended, issued_long_ago()),
+        ])
+        .await;
+        let messages = Messages::new(service.client(), CacheLimits::default());
+        let context = Context {
+            keyspace: "chat".parse().unwrap(),
+            conversation: "c".parse().unwrap(),
+            message_id: "1".parse().unwrap(),
+        };
+        for _ in 0..3 {
+            messages.seal(&context, b"text").await.unwrap();
+        }
+        assert_eq!(service.asked().len(), 1, "the lease goes on: {first:?}");
+        let client = messages.source();
+        client.keyspace(&context.keyspace).await.unwrap();
+        messages.seal(&context, b"text").await.unwrap();
+        assert_eq!(service.asked().len(), 3, "the lease has ended: {ended:?}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::batch;
 use crate::client::{Client, below};
 use crate::data_key::DataKey;
 use crate::error::{Error, Problem};
-use crate::names::{Conversation, KeyspaceName, Purpose, WrappedKey};
+use crate::names::{Conversation, KeyspaceName, Purpose, Retention, WrappedKey};
 use crate::transport::Answer;
 use crate::wire::{KeyAnswer, required};
 
@@ -112,6 +112,25 @@ impl Client {
         conversation: &Conversation,
     ) -> Result<IssuedKey, Error> {
         let body = json!({"conversation": conversation.as_str()});
+        let answer = self.post(below(keyspace, "/data-keys"), &body).await?;
+        issued(answer.parse()?, conversation)
+    }
+
+    /// A new data key whose messages live for one of the shorter retentions that the keyspace offers.
+    /// Role: message-server.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`crate::ErrorCode::InvalidRequest`] where the keyspace does not offer it.
+    pub async fn issue_for(
+        &self,
+        keyspace: &KeyspaceName,
+        conversation: &Conversation,
+        retention: &Retention,
+    ) -> Result<IssuedKey, Error> {
+        let body = json!({
+            "conversation": conversation.as_str(),
+            "retention": retention.as_str(),
+        });
         let answer = self.post(below(keyspace, "/data-keys"), &body).await?;
         issued(answer.parse()?, conversation)
     }

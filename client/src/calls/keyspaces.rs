@@ -18,6 +18,9 @@ pub struct KeyspaceSettings {
     pub rotation: String,
     /// How long a client may keep a plaintext data key.
     pub cache_ttl: String,
+    /// Shorter retentions that an issue may choose, each at least the granularity; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retentions: Vec<String>,
     /// The oldest key version that may still open, if it was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_version: Option<u32>,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use lethe_client::{
-    Conversation, DataKey, Error, ErrorCode, IssuedKey, KeySource, KeyspaceName, Problem, Shred,
-    ShredRequest, Shredded, Timestamp, UnwrapRequest, UnwrappedKey,
+    Conversation, DataKey, Error, ErrorCode, IssuedKey, KeySource, KeyspaceName, Problem,
+    Retention, Shred, ShredRequest, Shredded, Timestamp, UnwrapRequest, UnwrappedKey,
 };
 use message_server::chat::{Chat, Keys};
 use message_server::store::Store;
@@ -131,6 +131,7 @@ impl KeySource for MemoryKeys {
         &self,
         _: &KeyspaceName,
         conversation: &Conversation,
+        _: Option<&Retention>,
     ) -> Result<IssuedKey, Error> {
         self.up()?;
         let now = Timestamp::now().as_millisecond();
