@@ -1,6 +1,8 @@
 //! Policies that cannot be, and what a change of policy means.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "policies/retentions.rs"]
+mod retentions;
 mod support;
 
 use reqwest::Method;

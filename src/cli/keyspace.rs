@@ -53,6 +53,9 @@ pub(super) struct Settings {
     /// How long a client may keep a plaintext data key, such as 5m.
     #[arg(long)]
     cache_ttl: Option<String>,
+    /// Shorter retentions that an issue may choose, such as 1h,1d; "" for none.
+    #[arg(long, value_delimiter = ',')]
+    retentions: Option<Vec<String>>,
     /// Older key versions are refused; can only be raised.
     #[arg(long)]
     minimum_version: Option<u32>,
@@ -66,6 +69,7 @@ impl Settings {
             granularity: "1h".into(),
             rotation: "30d".into(),
             cache_ttl: "5m".into(),
+            retentions: Vec::new(),
             minimum_version: None,
         });
         KeyspaceSettings {
@@ -73,6 +77,10 @@ impl Settings {
             granularity: self.granularity.unwrap_or(present.granularity),
             rotation: self.rotation.unwrap_or(present.rotation),
             cache_ttl: self.cache_ttl.unwrap_or(present.cache_ttl),
+            retentions: match self.retentions {
+                Some(given) => given.into_iter().filter(|it| !it.is_empty()).collect(),
+                None => present.retentions,
+            },
             minimum_version: self.minimum_version.or(present.minimum_version),
         }
     }

@@ -59,9 +59,10 @@ impl Readiness {
             .keyspaces
             .values()
             .filter(|keyspace| {
-                !keyring
-                    .buckets
-                    .contains_key(&grid::place(&keyspace.policy, now).expiry)
+                let policy = &keyspace.policy;
+                let placements = policy.retentions().map(|it| grid::place(policy, it, now));
+                let mut expiries = placements.map(|it| it.expiry);
+                !expiries.all(|expiry| keyring.buckets.contains_key(&expiry))
             })
             .map(|keyspace| format!("keyspace {} has no bucket: the HSM is away", keyspace.name))
             .collect();

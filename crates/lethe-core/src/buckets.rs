@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::batch::{BatchError, Halt, Ports, destroy, signing_key};
 use crate::grid;
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::keyspace::Policy;
+use crate::keyspace::{Policy, Retention};
 use crate::ports::{BucketRow, ExpiryRow, HsmError, HsmKey, KeyLabel, SignedDestruction};
 use crate::receipt::{Batch, BatchReceipts, Facts, Item, Method, Receipt};
 use crate::secret::Secret32;
@@ -25,13 +25,29 @@ const CALLS: usize = 4;
 /// Bucket keys that have become usable.
 pub type BucketKeys = Vec<(Expiry, Arc<Secret32>)>;
 
-/// The buckets that a key issued from now on, and until those ahead are used up, may get.
+/// The buckets that a key issued from now on, and until those ahead are used up, may get, of whatever
+/// retention it is.
 #[must_use]
 pub fn required(policy: &Policy, now: Timestamp) -> BTreeSet<Expiry> {
+    let of_one = |retention| required_for(policy, retention, now);
+    policy.retentions().flat_map(of_one).collect()
+}
+
+fn required_for(
+    policy: &Policy,
+    retention: Retention,
+    now: Timestamp,
+) -> impl Iterator<Item = Expiry> {
     let width = policy.granularity_seconds().saturating_mul(1_000);
-    (0..=policy.buckets_ahead())
-        .map(|step| grid::place(policy, now.saturating_add(width.saturating_mul(step))).expiry)
-        .collect()
+    let at = move |step| now.saturating_add(width.saturating_mul(step));
+    (0..=policy.buckets_ahead()).map(move |step| grid::place(policy, retention, at(step)).expiry)
+}
+
+/// Whether a policy puts keys into the bucket of this expiry, now or within those made ahead.
+#[must_use]
+pub fn reaches(policy: &Policy, expiry: Expiry, now: Timestamp) -> bool {
+    let longest = grid::longest_retention(policy, expiry);
+    longest.is_some_and(|it| Some(expiry) <= required_for(policy, it, now).last())
 }
 
 /// The buckets that this deployment answers for.

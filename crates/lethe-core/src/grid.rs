@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::conversation::ConversationId;
 use crate::identity::KeyspaceId;
-use crate::keyspace::{KeyVersion, Policy};
+use crate::keyspace::{KeyVersion, Policy, Retention};
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
 
@@ -43,9 +43,10 @@ pub struct Placement {
 }
 
 /// Places a key issued at `now`: `use_until` is the next border of the granularity, or the one
-/// after when less than `min(5 s, granularity / 60)` remains; expiry is `retention` later.
+/// after when less than `min(5 s, granularity / 60)` remains; expiry is `retention` later, one of the
+/// policy's.
 #[must_use]
-pub fn place(policy: &Policy, now: Timestamp) -> Placement {
+pub fn place(policy: &Policy, retention: Retention, now: Timestamp) -> Placement {
     let granularity = policy.granularity_seconds().saturating_mul(1_000);
     let margin = (granularity / 60).min(5_000);
     let next = (now.as_millis() / granularity)
@@ -58,27 +59,32 @@ pub fn place(policy: &Policy, now: Timestamp) -> Placement {
     };
     Placement {
         use_until: Timestamp::from_millis(border),
-        expiry: Expiry::from_seconds((border / 1_000).saturating_add(policy.retention_seconds())),
+        expiry: Expiry::from_seconds((border / 1_000).saturating_add(retention.as_seconds())),
     }
 }
 
-/// Whether keys issued under a policy may lie in the bucket of this expiry.
+/// The longest retention whose keys may lie in the bucket of this expiry; none where a policy puts
+/// no keys there.
 #[must_use]
-pub const fn has_column(policy: &Policy, expiry: Expiry) -> bool {
+pub fn longest_retention(policy: &Policy, expiry: Expiry) -> Option<Retention> {
     let granularity = policy.granularity_seconds();
-    expiry.as_seconds() % granularity == policy.retention_seconds() % granularity
+    let border =
+        |it: &Retention| expiry.as_seconds() % granularity == it.as_seconds() % granularity;
+    // Ascending.
+    policy.retentions().filter(border).last()
 }
 
-/// When the first key of a bucket may have been issued, under a policy that [`has_column`].
+/// When the first key of a bucket may have been issued, if a policy puts keys there.
 #[must_use]
-pub fn first_issue(policy: &Policy, expiry: Expiry) -> Timestamp {
+pub fn first_issue(policy: &Policy, expiry: Expiry) -> Option<Timestamp> {
     let granularity = policy.granularity_seconds().saturating_mul(1_000);
-    let longest = policy
-        .retention_seconds()
+    let longest = longest_retention(policy, expiry)?
+        .as_seconds()
         .saturating_mul(1_000)
         .saturating_add(granularity)
         .saturating_add((granularity / 60).min(5_000));
-    Timestamp::from_millis(expiry.instant().as_millis().saturating_sub(longest))
+    let first = expiry.instant().as_millis().saturating_sub(longest);
+    Some(Timestamp::from_millis(first))
 }
 
 /// What a wrapping key is bound to.
@@ -142,6 +148,7 @@ fn wrap_info(binding: &Binding<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buckets::required;
     use crate::duration::Span;
 
     fn policy(retention: u64, granularity: u64) -> Policy {
@@ -156,7 +163,7 @@ mod tests {
     }
 
     fn placed(policy: &Policy, millis: u64) -> (u64, u64) {
-        let placement = place(policy, Timestamp::from_millis(millis));
+        let placement = place(policy, policy.retention(), Timestamp::from_millis(millis));
         (
             placement.use_until.as_millis(),
             placement.expiry.as_seconds(),
@@ -191,19 +198,28 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn every_message_lives_its_retention_and_no_longer_than_promised(
-            retention in 1_u64..10_000, share in 1_u64..100, now in 0_u64..4_000_000_000_000,
+            longest in 2_u64..10_000, share in 1_u64..100, shorter in 1_u64..10_000, now in 0_u64..4_000_000_000_000,
         ) {
-            let granularity = (retention / share).max(1);
-            let policy = policy(retention, granularity);
-            let placement = place(&policy, Timestamp::from_millis(now));
+            let granularity = (longest / share).max(1);
+            let shorter = shorter.clamp(granularity, (longest - 1).max(granularity));
+            let offered = policy(longest, granularity).with_shorter_retentions(&[Span::from_seconds(shorter)]);
+            let policy = offered.unwrap_or(policy(longest, granularity));
+            for chosen in policy.retentions() {
+            let retention = chosen.as_seconds();
+            let placement = place(&policy, chosen, Timestamp::from_millis(now));
             let (use_until, expiry) = (placement.use_until.as_millis(), placement.expiry.instant().as_millis());
             let margin = (granularity * 1_000 / 60).min(5_000);
             proptest::prop_assert!(use_until > now && use_until - now >= margin);
             proptest::prop_assert_eq!(expiry, use_until + retention * 1_000);
             proptest::prop_assert!(expiry - now <= (retention + granularity) * 1_000 + margin);
-            proptest::prop_assert!(has_column(&policy, placement.expiry));
-            let first = first_issue(&policy, placement.expiry).as_millis();
-            proptest::prop_assert!(first <= now && now - first <= granularity * 1_000 + margin);
+            let longest = longest_retention(&policy, placement.expiry).unwrap();
+            proptest::prop_assert!(longest >= chosen);
+            let earlier = (longest.as_seconds() - retention) * 1_000;
+            let first = first_issue(&policy, placement.expiry).unwrap().as_millis();
+            let early = now.saturating_sub(earlier);
+            proptest::prop_assert!(first <= early && early.saturating_sub(first) <= granularity * 1_000 + margin);
+            proptest::prop_assert!(required(&policy, Timestamp::from_millis(now)).contains(&placement.expiry));
+            }
         }
     }
 }

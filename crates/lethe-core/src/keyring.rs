@@ -12,7 +12,7 @@ use crate::audit::KeyEvent;
 use crate::conversation::ConversationId;
 use crate::grid;
 use crate::identity::KeyspaceId;
-use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
+use crate::keyspace::{KeyVersion, KeyspaceName, Policy, Retention};
 use crate::page_cache::PageCache;
 use crate::ports::Entropy;
 use crate::refusals::Refusals;
@@ -80,7 +80,8 @@ impl Keyring {
         Ok(found)
     }
 
-    /// Makes a data key for a conversation under the newest version, in its current generation.
+    /// Makes a data key for a conversation under the newest version, in its current generation; its
+    /// messages live for `retention`, one of the keyspace's.
     ///
     /// # Errors
     /// [`KeyError`]; after [`KeyError::Missing`] ask again.
@@ -88,11 +89,12 @@ impl Keyring {
         &self,
         keyspace: &LiveKeyspace,
         conversation: &ConversationId,
+        retention: Retention,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Issued, KeyError> {
         let version = self.newest(keyspace)?;
-        let placement = grid::place(&keyspace.policy, now);
+        let placement = grid::place(&keyspace.policy, retention, now);
         let bucket = self
             .buckets
             .get(&placement.expiry)

@@ -206,12 +206,18 @@ fn keyspace(row: &SqliteRow, id: KeyspaceId, first: VersionRow) -> Result<Keyspa
         row,
         table: "keyspace",
     };
+    let shorter = source.optional_blob("shorter_retentions_s")?;
+    let shorter = shorter.unwrap_or_default();
+    let (shorter, _) = shorter.as_chunks::<8>();
+    let seconds = shorter.iter().copied().map(u64::from_be_bytes);
+    let shorter: Vec<Span> = seconds.map(Span::from_seconds).collect();
     let policy = Policy::new(
         Span::from_seconds(source.number("retention_s")?),
         Span::from_seconds(source.number("granularity_s")?),
         Span::from_millis(source.number("rotation_ms")?),
         Span::from_millis(source.number("cache_ttl_ms")?),
     )
+    .and_then(|policy| policy.with_shorter_retentions(&shorter))
     .map_err(|reason| StoreError::Corrupt(format!("keyspace policy: {reason}")))?;
     Ok(KeyspaceRow {
         id,

@@ -59,9 +59,9 @@ pub(crate) async fn create_keyspace(
     }
     let insert = sqlx::query(
         "INSERT INTO keyspace
-             (id, name, retention_s, granularity_s, rotation_ms, cache_ttl_ms, leases_until_ms,
-              expiries_until_ms, minimum_version)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (id, name, retention_s, shorter_retentions_s, granularity_s, rotation_ms, cache_ttl_ms,
+              leases_until_ms, expiries_until_ms, minimum_version)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(keyspace.id.as_bytes().to_vec())
     .bind(keyspace.name.as_str().to_owned());
@@ -103,8 +103,13 @@ fn bind_settings<'q>(
     settings: &SettingsChange,
 ) -> Result<Statement<'q>, StoreError> {
     let policy = &settings.policy;
+    let shorter = policy.shorter_retentions();
+    let shorter: Vec<u8> = shorter
+        .flat_map(|it| it.as_seconds().to_be_bytes())
+        .collect();
     Ok(statement
         .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
+        .bind(shorter)
         .bind(signed(
             policy.granularity_seconds(),
             "keyspace.granularity_s",
@@ -134,7 +139,7 @@ pub(crate) async fn set_policy(
     change: &SettingsChange,
 ) -> Result<bool, StoreError> {
     let update = sqlx::query(
-        "UPDATE keyspace SET retention_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
+        "UPDATE keyspace SET retention_s = ?, shorter_retentions_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
                 leases_until_ms = max(leases_until_ms, ?),
                 expiries_until_ms = max(expiries_until_ms, ?), minimum_version = ? WHERE id = ?",
     );

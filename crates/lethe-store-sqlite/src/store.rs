@@ -65,8 +65,8 @@ impl Store for SqliteStore {
 
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError> {
         let statement =
-            "SELECT k.id, k.name, k.retention_s, k.granularity_s, k.rotation_ms, k.cache_ttl_ms,
-                                k.leases_until_ms, k.expiries_until_ms, k.minimum_version,
+            "SELECT k.id, k.name, k.retention_s, k.shorter_retentions_s, k.granularity_s,
+                                k.rotation_ms, k.cache_ttl_ms, k.leases_until_ms, k.expiries_until_ms, k.minimum_version,
                                 v.version, v.created_at_ms
                          FROM keyspace k LEFT JOIN key_version v ON v.keyspace_id = k.id
                          ORDER BY k.name, v.version";

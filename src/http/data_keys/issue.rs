@@ -2,6 +2,8 @@ use std::borrow::Cow;
 
 use hyper::StatusCode;
 use lethe_core::conversation::ConversationId;
+use lethe_core::duration::Span;
+use lethe_core::keyspace::{Policy, Retention};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,6 +33,23 @@ pub(crate) struct IssueItem<'a> {
     /// False: the wrapped key alone.
     #[serde(default = "yes")]
     plaintext: bool,
+    /// How long its messages live: one of the keyspace's `retentions`, or its retention, which is what
+    /// counts without this.
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]+(ms|s|m|h|d)$")]
+    retention: Option<Cow<'a, str>>,
+}
+
+impl IssueItem<'_> {
+    fn retention(&self, policy: &Policy) -> Result<Retention, Problem> {
+        let Some(text) = &self.retention else {
+            return Ok(policy.retention());
+        };
+        let span = text.parse::<Span>();
+        let span = span.map_err(|error| Problem::invalid(format_args!("retention: {error}")))?;
+        let other = "retention is none that this keyspace offers";
+        policy.choose(span).ok_or_else(|| Problem::invalid(other))
+    }
 }
 
 const fn yes() -> bool {
@@ -69,7 +88,8 @@ impl Operation for Issue {
                 ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
             let entropy = &call.service.entropy;
             let Look { keyring, keyspace } = look;
-            let issued = keyring.issue(keyspace, &conversation, call.now, entropy)?;
+            let retention = item.retention(&keyspace.policy)?;
+            let issued = keyring.issue(keyspace, &conversation, retention, call.now, entropy)?;
             let answer = IssueAnswer {
                 conversation: conversation.as_str(),
                 data_key: item.plaintext.then_some(Encoded(&issued.data_key)),

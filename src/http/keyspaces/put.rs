@@ -31,6 +31,10 @@ pub(crate) struct PutBody {
     /// How long a client may keep a plaintext data key, such as `5m`.
     #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     cache_ttl: String,
+    /// Shorter retentions that an issue may choose, such as `["1h", "1d"]`; none without this.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    retentions: Option<Vec<String>>,
     /// Older key versions are refused; can only be raised, and that may wait for a second operator.
     #[serde(default, deserialize_with = "body::whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
@@ -84,10 +88,13 @@ fn policy(settings: &PutBody) -> Result<Policy, Problem> {
         text.parse::<Span>()
             .map_err(|error| Problem::invalid(format_args!("{name}: {error}")))
     };
-    Ok(Policy::new(
+    let offered = settings.retentions.iter().flatten();
+    let offered = offered.map(|text| span("retentions", text));
+    let policy = Policy::new(
         span("retention", &settings.retention)?,
         span("granularity", &settings.granularity)?,
         span("rotation", &settings.rotation)?,
         span("cache_ttl", &settings.cache_ttl)?,
-    )?)
+    )?;
+    Ok(policy.with_shorter_retentions(&offered.collect::<Result<Vec<_>, _>>()?)?)
 }

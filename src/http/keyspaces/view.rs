@@ -1,8 +1,7 @@
-use lethe_core::buckets::required;
+use lethe_core::buckets::reaches;
 use lethe_core::duration::Span;
-use lethe_core::grid;
 use lethe_core::keyring::{Keyring, LiveKeyspace};
-use lethe_core::keyspace::Policy;
+use lethe_core::keyspace::{Policy, Retention};
 use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +16,8 @@ pub(crate) struct KeyspaceView {
     granularity: String,
     rotation: String,
     cache_ttl: String,
+    /// Shorter retentions that an issue may choose, ascending.
+    retentions: Vec<String>,
     /// Older versions are refused.
     minimum_version: u32,
     /// Live versions, oldest first.
@@ -37,16 +38,18 @@ pub(crate) struct VersionView {
 impl KeyspaceView {
     pub(crate) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, now: Timestamp) -> Self {
         let policy = &keyspace.policy;
+        let text = |it: Retention| Span::from_seconds(it.as_seconds()).to_string();
         let version = |version: &std::sync::Arc<lethe_core::keyring::LiveVersion>| VersionView {
             version: version.tree.version.number(),
             created_at: Rfc3339(version.created_at),
         };
         Self {
             name: keyspace.name.to_string(),
-            retention: Span::from_seconds(policy.retention_seconds()).to_string(),
+            retention: text(policy.retention()),
             granularity: Span::from_seconds(policy.granularity_seconds()).to_string(),
             rotation: policy.rotation().to_string(),
             cache_ttl: policy.cache_ttl().to_string(),
+            retentions: policy.shorter_retentions().map(text).collect(),
             minimum_version: keyspace.minimum_version.number(),
             versions: keyspace.versions.iter().map(version).collect(),
             live_buckets: reached(policy, keyring, now).count(),
@@ -60,7 +63,6 @@ pub(crate) fn reached<'a>(
     keyring: &'a Keyring,
     now: Timestamp,
 ) -> impl Iterator<Item = Expiry> + 'a {
-    let last = required(policy, now).last().copied();
     let buckets = keyring.buckets.keys().copied();
-    buckets.filter(move |expiry| grid::has_column(policy, *expiry) && Some(*expiry) <= last)
+    buckets.filter(move |expiry| reaches(policy, *expiry, now))
 }

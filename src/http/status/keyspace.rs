@@ -111,9 +111,10 @@ fn oldest_readable(
 ) -> Timestamp {
     let policy = &keyspace.policy;
     let overdue = overdue.iter().copied();
-    let ours = overdue.filter(|expiry| grid::has_column(policy, *expiry));
-    let oldest = ours.chain(live.iter().copied()).min();
-    let first = oldest.map_or(now, |oldest| grid::first_issue(policy, oldest));
+    let there = overdue.chain(live.iter().copied());
+    // A short retention's bucket may die first and begin last.
+    let first = there.filter_map(|expiry| grid::first_issue(policy, expiry));
+    let first = first.min().unwrap_or(now);
     let versions = keyspace.versions.iter().map(|it| it.created_at);
     let created = versions.min().unwrap_or(now);
     first.max(created).min(now)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
 use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
-use lethe_core::keyspace::KeyVersion;
+use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
     BatchRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, SignedDestruction, SigningPurpose,
     VerificationKey, VersionRow,
@@ -46,7 +46,14 @@ pub(crate) fn keyspaces(schema: i64) -> Vec<KeyspaceRow> {
         };
         rows.iter().map(row).collect()
     };
+    let alone = |policy: Policy| policy.with_shorter_retentions(&[]).unwrap();
+    let offering = keyspace(1, "chat").policy;
     let chat = KeyspaceRow {
+        policy: if schema >= 13 {
+            offering
+        } else {
+            alone(offering)
+        },
         leases_until: if schema >= 3 { at(9_000) } else { NO_TIME },
         expiries_until: if schema >= 4 { at(12_000) } else { NO_TIME },
         minimum_version: version(if schema >= 4 { 2 } else { 1 }),
@@ -54,7 +61,7 @@ pub(crate) fn keyspaces(schema: i64) -> Vec<KeyspaceRow> {
         ..keyspace(1, "chat")
     };
     let mail = KeyspaceRow {
-        policy: policy(10),
+        policy: alone(policy(10)),
         versions: versions(&[(7, 3_500)]),
         ..keyspace(2, "mail")
     };

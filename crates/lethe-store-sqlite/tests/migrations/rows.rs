@@ -15,6 +15,10 @@ pub(crate) fn of_schema(version: i64) -> String {
         6 => approvals(),
         8 => hsm_moves(),
         9 => approvals_end(),
+        13 => format!(
+            "UPDATE keyspace SET shorter_retentions_s = x'{:016x}{:016x}' WHERE name = 'chat'",
+            3_600, 5_401
+        ),
         other => {
             panic!("a new migration, {other}, needs rows here and in what is expected of them")
         }

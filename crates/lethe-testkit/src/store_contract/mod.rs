@@ -50,6 +50,7 @@ pub fn policy(hours: u64) -> Policy {
         Span::from_seconds(86_400),
         Span::from_millis(500),
     )
+    .and_then(|policy| policy.with_shorter_retentions(&[hour, Span::from_seconds(5_401)]))
     .expect("a valid policy")
 }
 
