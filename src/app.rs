@@ -31,6 +31,7 @@ use crate::forgetting::{Acceptor, Ledger};
 use crate::hsm_moves::{self, HsmMoves, MoveState};
 use crate::http::{self, ops};
 use crate::jobs::{Keeper, KeeperLimits};
+use crate::key_uses::KeyUses;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::{Exposition, Metrics};
@@ -144,6 +145,7 @@ impl App {
             live,
             acceptor: acceptor_handle,
             approvals,
+            key_uses: KeyUses::open(Arc::clone(&store) as _).await?,
             ledger,
             store: outlives,
             clock,
@@ -245,6 +247,7 @@ impl App {
         sweep.abort();
         approvals::settle_last(&self.service).await;
         moves.abort();
+        self.service.flush_key_uses().await;
         self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");

@@ -14,6 +14,7 @@ pub mod forgetting;
 pub mod hsm_moves;
 pub mod http;
 pub mod jobs;
+pub mod key_uses;
 pub mod limits;
 pub mod live;
 pub mod logging;

@@ -1,5 +1,6 @@
 //! The running service as requests see it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use lethe_core::identity::DeploymentId;
 use lethe_core::ports::{AuditSink, HsmStatus, Store};
 use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -18,6 +20,7 @@ use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
 use crate::hsm_moves::HsmMoves;
 use crate::jobs::KeeperHandle;
+use crate::key_uses::KeyUses;
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -45,6 +48,8 @@ pub struct Service {
     pub acceptor: AcceptorHandle,
     /// What waits for a second operator.
     pub approvals: Arc<Approvals>,
+    /// Who used which key version when.
+    pub key_uses: KeyUses,
     /// What became of them.
     pub ledger: Arc<Ledger>,
     /// What outlives the process.
@@ -106,6 +111,17 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Writes down who used which key version; what fails is tried again.
+    pub async fn flush_key_uses(&self) {
+        let keyring = self.live.keyring();
+        let trees = keyring.keyspaces.values().flat_map(|it| &it.versions);
+        let trees: HashSet<TreeId> = trees.map(|it| it.tree).collect();
+        drop(keyring);
+        if let Err(error) = self.key_uses.flush(|tree| trees.contains(&tree)).await {
+            tracing::debug!(%error, "the last use of key versions was not written down");
+        }
     }
 
     /// What is wrong with the clock, until an operator has confirmed it.

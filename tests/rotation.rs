@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Api, Dev, Role, eventually, refused};
+use support::{Api, Dev, Role, eventually, lethe, refused};
 
 const CHAT: &str = "/v1/keyspaces/chat";
 
@@ -101,4 +101,60 @@ async fn a_raised_minimum_refuses_older_versions_for_good() {
         .put("/v1/keyspaces/new", &settings("30d", Some(2)))
         .await;
     refused(&refusal, 409, "conflict");
+}
+
+/// Whether a version is still used, and by whom: over a stop, and without a row for a conversation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_use_of_each_version_is_shown_by_client() {
+    let mut dev = Dev::start();
+    let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let old = api.issue("chat", "room").await.text("wrapped_key");
+    let more = json!({ "items": [{ "conversation": "room" }, { "conversation": "hall" }] });
+    let data_keys = format!("{CHAT}/data-keys");
+    api.post(&data_keys, &more).await.ok(200);
+    let rotate = operator.post_bytes(&format!("{CHAT}/versions"), "").await;
+    rotate.ok(201);
+    api.issue("chat", "room").await.ok(201);
+    api.unwrap("chat", "room", &old).await.ok(200);
+    refused(
+        &api.unwrap("chat", "hall", &old).await,
+        400,
+        "invalid_wrapped_key",
+    );
+    api.rewrap("chat", "room", &old).await.ok(200);
+    for restarted in [false, true] {
+        if restarted {
+            dev.stop();
+            dev.run();
+        }
+        let shown = dev.api(Role::MessageServer).get(CHAT).await.ok(200);
+        let [first, second] = [&shown["versions"][0], &shown["versions"][1]];
+        assert_eq!(
+            (&first["issued"], &first["unwrapped"]),
+            (&json!(3), &json!(1))
+        );
+        assert_eq!(
+            (&second["issued"], &second["unwrapped"]),
+            (&json!(1), &json!(0))
+        );
+        let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        assert!(time(&first["last_unwrapped_at"]) >= time(&second["last_issued_at"]));
+        assert!(time(&first["last_issued_at"]) <= time(&second["created_at"]));
+        assert!(second.get("last_unwrapped_at").is_none());
+        let status = dev.api(Role::Auditor).get("/v1/status").await.ok(200);
+        let versions = &status["keyspaces"][0]["key_versions"];
+        let clients = versions[0]["clients"].as_array().unwrap();
+        assert_eq!(clients.len(), 1);
+        let client = clients[0]["client"].as_str().unwrap();
+        assert!(client.ends_with("/message-server"), "{client}");
+        assert_eq!(clients[0]["last_unwrapped_at"], first["last_unwrapped_at"]);
+    }
+    let mut command = lethe(&["status", "--dir"]);
+    let status = command.arg(dev.dir()).output().unwrap();
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("3 issued, last at"), "{status}");
+    operator.delete(&format!("{CHAT}/versions/1")).await.ok(200);
+    let shown = operator.get(CHAT).await.ok(200);
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["versions"][0]["issued"], 1);
 }

@@ -166,6 +166,9 @@ pub(super) trait Operation: Send + Sync + 'static {
     const LASTS: bool = false;
 
     fn run(call: &Call) -> impl Future<Output = Result<Done, Problem>> + Send;
+
+    /// Its keys are on record and leave.
+    fn left(_: &Call, _: &Done) {}
 }
 
 /// `x-request-id`: unique in the process, and by its random start beyond.

@@ -200,6 +200,7 @@ impl Traveller<'_> {
             self.record::<O>(now, &call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
             if let Some(done) = self.check_again::<O>(outcome?)? {
+                O::left(&call, &done);
                 return Ok(done);
             }
         }

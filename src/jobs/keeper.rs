@@ -265,9 +265,13 @@ impl Keeper {
         self.ticked = self.ports.clock.since_boot();
         self.watch_clock(service);
         self.reap(service).await?;
+        let marked = self.marked;
         let done = self.upkeep().await;
         let well = done.is_ok();
         self.report(service, done)?;
+        if self.marked != marked {
+            service.flush_key_uses().await;
+        }
         if well {
             self.rotate_what_is_due(service).await?;
         }

@@ -9,8 +9,8 @@ use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::{
-    BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, MetaRow, RootShare,
-    SealedSecret, SignedDestruction, SigningPurpose, StoreError, VerificationKey, VersionRow,
+    BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyUse, KeyspaceRow, MetaRow, RootShare,
+    SealedSecret, SignedDestruction, SigningPurpose, StoreError, Uses, VerificationKey, VersionRow,
 };
 use lethe_core::receipt::{Commitment, RequestId};
 use lethe_core::request::{
@@ -125,6 +125,29 @@ pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {
         sealed: SealedSecret {
             iv: source.bytes("iv")?,
             ciphertext: source.bytes("ciphertext")?,
+        },
+    })
+}
+
+pub(crate) fn key_use(row: &SqliteRow) -> Result<KeyUse, StoreError> {
+    let table = "key_use";
+    let source = Source { row, table };
+    let time = |column| {
+        let millis = source.optional_number(column)?;
+        Ok(millis.map(Timestamp::from_millis))
+    };
+    let client: String = row
+        .try_get("client")
+        .map_err(|_| source.corrupt("client"))?;
+    Ok(KeyUse {
+        keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
+        version: source.version("version")?,
+        client: client.into(),
+        uses: Uses {
+            issued: source.number("issued")?,
+            last_issued: time("last_issued_ms")?,
+            unwrapped: source.number("unwrapped")?,
+            last_unwrapped: time("last_unwrapped_ms")?,
         },
     })
 }

@@ -12,6 +12,7 @@ mod elsewhere;
 mod errors;
 mod files;
 mod hsm_moves;
+mod key_uses;
 mod open;
 mod requests;
 mod statements;

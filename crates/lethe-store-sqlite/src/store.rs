@@ -24,7 +24,7 @@ use crate::{batch, decode, hsm_moves, requests, statements, trees};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
-    async fn rows(
+    pub(crate) async fn rows(
         &self,
         name: &'static str,
         statement: &'static str,

@@ -123,8 +123,26 @@ fn keyspace_lines(keyspace: &Value) -> Vec<String> {
             span(number(version, "age_seconds")),
             count(number(version, "forgotten"), "conversation"),
         ));
+        lines.extend(list(version, "clients").map(client));
     }
     lines
+}
+
+/// What one client did with the keys of a version.
+fn client(uses: &Value) -> String {
+    let name = match uses["client"].as_str() {
+        None | Some("") => "all other clients",
+        Some(name) => name,
+    };
+    let part = |number_field, time_field, what| {
+        let done = number(uses, number_field);
+        let last = || moment(uses, time_field);
+        (done > 0).then(|| format!("{done} {what}, last at {}", last()))
+    };
+    let issued = part("issued", "last_issued_at", "issued");
+    let unwrapped = part("unwrapped", "last_unwrapped_at", "unwrapped");
+    let parts: Vec<String> = issued.into_iter().chain(unwrapped).collect();
+    format!("            {name}: {}", parts.join("; "))
 }
 
 fn expiry(status: &Value) -> String {

@@ -44,10 +44,7 @@ impl Operation for Approve {
                 if shown.id != approval.keyspace {
                     return Err(KeyError::UnknownKeyspace.into());
                 }
-                Done::json(
-                    StatusCode::OK,
-                    &KeyspaceView::new(shown, &keyring, call.now),
-                )?
+                Done::json(StatusCode::OK, &KeyspaceView::new(shown, &keyring, call))?
             }
             Act::Shred { alone: true, .. } | Act::EraseKeyspace | Act::DropVersion(_) => {
                 let one = admitted.next();

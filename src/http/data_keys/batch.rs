@@ -4,7 +4,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace};
-use lethe_core::tree::{LeafId, PageReference};
+use lethe_core::tree::{LeafId, PageReference, TreeId};
 use serde::{Deserialize, Serialize};
 
 use crate::http::body::Items;
@@ -121,6 +121,12 @@ pub(super) async fn run<'a, T: Deserialize<'a> + Item>(
     }
     done.body.extend_from_slice(b"]}");
     Ok(done)
+}
+
+/// Runs of neighbours of one key version among the keys that leave, with their number.
+pub(super) fn versions(done: &Done) -> impl Iterator<Item = (TreeId, u64)> {
+    let runs = done.leaves.chunk_by(|one, next| one.tree == next.tree);
+    runs.filter_map(|run| Some((run.first()?.tree, run.len() as u64)))
 }
 
 /// Takes the items off the caller's quota, before anything is computed for them.

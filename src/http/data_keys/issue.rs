@@ -107,4 +107,11 @@ impl Operation for Issue {
         };
         batch::run(call, StatusCode::CREATED, 768, answer).await
     }
+
+    fn left(call: &Call, done: &Done) {
+        for (tree, count) in batch::versions(done) {
+            let uses = &call.service.key_uses;
+            uses.issued(tree, &call.client, count, call.now);
+        }
+    }
 }

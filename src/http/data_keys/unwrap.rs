@@ -89,6 +89,13 @@ impl Operation for Unwrap {
         };
         batch::run(call, StatusCode::OK, 512, answer).await
     }
+
+    fn left(call: &Call, done: &Done) {
+        for (tree, count) in batch::versions(done) {
+            let uses = &call.service.key_uses;
+            uses.unwrapped(tree, &call.client, count, call.now);
+        }
+    }
 }
 
 fn check_purpose(purpose: Option<&str>) -> Result<(), Problem> {

@@ -41,7 +41,7 @@ impl Operation for List {
             Some(KeyspaceView::new(
                 keyring.keyspaces.get(name)?,
                 &keyring,
-                call.now,
+                call,
             ))
         };
         let keyspaces = names.into_iter().filter_map(view).collect();

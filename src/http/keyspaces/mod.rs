@@ -10,4 +10,4 @@ pub(super) use erase::{Erase, forget};
 pub(super) use list::List;
 pub(super) use put::{Put, PutBody};
 pub(super) use show::Show;
-pub(super) use view::{KeyspaceView, VersionView, reached};
+pub(super) use view::{KeyspaceView, UsesView, VersionView, reached};

@@ -66,7 +66,7 @@ impl Operation for Put {
             jobs::Put::Created => StatusCode::CREATED,
             jobs::Put::Updated => StatusCode::OK,
         };
-        Done::json(status, &KeyspaceView::new(keyspace, &keyring, call.now))
+        Done::json(status, &KeyspaceView::new(keyspace, &keyring, call))
     }
 }
 

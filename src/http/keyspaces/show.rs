@@ -16,9 +16,6 @@ impl Operation for Show {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(call.keyspace()?)?;
-        Done::json(
-            StatusCode::OK,
-            &KeyspaceView::new(keyspace, &keyring, call.now),
-        )
+        Done::json(StatusCode::OK, &KeyspaceView::new(keyspace, &keyring, call))
     }
 }

@@ -2,10 +2,12 @@ use lethe_core::buckets::reaches;
 use lethe_core::duration::Span;
 use lethe_core::keyring::{Keyring, LiveKeyspace};
 use lethe_core::keyspace::{Policy, Retention};
+use lethe_core::ports::Uses;
 use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::call::Call;
 use crate::http::times::Rfc3339;
 
 /// A keyspace as the API shows it.
@@ -33,15 +35,45 @@ pub(crate) struct VersionView {
     /// When it became the newest.
     #[schema(value_type = String, format = DateTime)]
     created_at: Rfc3339,
+    #[serde(flatten)]
+    uses: UsesView,
+}
+
+/// How often and when last the keys of a version left.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UsesView {
+    /// Data keys issued.
+    issued: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_issued_at: Option<Rfc3339>,
+    /// Data keys unwrapped; rewrapped ones do not count.
+    unwrapped: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_unwrapped_at: Option<Rfc3339>,
+}
+
+impl From<Uses> for UsesView {
+    fn from(uses: Uses) -> Self {
+        Self {
+            issued: uses.issued,
+            last_issued_at: uses.last_issued.map(Rfc3339),
+            unwrapped: uses.unwrapped,
+            last_unwrapped_at: uses.last_unwrapped.map(Rfc3339),
+        }
+    }
 }
 
 impl KeyspaceView {
-    pub(crate) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, now: Timestamp) -> Self {
+    pub(crate) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, call: &Call) -> Self {
+        let (now, key_uses) = (call.now, &call.service.key_uses);
         let policy = &keyspace.policy;
         let text = |it: Retention| Span::from_seconds(it.as_seconds()).to_string();
         let version = |version: &std::sync::Arc<lethe_core::keyring::LiveVersion>| VersionView {
             version: version.tree.version.number(),
             created_at: Rfc3339(version.created_at),
+            uses: key_uses.total(version.tree).into(),
         };
         Self {
             name: keyspace.name.to_string(),

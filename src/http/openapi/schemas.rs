@@ -6,10 +6,11 @@ use utoipa::PartialSchema;
 use super::reference;
 use crate::http::approvals::ApprovalView;
 use crate::http::data_keys::{IssueItem, RewrapItem, UnwrapItem};
-use crate::http::keyspaces::{KeyspaceView, PutBody, VersionView};
+use crate::http::keyspaces::{KeyspaceView, PutBody, UsesView, VersionView};
 use crate::http::shreds::ShredItem;
 use crate::http::status::{
-    BucketsStatus, HsmDeviceStatus, KeyVersionStatus, KeyspaceStatus, NodeStatus, StatusAnswer,
+    BucketsStatus, ClientUses, HsmDeviceStatus, KeyVersionStatus, KeyspaceStatus, NodeStatus,
+    StatusAnswer,
 };
 use crate::http::verification_keys::VerificationKeyView;
 
@@ -48,6 +49,7 @@ pub(super) fn schemas() -> Value {
             "next": { "type": "integer" } } },
         "PutKeyspace": PutBody::schema(),
         "Keyspace": KeyspaceView::schema(),
+        "UsesView": UsesView::schema(),
         "VersionView": VersionView::schema(),
         "IssueAnswer": { "type": "object",
             "required": ["conversation", "wrapped_key", "version", "use_until", "cache_until", "expires_at"],
@@ -63,6 +65,7 @@ pub(super) fn schemas() -> Value {
         "NodeStatus": NodeStatus::schema(),
         "KeyspaceStatus": KeyspaceStatus::schema(),
         "BucketsStatus": BucketsStatus::schema(),
+        "ClientUses": ClientUses::schema(),
         "KeyVersionStatus": KeyVersionStatus::schema(),
         "VerificationKeys": { "type": "object", "required": ["keys"], "properties": {
             "keys": { "type": "array", "items": reference("VerificationKey") } } },

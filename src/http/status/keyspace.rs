@@ -1,12 +1,14 @@
 use lethe_core::duration::Span;
 use lethe_core::grid;
 use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
+use lethe_core::ports::Uses;
 use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::since;
-use crate::http::keyspaces::reached;
+use crate::http::call::Call;
+use crate::http::keyspaces::{UsesView, reached};
 use crate::http::times::Rfc3339;
 
 /// Entries of a list of buckets; of more, neighbours are told together.
@@ -55,6 +57,17 @@ pub(in crate::http) struct KeyVersionStatus {
     age_seconds: u64,
     /// Generations of conversations that it has forgotten.
     forgotten: u64,
+    /// Who used its keys, the most recent first: nobody of the last weeks, and it may be dropped.
+    clients: Vec<ClientUses>,
+}
+
+/// What one client did with the keys of a version.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ClientUses {
+    /// Its SPIFFE id; empty for those beyond the first thousand.
+    client: String,
+    #[serde(flatten)]
+    uses: UsesView,
 }
 
 impl KeyspaceStatus {
@@ -62,8 +75,9 @@ impl KeyspaceStatus {
         keyspace: &LiveKeyspace,
         keyring: &Keyring,
         overdue: &[Expiry],
-        now: Timestamp,
+        call: &Call,
     ) -> Self {
+        let now = call.now;
         let policy = &keyspace.policy;
         let reached = reached(policy, keyring, now);
         let mut live: Vec<_> = reached.filter(|expiry| !expiry.has_passed(now)).collect();
@@ -80,7 +94,7 @@ impl KeyspaceStatus {
             buckets: told(&live, now),
             key_versions: versions
                 .iter()
-                .map(|it| KeyVersionStatus::new(it, now))
+                .map(|it| KeyVersionStatus::new(it, call))
                 .collect(),
         }
     }
@@ -91,12 +105,18 @@ impl KeyspaceStatus {
 }
 
 impl KeyVersionStatus {
-    fn new(version: &LiveVersion, now: Timestamp) -> Self {
+    fn new(version: &LiveVersion, call: &Call) -> Self {
+        let uses = call.service.key_uses.of(version.tree).into_iter();
+        let view = |(client, uses): (Box<str>, Uses)| ClientUses {
+            client: client.into(),
+            uses: uses.into(),
+        };
         Self {
             version: version.tree.version.number(),
             created_at: Rfc3339(version.created_at),
-            age_seconds: since(version.created_at, now),
+            age_seconds: since(version.created_at, call.now),
             forgotten: version.root.forgotten(),
+            clients: uses.map(view).collect(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::access::Role;
 use crate::service::Condition;
-pub(super) use keyspace::{BucketsStatus, KeyVersionStatus, KeyspaceStatus};
+pub(super) use keyspace::{BucketsStatus, ClientUses, KeyVersionStatus, KeyspaceStatus};
 pub(super) use parts::{HsmDeviceStatus, NodeStatus};
 
 /// `GET /v1/status`: what a seizure now would find.
@@ -90,7 +90,7 @@ fn answer(call: &Call) -> StatusAnswer {
         .keyspaces
         .values()
         .filter(|keyspace| call.grants(&keyspace.name))
-        .map(|keyspace| KeyspaceStatus::new(keyspace, &keyring, &overdue, now))
+        .map(|keyspace| KeyspaceStatus::new(keyspace, &keyring, &overdue, call))
         .collect();
     keyspaces.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     StatusAnswer {

@@ -18,7 +18,7 @@ impl Operation for Create {
         let name = call.keyspace()?;
         call.service.keeper.rotate(name.clone()).await?;
         let keyring = call.service.live.keyring();
-        let view = KeyspaceView::new(keyring.keyspace(name)?, &keyring, call.now);
+        let view = KeyspaceView::new(keyring.keyspace(name)?, &keyring, call);
         Done::json(StatusCode::CREATED, &view)
     }
 }

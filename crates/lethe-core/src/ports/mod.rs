@@ -6,6 +6,7 @@ mod audit;
 mod clock;
 mod entropy;
 mod hsm;
+mod key_uses;
 mod store;
 
 pub use approvals::{ApprovalStore, Asking, Room};
@@ -16,6 +17,7 @@ pub use hsm::{
     Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, LabelError, SealedSecret, SigningPurpose,
     VerificationKey,
 };
+pub use key_uses::{KeyUse, KeyUseStore, Uses};
 pub use store::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceChange, KeyspaceRow,
     MetaRow, RootShare, SettingsChange, SignedDestruction, Store, StoreError, TreeChange,

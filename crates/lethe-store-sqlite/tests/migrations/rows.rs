@@ -19,6 +19,11 @@ pub(crate) fn of_schema(version: i64) -> String {
             "UPDATE keyspace SET shorter_retentions_s = x'{:016x}{:016x}' WHERE name = 'chat'",
             3_600, 5_401
         ),
+        14 => format!(
+            "INSERT INTO key_use (keyspace_id, version, client, issued, last_issued_ms, unwrapped,
+                 last_unwrapped_ms) VALUES ({}, 2, 'spiffe://example.org/chat', 3, 5000, 4, 6000)",
+            id(1)
+        ),
         other => {
             panic!("a new migration, {other}, needs rows here and in what is expected of them")
         }

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod hsm_moves;
+mod key_uses;
 mod requests;
 mod trees;
 
@@ -14,13 +15,14 @@ use lethe_core::duration::Span;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyspaceChange, KeyspaceRow, MetaRow,
-    RootShare, SealedSecret, SettingsChange, Store, StoreError, VersionRow,
+    ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyUseStore, KeyspaceChange, KeyspaceRow,
+    MetaRow, RootShare, SealedSecret, SettingsChange, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
 pub use approvals::*;
 pub use hsm_moves::*;
+pub use key_uses::*;
 pub use requests::*;
 pub use trees::*;
 
@@ -31,7 +33,7 @@ pub use trees::*;
 )]
 pub trait Fixture: Sized {
     /// The adapter.
-    type Store: Store + ApprovalStore + 'static;
+    type Store: Store + ApprovalStore + KeyUseStore + 'static;
     /// An empty store.
     async fn new() -> Self;
     /// The store, open.
@@ -375,6 +377,7 @@ macro_rules! store_contract {
             a_client_has_its_share_of_approvals,
             newest_shreds_are_found,
             buckets_are_replaced_by_key, moves_keep_the_succession,
+            uses_sum_up_by_client,
             clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };
