@@ -12,6 +12,7 @@
 //! `advance` has their order, `properties` the promises, `archive` and `hsm` what a thief gets (W
 //! and S). Left out: the claim, acceptance, expiry, and what a page or a signature is made of.
 
+mod acceptance;
 mod action;
 mod advance;
 mod amendments;
