@@ -1,5 +1,5 @@
 # What each target does on a fresh Debian 12 machine with Rust: README.md.
-.PHONY: bench check demo run test
+.PHONY: bench bench-attacks check demo run test
 
 SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
@@ -46,3 +46,11 @@ bench:
 	$${CARGO_TARGET_DIR:-target}/release/lethe-bench operate $(OPERATE_ARGS)
 	cargo bench -p lethe-core --bench hot_path --bench tree
 	cargo bench -p lethe --bench admission
+
+# What attackers may try, and what a good client beside them notices (some four minutes); fails when a bound is
+# broken. ATTACKS_ARGS=--help says what can be chosen. One attack needs rows that are old: a debug build shifts the clock.
+bench-attacks:
+	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
+	cargo build -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
+	$${CARGO_TARGET_DIR:-target}/debug/lethe-bench attacks --only erase-race
+	$${CARGO_TARGET_DIR:-target}/release/lethe-bench attacks $(ATTACKS_ARGS)

@@ -117,17 +117,46 @@ fn turns_of(micros: u64) -> u64 {
     TURNS * micros * 1_000 / quickest.min().unwrap()
 }
 
+/// Callers, and microseconds of other work of each.
+const CASES: [(usize, u64); 8] = [
+    (1, 0),
+    (16, 0),
+    (64, 0),
+    (1, 20),
+    (16, 20),
+    (64, 20),
+    (256, 20),
+    (1_024, 20),
+];
+
 #[derive(Clone, Copy)]
 struct Figures {
     per_second: f64,
     p50: f64,
     p99: f64,
     cpu: f64,
+    /// How often a thread went to sleep.
+    sleeps: f64,
+}
+
+/// How often threads of this process that live now went to sleep so far.
+fn sleeps() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let status =
+        threads.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("status")).ok());
+    let of = |status: String| {
+        let line = status
+            .lines()
+            .find_map(|it| it.strip_prefix("voluntary_ctxt_switches:"));
+        line.map_or(0.0, |number| number.trim().parse::<f64>().unwrap())
+    };
+    status.map(of).sum()
 }
 
 async fn measure(log: Arc<impl Log>, callers: usize, turns: u64) -> Figures {
     let stop = Arc::new(AtomicBool::new(false));
     let (start, cpu) = (read(ClockId::Monotonic), read(ClockId::ProcessCPUTime));
+    let slept = sleeps();
     let tasks: Vec<_> = (0..callers)
         .map(|_| tokio::spawn(call(Arc::clone(&log), Arc::clone(&stop), turns)))
         .collect();
@@ -139,6 +168,7 @@ async fn measure(log: Arc<impl Log>, callers: usize, turns: u64) -> Figures {
     }
     let took = (read(ClockId::Monotonic) - start) as f64;
     let cpu = (read(ClockId::ProcessCPUTime) - cpu) as f64;
+    let slept = sleeps() - slept;
     waits.sort_unstable();
     let count = waits.len();
     Figures {
@@ -146,6 +176,7 @@ async fn measure(log: Arc<impl Log>, callers: usize, turns: u64) -> Figures {
         p50: waits[count / 2] as f64 / 1e3,
         p99: waits[count * 99 / 100] as f64 / 1e3,
         cpu: cpu / count as f64 / 1e3,
+        sleeps: slept / count as f64,
     }
 }
 
@@ -197,9 +228,9 @@ fn main() {
     let sink = Arc::new(FileAuditSink::open(config).unwrap());
     let plain = Arc::new(Plain::new(folder.path()));
     println!(
-        "callers  work  log              records/s          p50 us            p99 us     CPU us each"
+        "callers  work  log              records/s          p50 us            p99 us     CPU us each          sleeps"
     );
-    for (callers, micros) in [(1, 0), (16, 0), (64, 0), (1, 20), (16, 20), (64, 20)] {
+    for (callers, micros) in CASES {
         let turns = turns_of(micros);
         let mut figures = [(); 3].map(|()| Vec::new());
         for _ in 0..rounds {
@@ -212,11 +243,12 @@ fn main() {
         }
         for (name, rounds) in ["none", "plain", "lethe"].iter().zip(&figures) {
             println!(
-                "{callers:>7} {micros:>3}us  {name:<6} {:>19} {:>15} {:>17} {:>15}",
+                "{callers:>7} {micros:>3}us  {name:<6} {:>19} {:>15} {:>17} {:>15} {:>15}",
                 cell(rounds, |f| f.per_second, true),
                 cell(rounds, |f| f.p50, false),
                 cell(rounds, |f| f.p99, false),
                 cell(rounds, |f| f.cpu, false),
+                cell(rounds, |f| f.sleeps, false),
             );
         }
     }

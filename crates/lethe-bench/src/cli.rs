@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::attacks::Attacks;
 use crate::control::Control;
 use crate::error::BenchError;
 use crate::run::{Load, Operate, Run, Shreds};
@@ -22,6 +23,8 @@ enum Command {
     Shreds(Shreds),
     /// Rotates under load and rewraps keys by the million, and compares with the design's targets.
     Operate(Operate),
+    /// Attacks a service of its own, one attack after the other, and says what a good client notices.
+    Attacks(Attacks),
     /// Serves a fixed body over the service's stack.
     Control(Control),
     /// Loads a running control server or service, to try settings or to profile.
@@ -38,6 +41,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Shreds(shreds) => shreds.run(),
             Command::Operate(operate) => operate.run(),
+            Command::Attacks(attacks) => attacks.run(),
             Command::Control(control) => control.run(),
             Command::Load(load) => load.run(),
         }

@@ -37,6 +37,12 @@ impl Pid {
         peak_of_status(&status).ok_or_else(|| BenchError::Server("/proc status: no VmHWM".into()))
     }
 
+    /// Begins to count [`Self::peak_memory`] anew; without effect where we may not.
+    pub(crate) fn reset_peak_memory(self) {
+        // The peak of its whole life is the worse figure, but a true one.
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.0), "5");
+    }
+
     /// Bytes that it had written to disks so far; none where we may not look.
     pub(crate) fn written(self) -> Option<u64> {
         written_of_io(&self.read("io").ok()?)

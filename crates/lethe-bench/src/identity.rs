@@ -1,6 +1,6 @@
 //! Which server a client speaks to, and as whom.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +67,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: ServerName<'static>,
     /// TLS 1.3 with the client's certificate, no resumption.
     pub(crate) tls: Arc<ClientConfig>,
+    /// Connections come from this address; none: from the one that the system chooses.
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Endpoint {
@@ -85,6 +87,25 @@ impl Endpoint {
             address,
             name: ServerName::IpAddress(address.ip().into()),
             tls: Arc::new(tls),
+            source: None,
         })
+    }
+
+    /// The same client, from this address of ours.
+    pub(crate) fn from(&self, source: IpAddr) -> Self {
+        Self {
+            source: Some(source),
+            ..self.clone()
+        }
+    }
+
+    /// The same client with HTTP/2.
+    pub(crate) fn with_http2(&self) -> Self {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            tls: Arc::new(tls),
+            ..self.clone()
+        }
     }
 }

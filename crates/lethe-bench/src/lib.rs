@@ -5,10 +5,12 @@
 //! | [`load`] | a closed loop of requests over mTLS, cheap enough to share two cores with the server |
 //! | [`control`] | the same stack as the service with a fixed body: what TLS and HTTP alone cost |
 //! | [`peers`] | the servers that are measured: control, Lethe, OpenBao |
+//! | `attacks` | what an attacker may try, and what a good client beside it notices |
 //! | [`run`] | rounds over all of them, medians, targets, the table |
 //!
 //! A run with one wrong answer is reported as failed, never counted.
 
+mod attacks;
 pub mod cli;
 mod clock;
 pub mod control;

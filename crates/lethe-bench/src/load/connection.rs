@@ -1,7 +1,7 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -18,20 +18,34 @@ pub(crate) struct Connection {
     received: Vec<u8>,
 }
 
+/// Connects, without TLS.
+pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let socket = match endpoint.source {
+        Some(source) => {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((source, 0).into())?;
+            socket.connect(endpoint.address).await?
+        }
+        None => TcpStream::connect(endpoint.address).await?,
+    };
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// Connects and shakes hands.
+pub(crate) async fn handshake(endpoint: &Endpoint) -> io::Result<TlsStream<TcpStream>> {
+    let socket = connect(endpoint).await?;
+    TlsConnector::from(endpoint.tls.clone())
+        .connect(endpoint.name.clone(), socket)
+        .await
+}
+
 impl Connection {
     /// Connects and shakes hands.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
-        let what = || format!("connecting to {}", endpoint.address);
-        let socket = TcpStream::connect(endpoint.address)
-            .await
-            .map_err(BenchError::io(what()))?;
-        socket.set_nodelay(true).map_err(BenchError::io(what()))?;
-        let stream = TlsConnector::from(endpoint.tls.clone())
-            .connect(endpoint.name.clone(), socket)
-            .await
-            .map_err(BenchError::io(what()))?;
+        let what = format!("connecting to {}", endpoint.address);
         Ok(Self {
-            stream,
+            stream: handshake(endpoint).await.map_err(BenchError::io(what))?,
             received: Vec::with_capacity(USUAL_ANSWER),
         })
     }

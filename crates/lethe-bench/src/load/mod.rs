@@ -8,7 +8,7 @@ mod paced;
 mod response;
 mod workload;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, connect, handshake};
 pub(crate) use interval::{Extent, Interval, Measured, measure};
 pub(crate) use paced::{Pace, Tail, measure_paced};
 pub(crate) use workload::{Fixed, Workload, head_before_length};

@@ -1,4 +1,4 @@
-//! Single calls beside the load: to set servers up.
+//! Single calls beside the load: to set servers up, and to see what they refuse.
 
 use serde_json::Value;
 
@@ -9,10 +9,46 @@ use crate::load::Connection;
 /// The methods that are needed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
+    /// Reads.
+    Get,
     /// Does.
     Post,
     /// Sets.
     Put,
+    /// Destroys.
+    Delete,
+}
+
+impl Method {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Its JSON; null where it has none.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Whether the call was carried out, and not only taken to wait.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.status, 200 | 201 | 204)
+    }
+
+    /// A text of its body; empty where there is none.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.body[name].as_str().unwrap_or_default()
+    }
 }
 
 /// Calls over a connection of its own; `headers` are whole lines. Any 2xx is fine.
@@ -23,16 +59,32 @@ pub(crate) async fn call(
     headers: &str,
     body: &Value,
 ) -> Result<Value, BenchError> {
-    let method = match method {
-        Method::Post => "POST",
-        Method::Put => "PUT",
-    };
+    let headers = format!("content-type: application/json\r\n{headers}");
+    let answer = ask(endpoint, method, path, &headers, body).await?;
+    if (200..300).contains(&answer.status) {
+        return Ok(answer.body);
+    }
+    let (method, status, body) = (method.name(), answer.status, answer.body);
+    Err(BenchError::WrongAnswer(format!(
+        "{method} {path}: {status} {body}"
+    )))
+}
+
+/// The same, with no headers but those given; any answer is fine.
+pub(crate) async fn ask(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    headers: &str,
+    body: &Value,
+) -> Result<Answer, BenchError> {
     let body = match body {
         Value::Null => String::new(),
         body => body.to_string(),
     };
+    let method = method.name();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n{body}",
         endpoint.address,
         body.len()
     );
@@ -41,16 +93,14 @@ pub(crate) async fn call(
         .exchange(request.as_bytes())
         .await
         .map_err(BenchError::io(format!("{method} {path}")))?;
-    let text = String::from_utf8_lossy(&response.body);
-    if !(200..300).contains(&response.status) {
-        return Err(BenchError::WrongAnswer(format!(
-            "{method} {path}: {} {text}",
-            response.status
-        )));
-    }
-    if text.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&text)
-        .map_err(|error| BenchError::WrongAnswer(format!("{method} {path}: {error}")))
+    let body = if response.body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&response.body)
+            .map_err(|error| BenchError::WrongAnswer(format!("{method} {path}: {error}")))?
+    };
+    Ok(Answer {
+        status: response.status,
+        body,
+    })
 }

@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,8 +22,25 @@ pub(crate) struct Lethe {
 impl Lethe {
     /// Starts the `lethe` beside our own binary; on a folder with a service in it that one goes on.
     pub(crate) fn start(folder: &Path) -> Result<Self, BenchError> {
-        let (listen, ops) = (free_address()?, free_address()?);
+        Self::run(folder, Command::new(beside_us("lethe")?))
+    }
+
+    /// The same, with a log in the file `log` beside the folder, and a wall clock that the file
+    /// `wall-clock` there shifts: builds with debug assertions look at it.
+    pub(crate) fn start_with_log(folder: &Path) -> Result<Self, BenchError> {
         let mut command = Command::new(beside_us("lethe")?);
+        command.env("LETHE_TEST_WALL_CLOCK", folder.with_file_name("wall-clock"));
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.with_file_name("log"))
+            .map_err(BenchError::io("the service's log"))?;
+        command.stderr(log);
+        Self::run(folder, command)
+    }
+
+    fn run(folder: &Path, mut command: Command) -> Result<Self, BenchError> {
+        let (listen, ops) = (free_address()?, free_address()?);
         command.arg("dev").arg("--dir").arg(folder);
         command.args(["--listen", &listen.to_string()]);
         command.args(["--ops-listen", &ops.to_string()]);

@@ -7,7 +7,7 @@ mod lethe;
 mod openbao;
 mod process;
 
-pub(crate) use admin::{Method, call};
+pub(crate) use admin::{Answer, Method, ask, call};
 pub(crate) use control::start as start_control;
 pub(crate) use hsm_sim::HsmSim;
 pub(crate) use lethe::{Lethe, Metrics, database_bytes, run_lethe, serve};

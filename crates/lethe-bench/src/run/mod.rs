@@ -146,7 +146,7 @@ impl Run {
 }
 
 /// One thread: it shares the cores with the servers.
-fn runtime() -> Result<tokio::runtime::Runtime, BenchError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, BenchError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
