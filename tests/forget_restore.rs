@@ -91,15 +91,21 @@ fn plant_root(dev: &Dev, epoch: u64) {
     let mut parts: Vec<&str> = label.split('/').collect();
     let epoch = epoch.to_string();
     *parts.last_mut().unwrap() = &epoch;
+    let label = parts.join("/");
+    let id = "00112233445566778899aabbccddeeff";
+    let make = ["--keygen", "--key-type", "AES:32", "--sensitive"];
+    let named = ["--id", id, "--label", &label];
+    pkcs11_tool(dev, &[&make[..], &named].concat());
+}
+
+fn pkcs11_tool(dev: &Dev, words: &[&str]) {
     let pin = std::fs::read_to_string(dev.dir().join("hsm.pin")).unwrap();
     let module: PathBuf = binary("libhsm_sim_pkcs11.so");
     let made = Command::new("pkcs11-tool")
         .arg("--module")
         .arg(module)
         .args(["--token-label", "lethe-dev", "--login", "--pin", pin.trim()])
-        .args(["--keygen", "--key-type", "AES:32", "--sensitive"])
-        .args(["--id", "00112233445566778899aabbccddeeff"])
-        .args(["--label", &parts.join("/")])
+        .args(words)
         .env("HSM_SIM_SOCKET", dev.dir().join("hsm/hsm.sock"))
         .output()
         .unwrap();
@@ -170,28 +176,87 @@ async fn a_program_that_looks_at_the_database_takes_nothing_away() {
 }
 
 /// A database that is replaced under the service is not the one that the next start would find: no
-/// receipt leaves.
+/// request is accepted, no key issued that would not open any more, and no receipt leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_replaced_under_the_service_gets_no_receipt() {
-    let dev = Dev::start();
+async fn a_database_replaced_under_the_service_takes_nothing_in() {
+    let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
+    let operator = dev.api(Role::Operator);
     api.shred("chat", "first").await.ok(200);
     let database = dev.dir().join("lethe.db");
     let aside = dev.scratch().join("aside.db");
-    std::fs::rename(&database, &aside).unwrap();
-    std::fs::copy(&aside, &database).unwrap();
-    let accepted = api.shred_async("chat", "room").await.ok(202);
-    let path = format!(
-        "/v1/keyspaces/chat/shreds/{}",
-        accepted["id"].as_str().unwrap()
-    );
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    assert_eq!(api.get(&path).await.ok(200)["state"], "accepted");
-    std::fs::rename(&aside, &database).unwrap();
-    eventually("the shred is done", async || {
-        api.get(&path).await.ok(200)["state"] == "destroyed"
+    let names = ["", "-wal", "-shm"].map(|suffix| {
+        let named = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        (named(&database), named(&aside))
+    });
+    for (name, aside) in &names {
+        std::fs::rename(name, aside).unwrap();
+        std::fs::copy(aside, name).unwrap();
+    }
+    let refuse = async |what: &str| {
+        refused(
+            &api.shred_async("chat", what).await,
+            503,
+            "store_unavailable",
+        );
+    };
+    refuse("room").await;
+    let made = operator.set_keyspace("new", "71h", "7m").await;
+    refused(&made, 503, "store_unavailable");
+    refused(&api.issue("new", "room").await, 404, "unknown_keyspace");
+    eventually("readiness says it", async || {
+        dev.ops("/readyz").await.1.contains("another file")
     })
     .await;
+    // Of buckets that are in both.
+    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let room = api.issue("chat", "room").await.text("wrapped_key");
+
+    // The next start finds the copy: what was issued opens, and nothing is taken back.
+    dev.kill();
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    for (conversation, key) in [("kept", &kept), ("room", &room)] {
+        api.unwrap("chat", conversation, key).await.ok(200);
+    }
+    api.shred("chat", "room").await.ok(200);
+    refused(&api.unwrap("chat", "room", &room).await, 410, "shredded");
+}
+
+/// The root that the service made last is destroyed by somebody else: it halts, whether a batch or
+/// a look finds it, and gives no receipt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_has_lost_its_root_halts() {
+    for shreds in [false, true] {
+        let mut dev = Dev::start();
+        let api = dev.api(Role::MessageServer);
+        api.shred("chat", "first").await.ok(200);
+        let root = dev.database().await;
+        let root = root_of(root).await;
+        pkcs11_tool(
+            &dev,
+            &["--delete-object", "--type", "secrkey", "--id", &root],
+        );
+        let before = dev.objects();
+        if shreds {
+            let answer = api.shred_async("chat", "room").await;
+            assert!([202, 503].contains(&answer.status), "{}", answer.status);
+        }
+        let status = dev.ended();
+        assert_eq!(status.code(), Some(3), "{}", dev.log());
+        let log = dev.log();
+        assert!(log.contains("is not in the HSM any more"), "{log}");
+        assert_eq!(dev.objects(), before, "nothing was made or destroyed");
+    }
+}
+
+async fn root_of(mut database: sqlx::SqliteConnection) -> String {
+    let root = sqlx::query_scalar("SELECT lower(hex(root_id)) FROM meta")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    root
 }
 
 /// A row that nobody of ours wrote: no panic, nothing written over, and all else goes on.

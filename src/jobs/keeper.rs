@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
+use lethe_core::batch::{
+    BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work, check_ours,
+};
 use lethe_core::buckets::{Buckets, Made, required};
 use lethe_core::hsm_move::Devices;
-use lethe_core::takeover::still_claimed;
 use lethe_core::time::{Expiry, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -298,9 +299,9 @@ impl Keeper {
         if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
             self.looked = now;
             let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-            let status = self.ports.hsm.status(current.deployment()).await?;
             // Taken over: another store is served now, and this one must not issue another key.
-            still_claimed(self.ports.store.instance(), status.claim.as_deref())?;
+            check_ours(&self.ports, current.deployment()).await?;
+            let status = self.ports.hsm.status(current.deployment()).await?;
             self.seen = Some(Seen { at: now, status });
             self.hsm_failed = false;
         }

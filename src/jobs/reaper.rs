@@ -1,4 +1,4 @@
-use lethe_core::batch::{BatchError, Halt};
+use lethe_core::batch::{BatchError, Halt, check_ours};
 use lethe_core::ports::Clock;
 use lethe_core::time::Timestamp;
 
@@ -25,13 +25,7 @@ impl Keeper {
             self.say_overdue(service, now);
             return Ok(());
         }
-        // Time must not run back over a restart to before what is destroyed now, and nobody may
-        // still look at its key.
-        let marked = self.ports.store.raise_clock_high_water(now).await;
-        if let Err(error) = marked
-            .map_err(BatchError::from)
-            .and(self.live.until_unused().await)
-        {
+        if let Err(error) = self.prepare_to_destroy(service, now).await {
             self.say_overdue(service, now);
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
             return self.report(service, Err(error));
@@ -62,6 +56,19 @@ impl Keeper {
         }
         self.say_overdue(service, now);
         Ok(())
+    }
+
+    /// Time must not run back over a restart to before what is destroyed now, and nobody may still
+    /// look at its key.
+    async fn prepare_to_destroy(
+        &self,
+        service: &Service,
+        now: Timestamp,
+    ) -> Result<(), BatchError> {
+        check_ours(&self.ports, service.deployment).await?;
+        self.ports.store.raise_clock_high_water(now).await?;
+        self.ports.store.barrier().await?;
+        self.live.until_unused().await
     }
 
     fn say_overdue(&self, service: &Service, now: Timestamp) {

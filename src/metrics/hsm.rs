@@ -42,13 +42,14 @@ impl<H: Hsm> MeteredHsm<H> {
 }
 
 /// The calls that are counted.
-const CALLS: [&str; 15] = [
+const CALLS: [&str; 16] = [
     "claims",
     "remove_claim",
     "signing_pairs",
     "destroy_signing_pair",
     "create_key",
     "keys",
+    "holds",
     "seal",
     "open",
     "destroy",
@@ -102,6 +103,10 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
 
     async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
         self.call("keys", self.inner.keys(deployment)).await
+    }
+
+    async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
+        self.call("holds", self.inner.holds(key)).await
     }
 
     async fn seal(

@@ -28,6 +28,9 @@ impl Hsm for Failing {
     async fn keys(&self, _: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
         self.next()
     }
+    async fn holds(&self, _: HsmKey) -> Result<bool, HsmError> {
+        self.next()
+    }
     async fn seal(&self, _: HsmKey, _: &[u8], _: &Secret32) -> Result<SealedSecret, HsmError> {
         self.next()
     }
@@ -120,6 +123,7 @@ async fn every_hsm_call_is_passed_on_and_all_but_status_counted_by_name_and_resu
     let mut seen = Vec::new();
     seen.extend(hsm.create_key(label).await.err());
     seen.extend(hsm.keys(deployment).await.err());
+    seen.extend(hsm.holds(key).await.err());
     seen.extend(hsm.seal(key, b"", &secret).await.err());
     seen.extend(hsm.open(key, b"", &sealed).await.err());
     seen.extend(hsm.destroy(key).await.err());

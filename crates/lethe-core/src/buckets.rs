@@ -242,6 +242,8 @@ impl Buckets {
         if !self.uncertain {
             return Ok(Vec::new());
         }
+        // No key is issued from a row that a start may not find.
+        ports.store.barrier().await?;
         let rows = ports.store.buckets().await?;
         let new: Vec<_> = rows
             .iter()

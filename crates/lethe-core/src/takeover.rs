@@ -104,21 +104,6 @@ pub async fn take(ports: &Ports, takeover: &Takeover) -> Result<u64, BatchError>
     Ok(current.sequence())
 }
 
-/// For a service that runs: whether the claim, as it was just read, was taken over by another store.
-/// One that was not found is no reason to halt: a batch looks again before it destroys anything.
-///
-/// # Errors
-/// [`Halt::ForeignClaim`].
-pub fn still_claimed(ours: &str, claim: Option<&str>) -> Result<(), Halt> {
-    match claim {
-        Some(claimed) if claimed != ours => Err(Halt::ForeignClaim {
-            claimed: claimed.to_owned(),
-            ours: ours.to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// An old copy's root is gone, or seals another sequence.
 async fn check_opens(
     ports: &Ports,

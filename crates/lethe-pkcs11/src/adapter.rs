@@ -70,6 +70,12 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
+    async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
+        self.pool
+            .run(move |call| operations::holds(call, key))
+            .await
+    }
+
     async fn seal(
         &self,
         key: HsmKey,

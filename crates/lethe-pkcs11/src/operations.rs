@@ -160,6 +160,14 @@ pub(crate) fn ensure_gone(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
     }
 }
 
+pub(crate) fn holds(call: &Call<'_>, key: HsmKey) -> Result<bool, Failure> {
+    match find_key(call, key) {
+        Ok(_) => Ok(true),
+        Err(Failure::Decided(HsmError::NotFound)) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
 /// An object that an earlier attempt may have made.
 pub(crate) fn find_any(
     call: &Call<'_>,

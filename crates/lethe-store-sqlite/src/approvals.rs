@@ -14,7 +14,6 @@ use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::requests::{Columns, wish_columns};
 use crate::statements::execute;
-use crate::transaction::Write;
 
 /// Rows deleted in one transaction, at most.
 const TOGETHER: i64 = 20;
@@ -38,7 +37,7 @@ impl ApprovalStore for SqliteStore {
         requests: &[Request],
         room: Room,
     ) -> Result<Asking, StoreError> {
-        let mut write = Write::begin(&self.writer, "ask for an approval").await?;
+        let mut write = self.write("ask for an approval").await?;
         let done = ask(&mut write.inner, approval, requests, room).await;
         write.finish(done).await
     }
@@ -112,14 +111,14 @@ impl ApprovalStore for SqliteStore {
         to: ApprovalState,
         second: Option<&SecondWord>,
     ) -> Result<bool, StoreError> {
-        let mut write = Write::begin(&self.writer, "advance an approval").await?;
+        let mut write = self.write("advance an approval").await?;
         let done = advance(&mut write.inner, id, from, to, second).await;
         write.finish(done).await
     }
 
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError> {
         let before = signed(before.as_millis(), "approval.asked_at_ms")?;
-        let mut write = Write::begin(&self.writer, "forget approvals").await?;
+        let mut write = self.write("forget approvals").await?;
         let done = forget(&mut write.inner, before).await;
         write.finish(done).await
     }

@@ -8,7 +8,6 @@ use sqlx::SqliteConnection;
 use crate::decode::{self, signed};
 use crate::open::SqliteStore;
 use crate::statements::execute;
-use crate::transaction::Write;
 
 #[async_trait]
 impl KeyUseStore for SqliteStore {
@@ -20,7 +19,7 @@ impl KeyUseStore for SqliteStore {
     }
 
     async fn add_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "add key uses").await?;
+        let mut write = self.write("add key uses").await?;
         let done = add(&mut write.inner, uses).await;
         write.finish(done).await
     }

@@ -16,6 +16,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const READERS: u32 = 4;
+/// `PRAGMA synchronous`
+const FULL: i64 = 2;
 
 /// The store in one SQLite database, which this process alone has open.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>, machine_id: &str) -> Result<Self, StoreError> {
         let database = files::existing(path.as_ref())?;
         let lock = files::lock(&database)?;
-        Self::open_locked(&database, machine_id, lock).await
+        Self::open_locked(path.as_ref(), &database, machine_id, lock).await
     }
 
     /// Makes a database, readable by its owner only, and opens it. It gets its name when it is
@@ -58,7 +60,7 @@ impl SqliteStore {
         files::start_draft(&draft)?;
         write_schema(&draft).await?;
         files::publish(&draft, &database)?;
-        Self::open_locked(&database, machine_id, lock).await
+        Self::open_locked(path.as_ref(), &database, machine_id, lock).await
     }
 
     /// Ends all connections, the last of which moves the WAL into the database: one file is left.
@@ -70,19 +72,22 @@ impl SqliteStore {
     }
 
     async fn open_locked(
+        named: &Path,
         database: &Path,
         machine_id: &str,
         lock: File,
     ) -> Result<Self, StoreError> {
         // Before SQLite opens it, closed after it: see there.
-        let files = files::Durable::open(database)?;
+        let mut files = files::Durable::open(named, database)?;
         let writer = connect(1, writer_options(database)).await?;
         refuse_foreign_schema(&writer).await?;
         refuse_read_only(&writer).await?;
+        refuse_unflushed(&writer).await?;
         MIGRATIONS.run(&writer).await.map_err(errors::migration)?;
         let reader = connect(READERS, options(database).read_only(true)).await?;
         let instance = format!("sqlite:{machine_id}:{}", database.display());
         let checkpointer = connect(1, options(database)).await?;
+        files.opened()?;
         Ok(Self {
             writer,
             reader,
@@ -135,6 +140,22 @@ async fn refuse_read_only(writer: &SqlitePool) -> Result<(), StoreError> {
         Err(error) if errors::is_busy(&error) => Ok(()),
         Err(error) => Err(errors::during("open for writing")(error)),
     }
+}
+
+/// What SQLite answers is on the disk: asked of the connection that writes, not taken from what it
+/// was told. A file system without shared memory leaves another journal mode.
+async fn refuse_unflushed(writer: &SqlitePool) -> Result<(), StoreError> {
+    let ask = "SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous";
+    let (journal, synchronous): (String, i64) = sqlx::query_as(ask)
+        .fetch_one(writer)
+        .await
+        .map_err(errors::during("read the journal mode"))?;
+    if (journal.as_str(), synchronous) == ("wal", FULL) {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable(format!(
+        "SQLite keeps no write-ahead log that it flushes here (journal_mode {journal}, synchronous {synchronous})"
+    )))
 }
 
 fn options(database: &Path) -> SqliteConnectOptions {

@@ -19,7 +19,6 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::transaction::Write;
 use crate::{batch, decode, hsm_moves, requests, statements, trees};
 
 impl SqliteStore {
@@ -54,7 +53,7 @@ impl Store for SqliteStore {
     }
 
     async fn set_deployment(&self, id: DeploymentId) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "set deployment").await?;
+        let mut write = self.write("set deployment").await?;
         let done = statements::set_deployment(&mut write.inner, id).await;
         write.finish(done).await
     }
@@ -80,7 +79,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "commit batch").await?;
+        let mut write = self.write("commit batch").await?;
         let done = batch::commit_batch(&mut write.inner, batch).await;
         let done = write.finish(done).await;
         self.checkpoints.written(batch);
@@ -104,13 +103,13 @@ impl Store for SqliteStore {
     }
 
     async fn sweep_dropped_trees(&self) -> Result<bool, StoreError> {
-        let mut write = Write::begin(&self.writer, "sweep dropped trees").await?;
+        let mut write = self.write("sweep dropped trees").await?;
         let done = trees::sweep(&mut write.inner).await;
         write.finish(done).await
     }
 
     async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError> {
-        let mut write = Write::begin(&self.writer, "accept requests").await?;
+        let mut write = self.write("accept requests").await?;
         let done = requests::accept(&mut write.inner, requests).await;
         write.finish(done).await
     }
@@ -156,13 +155,13 @@ impl Store for SqliteStore {
         sequence: u64,
         signed: &SignedDestruction,
     ) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "sign a batch").await?;
+        let mut write = self.write("sign a batch").await?;
         let done = requests::sign_batch(&mut write.inner, sequence, signed).await;
         write.finish(done).await
     }
 
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError> {
-        let mut write = Write::begin(&self.writer, "forget receipts").await?;
+        let mut write = self.write("forget receipts").await?;
         let done = requests::forget(&mut write.inner, before).await;
         write.finish(done).await
     }
@@ -172,7 +171,7 @@ impl Store for SqliteStore {
         id: KeyspaceId,
         change: &SettingsChange,
     ) -> Result<bool, StoreError> {
-        let mut write = Write::begin(&self.writer, "set policy").await?;
+        let mut write = self.write("set policy").await?;
         let done = statements::set_policy(&mut write.inner, id, change).await;
         write.finish(done).await
     }
@@ -187,19 +186,19 @@ impl Store for SqliteStore {
     }
 
     async fn create_buckets(&self, buckets: &[BucketRow]) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "create buckets").await?;
+        let mut write = self.write("create buckets").await?;
         let done = statements::create_buckets(&mut write.inner, buckets).await;
         write.finish(done).await
     }
 
     async fn replace_buckets(&self, buckets: &[(HsmKeyId, BucketRow)]) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "replace buckets").await?;
+        let mut write = self.write("replace buckets").await?;
         let done = hsm_moves::replace_buckets(&mut write.inner, buckets).await;
         write.finish(done).await
     }
 
     async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "finish bucket").await?;
+        let mut write = self.write("finish bucket").await?;
         let done = requests::finish_bucket(&mut write.inner, expired).await;
         write.finish(done).await
     }
@@ -219,19 +218,19 @@ impl Store for SqliteStore {
     }
 
     async fn begin_hsm_move(&self, keys: &[PublishedKey]) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "begin HSM move").await?;
+        let mut write = self.write("begin HSM move").await?;
         let done = hsm_moves::begin(&mut write.inner, keys).await;
         write.finish(done).await
     }
 
     async fn hsm_is_emptied(&self) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "HSM is emptied").await?;
+        let mut write = self.write("HSM is emptied").await?;
         let done = hsm_moves::emptied(&mut write.inner).await;
         write.finish(done).await
     }
 
     async fn finish_hsm_move(&self) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "finish HSM move").await?;
+        let mut write = self.write("finish HSM move").await?;
         let done = hsm_moves::finish(&mut write.inner).await;
         write.finish(done).await
     }
@@ -243,7 +242,7 @@ impl Store for SqliteStore {
     }
 
     async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "raise clock high water").await?;
+        let mut write = self.write("raise clock high water").await?;
         let done = statements::raise_clock_high_water(&mut write.inner, time).await;
         write.finish(done).await
     }
@@ -253,7 +252,7 @@ impl Store for SqliteStore {
     }
 
     async fn confirm_clock(&self, confirmed: Confirmation) -> Result<(), StoreError> {
-        let mut write = Write::begin(&self.writer, "confirm clock").await?;
+        let mut write = self.write("confirm clock").await?;
         let done = statements::confirm_clock(&mut write.inner, confirmed).await;
         write.finish(done).await
     }

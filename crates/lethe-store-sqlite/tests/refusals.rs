@@ -4,7 +4,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use lethe_core::ports::{Store, StoreError};
+use lethe_core::time::Timestamp;
 use lethe_store_sqlite::SqliteStore;
+use lethe_testkit::store_contract::bucket;
 use sqlx::{ConnectOptions, Connection};
 
 async fn alter(path: &std::path::Path, statement: &'static str) {
@@ -94,4 +96,96 @@ async fn an_impossible_row_is_corrupt_and_named() {
         store.deployment().await,
         Err(StoreError::Corrupt("deployment.id".into()))
     );
+}
+
+/// Whatever is done to the lock file, and by whatever name it comes: one process at a time.
+#[tokio::test]
+async fn the_database_itself_is_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lethe.db");
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = SqliteStore::create(&path, "m").await.unwrap();
+    for lock in ["lethe.db.lock", "link.db.lock"] {
+        // Deleted, or never there by that name.
+        let _ = std::fs::remove_file(folder.path().join(lock));
+        for name in [&path, &link] {
+            let second = SqliteStore::open(name, "m").await.unwrap_err();
+            assert_eq!(second, StoreError::InUse, "{}", name.display());
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_database_of_two_names_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lethe.db");
+    SqliteStore::create(&path, "m").await.unwrap().close().await;
+    let other = folder.path().join("other.db");
+    std::fs::hard_link(&path, &other).unwrap();
+    for name in [&path, &other] {
+        let refused = SqliteStore::open(name, "m").await.unwrap_err();
+        assert!(refused.to_string().contains("hard links"), "{refused}");
+    }
+    std::fs::remove_file(&other).unwrap();
+    SqliteStore::open(&path, "m").await.unwrap().close().await;
+}
+
+/// An identical copy in place of a file that is in use: what would be written is not where the next
+/// start looks, so nothing is, and nothing counts as durable.
+#[tokio::test]
+async fn nothing_is_written_while_a_file_is_another_than_the_one_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let path = home.join("lethe.db");
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = SqliteStore::create(&path, "m").await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = SqliteStore::open(&link, "m").await.unwrap();
+    let aside = folder.path().join("aside");
+    let mut expiry = 60;
+    for name in ["lethe.db", "lethe.db-wal", "lethe.db-shm", ".", "link"] {
+        match name {
+            // The folder, renamed.
+            "." => std::fs::rename(&home, &aside).unwrap(),
+            "link" => {
+                std::fs::copy(&path, &aside).unwrap();
+                std::fs::remove_file(&link).unwrap();
+                std::os::unix::fs::symlink(&aside, &link).unwrap();
+            }
+            file => {
+                std::fs::rename(home.join(file), &aside).unwrap();
+                std::fs::copy(&aside, home.join(file)).unwrap();
+            }
+        }
+        let before = store.buckets().await.unwrap().len();
+        let refused = |done: Result<(), StoreError>| {
+            assert!(matches!(done, Err(StoreError::Unavailable(_))), "{name}");
+        };
+        refused(store.create_buckets(&[bucket(expiry)]).await);
+        refused(
+            store
+                .raise_clock_high_water(Timestamp::from_millis(1))
+                .await,
+        );
+        refused(store.accept(&[]).await.map(drop));
+        refused(store.barrier().await);
+        assert_eq!(store.buckets().await.unwrap().len(), before, "{name}");
+        match name {
+            "." => std::fs::rename(&aside, &home).unwrap(),
+            "link" => {
+                std::fs::remove_file(&link).unwrap();
+                std::os::unix::fs::symlink(&path, &link).unwrap();
+            }
+            file => std::fs::rename(&aside, home.join(file)).unwrap(),
+        }
+        assert_eq!(store.barrier().await, Ok(()), "{name}");
+        assert_eq!(store.create_buckets(&[bucket(expiry)]).await, Ok(()));
+        expiry += 60;
+    }
+    store.close().await;
 }

@@ -171,7 +171,11 @@ pub async fn destroyed_keys_are_gone(hsm: Arc<dyn Hsm>) {
         .await
         .expect("create_key");
     let sealed = hsm.seal(key, b"", &secret(1)).await.expect("seal");
+    assert_eq!(hsm.holds(key).await, Ok(true));
+    let label = bucket(ours, 1_700_000_001);
+    assert_eq!(hsm.holds(HsmKey { label, ..key }).await, Ok(false));
     assert_eq!(hsm.destroy(key).await, Ok(()));
+    assert_eq!(hsm.holds(key).await, Ok(false));
     assert_eq!(
         hsm.open(key, b"", &sealed).await.err(),
         Some(HsmError::NotFound)

@@ -57,14 +57,20 @@ impl Group<'_> {
     }
 
     /// The commit failed, or its answer was lost: asks the store until it says which. Meanwhile the
-    /// keys are neither given out nor refused for good.
+    /// keys are neither given out nor refused for good. What it holds counts once it has passed the
+    /// barrier.
     async fn find_out(&self, error: StoreError) -> Result<RequestNumber, StoreError> {
+        let store = &self.acceptor.ports.store;
         let first = self.new[0].draft().request.id;
         loop {
-            match self.acceptor.ports.store.requests_by_id(&[first]).await {
-                Ok(found) => return found.first().map(|it| it.number).ok_or(error),
-                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            if let Ok(found) = store.requests_by_id(&[first]).await {
+                let number = found.first().map(|it| it.number).ok_or(&error);
+                let number = number.map_err(Clone::clone)?;
+                if store.barrier().await.is_ok() {
+                    return Ok(number);
+                }
             }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Committed {
     pub(super) signing_key: HsmKeyId,
     pub(super) root: HsmKey,
     /// The root that it replaced.
-    pub(super) replaced: Option<HsmKeyId>,
+    pub(super) replaced: Option<HsmKey>,
     /// For caches; none after a recovery.
     pub(super) grown: Option<Vec<Grown>>,
     pub(super) dropped: Vec<TreeId>,
@@ -64,7 +64,7 @@ impl Rooted {
             meta,
             keyspaces: plan.keyspaces,
             trees,
-            fulfilled: fulfilled(&requests, replaced),
+            fulfilled: fulfilled(&requests, replaced.map(|root| root.id)),
         };
         node.ports.store.commit_batch(&commit).await?;
         Ok(Committed {

@@ -8,7 +8,7 @@ use super::{BatchError, Halt, Node, Ports, check_claim, roots};
 use crate::directory::Directory;
 use crate::hsm_move::newest;
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{KeyLabel, SigningPurpose};
+use crate::ports::{HsmKey, KeyLabel, SigningPurpose};
 
 /// The state that the store and the HSM agree on, and no other root beside it.
 pub struct Current {
@@ -19,7 +19,7 @@ pub struct Current {
     /// Signs receipts.
     pub(super) signing_key: HsmKeyId,
     /// None before the first batch.
-    pub(super) root: Option<HsmKeyId>,
+    pub(super) root: Option<HsmKey>,
     pub(super) directory: Directory,
 }
 
@@ -118,7 +118,10 @@ impl Current {
     /// The root in the HSM; none before the first batch.
     #[must_use]
     pub const fn root(&self) -> Option<HsmKeyId> {
-        self.root
+        match self.root {
+            Some(root) => Some(root.id),
+            None => None,
+        }
     }
 
     /// The key that signs receipts.
@@ -127,8 +130,13 @@ impl Current {
         self.signing_key
     }
 
-    /// Step 1.
+    /// Step 1. Whoever has lost its root to another copy of the store makes no other.
     async fn new_root(self, ports: &Ports) -> Result<Rooted, BatchError> {
+        if let Some(root) = self.root
+            && !ports.hsm.holds(root).await?
+        {
+            return Err(Halt::OwnRootGone(root.id.to_string()).into());
+        }
         let label = KeyLabel::Root {
             deployment: self.deployment,
             sequence: self.sequence + 1,

@@ -125,6 +125,11 @@ pub enum Halt {
     /// A batch names requests that the store does not hold.
     #[error("the store lacks requests that were accepted: it is damaged")]
     RequestsMissing,
+    /// The root of the present state has gone from under the service.
+    #[error(
+        "root {0}, which this service made last, is not in the HSM any more: another copy of the store is served, or somebody destroyed it. Nothing was destroyed"
+    )]
+    OwnRootGone(String),
     /// A root that should be gone, or that nobody knows of, is in the HSM.
     #[error(
         "root {0} is in the HSM beside the current one: another leader, or a destroy that did not destroy"
@@ -165,6 +170,28 @@ async fn roots(ports: &Ports, deployment: DeploymentId) -> Result<Vec<(HsmKey, u
         KeyLabel::Bucket { .. } => None,
     };
     Ok(keys.into_iter().filter_map(epoch).collect())
+}
+
+/// Before anything is destroyed, and every few seconds: the HSM names our store, and holds the root
+/// that our store names. Nobody destroys that root but a batch of ours, after its commit.
+///
+/// # Errors
+/// [`Halt::ForeignClaim`], [`Halt::NoClaim`], [`Halt::OwnRootGone`].
+pub async fn check_ours(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
+    check_claim(ports, deployment).await?;
+    let mut missing = None;
+    loop {
+        let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
+        let root = meta.root(deployment);
+        if ports.hsm.holds(root).await? {
+            return Ok(());
+        }
+        // A batch may have replaced it since it was read.
+        if missing == Some(root) {
+            return Err(Halt::OwnRootGone(root.id.to_string()).into());
+        }
+        missing = Some(root);
+    }
 }
 
 /// The HSM must name our store.

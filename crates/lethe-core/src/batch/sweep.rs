@@ -4,6 +4,7 @@ use super::commit::Committed;
 use super::read_back::Acknowledged;
 use super::{BatchError, Current, Halt, Ports, check_claim, destroy, roots};
 use crate::identity::HsmKeyId;
+use crate::ports::HsmKey;
 use crate::request::AcceptedRequest;
 
 /// A root of ours may yet be born: of a call that was given up on. Not again and again.
@@ -15,6 +16,15 @@ pub(super) struct Swept {
     pub(super) requests: Vec<AcceptedRequest>,
     /// Root ids that are gone, that of the state before first.
     pub(super) destroyed: Vec<HsmKeyId>,
+}
+
+/// Nothing is destroyed by who has lost a root of its own: another copy of the store has gone on.
+fn check_own(roots: &[(HsmKey, u64)], own: [Option<HsmKey>; 2]) -> Result<(), Halt> {
+    let lost = |own: &HsmKey| roots.iter().all(|(root, _)| root != own);
+    match own.into_iter().flatten().find(lost) {
+        None => Ok(()),
+        Some(root) => Err(Halt::OwnRootGone(root.id.to_string())),
+    }
 }
 
 impl Acknowledged {
@@ -35,10 +45,11 @@ impl Acknowledged {
             ..
         } = committed;
         check_claim(ports, deployment).await?;
-        let mut destroyed: Vec<HsmKeyId> = replaced.into_iter().collect();
+        let mut destroyed: Vec<HsmKeyId> = replaced.iter().map(|root| root.id).collect();
         let mut rounds = 0;
         loop {
             let roots = roots(ports, deployment).await?;
+            check_own(&roots, [Some(root), replaced.filter(|_| rounds == 0)])?;
             let mut others = roots.iter().filter(|(key, _)| key.id != root.id).peekable();
             let Some((first, _)) = others.peek() else {
                 break;
@@ -59,7 +70,7 @@ impl Acknowledged {
             epoch,
             sequence,
             signing_key,
-            root: Some(root.id),
+            root: Some(root),
             directory,
         };
         Ok(Swept {

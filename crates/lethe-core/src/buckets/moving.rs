@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::stream::{self, StreamExt};
 
 use super::{BucketKeys, Buckets, CALLS, bucket_aad, bucket_key, open_one};
-use crate::batch::{BatchError, Halt, Ports, destroy};
+use crate::batch::{BatchError, Halt, Ports, check_ours, destroy};
 use crate::hsm_move::Pair;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{BucketRow, Hsm, HsmKey, KeyLabel};
@@ -76,6 +76,7 @@ impl Buckets {
         rows.retain(|row| some.contains(&row.expiry));
         let (replacements, failed) = self.seal_in(ports, pair, rows).await;
         self.replace(ports, &replacements).await?;
+        check_ours(ports, self.deployment).await?;
         for (old, row) in &replacements {
             let key = bucket_key(self.deployment, row.expiry, *old);
             destroy(ports, key).await?;

@@ -122,6 +122,15 @@ impl Hsm for Devices {
         Ok(keys)
     }
 
+    async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
+        let (to, from) = self.both();
+        match from {
+            Some(from) if !to.holds(key).await? => from.holds(key).await,
+            Some(_) => Ok(true),
+            None => to.holds(key).await,
+        }
+    }
+
     async fn seal(
         &self,
         key: HsmKey,

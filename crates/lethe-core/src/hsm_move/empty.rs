@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::{Devices, Pair, newest_receipt_key};
-use crate::batch::{BatchError, Halt, Ports, check_claim};
+use crate::batch::{BatchError, Halt, Ports, check_ours};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{Hsm, HsmError};
 
@@ -22,7 +22,7 @@ pub async fn empty(
     let Some(Pair { from, to }) = devices.pair() else {
         return Ok(true);
     };
-    check_claim(ports, deployment).await?;
+    check_ours(ports, deployment).await?;
     if !holds_everything(ports, to.as_ref(), deployment).await? {
         return Ok(false);
     }

@@ -169,6 +169,9 @@ pub trait Hsm: Send + Sync {
     /// All AES keys of a deployment, whatever their kind.
     async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError>;
 
+    /// Whether a key of this id and label is there: a few round trips, however much the device holds.
+    async fn holds(&self, key: HsmKey) -> Result<bool, HsmError>;
+
     /// Encrypts 32 bytes under a key; each HSM key encrypts one message in its life.
     async fn seal(
         &self,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::hsm::SealedSecret;
+use super::hsm::{HsmKey, KeyLabel, SealedSecret};
 use crate::clock::Confirmation;
 use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
@@ -84,6 +84,21 @@ pub struct MetaRow {
     pub share: RootShare,
     /// The directory, sealed under its key.
     pub directory: Vec<u8>,
+}
+
+impl MetaRow {
+    /// The root that seals it, as the HSM names it.
+    #[must_use]
+    pub const fn root(&self, deployment: DeploymentId) -> HsmKey {
+        HsmKey {
+            id: self.share.root,
+            label: KeyLabel::Root {
+                deployment,
+                sequence: self.sequence,
+                epoch: self.epoch,
+            },
+        }
+    }
 }
 
 /// What a batch changes in the tables of keyspaces and versions.
@@ -200,8 +215,10 @@ pub enum StoreError {
     Conflict(&'static str),
 }
 
-/// What must outlive the process. Every method is one transaction; when it answers, the change is
-/// flushed to every copy that could ever be promoted.
+/// What must outlive the process. Every method is one transaction. When one that writes answers, the
+/// change is flushed, and a start would find it: what is answered or used needs nothing more, and
+/// nothing is written where a start would not look. An error may hide a change that was made.
+/// What destroys passes [`Self::barrier`] as well.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The deployment's id, once set.
@@ -223,9 +240,10 @@ pub trait Store: Send + Sync {
     /// sequence before, a name is taken, or what is dropped is not there.
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError>;
 
-    /// The durability barrier: answers when everything committed so far is flushed to every copy
-    /// that could ever be promoted. Looks for itself instead of trusting a setting; after a crash
-    /// it flushes what the crash may have left in the caches of the system.
+    /// The durability barrier, before anything is destroyed and before anything is used that no
+    /// answer vouches for: everything committed so far, by whoever, is flushed to every copy that
+    /// could ever be promoted, and a start would find it. Looks for itself instead of trusting a
+    /// setting; after a crash it flushes what the crash may have left in the caches of the system.
     async fn barrier(&self) -> Result<(), StoreError>;
 
     /// The bytes of rows of a tree, in the order asked for, each none when there is no such row.

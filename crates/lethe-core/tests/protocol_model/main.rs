@@ -19,6 +19,7 @@ mod amendments;
 mod archive;
 mod batch;
 mod cluster;
+mod copies;
 mod failure;
 mod finish;
 mod hsm;
