@@ -1,5 +1,6 @@
 //! Composition root: the only place that names SQLite, PKCS#11 and files.
 
+mod claim;
 mod error;
 pub mod takeover;
 
@@ -11,8 +12,10 @@ use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{Halt, Ports};
+use lethe_core::claim::{Lease, confirm, release};
 use lethe_core::clock::{Mark, SteadyClock};
 use lethe_core::hsm_move::{Devices, locate, published_keys};
+use lethe_core::identity::DeploymentId;
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{Clock, Hsm, Store, StoreError};
 use lethe_pkcs11::{Pkcs11Config, Pkcs11Hsm};
@@ -30,7 +33,7 @@ use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
 use crate::hsm_moves::{self, HsmMoves, MoveState};
 use crate::http::{self, ops};
-use crate::jobs::{Keeper, KeeperLimits};
+use crate::jobs::{Keeper, KeeperLimits, Watch};
 use crate::key_uses::KeyUses;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -47,10 +50,8 @@ pub use error::AppError;
 /// # Errors
 /// [`AppError`]; can be run again.
 pub async fn init(config: &Config, last_pin_try: bool) -> Result<Initialised, AppError> {
-    let store = match SqliteStore::create(&config.store.sqlite, &machine_id()).await {
-        Err(StoreError::Conflict(_)) => {
-            SqliteStore::open(&config.store.sqlite, &machine_id()).await?
-        }
+    let store = match SqliteStore::create(&config.store.sqlite).await {
+        Err(StoreError::Conflict(_)) => SqliteStore::open(&config.store.sqlite).await?,
         created => created?,
     };
     // Who called when is nobody else's business.
@@ -60,7 +61,7 @@ pub async fn init(config: &Config, last_pin_try: bool) -> Result<Initialised, Ap
         .create(&config.audit.directory)?;
     let hsm = Arc::new(open_hsm(config, last_pin_try).await?);
     let clock = steady_clock(config, &store).await?;
-    let ports = ports(hsm, Arc::new(store), Arc::new(clock));
+    let ports = ports(config, hsm, Arc::new(store), Arc::new(clock));
     Ok(initialise(&ports).await?)
 }
 
@@ -68,6 +69,8 @@ pub async fn init(config: &Config, last_pin_try: bool) -> Result<Initialised, Ap
 pub struct App {
     service: Arc<Service>,
     keeper: Keeper,
+    watch: Watch,
+    ports: Ports,
     exposition: Exposition,
     audit: Arc<FileAuditSink>,
     store: Arc<SqliteStore>,
@@ -85,7 +88,7 @@ impl App {
         let reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
         metrics.begin(&http::outcomes());
-        let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
+        let store = Arc::new(SqliteStore::open(&config.store.sqlite).await?);
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let (devices, moves) = open_devices(config, store.as_ref(), &metrics).await?;
         let hsm: Arc<dyn Hsm> = Arc::clone(&devices) as Arc<dyn Hsm>;
@@ -96,10 +99,12 @@ impl App {
         let clock = Arc::new(clock);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let ports = ports(
+            config,
             Arc::clone(&hsm),
             Arc::clone(&outlives),
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
+        let is_alone = claim::take(&ports).await?;
         let live = Arc::new(Live::new(Arc::clone(&outlives), config.cache.limits()));
         let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
         let ledger = Arc::new(ledger);
@@ -108,6 +113,7 @@ impl App {
             keep_receipts: config.receipts.keep,
             longest_request: config.server.request_timeout,
             rotate_after_shreds: config.rotation.after_shreds,
+            is_alone,
         };
         let (keeper, handle) = Keeper::open(
             ports.clone(),
@@ -120,6 +126,12 @@ impl App {
         let deployment = outlives.deployment().await?.ok_or(Halt::NotInitialised)?;
         let approvals = Approvals::open(&config.approvals, Arc::clone(&store) as _).await?;
         let approvals = Arc::new(approvals);
+        if !is_alone {
+            confirm(&ports, deployment).await?;
+        }
+        let lease = Arc::<Lease>::default();
+        let watch = Watch::begin(ports.clone(), deployment, Arc::clone(&lease)).await?;
+        let claimed = ports.clone();
         let (acceptor, acceptor_handle) = Acceptor::new(
             deployment,
             ports,
@@ -143,6 +155,7 @@ impl App {
             max_objects: limits.max_objects,
             node,
             live,
+            lease,
             acceptor: acceptor_handle,
             approvals,
             key_uses: KeyUses::open(Arc::clone(&store) as _).await?,
@@ -164,6 +177,8 @@ impl App {
         Ok(Self {
             service: Arc::new(service),
             keeper,
+            watch,
+            ports: claimed,
             exposition,
             audit,
             store,
@@ -219,6 +234,7 @@ impl App {
         let service = Arc::clone(&self.service);
         let api = tokio::spawn(http::serve(listener, service, router, limits, stopped));
         let mut keeper = keep(self.keeper, Arc::clone(&self.service), keeper_stopped)?;
+        let mut watch = tokio::spawn(self.watch.run());
         let begun = tokio::select! {
             begun = ready(address) => begun,
             ended = &mut keeper => Err(keeper_ended(ended)),
@@ -229,6 +245,7 @@ impl App {
                 _ = signals.1.recv() => Ok(()),
                 () = hangup.terminal_gone() => Ok(()),
                 ended = &mut keeper => Err(keeper_ended(ended)),
+                ended = &mut watch => Err(watch_ended(ended)),
             },
             failed => failed,
         };
@@ -248,6 +265,10 @@ impl App {
         approvals::settle_last(&self.service).await;
         moves.abort();
         self.service.flush_key_uses().await;
+        watch.abort();
+        if ended.is_ok() {
+            give_up_claim(&self.ports, self.service.deployment).await;
+        }
         self.store.close().await;
         if let Err(error) = self.audit.close().await {
             tracing::warn!(%error, "the audit log was not closed cleanly");
@@ -288,12 +309,36 @@ fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> A
     }
 }
 
-fn ports(hsm: Arc<dyn Hsm>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Ports {
+fn watch_ended(ended: Result<Halt, tokio::task::JoinError>) -> AppError {
+    match ended {
+        Ok(halt) => {
+            tracing::error!(%halt, "halting");
+            AppError::Halted(halt)
+        }
+        Err(_) => AppError::System(std::io::Error::other("the look at the claim panicked")),
+    }
+}
+
+/// The next start need not ask then, wherever it is.
+async fn give_up_claim(ports: &Ports, deployment: DeploymentId) {
+    if let Err(error) = release(ports, deployment).await {
+        tracing::warn!(%error, "the claim is not given up: a start elsewhere will wait for an answer");
+    }
+}
+
+fn ports(
+    config: &Config,
+    hsm: Arc<dyn Hsm>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+) -> Ports {
     Ports {
         hsm,
         store,
         entropy: Arc::new(SystemEntropy),
         clock,
+        claim: Arc::default(),
+        max_outage: config.hsm.max_outage,
     }
 }
 
@@ -351,11 +396,6 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| AppError::Listen(address, error))
-}
-
-/// Names this machine in the claim.
-fn machine_id() -> String {
-    first_line("/etc/machine-id").unwrap_or_else(host_name)
 }
 
 fn host_name() -> String {

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe_core::claim::Lease;
 use lethe_core::clock::SteadyClock;
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{AuditSink, HsmStatus, Store};
+use lethe_core::ports::{AuditSink, Clock, HsmStatus, Store};
 use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::TreeId;
@@ -44,6 +45,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// Where changes are asked for.
     pub keeper: KeeperHandle,
+    /// Until when keys are served without another look at the HSM's claim.
+    pub lease: Arc<Lease>,
     /// Where requests to forget are accepted.
     pub acceptor: AcceptorHandle,
     /// What waits for a second operator.
@@ -107,6 +110,12 @@ pub struct ThisNode {
 }
 
 impl Service {
+    /// Whether this process may still take itself for the one that serves.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.lease.holds(SystemClock.since_boot())
+    }
+
     /// Steady time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

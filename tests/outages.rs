@@ -305,3 +305,30 @@ async fn an_expiry_while_the_hsm_hangs_counts_at_its_instant() {
     .await;
     refused(&api.unwrap("short", "room", wrapped).await, 410, "expired");
 }
+
+/// An outage of the HSM is none of the keys, unless somebody wants it so: see ADR 0006.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_served_without_the_hsm_for_as_long_as_the_configuration_says() {
+    let forever = Dev::start_with(impatient);
+    let bounded = |text| impatient(text).replace("token =", "max_outage = \"1s\"\ntoken =");
+    let bounded = Dev::start_with(bounded);
+    let apis = [&forever, &bounded].map(|dev| dev.api(Role::MessageServer));
+    for dev in [&forever, &bounded] {
+        dev.hsm_sim(&["fault", "set", "device-removed"]);
+    }
+    eventually("the bounded one stops", async || {
+        let answer = apis[1].issue("chat", "room").await;
+        answer.status == 503 && answer.code() == "lease_lost"
+    })
+    .await;
+    let (status, said) = bounded.ops("/readyz").await;
+    assert!(status == 503 && said.contains("claim"), "{said}");
+    // Far beyond what a lease without a look would be.
+    serves(&apis[0], 10).await;
+    assert_eq!(forever.ops("/readyz").await.0, 200);
+    bounded.hsm_sim(&["fault", "clear", "--all"]);
+    eventually("it serves again", async || {
+        apis[1].issue("chat", "room").await.status == 201
+    })
+    .await;
+}

@@ -1,6 +1,8 @@
 //! `lethe takeover`: a store that was moved is served on, and no copy that was left behind.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "takeover/containers.rs"]
+mod containers;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use lethe_audit::{AuditConfig, FileAuditSink};
 use lethe_core::audit::{Event, Record};
 use lethe_core::batch::Ports;
+use lethe_core::claim::Claim;
 use lethe_core::ports::{AuditSink, Clock};
 use lethe_core::takeover::{Found, look, take};
 use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
-use super::{AppError, machine_id, open_devices, ports, steady_clock};
+use super::claim::{earlier, in_sight};
+use super::{AppError, open_devices, ports, steady_clock};
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -29,7 +31,7 @@ pub struct Takeover {
     ports: Ports,
     claim: lethe_core::takeover::Takeover,
     /// What is at the old place, where that can be seen.
-    left: Elsewhere,
+    left: Option<Elsewhere>,
     /// None where the audit folder is not here.
     audit: Option<AuditConfig>,
 }
@@ -38,9 +40,9 @@ pub struct Takeover {
 pub struct TakenOver {
     /// The deployment.
     pub deployment: String,
-    /// The store instance that had the claim.
+    /// What the HSM said.
     pub from: String,
-    /// The one that has it now.
+    /// The path of the store that has the claim now.
     pub to: String,
     /// Of the new root.
     pub sequence: u64,
@@ -55,21 +57,28 @@ pub struct TakenOver {
 /// [`AppError`]: what speaks against it.
 pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, AppError> {
     // Whoever serves it holds its lock.
-    let store = Arc::new(SqliteStore::open(&config.store.sqlite, &machine_id()).await?);
+    let store = Arc::new(SqliteStore::open(&config.store.sqlite).await?);
     // While a move is under way both HSMs bear the claim, and the deployment's keys.
     let (metrics, _) = Metrics::new();
     let (devices, _) = open_devices(config, store.as_ref(), &metrics).await?;
     let clock = Arc::new(steady_clock(config, store.as_ref()).await?);
-    let ports = ports(devices, store, clock);
-    let claim = match look(&ports, interrupted).await? {
+    let ports = ports(config, devices, store, clock);
+    let claim = match look(
+        &ports,
+        interrupted,
+        earlier(ports.store.as_ref()).as_deref(),
+    )
+    .await?
+    {
         Found::Ours(deployment) => {
             let deployment = deployment.to_string();
             return Ok(Prepared::Ours { deployment });
         }
         Found::Elsewhere(claim) => claim,
     };
-    let left = elsewhere(&claim.from, &machine_id());
-    if let Elsewhere::Served(path) = left {
+    let from: Option<Claim> = claim.from.parse().ok();
+    let left = from.and_then(|from| in_sight(&from, &claim.to).map(elsewhere));
+    if let Some(Elsewhere::Served(path)) = left {
         return Err(AppError::StillServed(path));
     }
     let is_there = config.audit.directory.is_dir();
@@ -82,26 +91,26 @@ pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, App
 }
 
 impl Takeover {
-    /// The store instance that has the claim.
+    /// What the HSM says.
     #[must_use]
     pub fn from(&self) -> &str {
         &self.claim.from
     }
 
-    /// The one that gets it.
+    /// The path of the store that gets the claim.
     #[must_use]
     pub fn to(&self) -> &str {
-        &self.claim.to
+        &self.claim.to.path
     }
 
     /// What somebody has to make sure of, in words.
     #[must_use]
     pub fn old_place(&self) -> String {
         match &self.left {
-            Elsewhere::Left(path) => {
+            Some(Elsewhere::Left(path)) => {
                 format!("a database is still at {}: delete it", path.display())
             }
-            Elsewhere::Gone(_) => "nothing is at the old place any more".to_owned(),
+            Some(Elsewhere::Gone(_)) => "nothing is at the old place any more".to_owned(),
             _ => "the old place cannot be seen from here: make sure that nothing serves it".into(),
         }
     }
@@ -125,12 +134,13 @@ impl Takeover {
         } = self;
         // Nobody else may be writing it.
         let audit = audit.map(FileAuditSink::open).transpose()?;
-        tracing::warn!(from = claim.from, to = claim.to, "taking the claim over");
+        let to = claim.to.path.clone();
+        tracing::warn!(from = claim.from, to, "taking the claim over");
         let sequence = take(&ports, &claim).await?;
         tracing::warn!(
             deployment = %claim.deployment,
             from = claim.from,
-            to = claim.to,
+            to,
             sequence,
             "the claim was taken over"
         );
@@ -141,7 +151,7 @@ impl Takeover {
         Ok(TakenOver {
             deployment: claim.deployment.to_string(),
             from: claim.from,
-            to: claim.to,
+            to,
             sequence,
             recorded,
         })

@@ -30,6 +30,9 @@ pub struct HsmSection {
         deserialize_with = "super::span::deserialize"
     )]
     pub call_timeout: Duration,
+    /// How long keys are served while the HSM does not answer; for ever when it is not given.
+    #[serde(default, deserialize_with = "super::span::deserialize_given")]
+    pub max_outage: Option<Duration>,
     /// Sessions, each on a thread of its own.
     #[serde(default = "threads")]
     pub threads: usize,
@@ -87,6 +90,12 @@ impl HsmSection {
             return Err(format!(
                 "{section}.environment has a name that no variable can have"
             ));
+        }
+        if self
+            .max_outage
+            .is_some_and(|it| it < Duration::from_secs(1))
+        {
+            return Err(format!("{section}.max_outage must be at least 1s"));
         }
         super::span::check(&format!("{section}.call_timeout"), self.call_timeout)
     }

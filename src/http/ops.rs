@@ -67,6 +67,9 @@ impl Readiness {
             .map(|keyspace| format!("keyspace {} has no bucket: the HSM is away", keyspace.name))
             .collect();
         missing.extend(service.audit.check().err().map(|error| error.to_string()));
+        if !service.has_lease() {
+            missing.push("the claim in the HSM was not looked at for too long".into());
+        }
         let clock = service.clock_trouble();
         let keys_wait = service.clock.reading().doubt.is_some();
         missing.extend(clock.clone().filter(|_| keys_wait));

@@ -37,6 +37,7 @@ pub enum Code {
     HsmUnavailable,
     StoreUnavailable,
     AuditUnavailable,
+    LeaseLost,
     ClockSuspect,
     Overloaded,
 }
@@ -64,6 +65,7 @@ impl Code {
             Self::HsmUnavailable => "hsm_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
+            Self::LeaseLost => "lease_lost",
             Self::ClockSuspect => "clock_suspect",
             Self::Overloaded => "overloaded",
         }
@@ -85,6 +87,7 @@ impl Code {
             Self::HsmUnavailable
             | Self::StoreUnavailable
             | Self::AuditUnavailable
+            | Self::LeaseLost
             | Self::ClockSuspect
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }

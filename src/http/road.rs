@@ -196,7 +196,10 @@ impl Traveller<'_> {
         drop((parts, incoming));
         // Once, but for a shred that came in between.
         loop {
-            let outcome = O::run(&call).await;
+            let outcome = match self.check_lease() {
+                Ok(()) => O::run(&call).await,
+                Err(problem) => Err(problem),
+            };
             self.record::<O>(now, &call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
             if let Some(done) = self.check_again::<O>(outcome?)? {
@@ -254,6 +257,15 @@ impl Traveller<'_> {
         }
     }
 
+    /// Whoever may have been taken for dead meanwhile does and says nothing more.
+    fn check_lease(&self) -> Result<(), Problem> {
+        if self.service.has_lease() {
+            return Ok(());
+        }
+        let why = "another copy of the store may be served meanwhile";
+        Err(Problem::new(Code::LeaseLost, why))
+    }
+
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
     fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
@@ -273,6 +285,7 @@ impl Traveller<'_> {
             Problem::of_expiry(self.service.clock.judge(expiry))?;
         }
         if !done.keys.is_empty() {
+            self.check_lease()?;
             self.service.metrics.keys_left(O::NAME, done.keys.len());
         }
         Ok(Some(done))

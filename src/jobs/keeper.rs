@@ -2,9 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{
-    BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work, check_ours,
-};
+use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
 use lethe_core::buckets::{Buckets, Made, required};
 use lethe_core::hsm_move::Devices;
 use lethe_core::time::{Expiry, Timestamp};
@@ -78,6 +76,8 @@ pub struct KeeperLimits {
     pub longest_request: Duration,
     /// A version that has forgotten so many leaves is replaced.
     pub rotate_after_shreds: u64,
+    /// No other process can be at work on the HSM for this deployment.
+    pub is_alone: bool,
 }
 
 impl Keeper {
@@ -97,7 +97,12 @@ impl Keeper {
             pages: &live.pages,
             holders: live.as_ref(),
         };
-        let Recovered { current, finished } = Current::recover(node).await?;
+        let recovered = if limits.is_alone {
+            Current::recover(node).await
+        } else {
+            Current::take_over(node).await
+        };
+        let Recovered { current, finished } = recovered?;
         let now = ports.clock.now();
         let (buckets, keys) = Buckets::load(&ports, current.deployment(), now).await?;
         live.add_buckets(keys);
@@ -299,8 +304,6 @@ impl Keeper {
         if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
             self.looked = now;
             let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-            // Taken over: another store is served now, and this one must not issue another key.
-            check_ours(&self.ports, current.deployment()).await?;
             let status = self.ports.hsm.status(current.deployment()).await?;
             self.seen = Some(Seen { at: now, status });
             self.hsm_failed = false;

@@ -8,6 +8,8 @@ mod keeper;
 mod keyspaces;
 mod reaper;
 mod rotation;
+mod watch;
 
 pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
 pub use keeper::{Keeper, KeeperLimits};
+pub use watch::Watch;

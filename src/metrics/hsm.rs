@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
-    Clock, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
+    ClaimKind, Clock, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
     VerificationKey,
 };
 use lethe_core::secret::Secret32;
@@ -42,18 +42,16 @@ impl<H: Hsm> MeteredHsm<H> {
 }
 
 /// The calls that are counted.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 14] = [
     "claims",
     "remove_claim",
     "signing_pairs",
     "destroy_signing_pair",
     "create_key",
     "keys",
-    "holds",
     "seal",
     "open",
     "destroy",
-    "claim",
     "set_claim",
     "create_signing_key",
     "verification_keys",
@@ -105,8 +103,9 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
         self.call("keys", self.inner.keys(deployment)).await
     }
 
+    /// Not counted, as the claim and the status: they are looked at all the time, whatever the load.
     async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
-        self.call("holds", self.inner.holds(key)).await
+        self.inner.holds(key).await
     }
 
     async fn seal(
@@ -131,28 +130,34 @@ impl<H: Hsm> Hsm for MeteredHsm<H> {
         self.call("destroy", self.inner.destroy(key)).await
     }
 
-    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
-        self.call("claim", self.inner.claim(deployment)).await
+    async fn claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<Vec<String>, HsmError> {
+        self.inner.claim(deployment, kind).await
     }
 
     async fn set_claim(
         &self,
         deployment: DeploymentId,
-        store_instance: &str,
+        kind: ClaimKind,
+        text: &str,
     ) -> Result<(), HsmError> {
-        self.call(
-            "set_claim",
-            self.inner.set_claim(deployment, store_instance),
-        )
-        .await
+        let set = self.inner.set_claim(deployment, kind, text);
+        self.call("set_claim", set).await
     }
 
     async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
         self.call("claims", self.inner.claims()).await
     }
 
-    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError> {
-        let removed = self.inner.remove_claim(deployment);
+    async fn remove_claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<(), HsmError> {
+        let removed = self.inner.remove_claim(deployment, kind);
         self.call("remove_claim", removed).await
     }
 

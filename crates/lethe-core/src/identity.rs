@@ -63,6 +63,15 @@ random_id!(
     HsmKeyId
 );
 
+random_id!(
+    /// A store: drawn at its first start. Its copies bear it as well.
+    StoreId
+);
+random_id!(
+    /// What store and claim share until the next start or stop.
+    ClaimNonce
+);
+
 fn parse_hex(text: &str) -> Result<[u8; 16], InvalidId> {
     if text.len() != 32 {
         return Err(InvalidId);

@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 
-use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports, check_claim};
+use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports};
+use crate::claim::Claim;
 use crate::identity::DeploymentId;
 use crate::page_cache::{CacheLimits, PageCache};
-use crate::ports::SigningPurpose;
+use crate::ports::{ClaimKind, SigningPurpose};
 
 /// What was found or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +66,24 @@ async fn deployment(ports: &Ports) -> Result<DeploymentId, BatchError> {
     Ok(drawn)
 }
 
-/// One that is missing is set.
+/// One that is missing is set; one that an interrupted try has set is set anew. Nobody serves yet, so
+/// it is free for the first start.
 async fn claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    match check_claim(ports, deployment).await {
-        Err(BatchError::Halt(Halt::NoClaim)) => {
-            let ours = ports.store.instance();
-            Ok(ports.hsm.set_claim(deployment, ours).await?)
+    let seat = ports.store.seat().await?;
+    let ours = |text: &String| {
+        let claim: Option<Claim> = text.parse().ok();
+        claim
+            .zip(seat)
+            .is_some_and(|(claim, seat)| claim.is_of(&seat))
+    };
+    let claims = ports.hsm.claim(deployment, ClaimKind::Held).await?;
+    match claims.into_iter().find(|text| !ours(text)) {
+        Some(claimed) => Err(Halt::ForeignClaim {
+            claimed,
+            ours: ports.store.place().path.clone(),
         }
-        checked => checked,
+        .into()),
+        None => crate::claim::first(ports, deployment).await,
     }
 }
 

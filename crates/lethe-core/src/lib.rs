@@ -8,6 +8,7 @@ pub mod approval;
 pub mod audit;
 pub mod batch;
 pub mod buckets;
+pub mod claim;
 pub mod clock;
 pub mod conversation;
 pub mod directory;

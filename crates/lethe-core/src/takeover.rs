@@ -4,12 +4,13 @@
 
 use std::collections::HashSet;
 
-use crate::batch::{BatchError, Current, Halt, Node, Ports, Work};
+use crate::batch::{BatchError, Current, Halt, Node, Ports};
+use crate::claim::{self, Place};
 use crate::directory::{Directory, root_aad};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::initialise::Nobody;
 use crate::page_cache::{CacheLimits, PageCache};
-use crate::ports::{HsmError, HsmKey, KeyLabel, MetaRow};
+use crate::ports::{ClaimKind, HsmError, HsmKey, KeyLabel, MetaRow};
 use crate::time::Expiry;
 
 /// Why nothing was taken over.
@@ -44,34 +45,39 @@ pub enum Found {
 pub struct Takeover {
     /// Whose claim it is.
     pub deployment: DeploymentId,
-    /// The store instance that holds it.
+    /// What the HSM says.
     pub from: String,
-    /// The one at hand.
-    pub to: String,
+    /// Where the store at hand is.
+    pub to: Place,
 }
 
 /// Looks whether the store at hand may have the claim; changes nothing. `interrupted`: somebody says
 /// that it is the very store that was served last, so what it does not know of was never finished.
+/// `earlier` as in [`claim::examine`].
 ///
 /// # Errors
 /// [`Halt::RootDoesNotOpen`] for an old copy, [`Halt::NoClaim`] for another HSM,
 /// [`TakeoverError::Unknown`] where nobody can tell.
-pub async fn look(ports: &Ports, interrupted: bool) -> Result<Found, TakeoverError> {
+pub async fn look(
+    ports: &Ports,
+    interrupted: bool,
+    earlier: Option<&str>,
+) -> Result<Found, TakeoverError> {
+    match claim::examine(ports, earlier).await {
+        Ok(candidate) if candidate.wait().is_none() => {
+            return Ok(Found::Ours(candidate.deployment()));
+        }
+        Ok(_) | Err(BatchError::Halt(Halt::ForeignClaim { .. })) => {}
+        Err(other) => return Err(other.into()),
+    }
     let store = &ports.store;
     let deployment = store.deployment().await.map_err(BatchError::from)?;
     let deployment = deployment.ok_or(BatchError::Halt(Halt::NotInitialised))?;
     let meta = store.meta().await.map_err(BatchError::from)?;
     let meta = meta.ok_or(BatchError::Halt(Halt::NotInitialised))?;
-    let claim = ports
-        .hsm
-        .claim(deployment)
-        .await
-        .map_err(BatchError::from)?;
-    let from = claim.ok_or(BatchError::Halt(Halt::NoClaim))?;
-    let to = store.instance().to_owned();
-    if from == to {
-        return Ok(Found::Ours(deployment));
-    }
+    let claims = ports.hsm.claim(deployment, ClaimKind::Held).await;
+    let from = claims.map_err(BatchError::from)?.into_iter().next();
+    let from = from.ok_or(BatchError::Halt(Halt::NoClaim))?;
     let keys = ports.hsm.keys(deployment).await.map_err(BatchError::from)?;
     check_opens(ports, deployment, &meta, &keys).await?;
     let buckets = unknown_buckets(ports, &keys).await?;
@@ -82,26 +88,26 @@ pub async fn look(ports: &Ports, interrupted: bool) -> Result<Found, TakeoverErr
     Ok(Found::Elsewhere(Takeover {
         deployment,
         from,
-        to,
+        to: store.place().clone(),
     }))
 }
 
-/// Moves the claim and makes a new root; gives its sequence.
+/// Moves the claim and makes a new root; gives its sequence. The claim is free then: the next start
+/// takes it.
 ///
 /// # Errors
 /// Those of the ports; afterwards [`look`] tells whose the claim is.
 pub async fn take(ports: &Ports, takeover: &Takeover) -> Result<u64, BatchError> {
-    let hsm = &ports.hsm;
-    hsm.set_claim(takeover.deployment, &takeover.to).await?;
+    claim::seize(ports, takeover.deployment).await?;
     let node = Node {
         ports,
         pages: &PageCache::new(CacheLimits::default()),
         holders: &Nobody,
     };
     // The claim is looked at in here, before anything is destroyed.
-    let recovered = Current::recover(node).await?;
-    let (current, _) = recovered.current.run(node, Work::default()).await?;
-    Ok(current.sequence())
+    let recovered = Current::take_over(node).await?;
+    claim::release(ports, takeover.deployment).await?;
+    Ok(recovered.current.sequence())
 }
 
 /// An old copy's root is gone, or seals another sequence.
@@ -127,7 +133,7 @@ async fn check_opens(
 }
 
 /// Keys of unexpired buckets that the store does not know. The other way round a start would halt.
-async fn unknown_buckets(ports: &Ports, keys: &[HsmKey]) -> Result<usize, BatchError> {
+pub(crate) async fn unknown_buckets(ports: &Ports, keys: &[HsmKey]) -> Result<usize, BatchError> {
     let now = ports.clock.now();
     let rows = ports.store.buckets().await?;
     let live = rows.iter().filter(|row| !row.expiry.has_passed(now));

@@ -4,7 +4,8 @@ use std::sync::{Arc, mpsc};
 use async_trait::async_trait;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
-    Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose, VerificationKey,
+    ClaimKind, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
+    VerificationKey,
 };
 use lethe_core::secret::Secret32;
 
@@ -115,20 +116,26 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
-    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
-        self.pool
-            .run(move |call| claim::claim(call, deployment))
-            .await
+    async fn claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<Vec<String>, HsmError> {
+        let found = self
+            .pool
+            .run(move |call| claim::claim(call, deployment, kind));
+        Ok(found.await?.into_iter().collect())
     }
 
     async fn set_claim(
         &self,
         deployment: DeploymentId,
-        store_instance: &str,
+        kind: ClaimKind,
+        text: &str,
     ) -> Result<(), HsmError> {
-        let value = store_instance.to_owned();
+        let text = text.to_owned();
         self.pool
-            .run(move |call| claim::set_claim(call, deployment, &value))
+            .run(move |call| claim::set_claim(call, deployment, kind, &text))
             .await
     }
 
@@ -136,9 +143,13 @@ impl Hsm for Pkcs11Hsm {
         self.pool.run(claim::claims).await
     }
 
-    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError> {
+    async fn remove_claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<(), HsmError> {
         self.pool
-            .run(move |call| claim::remove_claim(call, deployment))
+            .run(move |call| claim::remove_claim(call, deployment, kind))
             .await
     }
 
@@ -218,7 +229,7 @@ impl Hsm for Pkcs11Hsm {
                     token: info.label().to_owned(),
                     model,
                     objects: objects::count_all(call)?,
-                    claim: claim::claim(call, deployment)?,
+                    claim: claim::claim(call, deployment, ClaimKind::Held)?,
                     free_memory: info.free_private_memory().map(|free| free as u64),
                 })
             })

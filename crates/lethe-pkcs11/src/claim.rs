@@ -1,21 +1,28 @@
-//! The claim: a data object that names the store instance of a deployment.
+//! The claims of a deployment: data objects with a text, of the store that it belongs to, and of who
+//! asks whether that is served.
 //!
-//! Its value is `<number> <store instance>`. To set a claim is to make an object of the next
+//! A value is `<number> <text>`. To set a claim is to make an object of the next
 //! number and then remove the others. Whoever gives up in between leaves two, of which the higher
 //! number counts: from the moment it exists the claim has been moved, on purpose, and the rest is
 //! tidying up, which the next `set_claim` does.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::HsmError;
+use lethe_core::ports::{ClaimKind, HsmError};
 
 use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
 use crate::objects::{ensure_has, first_accepted, read};
 
-const LABEL_PREFIX: &str = "lethe/v1/claim/";
 /// What no claim may lack: who could change it could give the deployment to another store.
 const DEMANDED: [Attribute; 2] = [Attribute::Private(true), Attribute::Modifiable(false)];
+
+const fn prefix(kind: ClaimKind) -> &'static str {
+    match kind {
+        ClaimKind::Held => "lethe/v1/claim/",
+        ClaimKind::Wanted => "lethe/v1/claim-wanted/",
+    }
+}
 
 /// Of the claims of all deployments.
 fn any() -> Vec<Attribute> {
@@ -26,10 +33,10 @@ fn any() -> Vec<Attribute> {
     ]
 }
 
-fn template(deployment: DeploymentId) -> Vec<Attribute> {
+fn template(deployment: DeploymentId, kind: ClaimKind) -> Vec<Attribute> {
     let mut template = any();
     template.push(Attribute::Label(
-        format!("{LABEL_PREFIX}{deployment}").into_bytes(),
+        format!("{}{deployment}", prefix(kind)).into_bytes(),
     ));
     template
 }
@@ -42,9 +49,9 @@ fn parse(value: &[u8]) -> Option<(u64, String)> {
 
 type Found = (ObjectHandle, (u64, String));
 
-fn find(call: &Call<'_>, deployment: DeploymentId) -> Result<Vec<Found>, Failure> {
+fn find(call: &Call<'_>, deployment: DeploymentId, kind: ClaimKind) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
-    for object in call.session()?.find_objects(&template(deployment))? {
+    for object in call.session()?.find_objects(&template(deployment, kind))? {
         for attribute in read(call, object, &[AttributeType::Value])?.unwrap_or_default() {
             if let Attribute::Value(bytes) = attribute {
                 let claim = parse(&bytes)
@@ -58,8 +65,12 @@ fn find(call: &Call<'_>, deployment: DeploymentId) -> Result<Vec<Found>, Failure
 
 /// The store instance of the highest number. Two of the same number come from two services that
 /// claimed at the same time: nobody can tell which is right.
-pub(crate) fn claim(call: &Call<'_>, deployment: DeploymentId) -> Result<Option<String>, Failure> {
-    let mut claims: Vec<_> = find(call, deployment)?
+pub(crate) fn claim(
+    call: &Call<'_>,
+    deployment: DeploymentId,
+    kind: ClaimKind,
+) -> Result<Option<String>, Failure> {
+    let mut claims: Vec<_> = find(call, deployment, kind)?
         .into_iter()
         .map(|(_, claim)| claim)
         .collect();
@@ -78,12 +89,13 @@ pub(crate) fn claim(call: &Call<'_>, deployment: DeploymentId) -> Result<Option<
 pub(crate) fn set_claim(
     call: &Call<'_>,
     deployment: DeploymentId,
-    store_instance: &str,
+    kind: ClaimKind,
+    text: &str,
 ) -> Result<(), Failure> {
-    let old = find(call, deployment)?;
+    let old = find(call, deployment, kind)?;
     let number = old.iter().map(|(_, (number, _))| number + 1).max();
-    let value = format!("{} {store_instance}", number.unwrap_or(1));
-    let mut plain = template(deployment);
+    let value = format!("{} {text}", number.unwrap_or(1));
+    let mut plain = template(deployment, kind);
     plain.extend(DEMANDED);
     plain.push(Attribute::Value(value.into_bytes()));
     let mut strict = plain.clone();
@@ -121,25 +133,29 @@ pub(crate) fn claims(call: &Call<'_>) -> Result<Vec<(DeploymentId, String)>, Fai
     deployments.dedup();
     let mut claims = Vec::with_capacity(deployments.len());
     for deployment in deployments {
-        claims.extend(claim(call, deployment)?.map(|store| (deployment, store)));
+        claims.extend(claim(call, deployment, ClaimKind::Held)?.map(|store| (deployment, store)));
     }
     Ok(claims)
 }
 
 fn deployment_of(label: &[u8]) -> Option<DeploymentId> {
     let label = std::str::from_utf8(label).ok()?;
-    label.strip_prefix(LABEL_PREFIX)?.parse().ok()
+    label.strip_prefix(prefix(ClaimKind::Held))?.parse().ok()
 }
 
 /// The lowest numbers first: as long as one is left it is the one that counted before.
-pub(crate) fn remove_claim(call: &Call<'_>, deployment: DeploymentId) -> Result<(), Failure> {
-    let mut found = find(call, deployment)?;
+pub(crate) fn remove_claim(
+    call: &Call<'_>,
+    deployment: DeploymentId,
+    kind: ClaimKind,
+) -> Result<(), Failure> {
+    let mut found = find(call, deployment, kind)?;
     found.sort_by_key(|(_, (number, _))| *number);
     for (object, _) in found {
         remove(call, object)?;
         call.device.room.freed(1);
     }
-    if find(call, deployment)?.is_empty() {
+    if find(call, deployment, kind)?.is_empty() {
         Ok(())
     } else {
         Err(HsmError::Device("destroy did not remove the claim".into()).into())

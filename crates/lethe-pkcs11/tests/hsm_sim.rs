@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Hsm, HsmError, KeyLabel, SigningPurpose};
+use lethe_core::ports::{ClaimKind, Hsm, HsmError, KeyLabel, SigningPurpose};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
 use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm};
@@ -307,20 +307,26 @@ fn a_claim_set_half_way_counts_and_is_tidied_up_by_the_next() {
         let daemon = device.serve();
         run(async {
             let hsm = open(Duration::from_secs(10));
-            hsm.set_claim(DEPLOYMENT, "old store").await.unwrap();
+            hsm.set_claim(DEPLOYMENT, ClaimKind::Held, "old store")
+                .await
+                .unwrap();
             device.fault(&["set", "crash-after-commit"]);
-            let cut = hsm.set_claim(DEPLOYMENT, "new store").await;
+            let cut = hsm
+                .set_claim(DEPLOYMENT, ClaimKind::Held, "new store")
+                .await;
             assert!(matches!(cut, Err(HsmError::Unavailable(_))), "{cut:?}");
             drop(daemon);
             let _daemon = device.serve();
             let claims = || device.json(&["dump"])["objects"].as_array().unwrap().len();
             assert_eq!(claims(), 2);
-            let claim = hsm.claim(DEPLOYMENT).await;
-            assert_eq!(claim, Ok(Some("new store".to_owned())));
-            hsm.set_claim(DEPLOYMENT, "third store").await.unwrap();
+            let claim = hsm.claim(DEPLOYMENT, ClaimKind::Held).await;
+            assert_eq!(claim, Ok(vec!["new store".to_owned()]));
+            hsm.set_claim(DEPLOYMENT, ClaimKind::Held, "third store")
+                .await
+                .unwrap();
             assert_eq!(claims(), 1);
-            let claim = hsm.claim(DEPLOYMENT).await;
-            assert_eq!(claim, Ok(Some("third store".to_owned())));
+            let claim = hsm.claim(DEPLOYMENT, ClaimKind::Held).await;
+            assert_eq!(claim, Ok(vec!["third store".to_owned()]));
         });
     });
 }
@@ -439,7 +445,10 @@ fn a_device_that_ignores_its_template_is_refused() {
             let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
             let pair = pair.await.err();
             assert!(matches!(pair, Some(HsmError::Device(_))), "{pair:?}");
-            let claim = hsm.set_claim(DEPLOYMENT, "store").await.err();
+            let claim = hsm
+                .set_claim(DEPLOYMENT, ClaimKind::Held, "store")
+                .await
+                .err();
             assert!(matches!(claim, Some(HsmError::Device(_))), "{claim:?}");
             assert_eq!(device.json(&["dump"])["objects"], serde_json::json!([]));
 
@@ -447,7 +456,9 @@ fn a_device_that_ignores_its_template_is_refused() {
             hsm.create_key(label(1)).await.unwrap();
             let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
             pair.await.unwrap();
-            hsm.set_claim(DEPLOYMENT, "store").await.unwrap();
+            hsm.set_claim(DEPLOYMENT, ClaimKind::Held, "store")
+                .await
+                .unwrap();
             let dump = device.json(&["dump"]);
             let objects = dump["objects"].as_array().unwrap();
             assert_eq!(objects.len(), 4);

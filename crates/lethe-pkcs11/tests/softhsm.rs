@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Hsm, HsmError, KeyLabel, SigningPurpose};
+use lethe_core::ports::{ClaimKind, Hsm, HsmError, KeyLabel, SigningPurpose};
 use lethe_core::time::Expiry;
 use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm, TokenSelector};
 use lethe_testkit::hsm_contract::Clause;
@@ -223,7 +223,9 @@ fn claims_and_signing_pairs_cannot_be_changed() {
         let hsm = Pkcs11Hsm::open(config()).unwrap();
         let deployment = DeploymentId::from_bytes([1; 16]);
         run(async {
-            hsm.set_claim(deployment, "store").await.unwrap();
+            hsm.set_claim(deployment, ClaimKind::Held, "store")
+                .await
+                .unwrap();
             let pair = hsm.create_signing_key(deployment, SigningPurpose::Receipt);
             pair.await.unwrap();
         });

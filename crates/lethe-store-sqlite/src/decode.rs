@@ -6,11 +6,12 @@ use std::time::Duration;
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
-use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::{
     BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyUse, KeyspaceRow, MetaRow, RootShare,
-    SealedSecret, SignedDestruction, SigningPurpose, StoreError, Uses, VerificationKey, VersionRow,
+    SealedSecret, Seat, SignedDestruction, SigningPurpose, StoreError, Uses, VerificationKey,
+    VersionRow,
 };
 use lethe_core::receipt::{Commitment, RequestId};
 use lethe_core::request::{
@@ -397,6 +398,15 @@ pub(crate) fn batch(row: &SqliteRow) -> Result<BatchRow, StoreError> {
             replaced_root: source.key("replaced_root")?,
         },
         signed: signed.transpose()?,
+    })
+}
+
+pub(crate) fn seat(row: &SqliteRow) -> Result<Seat, StoreError> {
+    let source = Source { row, table: "seat" };
+    Ok(Seat {
+        store: StoreId::from_bytes(source.bytes("store_id")?),
+        nonce: ClaimNonce::from_bytes(source.bytes("nonce")?),
+        next: source.optional_bytes("next")?.map(ClaimNonce::from_bytes),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The place that a claim names, where that is on this machine.
+//! The place that a claim names, seen from here.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,6 @@ use crate::files;
 /// What is at the place of another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// Of another machine, or of another kind of store: it cannot be looked at from here.
-    OutOfSight,
     /// Nothing is there.
     Gone(PathBuf),
     /// A database that nobody has open.
@@ -18,20 +16,16 @@ pub enum Elsewhere {
     Served(PathBuf),
 }
 
-/// Looks at the place that `instance` names, seen from this machine. Changes nothing.
+/// Looks at another database. Changes nothing.
 #[must_use]
-pub fn elsewhere(instance: &str, machine_id: &str) -> Elsewhere {
-    let here = format!("sqlite:{machine_id}:");
-    let Some(path) = instance.strip_prefix(&here) else {
-        return Elsewhere::OutOfSight;
-    };
-    let path = PathBuf::from(path);
-    if is_locked(&path) {
-        Elsewhere::Served(path)
+pub fn elsewhere(path: &Path) -> Elsewhere {
+    let found = path.to_owned();
+    if is_locked(path) {
+        Elsewhere::Served(found)
     } else if path.symlink_metadata().is_ok() {
-        Elsewhere::Left(path)
+        Elsewhere::Left(found)
     } else {
-        Elsewhere::Gone(path)
+        Elsewhere::Gone(found)
     }
 }
 
@@ -54,17 +48,13 @@ mod tests {
     fn a_place_is_gone_left_or_served() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a:b.db");
-        let instance = format!("sqlite:m1:{}", path.display());
-        let look = || elsewhere(&instance, "m1");
+        let look = || elsewhere(&path);
         assert_eq!(look(), Elsewhere::Gone(path.clone()));
         std::fs::write(&path, "x").unwrap();
         assert_eq!(look(), Elsewhere::Left(path.clone()));
         let lock = files::lock(&path).unwrap();
         assert_eq!(look(), Elsewhere::Served(path.clone()));
         drop(lock);
-        assert_eq!(look(), Elsewhere::Left(path));
-        for other in ["sqlite:m2:/x", "sqlite:m1", "postgres:7", ""] {
-            assert_eq!(elsewhere(other, "m1"), Elsewhere::OutOfSight, "{other}");
-        }
+        assert_eq!(look(), Elsewhere::Left(path.clone()));
     }
 }

@@ -22,7 +22,7 @@ fn buckets(count: u64) -> Vec<BucketRow> {
 #[tokio::test]
 async fn a_full_disk_is_unavailable_and_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::create(folder.path().join("lethe.db"), "machine")
+    let store = SqliteStore::create(folder.path().join("lethe.db"))
         .await
         .unwrap();
     // Below the present size SQLite takes the present size as the limit.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use lethe_core::claim::Place;
 use lethe_core::ports::StoreError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -24,7 +25,7 @@ const FULL: i64 = 2;
 pub struct SqliteStore {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
-    pub(crate) instance: String,
+    pub(crate) place: Place,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) files: files::Durable,
     // Last, so that the connections go before the lock does.
@@ -37,10 +38,10 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none, [`StoreError::InUse`] when another process
     /// has it, [`StoreError::Newer`] and [`StoreError::Corrupt`] when it is not for this release.
-    pub async fn open(path: impl AsRef<Path>, machine_id: &str) -> Result<Self, StoreError> {
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let database = files::existing(path.as_ref())?;
         let lock = files::lock(&database)?;
-        Self::open_locked(path.as_ref(), &database, machine_id, lock).await
+        Self::open_locked(path.as_ref(), &database, lock).await
     }
 
     /// Makes a database, readable by its owner only, and opens it. It gets its name when it is
@@ -48,7 +49,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when a file is there already; else as [`Self::open`].
-    pub async fn create(path: impl AsRef<Path>, machine_id: &str) -> Result<Self, StoreError> {
+    pub async fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let database = files::future(path.as_ref())?;
         let lock = files::lock(&database)?;
         if database.symlink_metadata().is_ok() {
@@ -60,7 +61,7 @@ impl SqliteStore {
         files::start_draft(&draft)?;
         write_schema(&draft).await?;
         files::publish(&draft, &database)?;
-        Self::open_locked(path.as_ref(), &database, machine_id, lock).await
+        Self::open_locked(path.as_ref(), &database, lock).await
     }
 
     /// Ends all connections, the last of which moves the WAL into the database: one file is left.
@@ -71,12 +72,7 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
-    async fn open_locked(
-        named: &Path,
-        database: &Path,
-        machine_id: &str,
-        lock: File,
-    ) -> Result<Self, StoreError> {
+    async fn open_locked(named: &Path, database: &Path, lock: File) -> Result<Self, StoreError> {
         // Before SQLite opens it, closed after it: see there.
         let mut files = files::Durable::open(named, database)?;
         let writer = connect(1, writer_options(database)).await?;
@@ -85,13 +81,12 @@ impl SqliteStore {
         refuse_unflushed(&writer).await?;
         MIGRATIONS.run(&writer).await.map_err(errors::migration)?;
         let reader = connect(READERS, options(database).read_only(true)).await?;
-        let instance = format!("sqlite:{machine_id}:{}", database.display());
         let checkpointer = connect(1, options(database)).await?;
         files.opened()?;
         Ok(Self {
             writer,
             reader,
-            instance,
+            place: files.place()?,
             checkpoints: Checkpoints::start(checkpointer),
             files,
             _lock: lock,

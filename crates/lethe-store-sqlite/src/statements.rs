@@ -2,7 +2,7 @@
 
 use lethe_core::clock::Confirmation;
 use lethe_core::identity::{DeploymentId, KeyspaceId};
-use lethe_core::ports::{BucketRow, KeyspaceRow, SettingsChange, StoreError, VersionRow};
+use lethe_core::ports::{BucketRow, KeyspaceRow, Seat, SettingsChange, StoreError, VersionRow};
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
@@ -46,6 +46,21 @@ pub(crate) async fn set_deployment(
     execute(connection, "set deployment", update)
         .await
         .map(drop)
+}
+
+pub(crate) async fn set_seat(
+    connection: &mut SqliteConnection,
+    seat: &Seat,
+) -> Result<(), StoreError> {
+    let replace = sqlx::query(
+        "INSERT INTO seat (row_id, store_id, nonce, next) VALUES (1, ?, ?, ?)
+         ON CONFLICT (row_id) DO UPDATE SET
+             store_id = excluded.store_id, nonce = excluded.nonce, next = excluded.next",
+    )
+    .bind(seat.store.as_bytes().to_vec())
+    .bind(seat.nonce.as_bytes().to_vec())
+    .bind(seat.next.map(|next| next.as_bytes().to_vec()));
+    execute(connection, "set the seat", replace).await.map(drop)
 }
 
 pub(crate) async fn create_keyspace(

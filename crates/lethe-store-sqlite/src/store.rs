@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lethe_core::claim::Place;
 use lethe_core::clock::Confirmation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
-    BatchCommit, BatchRow, BucketRow, ExpiryRow, HsmMove, KeyspaceRow, MetaRow, SettingsChange,
-    SignedDestruction, Store, StoreError,
+    BatchCommit, BatchRow, BucketRow, ExpiryRow, HsmMove, KeyspaceRow, MetaRow, Seat,
+    SettingsChange, SignedDestruction, Store, StoreError,
 };
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
@@ -58,8 +59,20 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
-    fn instance(&self) -> &str {
-        &self.instance
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    async fn seat(&self) -> Result<Option<Seat>, StoreError> {
+        let statement = "SELECT store_id, nonce, next FROM seat";
+        let rows = self.rows("read the seat", statement).await?;
+        rows.first().map(decode::seat).transpose()
+    }
+
+    async fn set_seat(&self, seat: &Seat) -> Result<(), StoreError> {
+        let mut write = self.write("set the seat").await?;
+        let done = statements::set_seat(&mut write.inner, seat).await;
+        write.finish(done).await
     }
 
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError> {

@@ -17,7 +17,7 @@ impl Fixture for OnDisk {
 
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::create(folder.path().join("lethe.db"), "machine")
+        let store = SqliteStore::create(folder.path().join("lethe.db"))
             .await
             .unwrap();
         Self {
@@ -35,7 +35,7 @@ impl Fixture for OnDisk {
             .expect("the only owner")
             .close()
             .await;
-        let store = SqliteStore::open(self.folder.path().join("lethe.db"), "machine")
+        let store = SqliteStore::open(self.folder.path().join("lethe.db"))
             .await
             .unwrap();
         self.store = Some(Arc::new(store));

@@ -18,7 +18,7 @@ async fn child_writes_until_it_is_killed() {
     let Ok(path) = std::env::var(DATABASE) else {
         return;
     };
-    let store = SqliteStore::open(&path, "m").await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
     for expiry in 0.. {
         store.create_buckets(&[bucket(expiry)]).await.unwrap();
         println!("\n{ACKNOWLEDGED}{expiry}");
@@ -38,7 +38,7 @@ fn spawn(path: &Path) -> Child {
 async fn what_was_acknowledged_is_there_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
-    SqliteStore::create(&path, "m").await.unwrap().close().await;
+    SqliteStore::create(&path).await.unwrap().close().await;
     let mut child = spawn(&path);
     let lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
@@ -47,13 +47,13 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
         lines.filter_map(|line| line.strip_prefix(ACKNOWLEDGED)?.parse::<u64>().ok());
     let mut last = acknowledged.nth(50).unwrap();
     assert_eq!(
-        SqliteStore::open(&path, "m").await.unwrap_err(),
+        SqliteStore::open(&path).await.unwrap_err(),
         StoreError::InUse
     );
     child.kill().unwrap();
     child.wait().unwrap();
     last = acknowledged.last().unwrap_or(last);
-    let store = SqliteStore::open(&path, "m").await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
     let present = store.buckets().await.unwrap();
     assert!(
         present.len() as u64 > last,

@@ -1,7 +1,8 @@
 //! What is not a database of ours, or not ours now, is refused with the right error.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use lethe_core::ports::{Store, StoreError};
 use lethe_core::time::Timestamp;
@@ -23,24 +24,25 @@ async fn alter(path: &std::path::Path, statement: &'static str) {
 async fn a_second_opening_is_refused_while_the_first_lives() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
-    let first = SqliteStore::create(&path, "m").await.unwrap();
+    let first = SqliteStore::create(&path).await.unwrap();
     assert_eq!(
-        SqliteStore::open(&path, "m").await.unwrap_err(),
+        SqliteStore::open(&path).await.unwrap_err(),
         StoreError::InUse
     );
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    assert_eq!(
-        first.instance(),
-        format!("sqlite:m:{}", path.canonicalize().unwrap().display())
-    );
+    let place = first.place();
+    assert_eq!(Path::new(&place.path), path.canonicalize().unwrap());
+    let file = std::fs::metadata(&path).unwrap();
+    assert_eq!(place.file, (file.dev(), file.ino()));
+    assert!(place.is_same_file(place), "this kernel names its boot");
     first.close().await;
     drop(first);
-    SqliteStore::open(&path, "m").await.unwrap().close().await;
+    SqliteStore::open(&path).await.unwrap().close().await;
     assert!(matches!(
-        SqliteStore::create(&path, "m").await,
+        SqliteStore::create(&path).await,
         Err(StoreError::Conflict(_))
     ));
 }
@@ -50,7 +52,7 @@ async fn a_missing_file_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
     let expected = StoreError::Unavailable(format!("no database at {}", path.display()));
-    assert_eq!(SqliteStore::open(&path, "m").await.unwrap_err(), expected);
+    assert_eq!(SqliteStore::open(&path).await.unwrap_err(), expected);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -60,7 +62,7 @@ async fn garbage_and_an_empty_file_are_corrupt() {
     let path = folder.path().join("lethe.db");
     for content in [vec![0x5a; 8_192], Vec::new()] {
         std::fs::write(&path, &content).unwrap();
-        let refused = SqliteStore::open(&path, "m").await.unwrap_err();
+        let refused = SqliteStore::open(&path).await.unwrap_err();
         assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
     }
 }
@@ -69,14 +71,14 @@ async fn garbage_and_an_empty_file_are_corrupt() {
 async fn a_newer_schema_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
-    SqliteStore::create(&path, "m").await.unwrap().close().await;
+    SqliteStore::create(&path).await.unwrap().close().await;
     alter(
         &path,
         "INSERT INTO _sqlx_migrations VALUES (99, 'later', 0, 1, x'00', 0)",
     )
     .await;
     assert_eq!(
-        SqliteStore::open(&path, "m").await.unwrap_err(),
+        SqliteStore::open(&path).await.unwrap_err(),
         StoreError::Newer(99)
     );
 }
@@ -85,13 +87,13 @@ async fn a_newer_schema_is_left_alone() {
 async fn an_impossible_row_is_corrupt_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
-    SqliteStore::create(&path, "m").await.unwrap().close().await;
+    SqliteStore::create(&path).await.unwrap().close().await;
     alter(
         &path,
         "PRAGMA ignore_check_constraints = 1; UPDATE deployment SET id = x'01'",
     )
     .await;
-    let store = SqliteStore::open(&path, "m").await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(
         store.deployment().await,
         Err(StoreError::Corrupt("deployment.id".into()))
@@ -105,12 +107,12 @@ async fn the_database_itself_is_locked() {
     let path = folder.path().join("lethe.db");
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let store = SqliteStore::create(&path, "m").await.unwrap();
+    let store = SqliteStore::create(&path).await.unwrap();
     for lock in ["lethe.db.lock", "link.db.lock"] {
         // Deleted, or never there by that name.
         let _ = std::fs::remove_file(folder.path().join(lock));
         for name in [&path, &link] {
-            let second = SqliteStore::open(name, "m").await.unwrap_err();
+            let second = SqliteStore::open(name).await.unwrap_err();
             assert_eq!(second, StoreError::InUse, "{}", name.display());
         }
     }
@@ -121,15 +123,15 @@ async fn the_database_itself_is_locked() {
 async fn a_database_of_two_names_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lethe.db");
-    SqliteStore::create(&path, "m").await.unwrap().close().await;
+    SqliteStore::create(&path).await.unwrap().close().await;
     let other = folder.path().join("other.db");
     std::fs::hard_link(&path, &other).unwrap();
     for name in [&path, &other] {
-        let refused = SqliteStore::open(name, "m").await.unwrap_err();
+        let refused = SqliteStore::open(name).await.unwrap_err();
         assert!(refused.to_string().contains("hard links"), "{refused}");
     }
     std::fs::remove_file(&other).unwrap();
-    SqliteStore::open(&path, "m").await.unwrap().close().await;
+    SqliteStore::open(&path).await.unwrap().close().await;
 }
 
 /// An identical copy in place of a file that is in use: what would be written is not where the next
@@ -142,10 +144,10 @@ async fn nothing_is_written_while_a_file_is_another_than_the_one_in_use() {
     let path = home.join("lethe.db");
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let store = SqliteStore::create(&path, "m").await.unwrap();
+    let store = SqliteStore::create(&path).await.unwrap();
     store.close().await;
     drop(store);
-    let store = SqliteStore::open(&link, "m").await.unwrap();
+    let store = SqliteStore::open(&link).await.unwrap();
     let aside = folder.path().join("aside");
     let mut expiry = 60;
     for name in ["lethe.db", "lethe.db-wal", "lethe.db-shm", ".", "link"] {

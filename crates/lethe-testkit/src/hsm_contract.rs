@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use lethe_core::identity::{DeploymentId, HsmKeyId};
+use lethe_core::ports::ClaimKind::{Held, Wanted};
 use lethe_core::ports::{Hsm, HsmError, HsmKey, KeyLabel, SigningPurpose};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
@@ -199,15 +200,19 @@ pub async fn destroy_spares_others(hsm: Arc<dyn Hsm>) {
     );
 }
 
-/// A claim is absent, set, replaced, and its deployment's alone.
+/// A claim is absent, set, replaced, and its deployment's alone; so is the other one.
 pub async fn keeps_a_claim(hsm: Arc<dyn Hsm>) {
     let ours = deployment();
-    assert_eq!(hsm.claim(ours).await, Ok(None));
-    for value in ["store one", "store two", "store two"] {
-        assert_eq!(hsm.set_claim(ours, value).await, Ok(()));
-        assert_eq!(hsm.claim(ours).await, Ok(Some(value.to_owned())));
+    for (kind, other) in [(Held, Wanted), (Wanted, Held)] {
+        assert_eq!(hsm.claim(ours, kind).await, Ok(vec![]));
+        for value in ["store one", "store two", "store two"] {
+            assert_eq!(hsm.set_claim(ours, kind, value).await, Ok(()));
+            assert_eq!(hsm.claim(ours, kind).await, Ok(vec![value.to_owned()]));
+        }
+        assert_eq!(hsm.claim(deployment(), kind).await, Ok(vec![]));
+        assert_eq!(hsm.claim(ours, other).await, Ok(vec![]));
+        assert_eq!(hsm.remove_claim(ours, kind).await, Ok(()));
     }
-    assert_eq!(hsm.claim(deployment()).await, Ok(None));
 }
 
 /// Signatures verify under the listed public key, outside of the device.
@@ -237,17 +242,19 @@ pub async fn signs_verifiably(hsm: Arc<dyn Hsm>) {
 pub async fn claims_are_listed_and_removed(hsm: Arc<dyn Hsm>) {
     let (ours, theirs) = (deployment(), deployment());
     for whose in [ours, theirs] {
-        assert_eq!(hsm.set_claim(whose, "a store").await, Ok(()));
+        assert_eq!(hsm.set_claim(whose, Held, "a store").await, Ok(()));
     }
     let claims = hsm.claims().await.expect("claims");
     for whose in [ours, theirs] {
         assert!(claims.contains(&(whose, "a store".to_owned())));
     }
     for _ in 0..2 {
-        assert_eq!(hsm.remove_claim(ours).await, Ok(()));
-        assert_eq!(hsm.claim(ours).await, Ok(None));
+        assert_eq!(hsm.remove_claim(ours, Held).await, Ok(()));
+        assert_eq!(hsm.claim(ours, Held).await, Ok(vec![]));
     }
-    assert_eq!(hsm.claim(theirs).await, Ok(Some("a store".to_owned())));
+    let left = hsm.claim(theirs, Held).await;
+    assert_eq!(left, Ok(vec!["a store".to_owned()]));
+    assert_eq!(hsm.set_claim(ours, Wanted, "who asks").await, Ok(()));
     assert_eq!(hsm.claims().await.map(|claims| claims.len()), Ok(1));
 }
 
@@ -324,7 +331,9 @@ pub async fn tells_its_status(hsm: Arc<dyn Hsm>) {
     hsm.create_key(bucket(ours, 1_700_000_000))
         .await
         .expect("create_key");
-    hsm.set_claim(ours, "our store").await.expect("set_claim");
+    hsm.set_claim(ours, Held, "our store")
+        .await
+        .expect("set_claim");
     let status = hsm.status(ours).await.expect("status");
     assert_eq!(status.objects, before.objects + 2);
     assert_eq!(status.claim.as_deref(), Some("our store"));

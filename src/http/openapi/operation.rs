@@ -8,7 +8,12 @@ use super::{header, reference};
 use crate::http::problem::Code;
 
 /// Every endpoint may refuse with these: the road does.
-const ON_THE_ROAD: [Code; 3] = [Code::Forbidden, Code::AuditUnavailable, Code::Overloaded];
+const ON_THE_ROAD: [Code; 4] = [
+    Code::Forbidden,
+    Code::AuditUnavailable,
+    Code::LeaseLost,
+    Code::Overloaded,
+];
 
 /// An operation that is being described.
 pub(super) struct Described {

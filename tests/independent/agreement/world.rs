@@ -82,7 +82,7 @@ impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lethe.db");
-        let store = SqliteStore::create(path, "machine").await.unwrap();
+        let store = SqliteStore::create(path).await.unwrap();
         store.set_deployment(DEPLOYMENT).await.unwrap();
         Self {
             folder,

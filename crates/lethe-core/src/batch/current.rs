@@ -2,6 +2,7 @@
 
 use super::commit::{Committed, Rooted};
 use super::finished::Finished;
+use super::read_back::Acknowledged;
 use super::sign::sign_open;
 use super::work::Work;
 use super::{BatchError, Halt, Node, Ports, check_claim, roots};
@@ -38,7 +39,26 @@ impl Current {
     /// # Errors
     /// [`Halt`] when the store's root does not open; then nothing was destroyed.
     pub async fn recover(node: Node<'_>) -> Result<Recovered, BatchError> {
-        let ports = node.ports;
+        let (current, _) = Self::found(node.ports).await?.finish(node).await?;
+        let finished = sign_open(node.ports, &current).await?;
+        Ok(Recovered { current, finished })
+    }
+
+    /// The same where another process may not have noticed yet that the store is not its own any more:
+    /// it may be about to destroy the root that the store names. Nothing is destroyed before the store
+    /// names a root that only this process knows of.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub async fn take_over(node: Node<'_>) -> Result<Recovered, BatchError> {
+        let acknowledged = Self::found(node.ports).await?.acknowledged(node).await?;
+        let (current, _) = acknowledged.unswept().run(node, Work::default()).await?;
+        let finished = sign_open(node.ports, &current).await?;
+        Ok(Recovered { current, finished })
+    }
+
+    /// What the store names.
+    async fn found(ports: &Ports) -> Result<Committed, BatchError> {
         let deployment = ports.store.deployment().await?;
         let deployment = deployment.ok_or(Halt::NotInitialised)?;
         let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
@@ -50,7 +70,7 @@ impl Current {
             .find(|(key, _)| key.id == meta.share.root)
             .ok_or_else(|| Halt::RootDoesNotOpen(meta.share.root.to_string()))?;
         let newest = roots.iter().map(|(_, epoch)| *epoch).max().unwrap_or(0);
-        let committed = Committed {
+        Ok(Committed {
             deployment,
             epoch: newest.max(meta.epoch).saturating_add(1),
             sequence: meta.sequence,
@@ -61,10 +81,7 @@ impl Current {
             dropped: Vec::new(),
             sample: Vec::new(),
             requests: Vec::new(),
-        };
-        let (current, _) = committed.finish(node).await?;
-        let finished = sign_open(ports, &current).await?;
-        Ok(Recovered { current, finished })
+        })
     }
 
     /// Makes the first root and an empty directory. The store must have its deployment id and no
@@ -153,11 +170,15 @@ impl Current {
 impl Committed {
     /// Steps 4 to 8.
     async fn finish(self, node: Node<'_>) -> Result<(Current, Option<Finished>), BatchError> {
+        let swept = self.acknowledged(node).await?.sweep(node.ports).await?;
+        swept.sign(node.ports).await
+    }
+
+    /// Steps 4 to 6.
+    async fn acknowledged(self, node: Node<'_>) -> Result<Acknowledged, BatchError> {
         let flushed = self.flush(node.ports).await?;
         let read_back = flushed.read_back(node.ports).await?;
-        let acknowledged = read_back.acknowledge(node).await?;
-        let swept = acknowledged.sweep(node.ports).await?;
-        swept.sign(node.ports).await
+        read_back.acknowledge(node).await
     }
 }
 

@@ -19,11 +19,13 @@ mod sweep;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::claim::OwnClaim;
 use crate::identity::DeploymentId;
 use crate::page_cache::PageCache;
 use crate::ports::{
-    Clock, Entropy, EntropyError, Hsm, HsmError, HsmKey, KeyLabel, Store, StoreError,
+    ClaimKind, Clock, Entropy, EntropyError, Hsm, HsmError, HsmKey, KeyLabel, Store, StoreError,
 };
 
 pub(crate) use current::signing_key;
@@ -44,6 +46,10 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// Steady time.
     pub clock: Arc<dyn Clock>,
+    /// The claim that this process has taken.
+    pub claim: Arc<OwnClaim>,
+    /// How long keys are served while the HSM is away; none: for ever.
+    pub max_outage: Option<Duration>,
 }
 
 /// A node at work on a batch: the outside, what it has in memory, and who else has.
@@ -63,9 +69,9 @@ pub enum Halt {
     /// `lethe init` was never run, or not to its end.
     #[error("the deployment is not initialised: run `lethe init`")]
     NotInitialised,
-    /// The HSM belongs to a deployment with another store.
+    /// The HSM belongs to a deployment with another store, or to another copy of this one.
     #[error(
-        "the HSM is claimed by another store ({claimed}); this one is {ours}. If it was moved on purpose, run `lethe takeover`"
+        "the HSM is claimed by another store, or another copy of this one ({claimed}); this one is {ours}. If it was moved or put back on purpose, run `lethe takeover`. Nothing was destroyed"
     )]
     ForeignClaim {
         /// What the HSM says.
@@ -73,6 +79,16 @@ pub enum Halt {
         /// What this store is.
         ours: String,
     },
+    /// Another copy of the store answered.
+    #[error(
+        "the HSM is claimed by another copy of this store, which is served now: it answered. Nothing was changed"
+    )]
+    Served,
+    /// The HSM holds what a newer copy of the store made.
+    #[error(
+        "the HSM is claimed by a service that was not stopped in order, and holds {0} bucket keys that this copy of the store does not know: a newer copy has gone on. Look for it; only if this is the very database that was served last, run `lethe takeover --interrupted`. Nothing was changed"
+    )]
+    GoneOn(usize),
     /// The claim is gone from the HSM.
     #[error("the HSM holds no claim of this deployment: is it the right HSM?")]
     NoClaim,
@@ -194,16 +210,19 @@ pub async fn check_ours(ports: &Ports, deployment: DeploymentId) -> Result<(), B
     }
 }
 
-/// The HSM must name our store.
+/// The HSM must bear the claim that this process has taken, and no other.
 pub(crate) async fn check_claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    let ours = ports.store.instance();
-    match ports.hsm.claim(deployment).await? {
-        Some(claimed) if claimed == ours => Ok(()),
-        Some(claimed) => Err(Halt::ForeignClaim {
-            claimed,
-            ours: ours.to_owned(),
-        }
-        .into()),
-        None => Err(Halt::NoClaim.into()),
+    let ours = ports.claim.text()?;
+    let claims = match ports.hsm.claim(deployment, ClaimKind::Held).await {
+        // Two starts met.
+        Err(HsmError::Ambiguous) => vec!["two claims of one number".to_owned()],
+        found => found?,
+    };
+    if claims.is_empty() {
+        return Err(Halt::NoClaim.into());
+    }
+    match claims.into_iter().find(|claim| *claim != ours) {
+        Some(claimed) => Err(Halt::ForeignClaim { claimed, ours }.into()),
+        None => Ok(()),
     }
 }

@@ -28,6 +28,22 @@ fn check_own(roots: &[(HsmKey, u64)], own: [Option<HsmKey>; 2]) -> Result<(), Ha
 }
 
 impl Acknowledged {
+    /// The state as it is, with other roots beside its own.
+    pub(super) fn unswept(self) -> Current {
+        let Self {
+            committed,
+            directory,
+        } = self;
+        Current {
+            deployment: committed.deployment,
+            epoch: committed.epoch,
+            sequence: committed.sequence,
+            signing_key: committed.signing_key,
+            root: Some(committed.root),
+            directory,
+        }
+    }
+
     /// Destroys every other root up to our epoch, and makes sure that none is left.
     pub(super) async fn sweep(self, ports: &Ports) -> Result<Swept, BatchError> {
         let Self {

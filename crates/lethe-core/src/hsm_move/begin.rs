@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::{Devices, NotMoved, Pair, newest, newest_receipt_key, published_keys};
 use crate::batch::{BatchError, Halt, Ports, check_claim};
+use crate::claim::Claim;
 use crate::identity::DeploymentId;
-use crate::ports::{Hsm, HsmError, SigningPurpose, VerificationKey};
+use crate::ports::{ClaimKind, Hsm, HsmError, SigningPurpose, VerificationKey};
 use crate::succession::{self, PublishedKey, Succession, signed_by, statement};
 
 /// Begins a move to another HSM: claims it, makes signing keys there, has the old ones endorse
@@ -32,8 +33,10 @@ pub async fn begin(ports: &Ports, devices: &Devices, to: Arc<dyn Hsm>) -> Result
     }
     check_claim(ports, deployment).await?;
     check_new(ports, &pair, deployment, &published).await?;
-    let instance = ports.store.instance();
-    pair.to.set_claim(deployment, instance).await?;
+    let claim = ports.claim.text().map_err(BatchError::from)?;
+    pair.to
+        .set_claim(deployment, ClaimKind::Held, &claim)
+        .await?;
     let keys = successors(ports, &pair, deployment).await?;
     ports.store.begin_hsm_move(&keys).await?;
     devices.begin(pair);
@@ -58,11 +61,15 @@ async fn check_new(
     {
         return Err(NotMoved::NotEmpty(held.len()));
     }
+    let ours = ports.claim.text().map_err(BatchError::from)?;
+    let store_of = |text: &str| text.parse().map(|claim: Claim| claim.store).ok();
+    let ours = store_of(&ours);
     for (whose, store) in pair.to.claims().await? {
         if whose != deployment {
             return Err(NotMoved::OtherDeployment(whose));
         }
-        if store != ports.store.instance() {
+        // An earlier try, before another start.
+        if store_of(&store).is_none() || store_of(&store) != ours {
             return Err(NotMoved::OtherStore(store));
         }
     }

@@ -5,7 +5,8 @@ use parking_lot::RwLock;
 
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{
-    Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose, VerificationKey,
+    ClaimKind, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
+    VerificationKey,
 };
 use crate::secret::Secret32;
 
@@ -28,26 +29,22 @@ enum Stand {
 /// there unless it is full.
 pub struct Devices {
     stand: RwLock<Stand>,
-    /// The store that the claims have to name.
-    instance: String,
 }
 
 impl Devices {
     /// All keys are in one.
     #[must_use]
-    pub fn at(hsm: Arc<dyn Hsm>, instance: &str) -> Self {
+    pub fn at(hsm: Arc<dyn Hsm>) -> Self {
         Self {
             stand: RwLock::new(Stand::At(hsm)),
-            instance: instance.to_owned(),
         }
     }
 
     /// A move is under way.
     #[must_use]
-    pub fn between(pair: Pair, instance: &str) -> Self {
+    pub fn between(pair: Pair) -> Self {
         Self {
             stand: RwLock::new(Stand::Between(pair)),
-            instance: instance.to_owned(),
         }
     }
 
@@ -153,30 +150,33 @@ impl Hsm for Devices {
         where_it_is!(self, |hsm| hsm.destroy(key).await)
     }
 
-    /// During a move the claim of the new one; one that is not ours, wherever. The old one has lost
-    /// its claim when it is empty.
-    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError> {
+    /// The old one has lost its claim when it is empty.
+    async fn claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<Vec<String>, HsmError> {
         let (to, from) = self.both();
-        let claim = to.claim(deployment).await?;
-        let Some(from) = from else {
-            return Ok(claim);
-        };
-        let before = from.claim(deployment).await?;
-        let foreign = before.filter(|store| *store != self.instance);
-        Ok(claim.map(|claim| foreign.unwrap_or(claim)))
+        let mut claims = to.claim(deployment, kind).await?;
+        if let Some(from) = from {
+            claims.extend(from.claim(deployment, kind).await?);
+        }
+        Ok(claims)
     }
 
+    /// Who looks sees a question in either; the old one's claim goes with it.
     async fn set_claim(
         &self,
         deployment: DeploymentId,
-        store_instance: &str,
+        kind: ClaimKind,
+        text: &str,
     ) -> Result<(), HsmError> {
         let (to, from) = self.both();
-        to.set_claim(deployment, store_instance).await?;
+        to.set_claim(deployment, kind, text).await?;
         if let Some(from) = from
-            && from.claim(deployment).await?.is_some()
+            && !from.claim(deployment, kind).await?.is_empty()
         {
-            from.set_claim(deployment, store_instance).await?;
+            from.set_claim(deployment, kind, text).await?;
         }
         Ok(())
     }
@@ -190,12 +190,16 @@ impl Hsm for Devices {
         Ok(claims)
     }
 
-    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError> {
+    async fn remove_claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<(), HsmError> {
         let (to, from) = self.both();
         if let Some(from) = from {
-            from.remove_claim(deployment).await?;
+            from.remove_claim(deployment, kind).await?;
         }
-        to.remove_claim(deployment).await
+        to.remove_claim(deployment, kind).await
     }
 
     async fn create_signing_key(

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::{Devices, Pair, newest_receipt_key};
 use crate::batch::{BatchError, Halt, Ports, check_ours};
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{Hsm, HsmError};
+use crate::ports::{ClaimKind, Hsm, HsmError};
 
 /// Keys may yet be born: of calls that were given up on. Not again and again.
 const ROUNDS: u32 = 4;
@@ -29,7 +29,8 @@ pub async fn empty(
     empty_of_keys(from.as_ref(), deployment).await?;
     empty_of_signing_pairs(from.as_ref(), deployment).await?;
     ports.store.hsm_is_emptied().await?;
-    from.remove_claim(deployment).await?;
+    from.remove_claim(deployment, ClaimKind::Wanted).await?;
+    from.remove_claim(deployment, ClaimKind::Held).await?;
     ports.store.finish_hsm_move().await?;
     devices.arrive();
     Ok(true)

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{Devices, Pair, newest_receipt_key};
 use crate::batch::{BatchError, Halt};
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{Hsm, HsmError, HsmMove, Store};
+use crate::ports::{ClaimKind, Hsm, HsmError, HsmMove, Store};
 
 /// An HSM of the configuration, open or not.
 pub type Opened = Result<Arc<dyn Hsm>, HsmError>;
@@ -27,9 +27,8 @@ pub async fn locate(
     first: Opened,
     second: Option<Opened>,
 ) -> Result<Located, BatchError> {
-    let instance = store.instance();
     let at = |hsm, at_second| Located {
-        devices: Devices::at(hsm, instance),
+        devices: Devices::at(hsm),
         at_second,
     };
     let newest = newest_receipt_key(&store.signing_keys().await?);
@@ -63,12 +62,12 @@ pub async fn locate(
     };
     let from = first?;
     // Another device in the old one's place would be found empty, and the old one never emptied.
-    if under_way == HsmMove::UnderWay && from.claim(deployment).await?.is_none() {
+    if under_way == HsmMove::UnderWay && from.claim(deployment, ClaimKind::Held).await?.is_empty() {
         return Err(Halt::MoveUnfinished.into());
     }
     let pair = Pair { from, to };
     Ok(Located {
-        devices: Devices::between(pair, instance),
+        devices: Devices::between(pair),
         at_second: true,
     })
 }

@@ -97,6 +97,15 @@ pub struct SealedSecret {
     pub ciphertext: [u8; 48],
 }
 
+/// Which of a deployment's two claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimKind {
+    /// Says which store the deployment belongs to.
+    Held,
+    /// Somebody who starts asks whether another serves: it is removed by who does.
+    Wanted,
+}
+
 /// What a signing key may sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SigningPurpose {
@@ -126,7 +135,7 @@ pub struct HsmStatus {
     pub model: String,
     /// Objects on the token now, whoever made them.
     pub objects: u64,
-    /// As [`Hsm::claim`].
+    /// As [`Hsm::claim`] of [`ClaimKind::Held`].
     pub claim: Option<String>,
     /// Free private memory as the token reports it, in its own measure; most report none.
     pub free_memory: Option<u64>,
@@ -193,22 +202,29 @@ pub trait Hsm: Send + Sync {
     /// longer be found. [`HsmError::NotFound`] when it was not there.
     async fn destroy(&self, key: HsmKey) -> Result<(), HsmError>;
 
-    /// The claim of a deployment: an object that names the store instance, if there is one.
-    async fn claim(&self, deployment: DeploymentId) -> Result<Option<String>, HsmError>;
+    /// The claim of a deployment: one text for each device that has one, so at most one but between two
+    /// HSMs.
+    async fn claim(
+        &self,
+        deployment: DeploymentId,
+        kind: ClaimKind,
+    ) -> Result<Vec<String>, HsmError>;
 
     /// Sets or replaces the claim.
     async fn set_claim(
         &self,
         deployment: DeploymentId,
-        store_instance: &str,
+        kind: ClaimKind,
+        text: &str,
     ) -> Result<(), HsmError>;
 
-    /// The claims of all deployments in the device.
+    /// The claims of all deployments in the device, of [`ClaimKind::Held`].
     async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError>;
 
     /// Removes the claim of a deployment, and checks that none is left; none to begin with is as
     /// good.
-    async fn remove_claim(&self, deployment: DeploymentId) -> Result<(), HsmError>;
+    async fn remove_claim(&self, deployment: DeploymentId, kind: ClaimKind)
+    -> Result<(), HsmError>;
 
     /// Makes an Ed25519 pair for a purpose.
     async fn create_signing_key(

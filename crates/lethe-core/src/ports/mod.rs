@@ -14,12 +14,12 @@ pub use audit::{AuditError, AuditSink};
 pub use clock::Clock;
 pub use entropy::{Entropy, EntropyError};
 pub use hsm::{
-    Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, LabelError, SealedSecret, SigningPurpose,
-    VerificationKey,
+    ClaimKind, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, LabelError, SealedSecret,
+    SigningPurpose, VerificationKey,
 };
 pub use key_uses::{KeyUse, KeyUseStore, Uses};
 pub use store::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, SettingsChange, SignedDestruction, Store, StoreError, TreeChange,
+    MetaRow, RootShare, Seat, SettingsChange, SignedDestruction, Store, StoreError, TreeChange,
     VersionRow,
 };

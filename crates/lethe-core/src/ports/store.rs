@@ -3,8 +3,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::hsm::{HsmKey, KeyLabel, SealedSecret};
+use crate::claim::Place;
 use crate::clock::Confirmation;
-use crate::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use crate::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::RequestId;
 use crate::request::{AcceptedRequest, Request, RequestNumber};
@@ -21,6 +22,17 @@ pub struct BucketRow {
     pub key: HsmKeyId,
     /// The bucket secret under X.
     pub sealed: SealedSecret,
+}
+
+/// What the claim has to say for this copy of the store to be the one that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// Drawn once; copies share it.
+    pub store: StoreId,
+    /// The claim's, as the last start or stop left it.
+    pub nonce: ClaimNonce,
+    /// What a start or a stop that was cut off may have given the claim.
+    pub next: Option<ClaimNonce>,
 }
 
 /// A key version as the store holds it.
@@ -227,8 +239,14 @@ pub trait Store: Send + Sync {
     /// Sets the deployment's id, once: [`StoreError::Conflict`] when there is another.
     async fn set_deployment(&self, id: DeploymentId) -> Result<(), StoreError>;
 
-    /// Names this store for the claim in the HSM: machine id and path.
-    fn instance(&self) -> &str;
+    /// Where this store is.
+    fn place(&self) -> &Place;
+
+    /// Its seat; none before the first start.
+    async fn seat(&self) -> Result<Option<Seat>, StoreError>;
+
+    /// Replaces its seat.
+    async fn set_seat(&self, seat: &Seat) -> Result<(), StoreError>;
 
     /// All keyspaces, by name.
     async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError>;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
 use lethe_core::grid::Generation;
-use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    BatchRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, SignedDestruction, SigningPurpose,
+    BatchRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, Seat, SignedDestruction, SigningPurpose,
     VerificationKey, VersionRow,
 };
 use lethe_core::receipt::{Commitment, RequestId};
@@ -231,5 +231,11 @@ pub(crate) fn signing_keys() -> Vec<PublishedKey> {
     };
     vec![published(9, None), published(6, Some(succession))]
 }
+
+pub(crate) const SEAT: Seat = Seat {
+    store: StoreId::from_bytes([0x51; 16]),
+    nonce: ClaimNonce::from_bytes([0x52; 16]),
+    next: Some(ClaimNonce::from_bytes([0x53; 16])),
+};
 
 pub(crate) const HSM_MOVE: HsmMove = HsmMove::Emptied;

@@ -73,6 +73,8 @@ async fn rows_of_every_earlier_schema_mean_the_same() {
         assert_eq!(store.signing_keys().await, Ok(keys), "{schema}");
         let under_way = moved.then_some(expected::HSM_MOVE);
         assert_eq!(store.hsm_move().await, Ok(under_way), "{schema}");
+        let seat = (schema >= 12).then_some(expected::SEAT);
+        assert_eq!(store.seat().await, Ok(seat), "{schema}");
         store.close().await;
     }
 }

@@ -49,7 +49,7 @@ impl Past {
 
     /// As a start of the service does.
     pub(crate) async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path(), "m").await.unwrap()
+        SqliteStore::open(self.path()).await.unwrap()
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn of_schema(version: i64) -> String {
         6 => approvals(),
         8 => hsm_moves(),
         9 => approvals_end(),
+        12 => seat(),
         13 => format!(
             "UPDATE keyspace SET shorter_retentions_s = x'{:016x}{:016x}' WHERE name = 'chat'",
             3_600, 5_401
@@ -185,6 +186,11 @@ fn hsm_moves() -> String {
         new_key = bytes(6, 32),
         word = bytes(7, 64),
     )
+}
+
+fn seat() -> String {
+    let (store, nonce, next) = (id(0x51), id(0x52), id(0x53));
+    format!("INSERT INTO seat (row_id, store_id, nonce, next) VALUES (1, {store}, {nonce}, {next})")
 }
 
 fn approvals_end() -> String {

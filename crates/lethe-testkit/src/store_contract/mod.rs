@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use lethe_core::clock::Confirmation;
 use lethe_core::duration::Span;
-use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
     ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyUseStore, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, SealedSecret, SettingsChange, Store, StoreError, VersionRow,
+    MetaRow, RootShare, SealedSecret, Seat, SettingsChange, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
@@ -324,11 +324,15 @@ pub async fn clock_is_confirmed(mut fixture: impl Fixture) {
     assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(5)));
 }
 
-/// Everything is there after a restart, and the store names itself alike.
+/// Everything is there after a restart, and the store is where it was.
 pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     let store = fixture.store();
     let (id, time) = (DeploymentId::from_bytes([1; 16]), Timestamp::from_millis(7));
-    let instance = store.instance().to_owned();
+    let (place, seat) = (store.place().clone(), seat(None));
+    assert_eq!(store.seat().await, Ok(None));
+    assert_eq!(store.set_seat(&self::seat(Some(3))).await, Ok(()));
+    assert_eq!(store.seat().await, Ok(Some(self::seat(Some(3)))));
+    assert_eq!(store.set_seat(&seat).await, Ok(()));
     assert_eq!(store.set_deployment(id).await, Ok(()));
     assert_eq!(create(&*store, 1, &keyspace(1, "chat")).await, Ok(()));
     assert_eq!(store.create_buckets(&[bucket(10)]).await, Ok(()));
@@ -340,7 +344,16 @@ pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
     assert_eq!(store.buckets().await, Ok(vec![bucket(10)]));
     assert_eq!(store.clock_high_water().await, Ok(Some(time)));
-    assert_eq!(store.instance(), instance);
+    assert_eq!(store.place(), &place);
+    assert_eq!(store.seat().await, Ok(Some(seat)));
+}
+
+fn seat(next: Option<u8>) -> Seat {
+    Seat {
+        store: StoreId::from_bytes([1; 16]),
+        nonce: ClaimNonce::from_bytes([2; 16]),
+        next: next.map(|byte| ClaimNonce::from_bytes([byte; 16])),
+    }
 }
 
 /// Sixteen writers at once lose nothing.
