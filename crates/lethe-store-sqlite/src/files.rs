@@ -130,7 +130,11 @@ pub(crate) struct Durable {
 impl Durable {
     pub(crate) fn open(named: &Path, path: &Path) -> Result<Self, StoreError> {
         // For writing, too: in a container's layers the first such opening makes another file.
-        let database = OpenOptions::new().read(true).write(true).open(path);
+        let database = match OpenOptions::new().read(true).write(true).open(path) {
+            // What cannot be written is refused with SQLite's words.
+            Err(error) if error.kind() != ErrorKind::NotFound => File::open(path),
+            opened => opened,
+        };
         let database = database.map_err(|error| unavailable("open", path, &error))?;
         take_lock(&database, path)?;
         refuse_network_file_system(&database, path)?;
