@@ -27,6 +27,7 @@ impl Keeper {
         }
         if let Err(error) = self.prepare_to_destroy(service, now).await {
             self.say_overdue(service, now);
+            service.metrics.failed_destroys.inc();
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
             return self.report(service, Err(error));
         }
