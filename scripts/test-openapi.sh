@@ -7,7 +7,7 @@
 set -euo pipefail
 binaries=$(realpath "$1")
 cd "$(dirname "$0")/.."
-schemathesis=$(scripts/schemathesis)
+schemathesis=$(scripts/python-environment schemathesis)/schemathesis
 hooks=$PWD/scripts/openapi
 
 dir=$(mktemp -d)

@@ -7,13 +7,18 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// A Python that has `cryptography`.
+/// A Python that has the pinned `cryptography`.
 fn python() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let found = Command::new(root.join("scripts/python")).output().unwrap();
-        String::from_utf8(found.stdout).unwrap().trim().into()
+        let found = Command::new(root.join("scripts/python-environment"))
+            .arg("cryptography")
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&found.stderr);
+        assert!(found.status.success(), "{error}");
+        Path::new(String::from_utf8(found.stdout).unwrap().trim()).join("python3")
     })
 }
 
