@@ -1,41 +1,37 @@
-# What each target does on a fresh Debian 12 machine with Rust: README.md.
+# What each target does on a fresh Debian 12 machine: README.md.
 .PHONY: bench bench-attacks check demo run test
 
 SHELL := /bin/bash
-CARGO_DENY_VERSION := 0.20.2
 # Seconds that one test program may take: ten times what the longest does.
 TEST_LIMIT := 900
+DEBUG := $${CARGO_TARGET_DIR:-target}/debug
 
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	@command -v cargo-deny >/dev/null || (echo "installing cargo-deny $(CARGO_DENY_VERSION)"; cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION))
-	@# Other platforms' packages too: their licences count.
-	cargo fetch --locked --quiet
-	cargo deny --offline check bans licenses sources
+	scripts/check-dependencies
 
 # Everything on embedded defaults in ./lethe-dev, in the foreground.
 run:
-	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11
-	@scripts/what-to-try lethe-dev 127.0.0.1:8443 127.0.0.1:8444
-	@exec $${CARGO_TARGET_DIR:-target}/release/lethe dev --dir lethe-dev
+	@exec scripts/run
 
-# Replays real conversations through a message server, a day in two seconds; DEMO_ARGS=--help says
-# what can be chosen.
+# Replays conversations through a message server, a day in two seconds; DEMO_ARGS=--help says what can be chosen.
 demo:
-	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p message-server
-	scripts/demo $(DEMO_ARGS)
+	@exec scripts/demo $(DEMO_ARGS)
 
+# Libraries, programs and tests are built at once: built one after the other, they are built twice, because the
+# tests' own dependencies add features to what they share.
 test:
-	scripts/install-test-parts
-	cargo build --workspace
+	scripts/install-parts test
+	cargo build --workspace --lib --bins --tests
 	cargo test --workspace --config "target.'cfg(all())'.runner = ['scripts/with-limit', '$(TEST_LIMIT)']"
-	scripts/test-hsm-sim-tools.sh $${CARGO_TARGET_DIR:-target}/debug/hsm-sim $${CARGO_TARGET_DIR:-target}/debug/libhsm_sim_pkcs11.so
+	scripts/test-hsm-sim-tools.sh $(DEBUG)/hsm-sim $(DEBUG)/libhsm_sim_pkcs11.so
 	scripts/check-vectors
-	scripts/test-systemd.sh $${CARGO_TARGET_DIR:-target}/debug
-	scripts/test-isolation.sh $${CARGO_TARGET_DIR:-target}/debug
-	scripts/test-observability.sh $${CARGO_TARGET_DIR:-target}/debug
-	scripts/test-openapi.sh $${CARGO_TARGET_DIR:-target}/debug
+	scripts/test-readme $(DEBUG)
+	scripts/test-systemd.sh $(DEBUG)
+	scripts/test-isolation.sh $(DEBUG)
+	scripts/test-observability.sh $(DEBUG)
+	scripts/test-openapi.sh $(DEBUG)
 
 # The design's targets, keys first, then shreds (ten minutes for a million of them); BENCH_ARGS=--help
 # and SHREDS_ARGS=--help say what can be chosen.

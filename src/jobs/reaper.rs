@@ -50,7 +50,8 @@ impl Keeper {
             }
         }
         if !reaped.destroyed.is_empty() {
-            tracing::info!(
+            // Not above debug: buckets of a second would fill the log. Receipts and metrics tell of each.
+            tracing::debug!(
                 buckets = reaped.destroyed.len(),
                 "expired buckets destroyed"
             );

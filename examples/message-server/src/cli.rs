@@ -19,7 +19,7 @@ pub struct Cli {
 pub enum Command {
     /// Stores messages and gives them out.
     Serve(ServeArguments),
-    /// Plays recorded conversations against a running server, in compressed time, and checks at
+    /// Plays conversations, recorded or invented, against a running server, in compressed time, and checks at
     /// every day which messages still open.
     Replay(ReplayArguments),
 }
@@ -56,9 +56,10 @@ pub struct ServeArguments {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// JSON lines, gzipped: sent_at, conversation, sender, text, in order of time.
-    #[arg(long, default_value = "../shared/data/chitchat.jsonl.gz")]
-    pub input: PathBuf,
+    /// A recording: JSON lines, gzipped, of sent_at, conversation, sender, text, in order of time. Without it
+    /// invented conversations are played.
+    #[arg(long)]
+    pub input: Option<PathBuf>,
     /// The message server.
     #[arg(long, default_value = "http://127.0.0.1:8480")]
     pub server: String,
@@ -80,7 +81,7 @@ pub struct ReplayArguments {
     /// Rooms to shred in the middle of the replay.
     #[arg(long, default_value_t = 5)]
     pub shred_rooms: usize,
-    /// Start of the sequence that picks the samples.
+    /// Start of the sequence that picks the samples and invents the conversations.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How to print.

@@ -82,6 +82,18 @@ async fn shredded_rooms_are_dark_and_that_is_checked() {
 }
 
 #[tokio::test]
+async fn invented_conversations_are_played_where_no_recording_is_given() {
+    let keys = MemoryKeys::new(400, 100);
+    let server = Server::start(&keys).await;
+    let arguments = ReplayArguments {
+        input: None,
+        ..arguments(&server, "", &["--days", "2", "--shred-rooms", "1"])
+    };
+    assert!(replay::run(arguments).await.unwrap());
+    assert_eq!(keys.shreds().len(), 1);
+}
+
+#[tokio::test]
 async fn keys_that_live_too_long_or_too_short_are_found() {
     let (long, short) = (MemoryKeys::new(60_000, 100), MemoryKeys::new(1, 100));
     let (long, short) = tokio::join!(
@@ -102,7 +114,7 @@ async fn a_server_that_fails_is_no_success() {
 async fn bad_recordings_are_refused_with_their_line() {
     let dir = tempfile::tempdir().unwrap();
     let missing = input::open(&dir.path().join("nothing.gz")).err().unwrap();
-    assert!(missing.to_string().contains("pip download"), "{missing}");
+    assert!(missing.to_string().contains("nothing.gz"), "{missing}");
     let good = conversations().lines().next().unwrap().to_owned();
     let early = good.replace("2018", "2017");
     for bad in ["{", "{\"sent_at\": \"x\"}", &early, ""] {
@@ -130,7 +142,7 @@ async fn senseless_arguments_are_refused() {
         |arguments| arguments.retention = -1.0,
         |arguments| arguments.server = "ftp://x".into(),
         |arguments| arguments.server = "http://127.0.0.1:1".into(),
-        |arguments| arguments.input = "/dev/null".into(),
+        |arguments| arguments.input = Some("/dev/null".into()),
     ];
     for (index, spoil) in bad.into_iter().enumerate() {
         let mut arguments = arguments(&server, &input, &[]);

@@ -90,7 +90,8 @@ impl Archive {
     }
 }
 
-/// A sequence that looks random and can be repeated: SplitMix64. Picks samples, no secrets.
+/// A sequence that looks random and can be repeated: SplitMix64. Picks samples and invents
+/// conversations, makes no secrets.
 #[derive(Debug)]
 pub struct Random(u64);
 
@@ -101,11 +102,16 @@ impl Random {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
     }
 
     /// `most` different numbers below `end`, or all of them (Floyd's way).
@@ -115,7 +121,7 @@ impl Random {
         }
         let mut picked = BTreeSet::new();
         for last in end - most..end {
-            let one = usize::try_from(self.next() % (last as u64 + 1)).unwrap_or(last);
+            let one = usize::try_from(self.below(last as u64 + 1)).unwrap_or(last);
             if !picked.insert(one) {
                 picked.insert(last);
             }

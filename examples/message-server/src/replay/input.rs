@@ -1,4 +1,4 @@
-//! The recording: JSON lines, gzipped, read as they are needed.
+//! What is replayed: a recording, JSON lines, gzipped, read as they are needed; or invented conversations.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 /// Lines read ahead.
 const AHEAD: usize = 1_024;
 
-/// One message of the recording.
+/// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// When it was sent, then.
@@ -30,11 +30,15 @@ pub struct Recorded {
 pub enum InputError {
     /// No such file.
     #[error(
-        "{0} is not there. Get the conversations with:\n    pip download --no-deps chitchat-dataset\n\
-         and write them as gzipped JSON lines of sent_at, conversation, sender, text, sorted by \
-         time; name the file with --input"
+        "{path}: {error}; a recording is a file of gzipped JSON lines of sent_at, conversation, sender, text, sorted \
+         by time. Without --input, invented conversations are played"
     )]
-    Missing(String),
+    Missing {
+        /// What was asked for.
+        path: String,
+        /// Why it cannot be opened.
+        error: std::io::Error,
+    },
     /// It cannot be read.
     #[error("line {line}: {reason}")]
     Unreadable {
@@ -53,7 +57,7 @@ struct Line {
     text: String,
 }
 
-/// An open recording.
+/// Messages in order of time.
 pub struct Input(mpsc::Receiver<Result<Recorded, InputError>>);
 
 impl Input {
@@ -66,32 +70,48 @@ impl Input {
     }
 }
 
-/// Begins to read, on a thread of its own.
+/// Opens a recording.
 ///
 /// # Errors
 /// [`InputError::Missing`].
 pub fn open(path: &Path) -> Result<Input, InputError> {
-    let file =
-        File::open(path).map_err(|_| InputError::Missing(path.to_string_lossy().into_owned()))?;
+    let file = File::open(path).map_err(|error| InputError::Missing {
+        path: path.to_string_lossy().into_owned(),
+        error,
+    })?;
+    let lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
+    let mut before = None;
+    let parsed = lines.enumerate().map(move |(index, line)| {
+        let recorded = line.map_err(|error| error.to_string());
+        let recorded = recorded.and_then(|line| parse(&line, &mut before));
+        recorded.map_err(|reason| InputError::Unreadable {
+            line: index + 1,
+            reason,
+        })
+    });
+    Ok(read_ahead(parsed))
+}
+
+/// The invented conversations of a seed.
+#[must_use]
+pub fn invented(seed: u64) -> Input {
+    read_ahead(super::invented::messages(seed).into_iter().map(Ok))
+}
+
+/// Reads on a thread of its own, up to the first error.
+fn read_ahead(
+    messages: impl Iterator<Item = Result<Recorded, InputError>> + Send + 'static,
+) -> Input {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
-        let lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
-        let mut before = None;
-        for (index, line) in lines.enumerate() {
-            let recorded = line
-                .map_err(|error| error.to_string())
-                .and_then(|line| parse(&line, &mut before))
-                .map_err(|reason| InputError::Unreadable {
-                    line: index + 1,
-                    reason,
-                });
-            let bad = recorded.is_err();
-            if sender.blocking_send(recorded).is_err() || bad {
+        for message in messages {
+            let bad = message.is_err();
+            if sender.blocking_send(message).is_err() || bad {
                 return;
             }
         }
     });
-    Ok(Input(receiver))
+    Input(receiver)
 }
 
 /// `before` is the time of the line before: the recording must be in order.

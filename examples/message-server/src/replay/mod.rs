@@ -1,4 +1,4 @@
-//! Plays recorded conversations against a running message server, a day in seconds, and reads
+//! Plays conversations, recorded or invented, against a running message server, a day in seconds, and reads
 //! back at every day, as another device would, a sample of all that was ever stored.
 //!
 //! Time goes one way: [`input`] gives messages, [`calendar`] says when each is due, [`lanes`]
@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod calendar;
 pub mod input;
+pub mod invented;
 mod lanes;
 pub mod picture;
 mod reading;
@@ -48,7 +49,10 @@ pub(crate) struct Stage {
 /// No input, or none that can be read; no server.
 pub async fn run(arguments: ReplayArguments) -> Result<bool, Failure> {
     let lifetime = lifetime(&arguments)?;
-    let mut recorded = input::open(&arguments.input)?;
+    let mut recorded = match &arguments.input {
+        Some(path) => input::open(path)?,
+        None => input::invented(arguments.seed),
+    };
     let server = MessageServer::new(&arguments.server)?;
     server.check().await?;
     let first = recorded.next().await?.ok_or("the input is empty")?;
