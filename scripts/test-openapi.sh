@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Holds the service to its own OpenAPI document: schemathesis sends what the document allows and what it does
+# Holds the service to its own OpenAPI document: clients that generators make of it work (scripts/openapi/test-clients),
+# and schemathesis sends what the document allows and what it does
 # not, as each role, and compares every answer with it. Takes about a minute; the same seed each time.
 # OPENAPI_EXAMPLES says how many examples are made of each operation.
 # What a schema cannot say stands in scripts/openapi/hooks.py; nothing else is excluded.
@@ -49,6 +50,8 @@ call --output "$dir/openapi.json" "$url/v1/openapi.json"
 "$binaries/lethe" openapi >"$dir/printed.json"
 python3 -c 'import json, sys; sys.exit(json.load(open(sys.argv[1])) != json.load(open(sys.argv[2])))' \
     "$dir/openapi.json" "$dir/printed.json" || fail "the document that is served is not the one that is printed"
+
+scripts/openapi/test-clients "$dir/openapi.json" "$url" "$pki" "$dir/clients"
 
 # Names and keys that exist, so that more than refusals is seen.
 "$binaries/lethe" keyspace set fuzz --retention 1h --granularity 1m --rotation 30d --cache-ttl 5m \

@@ -1,4 +1,4 @@
-"""Two of schemathesis' checks, with what a JSON schema cannot say about this API. Nothing else is excluded."""
+"""Two of schemathesis' checks, with what a JSON schema cannot say about this API, and one of ours. Nothing else is excluded."""
 
 import schemathesis
 from schemathesis.core.failures import Failure, FailureGroup
@@ -68,3 +68,16 @@ def valid_is_accepted(ctx, response, case):
 @schemathesis.check
 def invalid_is_refused(ctx, response, case):
     return unless(lambda: answered_by_design(response, case), negative_data_rejection, ctx, response, case)
+
+
+@schemathesis.check
+def code_is_described(ctx, response, case):
+    """A problem's code is one of those that the document has of this operation and status."""
+    described = case.operation.definition.raw["responses"].get(str(response.status_code), {}).get("x-codes")
+    code, _ = problem(response)
+    if described is not None and code not in described:
+        raise Failure(
+            operation=case.operation.label,
+            title="Undescribed code",
+            message=f"{response.status_code} with code {code!r}, described are {', '.join(described)}",
+        )

@@ -32,6 +32,16 @@ pub enum Role {
 impl Role {
     /// All.
     pub const ANY: &'static [Self] = &[Self::MessageServer, Self::Operator, Self::Auditor];
+
+    /// As the configuration names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MessageServer => "message-server",
+            Self::Operator => "operator",
+            Self::Auditor => "auditor",
+        }
+    }
 }
 
 /// What one client may do.

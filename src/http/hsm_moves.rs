@@ -1,6 +1,5 @@
 use hyper::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
@@ -65,24 +64,6 @@ impl MoveAnswer {
             trouble: progress.trouble,
         }
     }
-
-    /// For the OpenAPI document.
-    fn schema() -> Value {
-        let device = json!({ "type": "object", "required": ["module", "token"], "properties": {
-            "module": { "type": "string" }, "token": { "type": "string" },
-            "serial": { "type": "string" }, "slot": { "type": "integer", "minimum": 0 } } });
-        json!({ "type": "object", "required": ["state", "from", "buckets", "moved_buckets"], "properties": {
-            "state": { "enum": ["unconfigured", "ready", "moving", "moved"] },
-            "from": device, "to": device,
-            "buckets": { "type": "integer", "minimum": 0 },
-            "moved_buckets": { "type": "integer", "minimum": 0 },
-            "trouble": { "type": "string" } } })
-    }
-}
-
-/// The schema of both answers.
-pub(super) fn schema() -> Value {
-    MoveAnswer::schema()
 }
 
 impl Operation for MoveHsm {

@@ -8,6 +8,7 @@ use crate::http::times::Rfc3339;
 /// What waits for a second operator, or waited.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ApprovalView {
+    /// What it is called.
     #[schema(format = "uuid")]
     id: String,
     /// `approval_required`, `approved`, `expired`, `withdrawn`, or `void`: it could not be done any
@@ -15,6 +16,7 @@ pub(crate) struct ApprovalView {
     state: &'static str,
     /// `shred`, `keyspace_erase`, `version_drop` or `minimum_version`.
     kind: &'static str,
+    /// The keyspace's name.
     keyspace: String,
     /// How many, of a shred.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,22 +24,25 @@ pub(crate) struct ApprovalView {
     /// Which, of a drop; the oldest that is not refused, of a minimum version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
-    /// SPIFFE id.
+    /// SPIFFE id of who asked.
     asked_by: String,
+    /// When that was.
     #[schema(value_type = String, format = "date-time")]
     asked_at: Rfc3339,
     /// Until when the second word counts.
     #[schema(value_type = String, format = "date-time")]
     expires_at: Rfc3339,
-    /// SPIFFE id.
+    /// SPIFFE id of who approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     approved_by: Option<String>,
+    /// When that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     approved_at: Option<Rfc3339>,
-    /// SPIFFE id.
+    /// SPIFFE id of who withdrew it.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_by: Option<String>,
+    /// When that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     withdrawn_at: Option<Rfc3339>,

@@ -13,10 +13,15 @@ use crate::http::times::Rfc3339;
 /// A keyspace as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyspaceView {
+    /// Its name.
     name: String,
+    /// How long messages live at least, such as `72h`.
     retention: String,
+    /// Width of a bucket, such as `1h`: messages live at most so much longer.
     granularity: String,
+    /// Age at which a key version is replaced, such as `30d`.
     rotation: String,
+    /// How long a client may keep a plaintext data key, such as `5m`.
     cache_ttl: String,
     /// Shorter retentions that an issue may choose, ascending.
     retentions: Vec<String>,
@@ -31,6 +36,7 @@ pub(crate) struct KeyspaceView {
 /// A key version as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VersionView {
+    /// Its number.
     version: u32,
     /// When it became the newest.
     #[schema(value_type = String, format = DateTime)]
@@ -44,11 +50,13 @@ pub(crate) struct VersionView {
 pub(crate) struct UsesView {
     /// Data keys issued.
     issued: u64,
+    /// When the last of them was; none yet without this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_issued_at: Option<Rfc3339>,
     /// Data keys unwrapped; rewrapped ones do not count.
     unwrapped: u64,
+    /// When the last of them was; none yet without this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_unwrapped_at: Option<Rfc3339>,

@@ -1,14 +1,21 @@
 //! OpenAPI 3.1 of the API: every status and code that an operation can answer with, and none else.
 
+mod build;
 mod operation;
 mod paths;
+mod receipts;
 mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{Call, Done, Operation};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
+use super::router::routes;
 use crate::access::Role;
 
 /// `GET /v1/openapi.json`
@@ -33,10 +40,16 @@ pub fn document() -> Value {
             "title": "Lethe",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-            "description": "A key management service that forgets. mTLS 1.3; bytes are standard base64."
+            "description": "A key management service that forgets. mTLS 1.3; bytes are standard base64 with padding, \
+                times RFC 3339 in UTC, spans of time a number and its unit: 500ms, 30s, 5m, 72h, 30d."
         },
+        "servers": [{ "url": "https://127.0.0.1:8443", "description": "The development service" }],
+        "security": [{ "mutualTLS": [] }],
+        "tags": TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
         "paths": paths(),
-        "components": { "schemas": schemas::schemas(), "headers": {
+        "components": { "schemas": schemas::schemas(&codes()), "securitySchemes": { "mutualTLS": {
+            "type": "mutualTLS", "description": "A client certificate with one SPIFFE id that the configuration grants a role" } },
+        "headers": {
             "RequestId": { "required": true, "description": "As in the audit log",
                 "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } },
             "Location": { "required": true, "description": "Where to ask what became of it",
@@ -47,12 +60,38 @@ pub fn document() -> Value {
     })
 }
 
+/// What operations are about.
+const TAGS: [(&str, &str); 6] = [
+    ("data keys", "Issue, unwrap and rewrap data keys"),
+    (
+        "forgetting",
+        "Shred conversations, drop key versions, erase keyspaces; receipts",
+    ),
+    ("keyspaces", "Keyspaces, their settings and key versions"),
+    ("approvals", "What waits for a second operator"),
+    ("deployment", "Root, HSM and clock"),
+    ("looking", "State, public keys, this document"),
+];
+
 fn paths() -> Value {
-    let mut paths = json!({});
+    let (mut paths, served) = (json!({}), routes());
     for (path, method, operation) in paths::operations() {
-        paths[path][method] = operation.value();
+        let route = served
+            .iter()
+            .find(|it| it.path == path && it.method.as_str().eq_ignore_ascii_case(method));
+        let roles = route.map_or(&[][..], |route| route.roles);
+        paths[path][method] = operation.value(roles);
     }
     paths
+}
+
+/// Every code that an operation may refuse with, and those of what is no operation.
+fn codes() -> Vec<&'static str> {
+    let operations = paths::operations().into_iter();
+    let named = operations.flat_map(|(_, _, it)| it.outcomes().1);
+    let mut codes: BTreeSet<_> = named.filter(|name| *name != "ok").collect();
+    codes.extend([Code::NotFound, Code::MethodNotAllowed].map(Code::name));
+    codes.into_iter().collect()
 }
 
 /// What each operation's answers are counted as: `ok`, and the codes that it may refuse with.

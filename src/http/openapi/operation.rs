@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{header, reference};
+use crate::access::Role;
 use crate::http::problem::Code;
 
 /// Every endpoint may refuse with these: the road does.
@@ -18,6 +19,7 @@ const ON_THE_ROAD: [Code; 4] = [
 /// An operation that is being described.
 pub(super) struct Described {
     id: &'static str,
+    tag: &'static str,
     summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
@@ -27,9 +29,10 @@ pub(super) struct Described {
 
 impl Described {
     /// `id` is its name in metrics and records too.
-    pub(super) fn new(id: &'static str, summary: &'static str) -> Self {
+    pub(super) fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Self {
         Self {
             id,
+            tag,
             summary,
             parameters: Vec::new(),
             body: None,
@@ -40,33 +43,43 @@ impl Described {
 
     /// On a keyspace in the path.
     pub(super) fn keyspace(self) -> Self {
-        let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" });
-        self.path("keyspace", name)
+        let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$", "examples": ["chat"] });
+        self.path("keyspace", "The keyspace's name", name)
             .refuses(&[Code::UnknownKeyspace])
     }
 
     /// With a named part of the path.
-    pub(super) fn path(self, name: &str, schema: Value) -> Self {
-        self.parameter(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
-            .refuses(&[Code::InvalidRequest])
+    pub(super) fn path(self, name: &str, description: &str, schema: Value) -> Self {
+        self.parameter(
+            json!({ "name": name, "in": "path", "required": true, "description": description,
+            "schema": schema }),
+        )
+        .refuses(&[Code::InvalidRequest])
     }
 
     /// With something behind `?`.
-    pub(super) fn query(self, name: &str, schema: Value) -> Self {
-        self.parameter(json!({ "name": name, "in": "query", "schema": schema }))
-            .refuses(&[Code::InvalidRequest])
+    pub(super) fn query(self, name: &str, description: &str, schema: Value) -> Self {
+        self.parameter(
+            json!({ "name": name, "in": "query", "description": description, "schema": schema }),
+        )
+        .refuses(&[Code::InvalidRequest])
     }
 
     /// In pages.
     pub(super) fn pages(self, after: Value) -> Self {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
-        self.query("limit", limit).query("after", after)
+        self.query("limit", "At most so many; 100 where it is not given", limit)
+            .query("after", "Where the page before ended: its next", after)
     }
 
     /// `Prefer: respond-async` answers as soon as it is accepted.
     pub(super) fn prefer(self) -> Self {
         let text = json!({ "type": "string" });
-        self.parameter(json!({ "name": "Prefer", "in": "header", "schema": text }))
+        let description =
+            "respond-async: answered when it is accepted, not when it is done (RFC 7240)";
+        self.parameter(
+            json!({ "name": "Prefer", "in": "header", "description": description, "schema": text }),
+        )
     }
 
     fn parameter(mut self, parameter: Value) -> Self {
@@ -106,8 +119,8 @@ impl Described {
         (self.id, std::iter::once("ok").chain(refusals).collect())
     }
 
-    /// As the document shows it.
-    pub(super) fn value(self) -> Value {
+    /// As the document shows it, to these roles.
+    pub(super) fn value(self, roles: &[Role]) -> Value {
         let mut responses = serde_json::Map::new();
         let mut answers: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
         for (status, schema) in &self.answers {
@@ -124,8 +137,10 @@ impl Described {
         for (status, codes) in refusals {
             responses.insert(status.to_string(), refusal(status, &codes));
         }
-        let mut operation =
-            json!({ "operationId": self.id, "summary": self.summary, "responses": responses });
+        let roles: Vec<_> = roles.iter().map(|role| role.name()).collect();
+        let mut operation = json!({ "operationId": self.id, "tags": [self.tag], "summary": self.summary,
+            "description": format!("For the roles {}.", roles.join(", ")), "x-roles": roles,
+            "responses": responses });
         if let Some(schema) = self.body {
             operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         }
@@ -139,7 +154,7 @@ impl Described {
 fn answer(status: u16, mut schemas: Vec<Value>) -> Value {
     let schema = match schemas.len() {
         1 => schemas.remove(0),
-        _ => json!({ "anyOf": schemas }),
+        _ => json!({ "oneOf": schemas }),
     };
     let mut headers = json!({ "x-request-id": header("RequestId") });
     let description = if status == 202 {
@@ -158,8 +173,7 @@ fn refusal(status: u16, codes: &[&str]) -> Value {
     if [429, 503].contains(&status) {
         headers["Retry-After"] = header("RetryAfter");
     }
-    let schema = json!({ "allOf": [reference("Problem"), { "type": "object",
-        "properties": { "status": { "const": status }, "code": { "enum": codes } } }] });
-    json!({ "description": codes.join(", "), "headers": headers,
-        "content": { "application/problem+json": { "schema": schema } } })
+    // The codes beside the schema: one that is narrowed for each status is lost on most generators.
+    json!({ "description": codes.join(", "), "headers": headers, "x-codes": codes,
+        "content": { "application/problem+json": { "schema": reference("Problem") } } })
 }

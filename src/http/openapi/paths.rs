@@ -57,35 +57,35 @@ pub(super) fn operations() -> Vec<Placed> {
 }
 
 fn status() -> Described {
-    Described::new("status", "What a seizure now would find").answers(200, "Status")
+    Described::new("status", "looking", "What a seizure now would find").answers(200, "Status")
 }
 
 fn verification_keys() -> Described {
     let summary = "Public keys of receipts and checkpoints";
-    Described::new("verification_keys", summary).answers(200, "VerificationKeys")
+    Described::new("verification_keys", "looking", summary).answers(200, "VerificationKeys")
 }
 
 fn openapi() -> Described {
-    Described::new("openapi", "This document").answers(200, "Document")
+    Described::new("openapi", "looking", "This document").answers(200, "Document")
 }
 
 fn issue() -> Described {
-    Described::new("issue", "A new data key")
+    Described::new("issue", "data keys", "A new data key")
         .keyspace()
         .body(items("Issue"))
         .answers(201, "IssueAnswer")
-        .answers(200, "Batch")
+        .answers(200, "IssueAnswers")
         .refuses(&[Code::Conflict, Code::Shredded, Code::Expired])
         .refuses(&[Code::QuotaExceeded, Code::HsmUnavailable])
         .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
 }
 
 fn unwrap() -> Described {
-    Described::new("unwrap", "The data key of a wrapped key")
+    Described::new("unwrap", "data keys", "The data key of a wrapped key")
         .keyspace()
         .body(items("Unwrap"))
         .answers(200, "UnwrapAnswer")
-        .answers(200, "Batch")
+        .answers(200, "UnwrapAnswers")
         .refuses(&[Code::InvalidWrappedKey, Code::Shredded, Code::Expired])
         .refuses(&[Code::VersionRetired, Code::QuotaExceeded])
         .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
@@ -93,11 +93,11 @@ fn unwrap() -> Described {
 
 fn rewrap() -> Described {
     let summary = "The same data key under the newest version, same expiry";
-    Described::new("rewrap", summary)
+    Described::new("rewrap", "data keys", summary)
         .keyspace()
         .body(items("Rewrap"))
         .answers(200, "RewrapAnswer")
-        .answers(200, "Batch")
+        .answers(200, "RewrapAnswers")
         .refuses(&[Code::InvalidWrappedKey, Code::Conflict])
         .refuses(&[Code::Shredded, Code::Expired, Code::VersionRetired])
         .refuses(&[Code::QuotaExceeded, Code::StoreUnavailable])
@@ -116,85 +116,119 @@ fn forgets(described: Described) -> Described {
 }
 
 fn shred() -> Described {
-    let described = Described::new("shred", "All keys of a conversation, gone for good")
-        .keyspace()
-        .body(items("Shred"))
-        .answers(200, "Batch")
-        .refuses(&[Code::QuotaExceeded]);
+    let described = Described::new(
+        "shred",
+        "forgetting",
+        "All keys of a conversation, gone for good",
+    )
+    .keyspace()
+    .body(items("Shred"))
+    .answers(200, "ShredAnswers")
+    .refuses(&[Code::QuotaExceeded]);
     forgets(described)
 }
 
 fn drop_version() -> Described {
     let number = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
     let summary = "All keys of an old version, gone for good";
-    let described = Described::new("drop_version", summary)
+    let described = Described::new("drop_version", "forgetting", summary)
         .keyspace()
-        .path("version", number)
-        .query("id", uuid())
+        .path("version", "The key version's number", number)
+        .query(
+            "id",
+            "The caller's: sent again, it returns the first result",
+            uuid(),
+        )
         .refuses(&[Code::NotFound]);
     forgets(described)
 }
 
 fn erase_keyspace() -> Described {
-    let described = Described::new("erase_keyspace", "All of a keyspace, gone for good")
-        .keyspace()
-        .query("id", uuid());
+    let described = Described::new(
+        "erase_keyspace",
+        "forgetting",
+        "All of a keyspace, gone for good",
+    )
+    .keyspace()
+    .query(
+        "id",
+        "The caller's: sent again, it returns the first result",
+        uuid(),
+    );
     forgets(described)
 }
 
 fn show_shred() -> Described {
-    Described::new("show_shred", "How far a request to forget is")
+    Described::new("show_shred", "forgetting", "How far a request to forget is")
         .keyspace()
-        .path("id", uuid())
+        .path("id", "The request's", uuid())
         .answers(200, "ForgetAnswer")
+        .answers(200, "WaitingAnswer")
         .refuses(&[Code::NotFound, Code::StoreUnavailable])
 }
 
 fn rotate_keyspace() -> Described {
-    Described::new("rotate_keyspace", "New issues use a new key version")
-        .keyspace()
-        .answers(201, "Keyspace")
-        .refuses(&[Code::Conflict, Code::TooManyBuckets])
-        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    Described::new(
+        "rotate_keyspace",
+        "keyspaces",
+        "New issues use a new key version",
+    )
+    .keyspace()
+    .answers(201, "Keyspace")
+    .refuses(&[Code::Conflict, Code::TooManyBuckets])
+    .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
 fn list_keyspaces() -> Described {
-    Described::new("list_keyspaces", "Keyspaces by name")
+    Described::new("list_keyspaces", "keyspaces", "Keyspaces by name")
         .pages(json!({ "type": "string" }))
         .answers(200, "Keyspaces")
 }
 
 fn show_keyspace() -> Described {
-    Described::new("show_keyspace", "Settings, versions, live buckets")
-        .keyspace()
-        .answers(200, "Keyspace")
+    Described::new(
+        "show_keyspace",
+        "keyspaces",
+        "Settings, versions, live buckets",
+    )
+    .keyspace()
+    .answers(200, "Keyspace")
 }
 
 fn put_keyspace() -> Described {
-    Described::new("put_keyspace", "Makes a keyspace or replaces its settings")
-        .keyspace()
-        .body(reference("PutKeyspace"))
-        .answers(200, "Keyspace")
-        .answers(201, "Keyspace")
-        .answers(202, "ApprovalRequired")
-        .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
-        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    Described::new(
+        "put_keyspace",
+        "keyspaces",
+        "Makes a keyspace or replaces its settings",
+    )
+    .keyspace()
+    .body(reference("PutKeyspace"))
+    .answers(200, "Keyspace")
+    .answers(201, "Keyspace")
+    .answers(202, "ApprovalRequired")
+    .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
+    .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
 fn rotate_root() -> Described {
-    Described::new("rotate_root", "A new root in the HSM, now")
+    Described::new("rotate_root", "deployment", "A new root in the HSM, now")
         .answers(200, "Rotation")
         .refuses(&[Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
 fn show_hsm_move() -> Described {
-    Described::new("show_hsm_move", "How far the move to another HSM is").answers(200, "HsmMove")
+    Described::new(
+        "show_hsm_move",
+        "deployment",
+        "How far the move to another HSM is",
+    )
+    .answers(200, "HsmMove")
 }
 
 fn move_hsm() -> Described {
     let summary = "Everything moves to the HSM of [hsm_next]; answered when that has begun";
-    Described::new("move_hsm", summary)
+    Described::new("move_hsm", "deployment", summary)
         .answers(202, "HsmMove")
         .refuses(&[Code::Conflict, Code::TooManyBuckets])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
@@ -202,7 +236,7 @@ fn move_hsm() -> Described {
 
 fn list_approvals() -> Described {
     let summary = "What waits for a second operator, oldest first";
-    Described::new("list_approvals", summary)
+    Described::new("list_approvals", "approvals", summary)
         .pages(uuid())
         .answers(200, "Approvals")
         .refuses(&[Code::StoreUnavailable])
@@ -210,19 +244,19 @@ fn list_approvals() -> Described {
 
 fn show_approval() -> Described {
     let summary = "How far it is; to operators and to who asked";
-    Described::new("show_approval", summary)
-        .path("id", uuid())
+    Described::new("show_approval", "approvals", summary)
+        .path("id", "The approval's", uuid())
         .answers(200, "Approval")
         .refuses(&[Code::NotFound, Code::StoreUnavailable])
 }
 
 fn approve() -> Described {
     let summary = "The second word, answered as the call that asked would have been";
-    Described::new("approve", summary)
-        .path("id", uuid())
+    Described::new("approve", "approvals", summary)
+        .path("id", "The approval's", uuid())
         .prefer()
         .answers(200, "ForgetAnswer")
-        .answers(200, "Batch")
+        .answers(200, "ShredAnswers")
         .answers(200, "Keyspace")
         .answers(202, "ForgetAnswer")
         .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
@@ -232,8 +266,8 @@ fn approve() -> Described {
 
 fn withdraw_approval() -> Described {
     let summary = "What waits is taken back, by who asked or by an operator";
-    Described::new("withdraw_approval", summary)
-        .path("id", uuid())
+    Described::new("withdraw_approval", "approvals", summary)
+        .path("id", "The approval's", uuid())
         .answers(200, "Approval")
         .refuses(&[Code::NotFound, Code::Conflict])
         .refuses(&[Code::StoreUnavailable])
@@ -241,7 +275,7 @@ fn withdraw_approval() -> Described {
 
 fn confirm_clock() -> Described {
     let summary = "The wall clock is right, though it jumped";
-    Described::new("confirm_clock", summary)
+    Described::new("confirm_clock", "deployment", summary)
         .answers(200, "ClockConfirmation")
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
@@ -249,7 +283,7 @@ fn confirm_clock() -> Described {
 fn list_expiries() -> Described {
     let after = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
     let summary = "Receipts of expired buckets, oldest first";
-    Described::new("list_expiries", summary)
+    Described::new("list_expiries", "forgetting", summary)
         .pages(after)
         .answers(200, "Expiries")
         .refuses(&[Code::StoreUnavailable])
@@ -261,8 +295,5 @@ fn uuid() -> Value {
 
 /// One, or a batch.
 fn items(name: &str) -> Value {
-    json!({ "oneOf": [reference(name), {
-        "type": "object", "required": ["items"], "additionalProperties": false,
-        "properties": { "items": { "type": "array", "minItems": 1, "maxItems": 1000, "items": reference(name) } }
-    }] })
+    json!({ "oneOf": [reference(name), reference(&format!("{name}Batch"))] })
 }

@@ -1,8 +1,9 @@
-//! What bodies look like, from the types that parse and write them where there is one.
+//! What bodies look like: from the types that parse and write them where they say it whole, else by hand.
+//! Every schema is named, so that generators of clients name it as well.
 
-use serde_json::{Value, json};
-use utoipa::PartialSchema;
+use serde_json::{Map, Value, json};
 
+use super::build::{self, array, number, object, text, time, uuid, whole, word};
 use super::reference;
 use crate::http::approvals::ApprovalView;
 use crate::http::data_keys::{IssueItem, RewrapItem, UnwrapItem};
@@ -14,66 +15,304 @@ use crate::http::status::{
 };
 use crate::http::verification_keys::VerificationKeyView;
 
-/// All of them.
-pub(super) fn schemas() -> Value {
-    let time = json!({ "type": "string", "format": "date-time" });
-    let text = json!({ "type": "string" });
-    let version = json!({ "type": "integer", "minimum": 1 });
-    json!({
-        "Issue": IssueItem::schema(),
-        "Unwrap": UnwrapItem::schema(),
-        "Rewrap": RewrapItem::schema(),
-        "RewrapAnswer": { "type": "object",
-            "required": ["conversation", "wrapped_key", "version", "expires_at"],
-            "properties": { "conversation": text, "wrapped_key": text, "version": version, "expires_at": time } },
-        "Shred": ShredItem::schema(),
-        "ForgetAnswer": { "type": "object", "required": ["id", "state"],
-            "properties": { "id": { "type": "string", "format": "uuid" }, "state": { "enum": ["accepted", "destroyed", "approval_required"] },
-                "approval": { "type": "string", "format": "uuid" },
-                "accepted_at": time, "destroyed_at": time, "leases_end_at": time,
-                "receipt": { "type": "object" }, "opening": { "type": "object" } } },
-        "Approval": ApprovalView::schema(),
-        "Approvals": { "type": "object", "required": ["approvals"], "properties": {
-            "approvals": { "type": "array", "items": reference("Approval") }, "next": { "type": "string", "format": "uuid" } } },
-        "ApprovalRequired": { "allOf": [reference("Approval"), { "type": "object", "required": ["code", "requests"], "properties": {
-            "code": { "const": "approval_required" },
-            "requests": { "type": "array", "items": { "type": "string", "format": "uuid" } },
-            "items": { "type": "array" } } }] },
-        "Rotation": { "type": "object", "required": ["sequence"], "properties": { "sequence": { "type": "integer" } } },
-        "HsmMove": crate::http::hsm_moves::schema(),
-        "ClockConfirmation": { "type": "object", "required": ["was", "now", "wall_clock"], "properties": {
-            "was": { "enum": ["ahead", "behind", "trusted"] }, "now": time, "wall_clock": time } },
-        "Expiries": { "type": "object", "required": ["expiries"], "properties": {
-            "expiries": { "type": "array", "items": { "type": "object", "properties": {
-                "expired_at": time, "destroyed_at": time, "receipt": { "type": "object" } } } },
-            "next": { "type": "integer" } } },
-        "PutKeyspace": PutBody::schema(),
-        "Keyspace": KeyspaceView::schema(),
-        "UsesView": UsesView::schema(),
-        "VersionView": VersionView::schema(),
-        "IssueAnswer": { "type": "object",
-            "required": ["conversation", "wrapped_key", "version", "use_until", "cache_until", "expires_at"],
-            "properties": { "conversation": text, "data_key": text, "wrapped_key": text, "version": version,
-                "use_until": time, "cache_until": time, "expires_at": time } },
-        "UnwrapAnswer": { "type": "object",
-            "required": ["conversation", "data_key", "version", "cache_until", "expires_at"],
-            "properties": { "conversation": text, "data_key": text, "version": version,
-                "cache_until": time, "expires_at": time } },
-        "Batch": { "type": "object", "required": ["items"], "properties": { "items": { "type": "array" } } },
-        "Status": StatusAnswer::schema(),
-        "HsmDeviceStatus": HsmDeviceStatus::schema(),
-        "NodeStatus": NodeStatus::schema(),
-        "KeyspaceStatus": KeyspaceStatus::schema(),
-        "BucketsStatus": BucketsStatus::schema(),
-        "ClientUses": ClientUses::schema(),
-        "KeyVersionStatus": KeyVersionStatus::schema(),
-        "VerificationKeys": { "type": "object", "required": ["keys"], "properties": {
-            "keys": { "type": "array", "items": reference("VerificationKey") } } },
-        "VerificationKey": VerificationKeyView::schema(),
-        "Document": { "type": "object" },
-        "Keyspaces": { "type": "object", "required": ["keyspaces"], "properties": {
-            "keyspaces": { "type": "array", "items": reference("Keyspace") }, "next": text } },
-        "Problem": { "type": "object", "required": ["type", "title", "status", "code", "detail"],
-            "properties": { "type": text, "title": text, "status": { "type": "integer" }, "code": text, "detail": text } }
-    })
+/// A schema under its name.
+type Named = (&'static str, Value);
+
+/// All of them; `codes` are those of problems.
+pub(super) fn schemas(codes: &[&'static str]) -> Value {
+    let parts = [
+        problems(codes),
+        data_keys(),
+        shreds(),
+        super::receipts::schemas(),
+        approvals(),
+        keyspaces(),
+        deployment(),
+        status(),
+    ];
+    let mut schemas = Map::new();
+    for (name, mut schema) in parts.into_iter().flatten() {
+        schema["title"] = name.into();
+        schemas.insert(name.to_owned(), schema);
+    }
+    schemas.into()
+}
+
+fn problems(codes: &[&'static str]) -> Vec<Named> {
+    let problem = json!({
+        "type": text("Always about:blank: the code tells which problem it is"),
+        "title": text("The status in words"),
+        "status": number("The HTTP status", 400),
+        "code": reference("Code"),
+        "detail": text("For people; may change"),
+    });
+    let example = json!({ "type": "about:blank", "title": "Gone", "status": 410, "code": "expired",
+        "detail": "the key has expired" });
+    let reason = json!({ "code": reference("Code"), "detail": text("For people; may change") });
+    let refused = json!({ "error": reference("ItemReason") });
+    vec![
+        ("Code", word("What programs look at; stable", codes)),
+        (
+            "Problem",
+            with_example(whole("Why a call was refused (RFC 9457)", problem), example),
+        ),
+        ("ItemReason", whole("Why an item was refused", reason)),
+        (
+            "ItemError",
+            whole("An item of a batch that was refused", refused),
+        ),
+    ]
+}
+
+fn data_keys() -> Vec<Named> {
+    let conversation = || text("As it was asked for");
+    let data_key = || text("The plaintext data key: 32 bytes, base64");
+    let wrapped = || text("To be kept beside the ciphertext: lethe:v1: and base64url");
+    let version = || number("The key version that it belongs to", 1);
+    let cache_until = || time("From then on the plaintext data key must be forgotten");
+    let expires_at = || time("From then on the wrapped key does not open any more");
+    let issued = object(
+        "A data key. Without data_key where plaintext was false",
+        &[
+            "conversation",
+            "wrapped_key",
+            "version",
+            "use_until",
+            "cache_until",
+            "expires_at",
+        ],
+        json!({ "conversation": conversation(), "data_key": data_key(), "wrapped_key": wrapped(),
+            "version": version(), "use_until": time("From then on it must not encrypt any more"),
+            "cache_until": cache_until(), "expires_at": expires_at() }),
+    );
+    let unwrapped = json!({ "conversation": conversation(), "data_key": data_key(), "version": version(),
+        "cache_until": cache_until(), "expires_at": expires_at() });
+    let rewrapped = json!({ "conversation": conversation(), "wrapped_key": wrapped(), "version": version(),
+        "expires_at": expires_at() });
+    let example = json!({ "conversation": "room 1" });
+    vec![
+        (
+            "Issue",
+            with_example(build::schema::<IssueItem<'_>>(), example),
+        ),
+        ("IssueBatch", batch("Issue")),
+        ("IssueAnswer", issued),
+        ("IssueAnswers", answers(&["IssueAnswer"])),
+        ("Unwrap", build::schema::<UnwrapItem<'_>>()),
+        ("UnwrapBatch", batch("Unwrap")),
+        (
+            "UnwrapAnswer",
+            whole("The data key of a wrapped key", unwrapped),
+        ),
+        ("UnwrapAnswers", answers(&["UnwrapAnswer"])),
+        ("Rewrap", build::schema::<RewrapItem<'_>>()),
+        ("RewrapBatch", batch("Rewrap")),
+        (
+            "RewrapAnswer",
+            whole(
+                "The same data key under the newest version, with the same expiry",
+                rewrapped,
+            ),
+        ),
+        ("RewrapAnswers", answers(&["RewrapAnswer"])),
+    ]
+}
+
+fn shreds() -> Vec<Named> {
+    let forgotten = object(
+        "How far a request to forget is. A receipt and destroyed_at stand there from its end on, the opening where \
+         the caller named the conversation",
+        &["id", "state", "accepted_at", "leases_end_at"],
+        json!({ "id": uuid("The request's"), "state": word("How far it is", &["accepted", "destroyed"]),
+            "accepted_at": time("From then on it is not given up, whatever happens"),
+            "destroyed_at": time("From then on no wrapped key that it was about opens, from whatever copy"),
+            "leases_end_at": time("By then every cache_until that was given out before has passed"),
+            "receipt": reference("Receipt"), "opening": reference("Opening") }),
+    );
+    let waits = json!({ "id": uuid("The request's"), "state": word("It waits", &["approval_required"]),
+        "approval": uuid("What it waits for") });
+    let example = json!({ "conversation": "room 1", "id": "01932c7a-5c1e-7b3a-9d52-6f1f4c8e2a10" });
+    vec![
+        (
+            "Shred",
+            with_example(build::schema::<ShredItem<'_>>(), example),
+        ),
+        ("ShredBatch", batch("Shred")),
+        ("ForgetAnswer", forgotten),
+        (
+            "WaitingAnswer",
+            whole(
+                "A request to forget that waits for a second operator",
+                waits,
+            ),
+        ),
+        ("ShredAnswers", answers(&["ForgetAnswer", "WaitingAnswer"])),
+    ]
+}
+
+fn approvals() -> Vec<Named> {
+    let mut approval = build::schema::<ApprovalView>();
+    let states = [
+        "approval_required",
+        "approved",
+        "expired",
+        "withdrawn",
+        "void",
+    ];
+    build::words(&mut approval, "state", &states);
+    let kinds = ["shred", "keyspace_erase", "version_drop", "minimum_version"];
+    build::words(&mut approval, "kind", &kinds);
+    // The same and more: said whole, because generators do not agree on allOf.
+    let mut required = approval.clone();
+    required["description"] = "The call waits for a second operator".into();
+    let answer = json!({ "oneOf": [reference("ForgetAnswer"), reference("WaitingAnswer"), reference("ItemError")] });
+    for (name, schema, must) in [
+        (
+            "code",
+            word("Always the same", &["approval_required"]),
+            true,
+        ),
+        (
+            "requests",
+            array(
+                "The requests that wait, to ask for when they are approved",
+                uuid("A request's"),
+            ),
+            true,
+        ),
+        (
+            "items",
+            array("Of a batch: what became of each item, in order", answer),
+            false,
+        ),
+    ] {
+        required["properties"][name] = schema;
+        if let (true, Some(names)) = (must, required["required"].as_array_mut()) {
+            names.push(name.into());
+        }
+    }
+    let list = object(
+        "A page of what waits for a second operator",
+        &["approvals"],
+        json!({ "approvals": array("Oldest first", reference("Approval")),
+            "next": uuid("For after of the next page; absent on the last") }),
+    );
+    vec![
+        ("Approval", approval),
+        ("Approvals", list),
+        ("ApprovalRequired", required),
+    ]
+}
+
+fn keyspaces() -> Vec<Named> {
+    let list = object(
+        "A page of keyspaces",
+        &["keyspaces"],
+        json!({ "keyspaces": array("By name", reference("Keyspace")),
+            "next": text("For after of the next page; absent on the last") }),
+    );
+    let example =
+        json!({ "retention": "72h", "granularity": "1h", "rotation": "30d", "cache_ttl": "5m" });
+    vec![
+        (
+            "PutKeyspace",
+            with_example(build::schema::<PutBody>(), example),
+        ),
+        ("Keyspace", build::schema::<KeyspaceView>()),
+        ("VersionView", build::flat::<VersionView, UsesView>()),
+        ("Keyspaces", list),
+    ]
+}
+
+fn deployment() -> Vec<Named> {
+    let rotation = json!({ "sequence": number("Batches so far", 0) });
+    let confirmation = json!({
+        "was": word("How the wall clock had jumped; trusted where it had not", &["ahead", "behind", "trusted"]),
+        "now": time("The service's time from now on"),
+        "wall_clock": time("The wall clock, which the service's time never runs behind") });
+    let expiry = json!({ "expired_at": time("When the bucket expired"),
+        "destroyed_at": time("When its key was destroyed in the HSM"), "receipt": reference("Receipt") });
+    let expiries = object(
+        "A page of receipts of expired buckets",
+        &["expiries"],
+        json!({ "expiries": array("Oldest first", reference("Expiry")),
+            "next": number("For after of the next page, in seconds since the Unix epoch; absent on the last", 0) }),
+    );
+    let device = object(
+        "An HSM of the configuration",
+        &["module", "token"],
+        json!({ "module": text("Path of the PKCS#11 module"), "token": text("The token's label"),
+            "serial": text("The token's serial number, where the configuration names it"),
+            "slot": number("Its slot, where the configuration names it", 0) }),
+    );
+    let hsm_move = object(
+        "How far a move to another HSM is",
+        &["state", "from", "buckets", "moved_buckets"],
+        json!({ "state": word("How far it is", &["unconfigured", "ready", "moving", "moved"]),
+            "from": reference("HsmDevice"), "to": reference("HsmDevice"),
+            "buckets": number("Live buckets", 0), "moved_buckets": number("Those of them that have moved", 0),
+            "trouble": text("Why it does not go on, until it does") }),
+    );
+    let mut key = build::schema::<VerificationKeyView>();
+    build::words(&mut key, "purpose", &["receipt", "checkpoint"]);
+    build::words(&mut key, "algorithm", &["Ed25519"]);
+    let keys = json!({ "keys": array("Each behind the one that it took over from", reference("VerificationKey")) });
+    let document =
+        json!({ "type": "object", "description": "OpenAPI 3.1", "additionalProperties": true });
+    vec![
+        ("Rotation", whole("The root was rotated", rotation)),
+        (
+            "ClockConfirmation",
+            whole("The wall clock is believed", confirmation),
+        ),
+        ("Expiry", whole("An expired bucket", expiry)),
+        ("Expiries", expiries),
+        ("HsmDevice", device),
+        ("HsmMove", hsm_move),
+        ("VerificationKey", key),
+        (
+            "VerificationKeys",
+            whole("Public keys of receipts and checkpoints", keys),
+        ),
+        ("Document", document),
+    ]
+}
+
+fn status() -> Vec<Named> {
+    let mut status = build::schema::<StatusAnswer>();
+    build::words(&mut status, "clock_state", &["trusted", "ahead", "behind"]);
+    vec![
+        ("Status", status),
+        ("HsmDeviceStatus", build::schema::<HsmDeviceStatus>()),
+        ("NodeStatus", build::schema::<NodeStatus>()),
+        ("KeyspaceStatus", build::schema::<KeyspaceStatus>()),
+        ("ClientUses", build::flat::<ClientUses, UsesView>()),
+        ("BucketsStatus", build::schema::<BucketsStatus>()),
+        ("KeyVersionStatus", build::schema::<KeyVersionStatus>()),
+    ]
+}
+
+/// Many of them in one call.
+fn batch(item: &str) -> Value {
+    let items = json!({ "type": "array", "description": "Answered in this order", "minItems": 1, "maxItems": 1000,
+        "items": reference(item) });
+    let mut batch = whole("Many of them in one call", json!({ "items": items }));
+    batch["additionalProperties"] = false.into();
+    batch
+}
+
+/// The answer of a batch, each item of which is one of these or refused.
+fn answers(each: &[&str]) -> Value {
+    let mut each: Vec<_> = each.iter().map(|name| reference(name)).collect();
+    each.push(reference("ItemError"));
+    let items = array(
+        "In the order of the items asked for",
+        json!({ "oneOf": each }),
+    );
+    whole("The answer of a batch", json!({ "items": items }))
+}
+
+fn with_example(mut schema: Value, example: Value) -> Value {
+    schema["examples"] = json!([example]);
+    schema
 }

@@ -17,7 +17,9 @@ const MOST_ENTRIES: usize = 100;
 /// What a seizure now would find of one keyspace.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct KeyspaceStatus {
+    /// Its name.
     name: String,
+    /// How long messages live at least, such as `72h`.
     retention: String,
     /// Live key versions, oldest first.
     versions: Vec<u32>,
@@ -51,9 +53,12 @@ pub(in crate::http) struct BucketsStatus {
 /// One live key version.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct KeyVersionStatus {
+    /// Its number.
     version: u32,
+    /// When it became the newest.
     #[schema(value_type = String, format = DateTime)]
     created_at: Rfc3339,
+    /// Since then.
     age_seconds: u64,
     /// Generations of conversations that it has forgotten.
     forgotten: u64,

@@ -28,9 +28,11 @@ pub(super) struct StatusAnswer {
     now: Rfc3339,
     /// Buckets that live, those made ahead included.
     live_buckets: usize,
+    /// When the next of them expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     next_expiry: Option<Rfc3339>,
+    /// When the last of them expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_expiry: Option<Rfc3339>,
@@ -40,6 +42,7 @@ pub(super) struct StatusAnswer {
     expiry_lag_seconds: u64,
     /// Requests to forget that are accepted and not done.
     open_requests: usize,
+    /// When the oldest of them was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     oldest_open_request: Option<Rfc3339>,
@@ -47,6 +50,7 @@ pub(super) struct StatusAnswer {
     oldest_open_request_seconds: u64,
     /// `ok`, or what is wrong.
     hsm: String,
+    /// The HSM as it was last seen.
     hsm_device: HsmDeviceStatus,
     /// `ok`, or what is wrong.
     store: String,

@@ -17,8 +17,10 @@ pub(in crate::http) struct HsmDeviceStatus {
     /// Free memory as the token reports it, in its own measure.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_memory: Option<u64>,
+    /// Its label.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// As the token names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     /// When it said so.
@@ -50,6 +52,7 @@ pub(in crate::http) struct NodeStatus {
     name: String,
     /// Its release.
     release: &'static str,
+    /// When it began to serve.
     #[schema(value_type = String, format = DateTime)]
     started_at: Rfc3339,
     /// Open connections.
