@@ -37,9 +37,7 @@ printf hello >"$dir/data"
 user --sign --mechanism EDDSA --id 02 --input-file "$dir/data" --output-file "$dir/signature"
 [ "$(stat -c %s "$dir/signature")" = 64 ] || fail "the signature is not 64 bytes long"
 
-python3 -m venv "$dir/venv"
-"$dir/venv/bin/pip" -q install python-pkcs11
-"$dir/venv/bin/python" - "$module" <<'PY'
+"$("$(dirname "$0")/python-environment" pkcs11)/python3" - "$module" <<'PY'
 import sys
 import pkcs11
 from pkcs11 import Attribute, Mechanism, ObjectClass
