@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use lethe::access::{Access, Gate, Role, SpiffeId};
+use lethe::admission::{Account, Admission};
 use lethe::clock::HandshakeClock;
 use lethe::config::{
     AccessSection, CeilingSection, ClientEntry, ExpiredCrls, LimitsSection, QuotaSection,
@@ -41,6 +42,7 @@ struct World {
     gate: Gate,
     session: Session,
     limits: Limits,
+    account: Arc<Account>,
     keyspace: KeyspaceName,
     keyspace_id: KeyspaceId,
     conversations: Vec<String>,
@@ -79,8 +81,15 @@ impl World {
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
         let gate = Gate::new(access(), tls);
         let session = Session::new(chain, gate.rules().trust(), now).unwrap();
+        let admission = Admission::new(10, &limits(), Metrics::new().0);
+        let address = [127, 0, 0, 1].into();
+        let rules = gate.rules();
+        let connected = admission.connect(Some(&client), rules.access(), address, &Arc::default());
+        let account = connected.unwrap().0;
+        drop(rules);
         Self {
             session,
+            account,
             gate,
             limits: Limits::new(&limits(), Metrics::new().0),
             keyspace: "chat-eu".parse().unwrap(),
@@ -117,12 +126,13 @@ impl World {
     }
 
     fn whole(&self, now: Timestamp) {
-        let place = self.limits.enter().unwrap();
+        let mut permit = self.account.request();
+        assert!(permit.begin_body(100) && permit.admit());
         let client = self.identify();
         self.authorize(&client);
         self.quota(&client, now);
         self.ceiling(&client, now);
-        drop(black_box(place));
+        drop(black_box(permit));
     }
 }
 

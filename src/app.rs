@@ -26,9 +26,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::access::{Access, Gate};
+use crate::admission::{self, Admission, open_files};
 use crate::approvals::{self, Approvals};
 use crate::clock::{HandshakeClock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, LimitsSection};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
 use crate::hsm_moves::{self, HsmMoves, MoveState};
@@ -85,6 +86,7 @@ impl App {
     /// # Errors
     /// [`AppError`]; nothing was destroyed.
     pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
+        let (connections, handshakes) = open_files::fit(&config.server, &config.limits)?;
         let reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
         metrics.begin(&http::outcomes());
@@ -166,6 +168,14 @@ impl App {
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
             gate,
             limits: Limits::new(&config.limits, metrics.clone()),
+            admission: Admission::new(
+                connections,
+                &LimitsSection {
+                    handshakes,
+                    ..config.limits.clone()
+                },
+                metrics.clone(),
+            ),
             metrics,
             keeper: handle,
             condition: Mutex::new(Condition::default()),
@@ -215,16 +225,25 @@ impl App {
         // After the API: shreds under way come to their end.
         let (stop_keeper, keeper_stopped) = watch::channel(false);
         let limits = http::Limits {
-            connections: server.max_connections,
             header_timeout: server.header_timeout,
             idle_timeout: server.idle_timeout,
+            request_timeout: server.request_timeout,
             grace: server.shutdown_grace,
         };
-        let ops = ops::router(ops::Ops {
+        let ops = ops::Ops {
             service: Arc::clone(&self.service),
             exposition: Arc::new(self.exposition),
-        });
-        let ops = tokio::spawn(async move { axum::serve(ops_listener, ops).await });
+        };
+        // To the end: a stop is watched too.
+        let ops = ops::serve(
+            ops_listener,
+            ops,
+            server.ops_max_connections,
+            limits,
+            keeper_stopped.clone(),
+        );
+        let ops = tokio::spawn(ops);
+        let refusals = tokio::spawn(admission::record_refusals(Arc::clone(&self.service)));
         let sweep = approvals::sweep(Arc::clone(&self.service), config.receipts.keep);
         let sweep = tokio::spawn(sweep);
         let moves = Arc::clone(&self.service.hsm_moves);
@@ -261,6 +280,8 @@ impl App {
             delivery.stop().await;
         }
         ops.abort();
+        refusals.abort();
+        admission::record_unrecorded(&self.service).await;
         sweep.abort();
         approvals::settle_last(&self.service).await;
         moves.abort();

@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod access;
+pub mod admission;
 pub mod app;
 pub mod approvals;
 pub mod cli;

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::access::Gate;
+use crate::admission::Admission;
 use crate::approvals::Approvals;
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
@@ -64,8 +65,10 @@ pub struct Service {
     pub verification_keys: watch::Sender<Arc<[PublishedKey]>>,
     /// The HSMs of the configuration.
     pub hsm_moves: Arc<HsmMoves>,
-    /// How much a client may take.
+    /// How many keys a client may take.
     pub limits: Limits,
+    /// What anybody may take before work is done for him.
+    pub admission: Admission,
     /// Objects that the HSM may hold.
     pub max_objects: u64,
     /// Who serves.

@@ -1,8 +1,11 @@
 //! Clients that are slow, or gone, or half gone, stand in nobody's way.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "connections/admission.rs"]
+mod admission;
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +23,16 @@ use tokio_rustls::client::TlsStream;
 
 /// Few places and little patience, so that a client that is not cut off is noticed.
 fn strict(text: String) -> String {
-    let limits = "max_connections = 6\nheader_timeout = \"500ms\"\nrequest_timeout = \"1s\"\n";
+    let limits = "max_connections = 10\nheader_timeout = \"500ms\"\nrequest_timeout = \"1s\"\n";
     text.replace("certificate =", &format!("{limits}certificate ="))
 }
 
 async fn open(dev: &Dev, protocol: &[u8]) -> TlsStream<TcpStream> {
-    let certificate = dev.dir().join("pki/message-server");
-    let mut config = tls(dev, Some(&certificate), &[&version::TLS13]);
+    open_as(dev, &dev.dir().join("pki/message-server"), protocol).await
+}
+
+async fn open_as(dev: &Dev, certificate: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let mut config = tls(dev, Some(certificate), &[&version::TLS13]);
     config.alpn_protocols = vec![protocol.to_vec()];
     let tcp = TcpStream::connect(dev.listen).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
@@ -51,7 +57,7 @@ const HEAD: &str = "POST /v1/keyspaces/chat/data-keys HTTP/1.1\r\nhost: localhos
 async fn slow_clients_are_cut_off_and_block_nobody() {
     let dev = Dev::start_with(strict);
     let api = dev.api(Role::MessageServer);
-    // Twice as many as there are places.
+    // Twice as many as one client may hold of them.
     for _ in 0..2 {
         let silent = TcpStream::connect(dev.listen).await.unwrap();
         let half_hello = {
@@ -69,7 +75,7 @@ async fn slow_clients_are_cut_off_and_block_nobody() {
         half_body.write_all(HEAD.as_bytes()).await.unwrap();
         half_body.write_all(b"{\"conv").await.unwrap();
 
-        // All but one place are taken, and the service answers.
+        // All that are not cut off are open, and the service answers.
         api.issue("chat", "room").await.ok(201);
 
         cut_off("a silent client", silent).await;
@@ -128,12 +134,13 @@ async fn half_closed_connections_end() {
 
 /// A client that takes no more than this of an answer.
 const TAKES: u32 = 1;
+/// Half of what is there is for one client.
 const UNREAD: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_nobody_reads_keep_their_place_until_the_connection_is_cut() {
     let dev = Dev::start_with(|text| {
-        let few = format!("[limits]\nrequests = {UNREAD}\n");
+        let few = format!("[limits]\nrequests = {}\n", 2 * UNREAD);
         strict(text).replace("header_timeout", "idle_timeout = \"3s\"\nheader_timeout") + &few
     });
     let stream = TokioIo::new(open(&dev, b"h2").await);
@@ -152,6 +159,8 @@ async fn answers_that_nobody_reads_keep_their_place_until_the_connection_is_cut(
     let api = dev.api(Role::MessageServer);
     let refused = api.issue("chat", "room").await;
     assert_eq!((refused.status, refused.code()), (503, "overloaded"));
+    // Another client has a share of its own.
+    dev.api(Role::Operator).get("/v1/status").await.ok(200);
     // Its client may ask on; that alone keeps it no more.
     let ended = tokio::time::timeout(PATIENCE, connection).await;
     assert!(ended.is_ok(), "the connection was not cut off");

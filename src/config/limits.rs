@@ -10,8 +10,16 @@ const BATCH: u32 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSection {
-    /// Requests under way at once, of all clients; more are refused as `overloaded`.
+    /// Requests under way at once, of all clients with a grant; more are refused as `overloaded`.
     pub requests: usize,
+    /// Bytes of bodies and of large answers under way at once, of all clients with a grant.
+    pub body_bytes: usize,
+    /// TLS handshakes under way at once.
+    pub handshakes: usize,
+    /// Connections of clients without a grant, all together.
+    pub strangers: usize,
+    /// Refusals of one client, or of all strangers, that go on record one by one; the others are counted.
+    pub refusals: QuotaSection,
     /// Data keys that one client may have issued.
     pub issue: Option<QuotaSection>,
     /// Data keys that one client may unwrap.
@@ -50,6 +58,13 @@ impl Default for LimitsSection {
     fn default() -> Self {
         Self {
             requests: 4_096,
+            body_bytes: 64 << 20,
+            handshakes: 4_096,
+            strangers: 64,
+            refusals: QuotaSection {
+                per_second: NonZeroU32::MIN.saturating_add(9),
+                burst: NonZeroU32::MIN.saturating_add(999),
+            },
             issue: None,
             unwrap: None,
             shred: None,
@@ -62,6 +77,18 @@ impl LimitsSection {
     pub(super) fn check(&self) -> Result<(), String> {
         if !(1..=1_000_000).contains(&self.requests) {
             return Err("limits.requests must be 1 to 1000000".into());
+        }
+        // One body has to fit beside what it leaves to others.
+        if !(4 << 20..=1 << 40).contains(&self.body_bytes) {
+            return Err("limits.body_bytes must be 4194304 to 1099511627776".into());
+        }
+        for (option, count) in [
+            ("handshakes", self.handshakes),
+            ("strangers", self.strangers),
+        ] {
+            if !(2..=1_000_000).contains(&count) {
+                return Err(format!("limits.{option} must be 2 to 1000000"));
+            }
         }
         let quotas = [
             ("issue", self.issue),

@@ -36,16 +36,19 @@ pub struct ServerSection {
     /// What becomes of clients once a list's `nextUpdate` has passed.
     #[serde(default)]
     pub expired_crls: ExpiredCrls,
-    /// Connections open at once.
+    /// Connections of clients with a grant that are open at once.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
+    /// Connections to the ops listener that are open at once.
+    #[serde(default = "ops_max_connections")]
+    pub ops_max_connections: usize,
     /// For a TLS handshake, and for the head of a request.
     #[serde(
         default = "header_timeout",
         deserialize_with = "super::span::deserialize"
     )]
     pub header_timeout: Duration,
-    /// Between requests of an HTTP/2 connection.
+    /// Between requests of a connection.
     #[serde(
         default = "idle_timeout",
         deserialize_with = "super::span::deserialize"
@@ -71,6 +74,10 @@ fn ops_listen() -> SocketAddr {
 
 const fn max_connections() -> usize {
     10_000
+}
+
+const fn ops_max_connections() -> usize {
+    64
 }
 
 const fn header_timeout() -> Duration {
@@ -105,6 +112,9 @@ impl ServerSection {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.max_connections == 0 {
             return Err("server.max_connections must be at least 1".into());
+        }
+        if self.ops_max_connections < 2 {
+            return Err("server.ops_max_connections must be at least 2".into());
         }
         super::span::check("server.header_timeout", self.header_timeout)?;
         super::span::check("server.idle_timeout", self.idle_timeout)?;

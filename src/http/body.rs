@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::{HeaderMap, header};
-use serde::de::Error;
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Version, header};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Problem};
+use crate::admission::{Connection, RequestPermit};
 
 /// Largest body.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -21,46 +23,106 @@ const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// Largest batch.
 pub(super) const MOST_ITEMS: usize = 1_000;
 
-/// Reads a JSON body of at most [`MOST_BYTES`].
-pub(super) async fn read(headers: &HeaderMap, body: &mut Incoming) -> Result<Bytes, Problem> {
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = media_type
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "the body must be application/json",
-        ));
+/// Whether the headers of a request allow its body, or that it has none.
+pub(super) fn check_headers(
+    version: Version,
+    headers: &HeaderMap,
+    takes_body: bool,
+) -> Result<(), Problem> {
+    let unsupported = |why| Err(Problem::new(Code::UnsupportedMediaType, why));
+    let media_type = headers.get(header::CONTENT_TYPE);
+    if !media_type.map_or(!takes_body, is_json) {
+        return unsupported("the body must be application/json");
     }
-    if body.size_hint().lower() > MOST_BYTES as u64 {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return unsupported("the body must not have a content encoding such as gzip");
+    }
+    // Over HTTP/2 hyper does not say `100 Continue`, and some clients wait for it without an end.
+    if version == Version::HTTP_2 && headers.contains_key(header::EXPECT) {
+        let why = "Expect: 100-continue is not supported over HTTP/2: send the body at once";
+        return Err(Problem::new(Code::ExpectationFailed, why));
+    }
+    Ok(())
+}
+
+fn is_json(media_type: &HeaderValue) -> bool {
+    let essence = media_type.as_bytes().split(|byte| *byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/json")
+}
+
+/// Reads a body of at most [`MOST_BYTES`] whose bytes its client may take.
+pub(super) async fn read(
+    body: &mut Incoming,
+    permit: &mut RequestPermit,
+    connection: &Connection,
+) -> Result<Bytes, Problem> {
+    let announced = body.size_hint().lower();
+    if announced > MOST_BYTES as u64 {
         return Err(too_large());
     }
-    match Limited::new(body, MOST_BYTES).collect().await {
-        Ok(collected) => Ok(own(collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Problem::invalid("the body ended early")),
+    let announced = announced as usize;
+    if !permit.begin_body(announced) {
+        return Err(too_many_bytes());
     }
+    let Some(first) = chunk(body, connection).await? else {
+        return Ok(Bytes::new());
+    };
+    if first.len() > announced && !permit.read(first.len()) {
+        return Err(too_many_bytes());
+    }
+    if body.is_end_stream() {
+        return Ok(own(first));
+    }
+    let mut whole = Vec::with_capacity(announced.max(first.len()));
+    whole.extend_from_slice(&first);
+    while let Some(next) = chunk(body, connection).await? {
+        let length = whole.len() + next.len();
+        if length > MOST_BYTES {
+            return Err(too_large());
+        }
+        if length > announced && !permit.read(next.len()) {
+            return Err(too_many_bytes());
+        }
+        whole.extend_from_slice(&next);
+    }
+    Ok(whole.into())
+}
+
+async fn chunk(body: &mut Incoming, connection: &Connection) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::invalid("the body ended early"))?;
+        if let Ok(data) = frame.into_data() {
+            connection.took_body(data.len() as u64);
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 fn too_large() -> Problem {
     Problem::new(Code::TooLarge, "the body is larger than 1 MiB")
 }
 
+fn too_many_bytes() -> Problem {
+    Problem::new(Code::Overloaded, "too many bytes of bodies are under way")
+}
+
 /// Reads what is left of a body that is refused, within bounds, and throws it away: many clients send
 /// all of it before they look at the answer, and take a connection that is closed meanwhile for a
 /// failure. Who waits for `100 Continue` sends nothing.
-pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming) {
-    if headers.contains_key(header::EXPECT) || body.size_hint().lower() > DISCARD_BYTES {
+pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming, connection: &Connection) {
+    if body.is_end_stream()
+        || headers.contains_key(header::EXPECT)
+        || body.size_hint().lower() > DISCARD_BYTES
+    {
         return;
     }
     let mut left = DISCARD_BYTES;
     let all = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let read = frame.data_ref().map_or(0, Bytes::len);
-            left = left.saturating_sub(read as u64);
+        while let Ok(Some(data)) = chunk(body, connection).await {
+            left = left.saturating_sub(data.len() as u64);
             if left == 0 {
                 break;
             }
@@ -81,7 +143,8 @@ fn own(body: Bytes) -> Bytes {
 
 /// Parses an object; unknown fields are refused by the type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    let parsed = serde_json::from_slice(body).map_err(|error| invalid_json(&error))?;
+    let parsed = serde_json::from_slice(body);
+    let parsed = parsed.map_err(|error| invalid_json::<T>(body, &error))?;
     if is_object(body) {
         Ok(parsed)
     } else {
@@ -94,6 +157,8 @@ fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"{")
 }
 
+const NOT_WHOLE: &str = "a whole number is expected";
+
 /// A whole number or null. JSON knows one kind of number, and some clients write `1.0` for 1.
 pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     let number = Option::<f64>::deserialize(from)?;
@@ -102,29 +167,84 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D
         let range = 0.0..=f64::from(u32::MAX);
         (number.fract() == 0.0 && range.contains(&number)).then_some(number as u32)
     };
-    let invalid = || D::Error::custom("a whole number is expected");
+    let invalid = || D::Error::custom(NOT_WHOLE);
     number.map(|it| whole(it).ok_or_else(invalid)).transpose()
 }
 
-/// The reason without the values of the request: those may be ids.
-fn invalid_json(error: &serde_json::Error) -> Problem {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "a field is missing, unknown or of the wrong type",
-        _ => "the body is not JSON",
-    };
-    Problem::invalid(format_args!(
-        "{what} (line {}, column {})",
-        error.line(),
-        error.column()
-    ))
+/// The reason, with the field and the type that it should have, and without the values of the request:
+/// those may be ids.
+fn invalid_json<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) -> Problem {
+    let place = format!("(line {}, column {})", error.line(), error.column());
+    if error.classify() != serde_json::error::Category::Data {
+        return Problem::invalid(format_args!("the body is not JSON {place}"));
+    }
+    // Where it was is looked for only now: it would cost every request.
+    let json = &mut serde_json::Deserializer::from_slice(body);
+    let located: Result<T, _> = serde_path_to_error::deserialize(json);
+    let path = located.err().map(|error| error.path().to_string());
+    let what = reason(&error.to_string());
+    match path.filter(|path| path != "." && !path.contains('?')) {
+        Some(field) if !what.contains('`') => {
+            Problem::invalid(format_args!("field `{field}`: {what} {place}"))
+        }
+        _ => Problem::invalid(format_args!("{what} {place}")),
+    }
+}
+
+/// What serde says without what it found.
+fn reason(message: &str) -> String {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(it, _)| it);
+    let expected = message.rsplit_once(", expected ").map(|(_, it)| it);
+    match (message, expected) {
+        (it, Some(fields)) if it.starts_with("unknown field") => {
+            format!("a field is not known, expected {fields}")
+        }
+        (it, _) if it.starts_with("missing field") || it.starts_with("duplicate field") => {
+            it.into()
+        }
+        (it, _) if it.ends_with(", expected f64") => "expected a number".into(),
+        (it, _) if it.contains(", expected struct ") => "expected an object".into(),
+        (_, Some(kind)) => format!("expected {kind}"),
+        // Of ours: see `whole`.
+        _ if message == NOT_WHOLE => message.into(),
+        _ => "a field has a wrong value".into(),
+    }
 }
 
 /// `{"items": [...]}`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "at_most")]
     items: Vec<&'a RawValue>,
+}
+
+const TOO_MANY: &str = "a batch has at most 1,000 items";
+
+/// Stops at the first item that is too much.
+fn at_most<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<&'de RawValue>, D::Error> {
+    struct Bounded;
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            to.write_str("a list of items")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = list.next_element()? {
+                if items.len() == MOST_ITEMS {
+                    return Err(A::Error::custom(TOO_MANY));
+                }
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+    from.deserialize_seq(Bounded)
 }
 
 /// Whether the first name is `items`, as it is usually written.
@@ -134,6 +254,7 @@ fn looks_like_batch(body: &[u8]) -> bool {
 }
 
 /// One item, or a batch of them.
+#[derive(Debug)]
 pub(super) enum Items<T> {
     One(T),
     /// A bad item is an answer of its own.
@@ -141,28 +262,23 @@ pub(super) enum Items<T> {
 }
 
 impl<T> Items<T> {
+    /// An item has no field `items` and a batch has no other: one look tells which it is.
     pub(super) fn parse<'a>(body: &'a [u8]) -> Result<Self, Problem>
     where
         T: Deserialize<'a>,
     {
-        // An item parses as no batch and a batch as no item, so the likelier one is tried first.
-        if !looks_like_batch(body)
-            && let Ok(one) = parse(body)
-        {
-            return Ok(Self::One(one));
-        }
-        let Ok(batch) = parse::<Batch<'a>>(body) else {
+        if !looks_like_batch(body) {
             return parse(body).map(Self::One);
-        };
-        match batch.items.len() {
-            1..=MOST_ITEMS => {}
-            0 => return Err(Problem::invalid("a batch has at least 1 item")),
-            _ => {
-                return Err(Problem::new(
-                    Code::TooLarge,
-                    "a batch has at most 1,000 items",
-                ));
+        }
+        let batch: Batch<'a> = match serde_json::from_slice(body) {
+            Ok(batch) => batch,
+            Err(error) if error.to_string().starts_with(TOO_MANY) => {
+                return Err(Problem::new(Code::TooLarge, TOO_MANY));
             }
+            Err(error) => return Err(invalid_json::<Batch<'a>>(body, &error)),
+        };
+        if batch.items.is_empty() {
+            return Err(Problem::invalid("a batch has at least 1 item"));
         }
         let item = |raw: &&'a RawValue| parse(raw.get().as_bytes());
         Ok(Self::Many(batch.items.iter().map(item).collect()))
@@ -171,7 +287,89 @@ impl<T> Items<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::whole;
+    use serde::Deserialize;
+
+    use super::{Code, Items, MOST_ITEMS, parse, whole};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "what is parsed is not looked at")]
+    struct Item {
+        conversation: String,
+        #[serde(default, deserialize_with = "whole")]
+        number: Option<u32>,
+        flag: Option<bool>,
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_the_type_and_no_value() {
+        for (json, told) in [
+            (
+                r#"{"conversation":"secret","flag":"secret, expected x"}"#,
+                "field `flag`: expected a boolean",
+            ),
+            (
+                r#"{"conversation":"secret","number":"secret"}"#,
+                "field `number`: expected a number",
+            ),
+            (
+                r#"{"conversation":"secret","number":1.5}"#,
+                "field `number`: a whole number is expected",
+            ),
+            (
+                r#"{"conversation":["secret"]}"#,
+                "field `conversation`: expected a string",
+            ),
+            (r#"{"flag":true}"#, "missing field `conversation`"),
+            (
+                r#"{"conversation":"secret","conversation":"secret"}"#,
+                "duplicate field `conversation`",
+            ),
+            (
+                r#"{"conversation":"secret","secret":1}"#,
+                "a field is not known, expected one of `conversation`, `number`, `flag`",
+            ),
+            (r#""secret""#, "expected an object"),
+            (r#"{"conversation":"secret""#, "the body is not JSON"),
+        ] {
+            let problem = parse::<Item>(json.as_bytes()).unwrap_err();
+            assert!(
+                problem.detail.starts_with(told),
+                "{json}: {}",
+                problem.detail
+            );
+            assert!(
+                !problem.detail.contains("secret"),
+                "{json}: {}",
+                problem.detail
+            );
+        }
+    }
+
+    #[test]
+    fn a_batch_is_read_to_the_first_item_that_is_too_much() {
+        let batch = |count: usize, end: &str| {
+            let items = vec![r#"{"conversation":"c"}"#; count].join(",");
+            format!(r#"{{"items":[{items}{end}"#)
+        };
+        let parsed = Items::<Item>::parse(batch(MOST_ITEMS, "]}").as_bytes()).unwrap();
+        let Items::Many(items) = parsed else {
+            panic!("a batch");
+        };
+        assert_eq!(items.len(), MOST_ITEMS);
+        // What follows is not looked at: it would be no JSON.
+        for end in ["]}", "###"] {
+            let refused = Items::<Item>::parse(batch(MOST_ITEMS + 1, end).as_bytes());
+            assert_eq!(refused.unwrap_err().code, Code::TooLarge);
+        }
+        let unknown = Items::<Item>::parse(br#"{"items":[{}],"more":1}"#).unwrap_err();
+        assert_eq!(unknown.code, Code::InvalidRequest);
+        assert!(
+            unknown
+                .detail
+                .starts_with("a field is not known, expected `items`")
+        );
+    }
 
     #[test]
     fn numbers_are_whole_however_they_are_written() {

@@ -1,6 +1,6 @@
+use std::cell::RefCell;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -9,6 +9,7 @@ use lethe_core::approval::Voice;
 use lethe_core::audit::KeyEvent;
 use lethe_core::clock::Reading;
 use lethe_core::keyspace::KeyspaceName;
+use lethe_core::ports::Entropy;
 use lethe_core::receipt::RequestId as ForgetId;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
@@ -171,29 +172,42 @@ pub(super) trait Operation: Send + Sync + 'static {
     fn left(_: &Call, _: &Done) {}
 }
 
-/// `x-request-id`: unique in the process, and by its random start beyond.
+/// `x-request-id`: random, so that it tells nobody how much others ask for, and does not come again.
 #[derive(Clone, Copy)]
-pub(super) struct RequestId([u8; 16]);
+pub(super) struct RequestId([u8; RequestId::DIGITS]);
+
+/// Random bytes at hand, for one thread.
+struct Random {
+    bytes: [u8; RequestId::BYTES * 64],
+    left: usize,
+}
+
+thread_local! {
+    static RANDOM: RefCell<Random> = const {
+        RefCell::new(Random { bytes: [0; RequestId::BYTES * 64], left: 0 })
+    };
+}
 
 impl RequestId {
-    pub(super) fn next(service: &Service) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut number = NEXT.fetch_add(1, Ordering::Relaxed);
-        if number == 0 {
-            let mut start = [0; 8];
-            // Without randomness ids begin at 1; no data key is issued then either.
-            let _ = lethe_core::ports::Entropy::fill(&service.entropy, &mut start);
-            let start = u64::from_be_bytes(start) | 1;
-            NEXT.store(start.wrapping_add(1), Ordering::Relaxed);
-            number = start;
-        }
-        Self::of(number)
+    const BYTES: usize = 12;
+    const DIGITS: usize = 2 * Self::BYTES;
+
+    pub(super) fn new(entropy: &impl Entropy) -> Self {
+        RANDOM.with_borrow_mut(|random| {
+            if random.left == 0 {
+                // Without randomness ids repeat; no data key is issued then either.
+                let _ = entropy.fill(&mut random.bytes);
+                random.left = random.bytes.len();
+            }
+            random.left -= Self::BYTES;
+            Self::of(&random.bytes[random.left..][..Self::BYTES])
+        })
     }
 
     /// In lower-case hexadecimal.
-    fn of(number: u64) -> Self {
-        let mut text = [0; 16];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+    fn of(bytes: &[u8]) -> Self {
+        let mut text = [0; Self::DIGITS];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
             digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
         Self(text)
@@ -212,17 +226,21 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::RequestId;
+    use crate::entropy::SystemEntropy;
 
     #[test]
-    fn ids_have_sixteen_digits() {
-        for (number, text) in [
-            (1, "0000000000000001"),
-            (0x0123_4567_89ab_cdef, "0123456789abcdef"),
-            (u64::MAX, "ffffffffffffffff"),
-        ] {
-            assert_eq!(RequestId::of(number).as_str(), text);
-            assert_eq!(RequestId::of(number).header(), text);
-        }
+    fn ids_are_all_different_and_in_no_order() {
+        let ids: Vec<_> = (0..1_000).map(|_| RequestId::new(&SystemEntropy)).collect();
+        let texts: Vec<&str> = ids.iter().map(RequestId::as_str).collect();
+        assert_eq!(texts.iter().collect::<HashSet<_>>().len(), texts.len());
+        assert!(!texts.is_sorted());
+        assert_eq!(ids[0].header(), texts[0]);
+        assert_eq!(
+            RequestId::of(b"\x01\xef0123456789").as_str(),
+            "01ef30313233343536373839"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
 
-mod activity;
 mod answer;
 mod approvals;
 mod body;
+mod browser;
 mod call;
 mod clock;
 mod data_keys;
@@ -14,7 +14,6 @@ mod openapi;
 pub mod ops;
 mod page;
 mod path;
-mod patience;
 mod problem;
 mod road;
 mod root;
@@ -23,6 +22,7 @@ mod server;
 mod shreds;
 mod socket;
 mod status;
+mod time_limit;
 mod times;
 mod verification_keys;
 mod versions;

@@ -3,13 +3,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper::{Request, Response};
+use hyper_util::service::TowerToHyperService;
 use lethe_core::grid;
 use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
 
+use super::answer::Reply;
+use super::browser::{is_of_a_page, names_loopback};
+use super::server::{Limits, Transport, accept};
+use super::socket::Socket;
+use crate::admission::{Connection, Pool};
 use crate::metrics::Exposition;
 use crate::service::Service;
 
@@ -22,8 +34,75 @@ pub struct Ops {
     pub exposition: Arc<Exposition>,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`
-pub fn router(ops: Ops) -> Router {
+/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`, to so many connections at once: one more
+/// closes the oldest that waits for its client.
+pub async fn serve(
+    listener: TcpListener,
+    ops: Ops,
+    max_connections: usize,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let exceeded = ops.service.metrics.budget_exceeded("ops_connections");
+    let pool = Pool::new(max_connections, exceeded);
+    let loopback = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
+    let router = router(ops);
+    loop {
+        let Some((stream, address)) = accept(&listener).await else {
+            continue;
+        };
+        let connection = Arc::new(Connection::default());
+        let Some(place) = pool.enter(address, &connection) else {
+            continue;
+        };
+        let socket = Socket::new(stream, Arc::clone(&connection), place);
+        let (router, stop) = (router.clone(), stop.clone());
+        tokio::spawn(async move {
+            let (router, of) = (TowerToHyperService::new(router), Arc::clone(&connection));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let active = of.begin();
+                let page = is_of_a_page(request.headers());
+                let answer = (!page && (!loopback || names_loopback(&request)))
+                    .then(|| router.call(request));
+                async move {
+                    let response = match answer {
+                        Some(answer) => whole(answer.await).await,
+                        None => refused(),
+                    };
+                    Reply::plain(response).until_sent(active)
+                }
+            });
+            let transport = Transport {
+                limits,
+                connection: &connection,
+                outdated: &Notify::new(),
+                stop,
+            };
+            tokio::select! {
+                () = transport.serve_http1(socket, service) => {}
+                () = connection.evicted() => {}
+            }
+        });
+    }
+}
+
+fn refused() -> Response<Vec<u8>> {
+    let mut response =
+        Response::new(b"a request of a web page, or for another host, is not taken\n".to_vec());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
+/// Answers are made whole; they do not fail.
+async fn whole(
+    answer: Result<Response<axum::body::Body>, std::convert::Infallible>,
+) -> Response<Vec<u8>> {
+    let (parts, body) = answer.unwrap_or_else(|never| match never {}).into_parts();
+    let bytes = body.collect().await.map(|it| it.to_bytes().to_vec());
+    Response::from_parts(parts, bytes.unwrap_or_default())
+}
+
+fn router(ops: Ops) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -31,11 +110,22 @@ pub fn router(ops: Ops) -> Router {
         .with_state(ops)
 }
 
-async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
-    ops.service.limits.show(ops.service.now());
-    ops.service.metrics.measure_process();
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], ops.exposition.text())
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
+async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoResponse {
+    let service = &ops.service;
+    service.limits.show(service.now());
+    service.admission.show();
+    service.metrics.measure_process();
+    let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
+    let (kind, text) = if accepted.is_some_and(|accepted| accepted.contains(OPEN_METRICS)) {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (kind, ops.exposition.open_metrics())
+    } else {
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        (kind, ops.exposition.text())
+    };
+    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 /// Whether keys are served, and what is wrong.

@@ -33,6 +33,7 @@ pub enum Code {
     TooLarge,
     QuotaExceeded,
     UnsupportedMediaType,
+    ExpectationFailed,
     MethodNotAllowed,
     HsmUnavailable,
     StoreUnavailable,
@@ -61,6 +62,7 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::QuotaExceeded => "quota_exceeded",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::ExpectationFailed => "expectation_failed",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HsmUnavailable => "hsm_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -83,6 +85,7 @@ impl Code {
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HsmUnavailable
             | Self::StoreUnavailable

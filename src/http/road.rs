@@ -2,6 +2,7 @@
 //! endpoint does, it cannot be reached by a stranger and no key leaves before its record is
 //! durable (promise P4).
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +19,64 @@ use lethe_core::time::Timestamp;
 use lethe_core::tree::LeafId;
 use tokio::task::JoinHandle;
 
-use super::answer::{Answer, Response, response};
+use super::answer::{Answer, Reply, Response, response};
 use super::body;
+use super::browser::is_of_a_page;
 use super::call::{Call, Done, Operation, RequestId};
 use super::path::Path;
-use super::patience::TooLong;
 use super::problem::{Code, Problem};
 use super::server::Connected;
-use crate::access::{Rules, SpiffeId};
+use super::time_limit::TimedOut;
+use crate::access::{Grant, Rules, SpiffeId};
+use crate::admission::{RequestPermit, records};
 use crate::clock::{HandshakeClock, SystemClock};
 use crate::service::Service;
 use crate::telemetry::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The service's time in milliseconds, so that leases can be kept on a monotonic clock.
+const TIME: HeaderName = HeaderName::from_static("lethe-time");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// The answer where there is no endpoint.
-pub(super) fn refuse(service: &Service, problem: &Problem) -> Response {
-    let mut response = problem.response();
-    let id = RequestId::next(service);
-    response.headers_mut().insert(REQUEST_ID, id.header());
-    response
+/// A request as it comes.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    id: RequestId,
+    /// The whole request has one time.
+    now: Timestamp,
+}
+
+impl Arrival {
+    pub(super) fn new(service: &Service) -> Self {
+        Self {
+            id: RequestId::new(&service.entropy),
+            now: service.now(),
+        }
+    }
+
+    /// Sets what every answer bears.
+    fn sign(self, response: &mut Response, connected: &Connected) {
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, self.id.header());
+        headers.insert(TIME, self.now.as_millis().into());
+        if let Some(keep_alive) = &connected.keep_alive {
+            headers.insert(KEEP_ALIVE, keep_alive.clone());
+        }
+    }
+
+    /// The answer of a refusal. Strangers wait for theirs when they ask for too many.
+    pub(super) async fn refuse(
+        self,
+        connected: &Connected,
+        permit: RequestPermit,
+        mut response: Response,
+    ) -> Reply {
+        if let Some(delay) = connected.account().answer_delay() {
+            tokio::time::sleep(delay).await;
+        }
+        self.sign(&mut response, connected);
+        Reply::refused(response, permit)
+    }
 }
 
 /// The handler of an endpoint.
@@ -47,85 +86,69 @@ pub(super) fn travel<O: Operation>(
     path: Path,
     request: Request<Incoming>,
 ) -> Answer {
-    Box::pin(travelled::<O>(service, connected, path, request))
+    Box::pin(handle::<O>(service, connected, path, request))
 }
 
-async fn travelled<O: Operation>(
+async fn handle<O: Operation>(
     service: Arc<Service>,
     connected: Arc<Connected>,
     path: Path,
     request: Request<Incoming>,
-) -> Response {
+) -> Reply {
     let begun = SystemClock.since_boot();
-    let id = RequestId::next(&service);
+    let arrival = Arrival::new(&service);
     let trace = match &service.telemetry {
         Some(telemetry) => telemetry.request(O::NAME, request.headers()),
         None => Trace::default(),
     };
-    let place = service.limits.enter();
-    if place.is_none() {
-        let code = Code::Overloaded;
-        service
-            .metrics
-            .answered(O::NAME, code.name(), Duration::ZERO);
-        let problem = Problem::new(code, "too many requests are under way");
-        let response = refuse(&service, &problem);
-        trace.answered(response.status(), code.name(), 0);
-        return response;
-    }
-    let limit = service.request_timeout;
-    let patience = &connected.patience;
-    // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
-    let result = if O::LASTS {
-        let (whole, behind) = (Arc::clone(&service), Arc::clone(&connected));
-        let task = tokio::spawn(go::<O>(whole, behind, id, trace.clone(), path, request));
-        patience.within(limit, pin!(ended(task))).await
-    } else {
-        let traveller = Traveller {
-            service: &service,
-            connected: &connected,
-            id,
-            trace: &trace,
-        };
-        let travelled = pin!(traveller.go::<O>(path, request));
-        patience.within(limit, travelled).await
+    let pipeline = Pipeline {
+        service,
+        connected,
+        arrival,
+        trace,
     };
-    let result = result.unwrap_or_else(|TooLong| {
-        let why = "the request took too long";
-        Err(Problem::new(Code::Overloaded, why))
-    });
+    let limit = pipeline.service.request_timeout;
+    let mut permit = pipeline.connected.account().request();
+    let result = {
+        // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
+        let work = pin!(pipeline.work::<O>(&mut permit, path, request));
+        let result = pipeline.connected.time_limit.within(limit, work).await;
+        result.unwrap_or_else(|TimedOut| {
+            let why = "the request took too long";
+            Err(Problem::new(Code::Overloaded, why))
+        })
+    };
     let code = result
         .as_ref()
         .map_or_else(|problem| problem.code.name(), |_| "ok");
     let took = SystemClock.since_boot().saturating_sub(begun);
+    let Pipeline {
+        service,
+        connected,
+        trace,
+        ..
+    } = pipeline;
     service.metrics.answered(O::NAME, code, took);
-    let items = result.as_ref().map_or(0, Done::items);
-    let mut response = result.map_or_else(|problem| problem.response(), answer);
-    response.headers_mut().insert(REQUEST_ID, id.header());
-    response.body_mut().place = place;
-    trace.answered(response.status(), code, items);
-    response
-}
-
-async fn go<O: Operation>(
-    service: Arc<Service>,
-    connected: Arc<Connected>,
-    id: RequestId,
-    trace: Trace,
-    path: Path,
-    request: Request<Incoming>,
-) -> Result<Done, Problem> {
-    let traveller = Traveller {
-        service: &service,
-        connected: &connected,
-        id,
-        trace: &trace,
-    };
-    traveller.go::<O>(path, request).await
+    match result {
+        Ok(done) => {
+            let items = done.items();
+            let mut response = answer(done);
+            trace.answered(response.status(), code, items);
+            arrival.sign(&mut response, &connected);
+            Reply::answered(response, permit)
+        }
+        Err(problem) => {
+            let response = problem.response();
+            trace.answered(response.status(), code, 0);
+            arrival.refuse(&connected, permit, response).await
+        }
+    }
 }
 
 /// A task that panics is a fault of ours, and no answer.
-async fn ended(task: JoinHandle<Result<Done, Problem>>) -> Result<Done, Problem> {
+async fn ended(
+    task: JoinHandle<Result<(Done, RequestPermit), Problem>>,
+) -> Result<(Done, RequestPermit), Problem> {
     task.await
         .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, "the request failed")))
 }
@@ -142,48 +165,78 @@ fn answer(done: Done) -> Response {
     response
 }
 
-struct Traveller<'a> {
-    service: &'a Arc<Service>,
-    connected: &'a Arc<Connected>,
-    id: RequestId,
-    trace: &'a Trace,
+/// One request on its way.
+#[derive(Clone)]
+struct Pipeline {
+    service: Arc<Service>,
+    connected: Arc<Connected>,
+    arrival: Arrival,
+    trace: Trace,
 }
 
-impl Traveller<'_> {
-    async fn go<O: Operation>(
+impl Pipeline {
+    /// What runs to completion goes on in a task of its own, with all that it holds, when its client
+    /// hangs up; it begins when everything of its request is there.
+    async fn work<O: Operation>(
         &self,
+        permit: &mut RequestPermit,
         path: Path,
         request: Request<Incoming>,
     ) -> Result<Done, Problem> {
+        let call = self.receive::<O>(permit, path, request).await?;
+        if !permit.admit() {
+            let why = "too many requests are under way";
+            return Err(Problem::new(Code::Overloaded, why));
+        }
+        if !O::LASTS {
+            return self.run::<O>(&call).await;
+        }
+        let held = std::mem::replace(permit, self.connected.account().request());
+        let pipeline = self.clone();
+        let task = tokio::spawn(async move { Ok((pipeline.run::<O>(&call).await?, held)) });
+        let (done, held) = ended(task).await?;
+        *permit = held;
+        Ok(done)
+    }
+
+    /// Who asks for what, and whether he may; then all of it.
+    async fn receive<O: Operation>(
+        &self,
+        permit: &mut RequestPermit,
+        path: Path,
+        request: Request<Incoming>,
+    ) -> Result<Call, Problem> {
         let (parts, mut incoming) = request.into_parts();
-        let now = self.service.now();
         let keyspace = path.keyspace;
         let (client, authorized) = {
             // Both under the same rules.
             let rules = self.service.gate.rules();
             let client = self.identify(&rules)?;
-            let authorized = authorize::<O>(&rules, &client, &keyspace);
+            let authorized = self.authorize::<O>(&rules, &client, &parts.headers, &keyspace);
             (client, authorized)
         };
-        let admitted = match authorized {
-            Ok(()) => body_of::<O>(&parts.headers, &mut incoming).await,
-            Err(problem) => Err(problem),
+        let connection = &self.connected.connection;
+        let admitted = match authorized
+            .and_then(|()| body::check_headers(parts.version, &parts.headers, O::BODY))
+        {
+            Ok(()) if O::BODY => body::read(&mut incoming, permit, connection).await,
+            admitted => admitted.map(|()| Bytes::new()),
         };
         let body = match admitted {
             Ok(body) => body,
             Err(problem) => {
-                body::discard(&parts.headers, &mut incoming).await;
+                body::discard(&parts.headers, &mut incoming, connection).await;
                 let named = keyspace.as_ref().ok().and_then(Option::as_ref);
                 let refused = Err(problem);
-                self.record::<O>(now, &client, named, &refused).await?;
-                return refused;
+                self.record::<O>(&client, named, &refused).await?;
+                return Err(refused.err().unwrap_or_else(|| Problem::invalid("refused")));
             }
         };
-        let call = Call {
-            service: Arc::clone(self.service),
+        Ok(Call {
+            service: Arc::clone(&self.service),
             client,
             key: self.connected.session.key(),
-            now,
+            now: self.arrival.now,
             reading: self.service.clock.reading(),
             keyspace: keyspace?,
             body,
@@ -191,22 +244,39 @@ impl Traveller<'_> {
             parameters: path.parameters,
             respond_async: prefers_async(&parts.headers),
             trace: self.trace.clone(),
-        };
-        // Else hyper's buffer would stay in use while the record is written: see `body::own`.
-        drop((parts, incoming));
-        // Once, but for a shred that came in between.
+        })
+    }
+
+    /// Once, but for a shred that came in between.
+    async fn run<O: Operation>(&self, call: &Call) -> Result<Done, Problem> {
         loop {
             let outcome = match self.check_lease() {
-                Ok(()) => O::run(&call).await,
+                Ok(()) => O::run(call).await,
                 Err(problem) => Err(problem),
             };
-            self.record::<O>(now, &call.client, call.keyspace.as_ref(), &outcome)
+            self.record::<O>(&call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
             if let Some(done) = self.check_again::<O>(outcome?)? {
-                O::left(&call, &done);
+                O::left(call, &done);
                 return Ok(done);
             }
         }
+    }
+
+    fn authorize<O: Operation>(
+        &self,
+        rules: &Rules,
+        client: &SpiffeId,
+        headers: &HeaderMap,
+        keyspace: &Result<Option<KeyspaceName>, Problem>,
+    ) -> Result<(), Problem> {
+        let grant = rules.access().grant(client);
+        if grant.is_some() != self.connected.account().client().is_some() {
+            let admission = &self.service.admission;
+            self.connected
+                .change_account(admission, client, rules.access());
+        }
+        authorize::<O>(grant, headers, keyspace)
     }
 
     /// A client is the SPIFFE id of its certificate, for as long as that is taken.
@@ -216,19 +286,26 @@ impl Traveller<'_> {
         client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
     }
 
-    /// A refusal is recorded too, but need not wait: no key leaves.
+    /// A refusal is recorded too, but need not wait: no key leaves. Of very many refusals of one client,
+    /// or of all strangers, only the number is.
     async fn record<O: Operation>(
         &self,
-        now: Timestamp,
         client: &SpiffeId,
         keyspace: Option<&KeyspaceName>,
         outcome: &Result<Done, Problem>,
     ) -> Result<(), Problem> {
         let done = outcome.as_ref().ok();
+        let client = match done {
+            Some(_) => Cow::Borrowed(client.as_str()),
+            None => match self.refused_client(client) {
+                Some(client) => client,
+                None => return Ok(()),
+            },
+        };
         let record = Record::new(&Event {
-            time: now,
-            request: self.id.as_str(),
-            client: client.as_str(),
+            time: self.arrival.now,
+            request: self.arrival.id.as_str(),
+            client: &client,
             operation: O::NAME,
             keyspace,
             outcome: outcome
@@ -266,6 +343,19 @@ impl Traveller<'_> {
         Err(Problem::new(Code::LeaseLost, why))
     }
 
+    /// A refused client for its record; none when the refusal was only counted.
+    fn refused_client<'a>(&self, client: &'a SpiffeId) -> Option<Cow<'a, str>> {
+        let account = self.connected.account();
+        if !account.may_record_refusal() {
+            account.count_unrecorded(1);
+            return None;
+        }
+        Some(match account.client() {
+            Some(_) => Cow::Borrowed(client.as_str()),
+            None => records::short(client),
+        })
+    }
+
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
     fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
@@ -293,13 +383,15 @@ impl Traveller<'_> {
 }
 
 fn authorize<O: Operation>(
-    rules: &Rules,
-    client: &SpiffeId,
+    grant: Option<&Grant>,
+    headers: &HeaderMap,
     keyspace: &Result<Option<KeyspaceName>, Problem>,
 ) -> Result<(), Problem> {
     let forbidden = |why| Problem::new(Code::Forbidden, why);
-    let grant = rules.access().grant(client);
     let grant = grant.ok_or_else(|| forbidden("this client is not known"))?;
+    if is_of_a_page(headers) {
+        return Err(forbidden("a request of a web page is not taken"));
+    }
     if !O::ROLES.contains(&grant.role) {
         return Err(forbidden("this role may not do that"));
     }
@@ -309,17 +401,6 @@ fn authorize<O: Operation>(
         }
         Ok(_) => Ok(()),
         Err(problem) => Err(problem.clone()),
-    }
-}
-
-async fn body_of<O: Operation>(
-    headers: &HeaderMap,
-    incoming: &mut Incoming,
-) -> Result<Bytes, Problem> {
-    if O::BODY {
-        body::read(headers, incoming).await
-    } else {
-        Ok(Bytes::new())
     }
 }
 

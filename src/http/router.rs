@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, header};
 use matchit::InsertError;
 
-use super::answer::{Answer, Content, Response};
+use super::answer::{Answer, Response};
 use super::body;
 use super::call::Operation;
 use super::clock::ConfirmClock;
@@ -17,7 +17,7 @@ use super::keyspaces::{Erase, List, Put, Show};
 use super::openapi::Specification;
 use super::path::Path;
 use super::problem::{Code, Problem};
-use super::road::{refuse, travel};
+use super::road::{Arrival, travel};
 use super::root::RotateRoot;
 use super::server::Connected;
 use super::status::Status;
@@ -127,7 +127,7 @@ impl Router {
     pub(super) fn answer(&self, connected: &Arc<Connected>, request: Request<Incoming>) -> Answer {
         if request.method() == Method::HEAD {
             let answer = self.whole(&Method::GET, connected, request);
-            return Box::pin(async { without_body(answer.await) });
+            return Box::pin(async { answer.await.without_content() });
         }
         let method = request.method().clone();
         self.whole(&method, connected, request)
@@ -142,31 +142,35 @@ impl Router {
     ) -> Answer {
         let Ok(found) = self.paths.at(request.uri().path()) else {
             let problem = Problem::new(Code::NotFound, "no such resource");
-            return self.refuse(request, problem, None);
+            return self.refuse(connected, request, problem.response());
         };
         let methods = found.value;
         let Some((_, handler)) = methods.iter().find(|(it, _)| it == method) else {
             let problem = Problem::new(Code::MethodNotAllowed, "not with this method");
-            return self.refuse(request, problem, allowed(methods));
+            let mut response = problem.response();
+            let allowed = allowed(methods).map(|methods| (header::ALLOW, methods));
+            response.headers_mut().extend(allowed);
+            return self.refuse(connected, request, response);
         };
         let path = Path::of(&found.params);
         let (service, connected) = (Arc::clone(&self.service), Arc::clone(connected));
         handler(service, connected, path, request)
     }
 
+    /// The answer where there is no endpoint.
     fn refuse(
         &self,
+        connected: &Arc<Connected>,
         request: Request<Incoming>,
-        problem: Problem,
-        allow: Option<HeaderValue>,
+        response: Response,
     ) -> Answer {
-        let mut response = refuse(&self.service, &problem);
-        let headers = response.headers_mut();
-        headers.extend(allow.map(|methods| (header::ALLOW, methods)));
+        let arrival = Arrival::new(&self.service);
+        let connected = Arc::clone(connected);
         let (parts, mut incoming) = request.into_parts();
         Box::pin(async move {
-            body::discard(&parts.headers, &mut incoming).await;
-            response
+            body::discard(&parts.headers, &mut incoming, &connected.connection).await;
+            let permit = connected.account().request();
+            arrival.refuse(&connected, permit, response).await
         })
     }
 }
@@ -178,12 +182,4 @@ fn allowed(methods: &Methods) -> Option<HeaderValue> {
         names.push(Method::HEAD.as_str());
     }
     HeaderValue::from_str(&names.join(",")).ok()
-}
-
-/// RFC 9110 section 9.3.2: HEAD is GET without the content, whose length is told all the same.
-fn without_body(mut response: Response) -> Response {
-    let length = response.body().bytes.len();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, length.into());
-    response.map(|_| Content::default())
 }

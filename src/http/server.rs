@@ -1,39 +1,54 @@
 //! Listening: TLS handshake, who it is, HTTP/1.1 or HTTP/2 by ALPN, graceful stop.
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lethe_core::ports::Clock as _;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::activity::Activity;
-use super::patience::Patience;
+use super::answer::Unanswered;
 use super::router::Router;
 use super::socket::Socket;
+use super::time_limit::TimeLimit;
+use crate::access::{Access, SpiffeId};
+use crate::admission::{self, Account, Admission, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
 use crate::clock::HandshakeClock;
 use crate::service::Service as Lethe;
 use crate::tls::Session;
 
-/// Limits of connections.
+/// What a client may send ahead of what is read, on a connection and on each of its streams.
+const CLIENT_WINDOW: u32 = 256 << 10;
+/// The same of a stranger.
+const STRANGER_WINDOW: u32 = 64 << 10;
+/// Streams that we had to reset before a connection is given up.
+const RESETS: usize = 64;
+/// Largest head of a request.
+const HEAD_BYTES: u32 = 16 << 10;
+
+/// Limits of a connection's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Open at once.
-    pub connections: usize,
     /// For a handshake, and for the head of a request.
     pub header_timeout: Duration,
-    /// Between requests of an HTTP/2 connection.
+    /// Between requests.
     pub idle_timeout: Duration,
+    /// That a request may take.
+    pub request_timeout: Duration,
     /// For requests under way at the end.
     pub grace: Duration,
 }
@@ -46,29 +61,36 @@ pub async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    // Each connection holds a sender until it is closed.
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, place)) = accepted else {
+        let Some((stream, address)) = accepted else {
             continue;
         };
-        let connection = Connection {
+        let connection = Arc::default();
+        let Some(place) = service.admission.handshake(address, &connection) else {
+            continue;
+        };
+        let seat = Arc::new(Mutex::new(Seat::Handshake(place)));
+        let incoming = Arriving {
             router: Arc::clone(&router),
             service: Arc::clone(&service),
-            header_timeout: limits.header_timeout,
-            idle_timeout: limits.idle_timeout,
-            longest: service.request_timeout,
+            limits,
+            address,
+            connection: Arc::clone(&connection),
+            seat: Arc::downgrade(&seat),
             stop: stop.clone(),
         };
-        tokio::spawn(connection.run(Socket::new(stream, place)));
+        let socket = Socket::new(stream, connection, (seat, open.clone()));
+        tokio::spawn(incoming.run(socket));
     }
-    drop(listener);
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if tokio::time::timeout(limits.grace, places.acquire_many(all))
+    drop((listener, open));
+    if tokio::time::timeout(limits.grace, all_closed.recv())
         .await
         .is_err()
     {
@@ -76,14 +98,10 @@ pub async fn serve(
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+/// The next connection.
+pub(super) async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, address)) => Some((stream, address.ip())),
         Err(error) => {
             // Out of file descriptors: some close in a moment.
             tracing::warn!(%error, "a connection was not accepted");
@@ -93,14 +111,14 @@ async fn accept(
     }
 }
 
-type Stream = TokioIo<TlsStream<Socket<OwnedSemaphorePermit>>>;
+type TcpSocket = Socket<(Arc<Mutex<Seat>>, mpsc::Sender<()>)>;
 
 /// What answers the requests of a connection.
-trait Answers:
+pub(super) trait Answers:
     Service<
         Request<Incoming>,
         Response = Response<Full<Bytes>>,
-        Error = Infallible,
+        Error = Unanswered,
         Future: Send + 'static,
     > + Send
     + 'static
@@ -111,7 +129,7 @@ impl<S> Answers for S where
     S: Service<
             Request<Incoming>,
             Response = Response<Full<Bytes>>,
-            Error = Infallible,
+            Error = Unanswered,
             Future: Send + 'static,
         > + Send
         + 'static
@@ -122,29 +140,67 @@ impl<S> Answers for S where
 pub(super) struct Connected {
     /// Who is at its other end.
     pub(super) session: Arc<Session>,
+    /// What that one may take.
+    account: ArcSwap<Account>,
+    seat: Weak<Mutex<Seat>>,
+    address: IpAddr,
+    /// What came and went on it.
+    pub(super) connection: Arc<admission::Connection>,
     /// For each of its requests.
-    pub(super) patience: Patience,
+    pub(super) time_limit: TimeLimit,
+    /// It ends after what is under way: its client has got or lost its grant, and there is no seat for it.
+    outdated: Notify,
+    /// `Keep-Alive`, where that is said.
+    pub(super) keep_alive: Option<HeaderValue>,
 }
 
-struct Connection {
+impl Connected {
+    /// What its client may take.
+    pub(super) fn account(&self) -> Guard<Arc<Account>> {
+        self.account.load()
+    }
+
+    /// Its client has got or lost its grant: it is counted among the others from now on.
+    pub(super) fn change_account(&self, admission: &Admission, client: &SpiffeId, access: &Access) {
+        let connection = &self.connection;
+        match admission.connect(Some(client), access, self.address, connection) {
+            Some((account, seat)) => {
+                if let Some(before) = self.seat.upgrade() {
+                    *before.lock() = seat;
+                }
+                self.account.store(account);
+            }
+            None => self.outdated.notify_one(),
+        }
+    }
+}
+
+/// A connection whose client is not known yet.
+struct Arriving {
     router: Arc<Router>,
     service: Arc<Lethe>,
-    header_timeout: Duration,
-    idle_timeout: Duration,
-    /// That a request may take.
-    longest: Duration,
+    limits: Limits,
+    address: IpAddr,
+    connection: Arc<admission::Connection>,
+    seat: Weak<Mutex<Seat>>,
     stop: watch::Receiver<bool>,
 }
 
-impl Connection {
-    async fn run(self, stream: Socket<OwnedSemaphorePermit>) {
+impl Arriving {
+    async fn run(self, socket: TcpSocket) {
         let metrics = self.service.metrics.clone();
         let (tls, trust) = {
             let rules = self.service.gate.rules();
             (Arc::clone(&rules.tls().server), rules.trust())
         };
-        let handshake = TlsAcceptor::from(tls).accept(stream);
-        let Ok(Ok(stream)) = tokio::time::timeout(self.header_timeout, handshake).await else {
+        let connection = Arc::clone(&self.connection);
+        let handshake = TlsAcceptor::from(tls).accept(socket);
+        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
+        let stream = tokio::select! {
+            stream = handshake => stream,
+            () = connection.evicted() => return,
+        };
+        let Ok(Ok(stream)) = stream else {
             metrics.failed_handshakes.inc();
             return;
         };
@@ -154,88 +210,149 @@ impl Connection {
             return;
         };
         let session = Arc::new(session);
+        let Some(account) = self.occupy(&session) else {
+            return;
+        };
         let mut over = Arc::clone(&session).watch(&self.service);
         let _open = metrics.open_connection();
         // Whatever is under way is dropped with the connection when its client is not taken any more.
         tokio::select! {
-            () = self.speak(stream, session) => over.abort(),
+            () = self.speak(stream, session, account) => over.abort(),
+            () = connection.evicted() => over.abort(),
             _ = &mut over => {
                 metrics.cut_off.inc();
             }
         }
     }
 
-    async fn speak(self, stream: TlsStream<Socket<OwnedSemaphorePermit>>, session: Arc<Session>) {
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
-        let stream = TokioIo::new(stream);
-        let connected = Connected {
-            session,
-            patience: Patience::default(),
-        };
-        let connected = Arc::new(connected);
-        let activity = Arc::new(Activity::default());
-        let (router, seen) = (Arc::clone(&self.router), Arc::clone(&activity));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let under_way = seen.begin();
-            let answer = router.answer(&connected, request);
-            async move {
-                let answer = answer.await;
-                Ok::<_, Infallible>(answer.map(|content| content.until_sent(under_way)))
-            }
-        });
-        if http2 {
-            self.speak_http2(stream, service, &activity).await;
-        } else {
-            self.speak_http1(stream, service, &activity).await;
-        }
+    /// Takes a seat of the client's own, and gives back that of the handshake.
+    fn occupy(&self, session: &Session) -> Option<Arc<Account>> {
+        let rules = self.service.gate.rules();
+        let client = session.client(&rules, HandshakeClock.now()).ok();
+        let admission = &self.service.admission;
+        let (account, seat) =
+            admission.connect(client, rules.access(), self.address, &self.connection)?;
+        *self.seat.upgrade()?.lock() = seat;
+        Some(account)
     }
 
-    async fn speak_http2(mut self, stream: Stream, service: impl Answers, activity: &Activity) {
+    async fn speak(
+        self,
+        stream: TlsStream<TcpSocket>,
+        session: Arc<Session>,
+        account: Arc<Account>,
+    ) {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
+        let stranger = account.client().is_none();
+        let seconds = self.limits.idle_timeout.as_secs();
+        let keep_alive = HeaderValue::from_str(&format!("timeout={seconds}")).ok();
+        let connected = Arc::new(Connected {
+            session,
+            account: ArcSwap::new(account),
+            seat: self.seat,
+            address: self.address,
+            connection: Arc::clone(&self.connection),
+            time_limit: TimeLimit::default(),
+            outdated: Notify::new(),
+            keep_alive: keep_alive.filter(|_| !http2 && seconds > 0),
+        });
+        let (router, of) = (self.router, Arc::clone(&connected));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let active = of.connection.begin();
+            let answer = router.answer(&of, request);
+            async move { answer.await.until_sent(active) }
+        });
+        let transport = Transport {
+            limits: self.limits,
+            connection: &connected.connection,
+            outdated: &connected.outdated,
+            stop: self.stop,
+        };
+        if http2 {
+            transport.serve_http2(stream, service, stranger).await;
+        } else {
+            transport.serve_http1(stream, service).await;
+        }
+    }
+}
+
+/// HTTP on a connection, within its limits.
+pub(super) struct Transport<'a> {
+    pub(super) limits: Limits,
+    pub(super) connection: &'a admission::Connection,
+    pub(super) outdated: &'a Notify,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Transport<'_> {
+    async fn serve_http2(
+        mut self,
+        stream: TlsStream<TcpSocket>,
+        service: impl Answers,
+        stranger: bool,
+    ) {
+        let (streams, window) = match stranger {
+            true => (STRANGER_STREAMS, STRANGER_WINDOW),
+            false => (CLIENT_STREAMS, CLIENT_WINDOW),
+        };
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         builder
-            .max_concurrent_streams(256)
-            .max_header_list_size(16 << 10);
+            .max_concurrent_streams(streams as u32)
+            .initial_connection_window_size(window)
+            .initial_stream_window_size(window)
+            .max_local_error_reset_streams(RESETS)
+            .max_header_list_size(HEAD_BYTES);
         builder.keep_alive_interval(Duration::from_secs(30));
-        let connection = builder.serve_connection(stream, service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
+        let limits = self.limits;
+        let stuck = limits.request_timeout + limits.idle_timeout;
         // An error of a connection is the client's: it hears of it, or is gone.
         tokio::select! {
             _ = connection.as_mut() => return,
             // hyper waits for the preface for ever, and a silent client would keep its place.
-            () = activity.silent(self.header_timeout) => return,
+            () = self.connection.silent(limits.header_timeout) => return,
             // What was sent stays in its buffer until more is sent or it ends: the begin of each
             // frame, and with it the data key of the last answer.
-            () = activity.idle(self.idle_timeout) => connection.as_mut().graceful_shutdown(),
-            () = activity.stuck(self.longest + self.idle_timeout) => return,
+            () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            () = self.connection.stuck(stuck) => return,
+            () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}
-            () = activity.idle(self.idle_timeout) => {}
-            () = activity.stuck(self.longest + self.idle_timeout) => {}
+            () = self.connection.idle(limits.idle_timeout) => {}
+            () = self.connection.stuck(stuck) => {}
         }
     }
 
     /// The time limit for a head is watched here: hyper's moves a timer with every request, which
     /// costs more than two counters.
-    async fn speak_http1(mut self, stream: Stream, service: impl Answers, activity: &Activity) {
+    pub(super) async fn serve_http1<IO>(mut self, stream: IO, service: impl Answers)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(64 << 10);
-        let connection = builder.serve_connection(stream, service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
+        let limits = self.limits;
+        let stuck = limits.request_timeout + limits.idle_timeout;
         tokio::select! {
             _ = connection.as_mut() => return,
-            // No whole head came meanwhile, and no answer is under way.
-            () = activity.idle(self.header_timeout) => connection.as_mut().graceful_shutdown(),
-            () = activity.stuck(self.longest + self.header_timeout) => return,
+            () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            // After the handshake nothing at all has come: that is half a head too.
+            () = self.connection.half_head(limits.header_timeout) => return,
+            () = self.connection.stuck(stuck) => return,
+            () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}
             // Half a head.
-            () = activity.idle(self.header_timeout) => {}
-            () = activity.stuck(self.longest + self.header_timeout) => {}
+            () = self.connection.idle(limits.header_timeout) => {}
+            () = self.connection.stuck(stuck) => {}
         }
     }
 }

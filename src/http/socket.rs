@@ -1,16 +1,20 @@
 //! The TCP connection below TLS, which is closed so that what was sent arrives: a socket that is
 //! closed with unread bytes in it answers with a reset, and a reset takes back what its peer has not
-//! read yet.
+//! read yet. And it is read no faster than its requests account for: frames of HTTP/2 that ask for
+//! nothing (PING, SETTINGS, PRIORITY, empty DATA and the like) cost time as well.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::admission::Connection;
 
 /// How long a closed connection is read on.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
@@ -19,26 +23,86 @@ const CLOSE_BYTES: usize = 64 << 20;
 /// As much at once.
 const CLOSE_BUFFER: usize = 16 << 10;
 
+/// Bytes that may come beyond what the requests account for: windows, heads and a handshake.
+const SLACK: u64 = 512 << 10;
+/// As many more a second.
+const SLACK_PER_SECOND: u64 = 4 << 10;
+/// What is worth reading.
+const LEAST: u64 = 1 << 10;
+/// Until it is looked again what may be read.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// A connection. Whoever drops it, at whatever point, closes it in order: no more is sent, what still
-/// comes is thrown away until the peer has closed too or the time is up. `P` is what the connection
-/// occupies, which is free after that.
-pub(crate) struct Socket<P: Send + 'static> {
+/// comes is thrown away until the peer has closed too or the time is up. `S` is the seat that the
+/// connection occupies, which is free after that.
+pub(crate) struct Socket<S: Send + 'static> {
     /// Until it is dropped.
-    open: Option<(TcpStream, P)>,
+    open: Option<(TcpStream, S)>,
+    connection: Arc<Connection>,
     runtime: Handle,
     /// The peer sends no more, or is gone: nothing is left to wait for.
     ended: bool,
+    allowance: Allowance,
 }
 
-impl<P: Send + 'static> Socket<P> {
+/// What may be read before it is looked what the requests account for.
+struct Allowance {
+    /// Below 0 when a read brought more.
+    left: i64,
+    accounted: u64,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Allowance {
+    fn new() -> Self {
+        Self {
+            left: SLACK as i64,
+            accounted: 0,
+            since: Instant::now(),
+            timer: None,
+        }
+    }
+
+    /// Ready when something may be read.
+    fn poll(&mut self, connection: &Connection, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.left > 0 {
+                return Poll::Ready(());
+            }
+            self.refill(connection);
+            if self.left <= 0 {
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                ready!(timer.as_mut().poll(context));
+                self.timer = None;
+            }
+        }
+    }
+
+    fn refill(&mut self, connection: &Connection) {
+        let accounted = connection.accounted();
+        let millis = self.since.elapsed().as_millis() as u64;
+        let more = accounted - self.accounted + millis * SLACK_PER_SECOND / 1_000;
+        // Not byte by byte.
+        if more >= LEAST {
+            self.since = Instant::now();
+            self.accounted = accounted;
+            self.left = self.left.saturating_add(more as i64).min(SLACK as i64);
+        }
+    }
+}
+
+impl<S: Send + 'static> Socket<S> {
     /// Within the runtime that closes it.
-    pub(crate) fn new(stream: TcpStream, place: P) -> Self {
+    pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>, seat: S) -> Self {
         // Answers are small and whole: waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
         Self {
-            open: Some((stream, place)),
+            open: Some((stream, seat)),
+            connection,
             runtime: Handle::current(),
             ended: false,
+            allowance: Allowance::new(),
         }
     }
 
@@ -48,14 +112,20 @@ impl<P: Send + 'static> Socket<P> {
     }
 }
 
-impl<P: Send + 'static> Drop for Socket<P> {
+impl<S: Send + 'static> Drop for Socket<S> {
     fn drop(&mut self) {
-        if let Some((stream, place)) = self.open.take()
+        if let Some((stream, seat)) = self.open.take()
             && !self.ended
+            && !self.connection.is_evicted()
         {
+            let connection = Arc::clone(&self.connection);
+            connection.set_waiting(true);
             self.runtime.spawn(async move {
-                close(stream).await;
-                drop(place);
+                tokio::select! {
+                    () = close(stream) => {}
+                    () = connection.evicted() => {}
+                }
+                drop(seat);
             });
         }
     }
@@ -78,21 +148,31 @@ async fn close(mut stream: TcpStream) {
     .await;
 }
 
-impl<P: Send + Unpin + 'static> AsyncRead for Socket<P> {
+impl<S: Send + Unpin + 'static> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.allowance.poll(&this.connection, context).is_pending() {
+            this.connection.set_waiting(true);
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        let read = ready!(self.stream()?.poll_read(context, buffer));
-        let nothing = buffer.filled().len() == before && buffer.remaining() > 0;
-        self.ended |= nothing || read.is_err();
+        let polled = this.stream()?.poll_read(context, buffer);
+        this.connection.set_waiting(polled.is_pending());
+        let read = ready!(polled);
+        let received = (buffer.filled().len() - before) as u64;
+        let nothing = received == 0 && buffer.remaining() > 0;
+        this.ended |= nothing || read.is_err();
+        this.connection.received(received);
+        this.allowance.left -= received as i64;
         Poll::Ready(read)
     }
 }
 
-impl<P: Send + Unpin + 'static> AsyncWrite for Socket<P> {
+impl<S: Send + Unpin + 'static> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -128,11 +208,12 @@ mod tests {
 
     use super::*;
 
-    async fn connected<P: Send + 'static>(place: P) -> (Socket<P>, TcpStream) {
+    async fn connected<S: Send + 'static>(seat: S) -> (Socket<S>, TcpStream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (accepted, client) = tokio::join!(listener.accept(), TcpStream::connect(address));
-        (Socket::new(accepted.unwrap().0, place), client.unwrap())
+        let socket = Socket::new(accepted.unwrap().0, Arc::default(), seat);
+        (socket, client.unwrap())
     }
 
     #[tokio::test]
@@ -151,9 +232,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn its_place_is_free_once_the_peer_has_closed() {
-        let (place, mut free) = tokio::sync::mpsc::channel::<()>(1);
-        let (socket, client) = connected(place).await;
+    async fn its_seat_is_free_once_the_peer_has_closed() {
+        let (seat, mut free) = tokio::sync::mpsc::channel::<()>(1);
+        let (socket, client) = connected(seat).await;
         drop(socket);
         assert!(free.try_recv() == Err(tokio::sync::mpsc::error::TryRecvError::Empty));
         drop(client);
@@ -161,13 +242,54 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_goes_on_keeps_its_place_for_a_while_only() {
-        let (place, mut free) = tokio::sync::mpsc::channel::<()>(1);
-        let (socket, mut client) = connected(place).await;
+    async fn a_peer_that_goes_on_keeps_its_seat_for_a_while_only() {
+        let (seat, mut free) = tokio::sync::mpsc::channel::<()>(1);
+        let (socket, mut client) = connected(seat).await;
         let sending =
             tokio::spawn(async move { while client.write_all(&[0; 1_000]).await.is_ok() {} });
         drop(socket);
         assert_eq!(free.recv().await, None);
         sending.await.unwrap();
+    }
+
+    /// Reads on until that many bytes have come, or for the time.
+    async fn read_to(socket: &mut Socket<()>, bytes: u64, time: Duration) -> u64 {
+        let connection = Arc::clone(&socket.connection);
+        let mut buffer = vec![0; 16 << 10];
+        let _ = timeout(time, async {
+            while connection.all_received() < bytes {
+                assert!(socket.read(&mut buffer).await.unwrap() > 0);
+            }
+        })
+        .await;
+        connection.all_received()
+    }
+
+    #[tokio::test]
+    async fn what_no_request_accounts_for_is_read_slowly() {
+        let (mut socket, mut client) = connected(()).await;
+        let flood = async move { while client.write_all(&[0; 4_096]).await.is_ok() {} };
+        let flood = tokio::spawn(flood);
+        let begun = Instant::now();
+        let received = read_to(&mut socket, 3 * SLACK, Duration::from_secs(1)).await;
+        let by_time = (begun.elapsed().as_secs() + 1) * SLACK_PER_SECOND;
+        assert!(received <= SLACK + by_time + (16 << 10), "{received}");
+        // A body that is taken is no flood.
+        socket.connection.took_body(8 * SLACK);
+        let received = read_to(&mut socket, 2 * SLACK, Duration::from_secs(30)).await;
+        assert!(received >= 2 * SLACK, "{received}");
+        flood.abort();
+    }
+
+    #[tokio::test]
+    async fn an_evicted_connection_is_closed_at_once() {
+        let (seat, mut free) = tokio::sync::mpsc::channel::<()>(1);
+        let (socket, _client) = connected(seat).await;
+        socket.connection.evict();
+        drop(socket);
+        assert_eq!(
+            free.try_recv(),
+            Err(tokio::sync::mpsc::error::TryRecvError::Disconnected)
+        );
     }
 }

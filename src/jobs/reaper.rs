@@ -113,6 +113,7 @@ impl Keeper {
         let now = self.ports.clock.now();
         let metrics = &service.metrics;
         service.limits.tidy(now);
+        service.admission.tidy();
         metrics
             .live_buckets
             .set(self.buckets.live(now).len() as i64);

@@ -1,11 +1,8 @@
-//! How much of the service one client, or all of them, may take: quotas of keys, a ceiling on
-//! different conversations, and requests under way at once.
+//! How many keys one client may take: quotas, and a ceiling on different conversations.
 
 mod ceiling;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -51,19 +48,7 @@ pub struct Limits {
     shred: Option<Limiter>,
     clock: DefaultClock,
     ceilings: Option<Ceilings>,
-    most_requests: usize,
-    requests: Arc<AtomicUsize>,
     metrics: Metrics,
-}
-
-/// A request under way; ends when dropped.
-#[derive(Debug)]
-pub struct UnderWay(Arc<AtomicUsize>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 fn limiter(quota: QuotaSection) -> Limiter {
@@ -80,18 +65,8 @@ impl Limits {
             shred: section.shred.map(limiter),
             clock: DefaultClock::default(),
             ceilings: section.conversations.map(Ceilings::new),
-            most_requests: section.requests,
-            requests: Arc::default(),
             metrics,
         }
-    }
-
-    /// A place for a request; none while too many are under way.
-    #[must_use]
-    pub fn enter(&self) -> Option<UnderWay> {
-        let before = self.requests.fetch_add(1, Ordering::Relaxed);
-        let place = UnderWay(Arc::clone(&self.requests));
-        (before < self.most_requests).then_some(place)
     }
 
     /// Takes `count` keys off a client's quota. Counted when asked for, whether or not they are
@@ -158,12 +133,6 @@ impl Limits {
         }
     }
 
-    /// Requests under way.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-
     /// Whether unwrapped conversations are counted.
     #[must_use]
     pub const fn counts_conversations(&self) -> bool {
@@ -172,7 +141,6 @@ impl Limits {
 
     /// Sets what the metrics show of it.
     pub fn show(&self, now: Timestamp) {
-        self.metrics.requests_under_way.set(self.under_way() as i64);
         let above = self.ceilings.as_ref().map_or(0, |it| it.above(now));
         self.metrics.clients_above_ceiling.set(above as i64);
     }

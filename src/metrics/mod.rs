@@ -9,6 +9,7 @@ mod register;
 mod tests;
 mod zeros;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -60,6 +61,11 @@ struct Became {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Budget {
+    budget: &'static str,
+}
+
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -104,6 +110,11 @@ pub struct Metrics {
     pub failed_handshakes: Counter,
     /// Connections that were closed because their client is not taken any more.
     pub cut_off: Counter,
+    budget_used: Family<Budget, Gauge>,
+    budget_limit: Family<Budget, Gauge>,
+    budget_exceeded: Family<Budget, Counter>,
+    /// Refusals that are on record as a number only.
+    pub unrecorded_refusals: Counter,
     reloads: Family<Outcome, Counter>,
     certificate_left: Gauge,
     /// Spans that a collector took.
@@ -158,6 +169,10 @@ impl Metrics {
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
             cut_off: Counter::default(),
+            budget_used: Family::default(),
+            budget_limit: Family::default(),
+            budget_exceeded: Family::default(),
+            unrecorded_refusals: Counter::default(),
             reloads: Family::default(),
             certificate_left: Gauge::default(),
             spans_exported: Counter::default(),
@@ -210,6 +225,18 @@ impl Metrics {
 
     fn frequent(&self, operation: &str) -> Option<&Frequent> {
         self.frequent.iter().find(|it| it.is(operation))
+    }
+
+    /// Counts who wanted more of a budget than there was.
+    pub fn budget_exceeded(&self, budget: &'static str) -> Counter {
+        self.budget_exceeded.get_or_create_owned(&Budget { budget })
+    }
+
+    /// How much of a budget is in use.
+    pub fn budget(&self, budget: &'static str, used: usize, limit: usize) {
+        let label = Budget { budget };
+        self.budget_used.get_or_create(&label).set(used as i64);
+        self.budget_limit.get_or_create(&label).set(limit as i64);
     }
 
     /// A changed configuration was read.
@@ -286,10 +313,41 @@ pub struct Exposition(Registry);
 impl Exposition {
     /// The text format of OpenMetrics.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn open_metrics(&self) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.0);
         text
+    }
+
+    /// The text format of Prometheus, 0.0.4: a counter's description bears the name of its samples.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = self.open_metrics();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let counters: HashSet<&str> = types.filter_map(|it| it.strip_suffix(" counter")).collect();
+        let mut plain = String::with_capacity(text.len());
+        for line in text.lines() {
+            let mut words = line.splitn(4, ' ');
+            let (Some("#"), Some(kind), Some(name), rest) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                if line != "# EOF" {
+                    plain.push_str(line);
+                    plain.push('\n');
+                }
+                continue;
+            };
+            let end = if counters.contains(name) {
+                "_total"
+            } else {
+                ""
+            };
+            if kind != "UNIT" {
+                let rest = rest.unwrap_or_default();
+                plain.push_str(&format!("# {kind} {name}{end} {rest}\n"));
+            }
+        }
+        plain
     }
 }

@@ -135,6 +135,26 @@ impl Metrics {
             self.cut_off.clone(),
         );
         to.register(
+            "budget_used",
+            "What is in use of each budget of clients, connections and addresses",
+            self.budget_used.clone(),
+        );
+        to.register(
+            "budget_limit",
+            "What each budget has in all",
+            self.budget_limit.clone(),
+        );
+        to.register(
+            "budget_exceeded",
+            "Times that more of a budget was wanted than there was for that client or address",
+            self.budget_exceeded.clone(),
+        );
+        to.register(
+            "unrecorded_refusals",
+            "Refusals that are on record as a number only",
+            self.unrecorded_refusals.clone(),
+        );
+        to.register(
             "reloads",
             "Readings of a changed configuration by result",
             self.reloads.clone(),

@@ -89,7 +89,7 @@ impl Hsm for Failing {
 }
 
 fn assert_shown(exposition: &Exposition, lines: &[&str]) {
-    let text = exposition.text();
+    let text = exposition.open_metrics();
     for line in lines {
         assert!(text.lines().any(|shown| shown == *line), "{line}\n{text}");
     }
@@ -249,4 +249,24 @@ fn parts_are_up_or_down_and_the_process_has_a_size() {
     let resident = lines.find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
     let resident: u64 = resident.unwrap().parse().unwrap();
     assert!((1 << 20..1 << 34).contains(&resident), "{resident}");
+}
+
+#[test]
+fn the_text_format_describes_counters_as_their_samples_are_named() {
+    let (metrics, exposition) = Metrics::new();
+    metrics.ceilings_reached.inc();
+    let text = exposition.text();
+    for line in [
+        "# TYPE lethe_ceilings_reached_total counter",
+        "lethe_ceilings_reached_total 1",
+        "# TYPE lethe_connections gauge",
+        "# TYPE lethe_audit_append_seconds histogram",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    let described = text.lines().filter(|line| line.starts_with("# HELP"));
+    assert!(described.clone().count() > 10);
+    for unknown in ["# EOF", "# UNIT"] {
+        assert!(!text.contains(unknown), "{text}");
+    }
 }

@@ -275,13 +275,14 @@ impl Dev {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// The sum of a metric over its labels.
+    /// The sum of a metric over its labels, or the one with these.
     pub async fn metric(&self, name: &str) -> i64 {
         let (_, text) = self.ops("/metrics").await;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let values = lines.filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
-            (key.split('{').next()? == name).then(|| value.parse::<f64>().unwrap() as i64)
+            let named = key == name || key.split('{').next()? == name;
+            named.then(|| value.parse::<f64>().unwrap() as i64)
         });
         values.sum()
     }

@@ -31,8 +31,8 @@ pub(crate) struct IssueItem<'a> {
     )]
     conversation: Cow<'a, str>,
     /// False: the wrapped key alone.
-    #[serde(default = "yes")]
-    plaintext: bool,
+    #[serde(default)]
+    plaintext: Option<bool>,
     /// How long its messages live: one of the keyspace's `retentions`, or its retention, which is what
     /// counts without this.
     #[serde(default, borrow)]
@@ -50,10 +50,6 @@ impl IssueItem<'_> {
         let other = "retention is none that this keyspace offers";
         policy.choose(span).ok_or_else(|| Problem::invalid(other))
     }
-}
-
-const fn yes() -> bool {
-    true
 }
 
 #[derive(Serialize)]
@@ -92,7 +88,10 @@ impl Operation for Issue {
             let issued = keyring.issue(keyspace, &conversation, retention, call.now, entropy)?;
             let answer = IssueAnswer {
                 conversation: conversation.as_str(),
-                data_key: item.plaintext.then_some(Encoded(&issued.data_key)),
+                data_key: item
+                    .plaintext
+                    .unwrap_or(true)
+                    .then_some(Encoded(&issued.data_key)),
                 wrapped_key: issued.wrapped_key.to_string(),
                 version: issued.event.version.number(),
                 use_until: Rfc3339(issued.use_until),

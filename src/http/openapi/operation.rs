@@ -9,8 +9,9 @@ use crate::access::Role;
 use crate::http::problem::Code;
 
 /// Every endpoint may refuse with these: the road does.
-const ON_THE_ROAD: [Code; 4] = [
+const ON_THE_ROAD: [Code; 5] = [
     Code::Forbidden,
+    Code::UnsupportedMediaType,
     Code::AuditUnavailable,
     Code::LeaseLost,
     Code::Overloaded,
@@ -93,7 +94,7 @@ impl Described {
         self.refuses(&[
             Code::InvalidRequest,
             Code::TooLarge,
-            Code::UnsupportedMediaType,
+            Code::ExpectationFailed,
         ])
     }
 

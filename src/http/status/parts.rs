@@ -70,7 +70,7 @@ impl NodeStatus {
             release: env!("CARGO_PKG_VERSION"),
             started_at: Rfc3339(service.node.started_at),
             connections: count(service.metrics.connections.get()),
-            requests_under_way: service.limits.under_way() as u64,
+            requests_under_way: service.admission.requests_under_way() as u64,
         }
     }
 }

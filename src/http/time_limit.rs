@@ -13,20 +13,20 @@ type Timer = Pin<Box<Sleep>>;
 
 /// The limit took effect.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(super) struct TimedOut;
 
 /// The timer of a connection. One request uses it at a time; others beside it (HTTP/2) get timers of
 /// their own.
 #[derive(Debug, Default)]
-pub(super) struct Patience(Mutex<Option<Timer>>);
+pub(super) struct TimeLimit(Mutex<Option<Timer>>);
 
-/// The timer, lent for one request.
-struct Lent<'a> {
-    home: &'a Patience,
+/// The timer, for one request.
+struct Borrowed<'a> {
+    home: &'a TimeLimit,
     timer: Option<Timer>,
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
             *self.home.0.lock() = Some(timer);
@@ -34,7 +34,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-impl Lent<'_> {
+impl Borrowed<'_> {
     /// Ready at `deadline`. The timer may still be set to the deadline of an earlier request, and
     /// wake in vain.
     fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
@@ -51,25 +51,25 @@ impl Lent<'_> {
     }
 }
 
-impl Patience {
+impl TimeLimit {
     /// Runs `work`, which is dropped when it has taken `limit`. The limit is the same for all requests of a
     /// connection.
     ///
     /// # Errors
-    /// [`TooLong`].
+    /// [`TimedOut`].
     pub(super) async fn within<T>(
         &self,
         limit: Duration,
         mut work: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, TooLong> {
+    ) -> Result<T, TimedOut> {
         let deadline = Instant::now() + limit;
-        let mut lent = Lent {
+        let mut borrowed = Borrowed {
             home: self,
             timer: self.0.lock().take(),
         };
         poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
-            Poll::Pending => lent.poll(context, deadline).map(|()| Err(TooLong)),
+            Poll::Pending => borrowed.poll(context, deadline).map(|()| Err(TimedOut)),
         })
         .await
     }
@@ -86,23 +86,25 @@ mod tests {
 
     #[tokio::test]
     async fn each_request_has_the_whole_limit() {
-        let patience = Patience::default();
+        let time_limit = TimeLimit::default();
         for _ in 0..3 {
             let work = pin!(tokio::time::sleep(LIMIT / 2));
-            assert_eq!(patience.within(LIMIT, work).await, Ok(()));
+            assert_eq!(time_limit.within(LIMIT, work).await, Ok(()));
         }
         let begun = Instant::now();
         let forever = pin!(pending::<()>());
-        assert_eq!(patience.within(LIMIT, forever).await, Err(TooLong));
+        assert_eq!(time_limit.within(LIMIT, forever).await, Err(TimedOut));
         assert!(begun.elapsed() >= LIMIT);
     }
 
     #[tokio::test]
     async fn requests_beside_each_other_have_their_own() {
-        let patience = Patience::default();
+        let time_limit = TimeLimit::default();
         let (long, short) = (pin!(pending::<()>()), pin!(tokio::time::sleep(LIMIT / 10)));
-        let (first, second) =
-            tokio::join!(patience.within(LIMIT, long), patience.within(LIMIT, short));
-        assert_eq!((first, second), (Err(TooLong), Ok(())));
+        let (first, second) = tokio::join!(
+            time_limit.within(LIMIT, long),
+            time_limit.within(LIMIT, short)
+        );
+        assert_eq!((first, second), (Err(TimedOut), Ok(())));
     }
 }
