@@ -117,17 +117,19 @@ impl App {
             rotate_after_shreds: config.rotation.after_shreds,
             is_alone,
         };
+        let approvals = Approvals::open(&config.approvals, Arc::clone(&store) as _, clock.now());
+        let approvals = approvals.await?;
+        let approvals = Arc::new(approvals);
         let (keeper, handle) = Keeper::open(
             ports.clone(),
             Arc::clone(&live),
             Arc::clone(&ledger),
+            Arc::clone(&approvals),
             limits,
             (devices, Arc::clone(&moves)),
         )
         .await?;
         let deployment = outlives.deployment().await?.ok_or(Halt::NotInitialised)?;
-        let approvals = Approvals::open(&config.approvals, Arc::clone(&store) as _).await?;
-        let approvals = Arc::new(approvals);
         if !is_alone {
             confirm(&ports, deployment).await?;
         }
@@ -283,7 +285,6 @@ impl App {
         refusals.abort();
         admission::record_unrecorded(&self.service).await;
         sweep.abort();
-        approvals::settle_last(&self.service).await;
         moves.abort();
         self.service.flush_key_uses().await;
         watch.abort();

@@ -206,7 +206,9 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
         ) => &[MessageServer],
         (
             "POST",
-            "/v1/keyspaces/{keyspace}/data-keys/rewrap" | "/v1/keyspaces/{keyspace}/shreds",
+            "/v1/keyspaces/{keyspace}/data-keys/rewrap"
+            | "/v1/keyspaces/{keyspace}/shreds"
+            | "/v1/shreds",
         ) => &[MessageServer, Operator],
         (
             "GET",
@@ -223,7 +225,7 @@ fn allowed(method: &Method, path: &str) -> &'static [Role] {
             "/v1/keyspaces/{keyspace}/versions" | "/v1/root/rotations" | "/v1/clock/confirmations",
         )
         | ("DELETE", "/v1/keyspaces/{keyspace}/versions/{version}") => &[Operator],
-        ("GET", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
+        ("GET" | "POST", "/v1/approvals") | ("POST", "/v1/approvals/{id}") => &[Operator],
         ("GET" | "DELETE", "/v1/approvals/{id}") => &[MessageServer, Operator],
         ("GET" | "POST", "/v1/hsm/moves") => &[Operator],
         ("GET", "/v1/status") => &[Operator, Auditor],
@@ -296,6 +298,17 @@ async fn every_route_refuses_foreign_keyspaces() {
                     refused(&answer, 403, "forbidden");
                     tried += 1;
                 }
+            }
+            // What concerns the whole deployment needs a grant of all of it.
+            if matches!(
+                (method.as_str(), &*path),
+                (
+                    "POST",
+                    "/v1/root/rotations" | "/v1/clock/confirmations" | "/v1/hsm/moves"
+                )
+            ) {
+                let answer = call(&api, &method, &path).await;
+                refused(&answer, 403, "forbidden");
             }
         }
         assert_eq!(names(&api.get("/v1/keyspaces").await.ok(200)), ["chat"]);

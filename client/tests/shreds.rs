@@ -201,7 +201,10 @@ async fn erasures_bear_an_id_and_are_followed() {
     ])
     .await;
     let client = service.client();
-    let shred = client.erase_keyspace(&chat(), erased.id()).await.unwrap();
+    let shred = client
+        .erase_keyspace(&chat(), erased.id(), None)
+        .await
+        .unwrap();
     assert!(matches!(shred, Shred::Accepted { id, .. } if id == erased.id()));
     let patience = Duration::MAX;
     let shred = client.wait_until_destroyed(&chat(), shred, patience).await;
@@ -210,12 +213,12 @@ async fn erasures_bear_an_id_and_are_followed() {
     };
     assert_eq!(done.id, erased.id());
     assert_eq!(done.opening, Value::Null);
-    let shred = client.drop_version(&chat(), 4, dropped.id()).await;
+    let shred = client.drop_version(&chat(), 4, dropped.id(), None).await;
     assert_eq!(shred.unwrap().id(), dropped.id());
-    let error = client.drop_version(&chat(), 4, erased.id()).await;
+    let error = client.drop_version(&chat(), 4, erased.id(), None).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::UnexpectedAnswer(_)), "{error}");
-    let error = client.drop_version(&chat(), 4, erased.id()).await;
+    let error = client.drop_version(&chat(), 4, erased.id(), None).await;
     assert_eq!(error.unwrap_err().code(), Some(&ErrorCode::Conflict));
 
     let asked = service.asked();
@@ -277,7 +280,7 @@ async fn what_waits_for_a_second_operator_is_no_success() {
     assert_eq!(problem.code, ErrorCode::ApprovalRequired);
     assert!(problem.detail.contains(APPROVAL), "{problem}");
     assert!(matches!(shreds[1], Ok(Shred::Destroyed(_))));
-    let error = client.erase_keyspace(&chat(), requests[0].id()).await;
+    let error = client.erase_keyspace(&chat(), requests[0].id(), None).await;
     assert_eq!(
         error.unwrap_err().code(),
         Some(&ErrorCode::ApprovalRequired)

@@ -60,6 +60,12 @@ impl Grant {
             .iter()
             .any(|pattern| pattern.matches(keyspace))
     }
+
+    /// Whether all keyspaces are granted: what concerns the whole deployment needs that.
+    #[must_use]
+    pub fn allows_all(&self) -> bool {
+        self.keyspaces.iter().any(KeyspacePattern::is_all)
+    }
 }
 
 /// All clients.

@@ -13,6 +13,10 @@ pub enum KeyspacePattern {
 }
 
 impl KeyspacePattern {
+    pub(super) const fn is_all(&self) -> bool {
+        matches!(self, Self::Prefix(prefix) if prefix.is_empty())
+    }
+
     pub(super) fn matches(&self, keyspace: &KeyspaceName) -> bool {
         match self {
             Self::Name(name) => name == keyspace,

@@ -34,6 +34,7 @@ pub async fn record_unrecorded(service: &Service) {
             keys: &[],
             refused,
             requests: &[],
+            reason: None,
         });
         let recorded = match service.audit.append(record).await {
             Ok(()) => u64::from(refused),

@@ -170,6 +170,7 @@ async fn record(audit: &FileAuditSink, clock: &dyn Clock) -> Result<(), String> 
         keys: &[],
         refused: 0,
         requests: &[],
+        reason: None,
     });
     let written = async {
         audit.append(record).await?;

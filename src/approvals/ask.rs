@@ -1,29 +1,34 @@
-//! Whether a call needs a second word, and the same answer when it is sent again.
+//! Whether a call needs an approval, and the same answer when it is sent again.
 
 use std::collections::HashSet;
 
-use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, Voice};
-use lethe_core::identity::KeyspaceId;
+use lethe_core::approval::{
+    Action, Approval, ApprovalId, ApprovalState, DigestKey, Principal, Scope,
+};
+use lethe_core::conversation::ConversationId;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::ports::{Asking, Entropy, StoreError};
+use lethe_core::ports::{Enqueued, Entropy, StoreError};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 
-use super::{MOST, ended};
+use super::end::due_end;
+use super::{Caller, MOST};
 use crate::forgetting::{Admitted, NotAccepted, Wanted, is_same};
 use crate::service::Service;
 
-/// A call that would destroy.
+/// A call that asks for something that may need an approval.
 pub struct Question<'a> {
     /// The service.
     pub service: &'a Service,
-    /// Where.
-    pub keyspace: &'a KeyspaceName,
     /// Who asks.
-    pub by: Voice,
+    pub by: Principal,
+    /// The same, as shreds are counted.
+    pub caller: Caller,
     /// When.
     pub now: Timestamp,
+    /// Why, in the words of who asks.
+    pub reason: Option<Box<str>>,
 }
 
 /// What became of a call.
@@ -50,9 +55,19 @@ impl Question<'_> {
     ///
     /// # Errors
     /// [`NotAccepted`]: nothing was accepted, and nothing waits.
-    pub async fn shreds(&self, wanted: Vec<Wanted>, alone: bool) -> Result<Reply, NotAccepted> {
+    pub async fn shreds(
+        &self,
+        keyspace: &KeyspaceName,
+        wanted: Vec<Wanted>,
+        single: bool,
+    ) -> Result<Reply, NotAccepted> {
         let acceptor = &self.service.acceptor;
-        let items = acceptor.accept(self.keyspace.clone(), None, wanted).await?;
+        let names = match self.service.approvals.required() {
+            true => wanted.iter().filter_map(conversation).cloned().collect(),
+            false => Vec::new(),
+        };
+        let items = acceptor.accept(&self.caller, keyspace.clone(), None, wanted);
+        let items = items.await?;
         let mut held_back = held_back(&items);
         held_back.retain({
             let mut seen = HashSet::new();
@@ -66,11 +81,16 @@ impl Question<'_> {
             Some(approval) => approval,
             None => {
                 let conversations = u32::try_from(held_back.len()).unwrap_or(u32::MAX);
-                let act = Act::Shred {
+                let action = Action::Shred {
                     conversations,
-                    alone,
+                    single,
                 };
-                self.ask(act, first.keyspace, &held_back).await?
+                let scope = scope(keyspace, first);
+                let waits =
+                    |item: &Result<_, _>| matches!(item, Err(NotAccepted::NeedsApproval(_)));
+                let names = names.iter().zip(&items).filter(|(_, item)| waits(item));
+                let names: Vec<&ConversationId> = names.map(|(name, _)| name).collect();
+                self.ask(action, Some(scope), &held_back, &names).await?
             }
         };
         Ok(Reply::Waits(Box::new(Asked {
@@ -86,20 +106,23 @@ impl Question<'_> {
     /// [`NotAccepted`]: nothing was accepted, and nothing waits.
     pub async fn act(
         &self,
-        act: Act,
+        keyspace: &KeyspaceName,
+        action: Action,
         id: Option<RequestId>,
         wanted: Wanted,
     ) -> Result<Reply, NotAccepted> {
         let acceptor = &self.service.acceptor;
         let wanted = vec![wanted];
-        let items = acceptor.accept(self.keyspace.clone(), id, wanted).await?;
+        let items = acceptor.accept(&self.caller, keyspace.clone(), id, wanted);
+        let items = items.await?;
         let held_back = held_back(&items);
         let Some(request) = held_back.first() else {
             return Ok(Reply::Answered(items));
         };
-        let approval = match self.same_act(act, id).await? {
+        let scope = Some(scope(keyspace, request));
+        let approval = match self.same(action, scope.as_ref(), id).await? {
             Some(approval) => approval,
-            None => self.ask(act, request.keyspace, &held_back).await?,
+            None => self.ask(action, scope, &held_back, &[]).await?,
         };
         let store = &self.service.approvals.store;
         let waiting = store.approval_requests(approval.id).await?;
@@ -143,21 +166,35 @@ impl Question<'_> {
         Ok(approval.filter(|it| self.counts(it)))
     }
 
-    /// The same act that waits already: of this id, or where none is given, of the same caller.
-    pub(super) async fn same_act(
+    /// What accepts no request: settings of a keyspace, or what concerns the whole deployment.
+    ///
+    /// # Errors
+    /// [`NotAccepted`]: nothing waits.
+    pub async fn change(
         &self,
-        act: Act,
+        action: Action,
+        scope: Option<Scope>,
+    ) -> Result<Approval, NotAccepted> {
+        match self.same(action, scope.as_ref(), None).await? {
+            Some(approval) => Ok(approval),
+            None => self.ask(action, scope, &[], &[]).await,
+        }
+    }
+
+    /// The same that waits already: of this id, or where none is given, of the same caller.
+    async fn same(
+        &self,
+        action: Action,
+        scope: Option<&Scope>,
         id: Option<RequestId>,
     ) -> Result<Option<Approval>, NotAccepted> {
         // An erased keyspace's name may be another one's by now.
-        let keyspace = self.service.live.keyring().keyspace(self.keyspace)?.id;
-        let is_same = |it: &Approval| it.act == act && it.keyspace == keyspace;
+        let is_same = |it: &Approval| it.action == action && it.scope.as_ref() == scope;
         let Some(id) = id else {
             let store = &self.service.approvals.store;
-            let all = store.approvals(ApprovalState::Waiting, ApprovalId::FIRST, MOST);
-            let mut all = all.await?.into_iter();
+            let all = store.waiting_approvals(ApprovalId::FIRST, MOST).await?;
             let ours = |it: &Approval| is_same(it) && it.asked_by == self.by && self.counts(it);
-            return Ok(all.find(ours));
+            return Ok(all.into_iter().find(ours));
         };
         match self.waiting_for(&[id]).await? {
             Some(approval) if !is_same(&approval) => Err(NotAccepted::IdTaken),
@@ -167,39 +204,49 @@ impl Question<'_> {
 
     fn counts(&self, approval: &Approval) -> bool {
         approval.state == ApprovalState::Waiting
-            && ended(self.service, approval, self.now).is_none()
+            && due_end(self.service, approval, self.now).is_none()
     }
 
     /// Writes down what waits.
-    pub(super) async fn ask(
+    async fn ask(
         &self,
-        act: Act,
-        keyspace: KeyspaceId,
+        action: Action,
+        scope: Option<Scope>,
         requests: &[Request],
+        names: &[&ConversationId],
     ) -> Result<Approval, NotAccepted> {
+        let id = self.new_id()?;
+        let digest = requests.first().filter(|_| !names.is_empty());
+        let digest = digest.zip(scope.as_ref()).and_then(|(request, scope)| {
+            let key = digest_key_of(self.service, scope, id, request)?;
+            Some(key.digest(names.iter().map(|name| (&scope.name, *name))))
+        });
         let approvals = &self.service.approvals;
         let approval = Approval {
-            id: self.new_id()?,
-            act,
-            keyspace,
-            keyspace_name: self.keyspace.clone(),
+            id,
+            action,
+            scope,
             asked_by: self.by.clone(),
             asked_at: self.now,
             expires_at: approvals.expiry(self.now),
+            reason: self.reason.clone(),
+            digest,
             state: ApprovalState::Waiting,
-            second: None,
+            decision: None,
         };
-        let asked = approvals
-            .store
-            .ask_approval(&approval, requests, approvals.room());
+        let asked =
+            approvals
+                .store
+                .ask_approval(&approval, requests, approvals.capacity(self.caller.pool));
         match asked.await? {
-            Asking::Waits => {}
-            Asking::Full => return Err(NotAccepted::TooManyWait),
-            Asking::ClientFull => return Err(NotAccepted::TooManyOfClient),
+            Enqueued::Waits => {}
+            Enqueued::Full => return Err(NotAccepted::TooManyWait),
+            Enqueued::ClientFull => return Err(NotAccepted::TooManyOfClient),
         }
         self.service.metrics.approval("asked");
+        let keyspace = approval.keyspace_name().map(ToString::to_string);
         tracing::warn!(
-            approval = %approval.id, keyspace = %self.keyspace, client = %approval.asked_by.client,
+            approval = %approval.id, keyspace, client = %approval.asked_by.client,
             "waits for a second operator: `lethe approve`"
         );
         Ok(approval)
@@ -211,6 +258,57 @@ impl Question<'_> {
         let drawn = self.service.entropy.fill(&mut bytes);
         drawn.map_err(|error| NotAccepted::Key(error.into()))?;
         Ok(ApprovalId::ordered(bytes, self.now))
+    }
+}
+
+/// What the list of an approval's conversations is compared by; none where it names none, or the key
+/// version is gone.
+///
+/// # Errors
+/// Of the store.
+pub async fn digest_key(
+    service: &Service,
+    approval: &Approval,
+) -> Result<Option<DigestKey>, StoreError> {
+    let (Some(scope), Some(_)) = (&approval.scope, approval.digest) else {
+        return Ok(None);
+    };
+    let requests = service
+        .approvals
+        .store
+        .approval_requests(approval.id)
+        .await?;
+    let key = requests.first();
+    Ok(key.and_then(|request| digest_key_of(service, scope, approval.id, request)))
+}
+
+/// Derived from the version that was the newest when it was asked for.
+fn digest_key_of(
+    service: &Service,
+    scope: &Scope,
+    approval: ApprovalId,
+    request: &Request,
+) -> Option<DigestKey> {
+    let newest = request.shredded_keys().last()?.version;
+    let keyring = service.live.keyring();
+    let keyspace = keyring.keyspaces.get(&scope.name)?;
+    let mut versions = keyspace.versions.iter();
+    let version = versions.find(|it| it.tree.version == newest);
+    let version = version.filter(|_| keyspace.id == scope.id)?;
+    Some(version.address_key.digest_key(approval))
+}
+
+const fn conversation(wanted: &Wanted) -> Option<&ConversationId> {
+    match wanted {
+        Wanted::Shred(_, conversation) => Some(conversation),
+        _ => None,
+    }
+}
+
+fn scope(keyspace: &KeyspaceName, request: &Request) -> Scope {
+    Scope {
+        id: request.keyspace,
+        name: keyspace.clone(),
     }
 }
 

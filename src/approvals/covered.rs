@@ -1,38 +1,34 @@
 //! What the erase of a keyspace does to what waits in it: it goes with the keyspace.
 
-use lethe_core::approval::Approval;
+use lethe_core::approval::{Approval, Scope};
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::RequestId;
 use lethe_core::refusals::{Refusal, Target};
 
 use crate::service::Service;
 
-/// Whether the keyspace that it is about is there, and its erase not accepted. Another one may bear
-/// the name by now.
+/// Whether the keyspace is there, and its erase not accepted. Another one may bear the name by now.
 #[must_use]
-pub fn lives(service: &Service, approval: &Approval) -> bool {
+pub fn keyspace_exists(service: &Service, scope: &Scope) -> bool {
     let keyring = service.live.keyring();
-    let named = keyring.keyspaces.get(&approval.keyspace_name);
-    let erased = service
-        .live
-        .refusals
-        .of(Target::Keyspace(approval.keyspace));
+    let named = keyring.keyspaces.get(&scope.name);
+    let erased = service.live.refusals.of(Target::Keyspace(scope.id));
     // While an erase is on its way to the disk nobody knows.
-    named.is_some_and(|it| it.id == approval.keyspace)
-        && matches!(erased, None | Some(Refusal::Pending))
+    named.is_some_and(|it| it.id == scope.id) && matches!(erased, None | Some(Refusal::Pending))
 }
 
-/// The erase that forgets what it was to forget, while the store remembers that one.
+/// The erase that forgets what an approval was to forget, while the store remembers that erase.
 ///
 /// # Errors
 /// Of the store.
-pub async fn covered_by(
+pub async fn superseding_erase(
     service: &Service,
     approval: &Approval,
 ) -> Result<Option<RequestId>, StoreError> {
-    if lives(service, approval) {
-        return Ok(None);
+    match &approval.scope {
+        Some(scope) if !keyspace_exists(service, scope) => {
+            service.store.erase_of(&scope.name, scope.id).await
+        }
+        _ => Ok(None),
     }
-    let name = &approval.keyspace_name;
-    service.store.erase_of(name, approval.keyspace).await
 }

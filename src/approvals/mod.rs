@@ -1,87 +1,94 @@
-//! What destroys much waits for a second operator: it is prepared, written down, and accepted when
-//! somebody else, with another key, has given the second word.
+//! What destroys much, or lets anything live longer, waits for a second operator: it is written down,
+//! and done when somebody else, with another key, has approved it.
 //!
 //! ```text
-//! Waiting -> Given -> Done         Given is durable, so it is carried out through any crash.
-//!    |         +----> Void
-//!    +-> Expired, Withdrawn, or Void when its keyspace goes
+//! Waiting -> Approved              one transaction: the approval and what it does
+//!       \--> Ended(Expired | Withdrawn | Void)
 //! ```
+//!
+//! Every change is one statement that only one caller can make; who made it puts it on record, and the
+//! sweep does where that caller died.
 
+mod approve;
 mod ask;
-mod carry_out;
 mod covered;
 mod end;
-mod minimum;
 mod permission;
 mod record;
+mod settings;
 mod sweep;
-mod turns;
 mod window;
-mod withdraw;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::approval::ApprovalId;
-use lethe_core::ports::{ApprovalStore, Room, StoreError};
+use lethe_core::approval::{Asker, Pool};
+use lethe_core::ports::{ApprovalStore, Capacity, StoreError};
 use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
-pub use ask::{Asked, Question, Reply};
-pub use carry_out::{Given, NotGiven, give};
-pub use covered::{covered_by, lives};
-pub use end::{ended, present, settle_last};
+pub use approve::{ApproveError, Approved, Outcome, approve};
+pub use ask::{Asked, Question, Reply, digest_key};
+pub use covered::{keyspace_exists, superseding_erase};
+pub use end::{WithdrawError, effective, withdraw};
 pub use permission::Permission;
+pub use settings::{Needed, lengthens};
 pub use sweep::sweep;
-pub use withdraw::{NotWithdrawn, withdraw};
 
+use crate::access::SpiffeId;
 use crate::config::ApprovalsSection;
-use end::Ending;
 use permission::Permit;
-use turns::Turns;
-use window::Window;
+use window::{WindowLimits, Windows};
 
 /// Approvals that may wait at once.
 const MOST: u32 = 1_000;
-/// Shreds of an earlier process that are looked at.
-const MOST_REMEMBERED: u32 = 1_000_000;
+/// Those of them that operators alone may ask for.
+const OF_OPERATORS: u32 = 100;
 
-/// When a second word is needed, and what waits for one.
+/// Whose call asks for shreds.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its name.
+    pub client: SpiffeId,
+    /// With whom it counts.
+    pub pool: Pool,
+}
+
+/// When a second operator is needed, and what waits for one.
 pub struct Approvals {
     /// What outlives the process.
     pub store: Arc<dyn ApprovalStore>,
     required: bool,
     /// Whether raising a smallest version waits.
-    pub minimum_version: bool,
+    minimum_version: bool,
     /// What of [`MOST`] one client may have, so that none keeps the others out.
     per_client: u32,
     expire_after: Duration,
-    window: Arc<Mutex<Window>>,
-    /// On record as about to be carried out: not again at every try.
-    recorded: Mutex<HashSet<ApprovalId>>,
-    /// On record as over, and not yet in the store.
-    endings: Mutex<HashMap<ApprovalId, Ending>>,
-    /// For a change of its state with what is on record before; none waits for the HSM in it.
-    changes: Turns,
-    /// For carrying it out, however long that takes.
-    carrying: Turns,
+    windows: Arc<Mutex<Windows>>,
 }
 
 impl Approvals {
-    /// Goes on with the shreds that the store holds: those in the window count, approved or not.
+    /// Goes on with what counted in the windows of an earlier process.
     ///
     /// # Errors
     /// Of the store.
     pub async fn open(
         section: &ApprovalsSection,
         store: Arc<dyn ApprovalStore>,
+        now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let mut window = Window::new(section.shreds, section.window);
+        let limits = WindowLimits {
+            pool: section.shreds.into(),
+            client: section.shreds_per_client().into(),
+            keyspace: section.shreds_per_keyspace().into(),
+            floor: section.shreds_at_least().into(),
+        };
+        let mut windows = Windows::new(limits, section.window);
         if section.required {
-            let most = section.shreds.min(MOST_REMEMBERED);
-            window.remember(&store.newest_shreds(most).await?);
+            let after = Timestamp::from_millis(windows.begin(now));
+            windows.remember(&store.shred_counts(after).await?);
         }
         Ok(Self {
             store,
@@ -89,11 +96,7 @@ impl Approvals {
             minimum_version: section.required && section.minimum_version,
             per_client: section.per_client,
             expire_after: section.expire_after,
-            window: Arc::new(Mutex::new(window)),
-            recorded: Mutex::default(),
-            endings: Mutex::default(),
-            changes: Turns::default(),
-            carrying: Turns::default(),
+            windows: Arc::new(Mutex::new(windows)),
         })
     }
 
@@ -102,6 +105,7 @@ impl Approvals {
     #[must_use]
     pub fn permit<'r>(
         &self,
+        caller: &Caller,
         requests: impl Iterator<Item = &'r Request>,
         now: Timestamp,
     ) -> Option<Permission> {
@@ -113,17 +117,44 @@ impl Approvals {
             // The same conversation twice is one shred; what is no shred has no leaf.
             conversations.insert(request.leaves().next()?);
         }
+        let keyspace = conversations.iter().next()?.tree.keyspace;
+        let asker = Asker {
+            pool: caller.pool,
+            client: caller.client.as_str().into(),
+            keyspace,
+        };
         let conversations = conversations.len() as u64;
-        Permit::take(&self.window, conversations, now).map(Permission::within_window)
+        let permit = Permit::take(&self.windows, asker, conversations, now);
+        permit.map(Permission::within_window)
     }
 
-    fn ending(&self, id: ApprovalId) -> Option<Ending> {
-        self.endings.lock().get(&id).cloned()
+    /// Drops what has left the windows, from time to time.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
+        let until = {
+            let mut windows = self.windows.lock();
+            windows.tidy(now);
+            windows.begin(now)
+        };
+        let until = Timestamp::from_millis(until);
+        self.store.forget_shred_counts(until).await
     }
 
-    const fn room(&self) -> Room {
-        Room {
-            all: MOST,
+    /// Whether what concerns the whole deployment waits.
+    #[must_use]
+    pub const fn required(&self) -> bool {
+        self.required
+    }
+
+    /// Operators have room however much message servers have asked for.
+    const fn capacity(&self, pool: Pool) -> Capacity {
+        Capacity {
+            all: match pool {
+                Pool::MessageServers => MOST - OF_OPERATORS,
+                Pool::Operators => MOST,
+            },
             of_client: self.per_client,
         }
     }

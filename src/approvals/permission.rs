@@ -2,13 +2,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lethe_core::approval::{Asker, GivenApproval, ShredCount};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{Request, Wish};
 use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 
-use super::window::Window;
+use super::window::Windows;
 
 /// Why a request that nobody made before may destroy. The acceptor writes no new request without
 /// one, and nothing outside of this module can make one up.
@@ -23,8 +24,8 @@ enum Kind {
     Outlived(TreeId),
     /// So few shreds need no second operator.
     WithinWindow(Permit),
-    /// A second operator approved these requests.
-    Approved(HashSet<RequestId>),
+    /// A second operator approved these requests; none where it is done already.
+    Approved(Option<GivenApproval>, HashSet<RequestId>),
 }
 
 impl Permission {
@@ -38,9 +39,24 @@ impl Permission {
         Self(Kind::WithinWindow(permit))
     }
 
-    /// For the requests of an approval that was given.
-    pub(super) fn approved(requests: &[Request]) -> Self {
-        Self(Kind::Approved(requests.iter().map(|it| it.id).collect()))
+    /// For the requests of an approval: given in the transaction that accepts them.
+    pub(super) fn approved(given: GivenApproval, requests: &[Request]) -> Self {
+        let ids = requests.iter().map(|it| it.id).collect();
+        Self(Kind::Approved(Some(given), ids))
+    }
+
+    /// For requests that were accepted before.
+    pub(super) fn for_nothing_new() -> Self {
+        Self(Kind::Approved(None, HashSet::new()))
+    }
+
+    /// The approval that is given when its requests are accepted.
+    #[must_use]
+    pub const fn given(&self) -> Option<&GivenApproval> {
+        match &self.0 {
+            Kind::Approved(given, _) => given.as_ref(),
+            _ => None,
+        }
     }
 
     /// For the drop of a version whose last bucket is gone: it destroys nothing that lives.
@@ -58,7 +74,16 @@ impl Permission {
                 request.keyspace == tree.keyspace && request.wish == Wish::DropVersion(tree.version)
             }
             Kind::WithinWindow(_) => matches!(request.wish, Wish::Shred { .. }),
-            Kind::Approved(ids) => ids.contains(&request.id),
+            Kind::Approved(_, ids) => ids.contains(&request.id),
+        }
+    }
+
+    /// What counts in the window when it is used.
+    #[must_use]
+    pub const fn count(&self) -> Option<&ShredCount> {
+        match &self.0 {
+            Kind::WithinWindow(permit) => Some(&permit.count),
+            _ => None,
         }
     }
 
@@ -73,24 +98,27 @@ impl Permission {
 /// Room that was taken in the window; given back when it is dropped before it was used.
 #[derive(Debug)]
 pub(super) struct Permit {
-    window: Arc<Mutex<Window>>,
-    conversations: u64,
-    at: Timestamp,
+    windows: Arc<Mutex<Windows>>,
+    count: ShredCount,
     used: AtomicBool,
 }
 
 impl Permit {
     /// None where there is no room for all of them.
     pub(super) fn take(
-        window: &Arc<Mutex<Window>>,
+        windows: &Arc<Mutex<Windows>>,
+        asker: Asker,
         conversations: u64,
-        at: Timestamp,
+        now: Timestamp,
     ) -> Option<Self> {
-        let taken = window.lock().take(conversations, at);
-        taken.then(|| Self {
-            window: Arc::clone(window),
-            conversations,
-            at,
+        let end = windows.lock().take(&asker, conversations, now)?;
+        Some(Self {
+            windows: Arc::clone(windows),
+            count: ShredCount {
+                asker,
+                end,
+                conversations,
+            },
             used: AtomicBool::new(false),
         })
     }
@@ -99,7 +127,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !*self.used.get_mut() {
-            self.window.lock().give_back(self.conversations, self.at);
+            self.windows.lock().give_back(&self.count);
         }
     }
 }
@@ -108,10 +136,30 @@ impl Drop for Permit {
 mod tests {
     use std::time::Duration;
 
+    use lethe_core::approval::{ApprovalId, Decision, Pool, Principal};
     use lethe_core::identity::KeyspaceId;
     use lethe_core::keyspace::KeyVersion;
 
+    use super::super::window::WindowLimits;
     use super::*;
+
+    fn windows(most: u64) -> Arc<Mutex<Windows>> {
+        let limits = WindowLimits {
+            pool: most,
+            client: most,
+            keyspace: most,
+            floor: 0,
+        };
+        Arc::new(Mutex::new(Windows::new(limits, Duration::from_secs(60))))
+    }
+
+    fn asker() -> Asker {
+        Asker {
+            pool: Pool::MessageServers,
+            client: "spiffe://a/server".into(),
+            keyspace: KeyspaceId::from_bytes([1; 16]),
+        }
+    }
 
     fn drop_of(keyspace: u8, version: u32, id: u8) -> Request {
         let version = KeyVersion::new(version).unwrap();
@@ -133,18 +181,28 @@ mod tests {
         assert!(outlived.covers(&drop_of(1, 1, 9)));
         assert!(!outlived.covers(&drop_of(1, 2, 9)));
         assert!(!outlived.covers(&drop_of(2, 1, 9)));
-        let approved = Permission::approved(&[drop_of(1, 1, 9)]);
+        let given = GivenApproval {
+            id: ApprovalId::FIRST,
+            decision: Decision {
+                by: Principal {
+                    client: "spiffe://a/two".into(),
+                    key: [2; 32],
+                },
+                at: Timestamp::from_millis(1),
+            },
+        };
+        let approved = Permission::approved(given, &[drop_of(1, 1, 9)]);
         assert!(approved.covers(&drop_of(1, 1, 9)));
         assert!(!approved.covers(&drop_of(1, 1, 8)));
-        let window = Arc::new(Mutex::new(Window::new(9, Duration::from_secs(60))));
-        let permit = Permit::take(&window, 1, Timestamp::from_millis(1)).unwrap();
+        assert!(!Permission::for_nothing_new().covers(&drop_of(1, 1, 9)));
+        let permit = Permit::take(&windows(9), asker(), 1, Timestamp::from_millis(1)).unwrap();
         assert!(!Permission::within_window(permit).covers(&drop_of(1, 1, 9)));
     }
 
     #[test]
     fn what_was_not_accepted_counts_no_more() {
-        let window = Arc::new(Mutex::new(Window::new(3, Duration::from_secs(60))));
-        let take = |count| Permit::take(&window, count, Timestamp::from_millis(1_000));
+        let windows = windows(3);
+        let take = |count| Permit::take(&windows, asker(), count, Timestamp::from_millis(1_000));
         let refused = take(3).map(Permission::within_window);
         assert!(take(1).is_none());
         drop(refused);

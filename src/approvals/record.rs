@@ -1,34 +1,75 @@
-use lethe_core::approval::{Approval, SecondWord};
+//! What became of an approval goes on record by whoever changed it; what a death kept from it, the
+//! sweep puts there.
+
+use lethe_core::approval::{Approval, ApprovalState, End};
 use lethe_core::audit::{Event, Record};
-use lethe_core::ports::AuditError;
-use lethe_core::request::Request;
 
 use crate::service::Service;
 
-/// Puts on record what is about to become of an approval; `word` where somebody says so.
-pub(super) async fn record(
+/// Tells of a change that is in the store, and puts it on record. Where that fails the sweep tries
+/// again.
+pub(super) async fn changed(service: &Service, approval: &Approval) {
+    let (outcome, what) = match approval.state {
+        ApprovalState::Waiting => return,
+        ApprovalState::Approved => ("approved", "a second operator approved"),
+        ApprovalState::Ended(End::Expired) => ("expired", "nobody approved it in time"),
+        ApprovalState::Ended(End::Withdrawn) => (
+            "withdrawn",
+            "what waited for a second operator was withdrawn",
+        ),
+        ApprovalState::Ended(End::Void(_)) => ("void", "what it was for cannot be done any more"),
+    };
+    service.metrics.approval(outcome);
+    let client = approval.decision.as_ref().map(|it| &*it.by.client);
+    let keyspace = approval.keyspace_name().map(ToString::to_string);
+    tracing::warn!(approval = %approval.id, keyspace, client, "{what}");
+    record(service, approval).await;
+}
+
+/// Writes the line, and then that it is written: it is there at least once.
+pub(super) async fn record(service: &Service, approval: &Approval) {
+    let store = &service.approvals.store;
+    let recorded = async {
+        let requests = store.approval_requests(approval.id).await;
+        let requests = requests.map_err(|error| error.to_string())?;
+        let line = line(service, approval, &approval.with_requests(&requests));
+        let appended = service.audit.append(line).await;
+        appended.map_err(|error| error.to_string())?;
+        let recorded = store.approval_is_recorded(approval.id).await;
+        recorded.map_err(|error| error.to_string())
+    };
+    if let Err(error) = recorded.await {
+        tracing::warn!(approval = %approval.id, error, "what became of it is not on record yet");
+    }
+}
+
+fn line(
     service: &Service,
     approval: &Approval,
-    requests: &[Request],
-    operation: &'static str,
-    word: Option<&SecondWord>,
-) -> Result<(), AuditError> {
+    requests: &[lethe_core::receipt::RequestId],
+) -> Record {
     let id = approval.id.to_string();
     let asked_by = &approval.asked_by.client;
+    let decision = approval.decision.as_ref();
     let event = Event {
         time: service.now(),
         request: &id,
-        client: word.map_or(asked_by, |word| &word.by.client),
-        operation,
-        keyspace: Some(&approval.keyspace_name),
+        client: decision.map_or(asked_by, |it| &it.by.client),
+        operation: match approval.state {
+            ApprovalState::Waiting | ApprovalState::Approved => "carry_out_approval",
+            ApprovalState::Ended(End::Expired) => "expire_approval",
+            ApprovalState::Ended(End::Withdrawn) => "take_back_approval",
+            ApprovalState::Ended(End::Void(_)) => "void_approval",
+        },
+        keyspace: approval.keyspace_name(),
         outcome: "ok",
         keys: &[],
         refused: 0,
-        requests: &approval.with_requests(requests),
+        requests,
+        reason: approval.reason.as_deref(),
     };
-    let record = match word {
+    match decision {
         Some(_) => Record::answering(&event, asked_by),
         None => Record::new(&event),
-    };
-    service.audit.append(record).await
+    }
 }

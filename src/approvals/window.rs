@@ -1,62 +1,119 @@
-//! How many conversations were shredded lately, by anyone, without a second word.
+//! How many conversations were shredded lately without a second operator: by whom, and where.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use lethe_core::approval::{Asker, Pool, ShredCount};
+use lethe_core::identity::KeyspaceId;
 use lethe_core::time::Timestamp;
 
 /// Parts of a window that are told apart: each counts until its last moment has left the window.
 const PARTS: u64 = 1_000;
 
-#[derive(Debug)]
-pub(super) struct Window {
-    limit: u64,
-    span: u64,
-    /// End of a part, and how many fell into it.
-    parts: VecDeque<(u64, u64)>,
-    sum: u64,
+/// Conversations that may be shredded in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WindowLimits {
+    /// By all clients of a pool.
+    pub(super) pool: u64,
+    /// By one client.
+    pub(super) client: u64,
+    /// In one keyspace, by all clients of a pool.
+    pub(super) keyspace: u64,
+    /// By one client in any case, whatever the others did.
+    pub(super) floor: u64,
 }
 
-impl Window {
-    pub(super) fn new(limit: u32, span: Duration) -> Self {
+/// What went through, counted for each pool, each client and each keyspace.
+#[derive(Debug)]
+pub(super) struct Windows {
+    limits: WindowLimits,
+    span: u64,
+    pools: HashMap<Pool, Window>,
+    clients: HashMap<(Pool, Box<str>), Window>,
+    keyspaces: HashMap<(Pool, KeyspaceId), Window>,
+}
+
+impl Windows {
+    pub(super) fn new(limits: WindowLimits, span: Duration) -> Self {
         Self {
-            limit: limit.into(),
+            limits,
             span: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
-            parts: VecDeque::new(),
-            sum: 0,
+            pools: HashMap::new(),
+            clients: HashMap::new(),
+            keyspaces: HashMap::new(),
         }
     }
 
-    /// What an earlier process let through, whatever the limit.
-    pub(super) fn remember(&mut self, shreds: &[Timestamp]) {
-        let mut shreds = shreds.to_vec();
-        shreds.sort_unstable();
-        for shred in shreds {
-            self.add(1, shred);
+    /// What an earlier process let through, whatever the limits; in the order of their ends.
+    pub(super) fn remember(&mut self, counts: &[ShredCount]) {
+        for count in counts {
+            let end = count.end.as_millis();
+            for window in self.of(&count.asker) {
+                window.add(count.conversations, end);
+            }
         }
     }
 
-    /// Counts all of them, or none when they would be too many.
-    pub(super) fn take(&mut self, count: u64, now: Timestamp) -> bool {
-        let from = now.as_millis().saturating_sub(self.span);
-        while let Some((_, left)) = self.parts.pop_front_if(|(end, _)| *end <= from) {
-            self.sum -= left;
+    /// Counts all of them, or none when they would be too many; the part that they are counted in.
+    pub(super) fn take(
+        &mut self,
+        asker: &Asker,
+        conversations: u64,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let limits = self.limits;
+        let (end, from) = (self.end_of_part(now), self.begin(now));
+        let windows = self.of(asker);
+        let [pool, client, keyspace] = windows.map(|window| {
+            window.slide(from);
+            (window.sum.saturating_add(conversations), window)
+        });
+        let fits =
+            pool.0 <= limits.pool && client.0 <= limits.client && keyspace.0 <= limits.keyspace;
+        if !fits && client.0 > limits.floor {
+            return None;
         }
-        let fits = self.sum.saturating_add(count) <= self.limit;
-        if fits {
-            self.add(count, now);
+        for (_, window) in [pool, client, keyspace] {
+            window.add(conversations, end);
         }
-        fits
+        Some(Timestamp::from_millis(end))
     }
 
-    /// What was counted then was not let through after all.
-    pub(super) fn give_back(&mut self, count: u64, at: Timestamp) {
-        let end = self.end_of_part(at);
-        let counted = self.parts.iter_mut().find(|(it, _)| *it == end);
-        if let Some((_, counted)) = counted {
-            *counted -= count;
-            self.sum -= count;
+    /// What was counted was not let through after all.
+    pub(super) fn give_back(&mut self, count: &ShredCount) {
+        for window in self.of(&count.asker) {
+            window.remove(count.conversations, count.end.as_millis());
         }
+    }
+
+    /// Drops what has left the window, and who has nothing in it.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        let from = self.begin(now);
+        let left = |window: &mut Window| {
+            window.slide(from);
+            window.sum > 0
+        };
+        self.pools.retain(|_, window| left(window));
+        self.clients.retain(|_, window| left(window));
+        self.keyspaces.retain(|_, window| left(window));
+    }
+
+    /// Parts that end by then have left the window.
+    pub(super) fn begin(&self, now: Timestamp) -> u64 {
+        now.as_millis().saturating_sub(self.span)
+    }
+
+    fn of(&mut self, asker: &Asker) -> [&mut Window; 3] {
+        let Asker {
+            pool,
+            client,
+            keyspace,
+        } = asker;
+        [
+            self.pools.entry(*pool).or_default(),
+            self.clients.entry((*pool, client.clone())).or_default(),
+            self.keyspaces.entry((*pool, *keyspace)).or_default(),
+        ]
     }
 
     fn end_of_part(&self, at: Timestamp) -> u64 {
@@ -64,14 +121,38 @@ impl Window {
         let part = at.as_millis() / width;
         part.saturating_add(1).saturating_mul(width)
     }
+}
 
-    fn add(&mut self, count: u64, at: Timestamp) {
-        let end = self.end_of_part(at);
+/// One sliding count.
+#[derive(Debug, Default)]
+struct Window {
+    /// End of a part, and how many fell into it.
+    parts: VecDeque<(u64, u64)>,
+    sum: u64,
+}
+
+impl Window {
+    fn slide(&mut self, from: u64) {
+        while let Some((_, left)) = self.parts.pop_front_if(|(end, _)| *end <= from) {
+            self.sum -= left;
+        }
+    }
+
+    fn add(&mut self, count: u64, end: u64) {
         match self.parts.back_mut() {
             Some((last, sum)) if *last == end => *sum += count,
             _ => self.parts.push_back((end, count)),
         }
         self.sum += count;
+    }
+
+    fn remove(&mut self, count: u64, end: u64) {
+        let counted = self.parts.iter_mut().rev().find(|(it, _)| *it == end);
+        if let Some((_, counted)) = counted {
+            let count = count.min(*counted);
+            *counted -= count;
+            self.sum -= count;
+        }
     }
 }
 
@@ -85,41 +166,116 @@ mod tests {
         Timestamp::from_millis(START + seconds * 1_000)
     }
 
+    fn asker(pool: Pool, client: &str, keyspace: u8) -> Asker {
+        Asker {
+            pool,
+            client: client.into(),
+            keyspace: KeyspaceId::from_bytes([keyspace; 16]),
+        }
+    }
+
+    fn server(client: &str) -> Asker {
+        asker(Pool::MessageServers, client, 1)
+    }
+
+    fn windows(pool: u64, client: u64, keyspace: u64, floor: u64) -> Windows {
+        let limits = WindowLimits {
+            pool,
+            client,
+            keyspace,
+            floor,
+        };
+        Windows::new(limits, Duration::from_secs(60))
+    }
+
     #[test]
     fn takes_up_to_the_limit_and_slides() {
-        let mut window = Window::new(10, Duration::from_secs(60));
-        assert!(window.take(6, at(0)));
-        assert!(!window.take(5, at(10)), "all or none");
-        assert!(window.take(4, at(20)));
-        assert!(!window.take(1, at(59)));
-        assert!(window.take(6, at(61)));
-        assert!(!window.take(1, at(79)));
-        assert!(window.take(4, at(81)));
-        assert!(
-            !window.take(11, at(1_000)),
-            "never more than the limit at once"
-        );
+        let mut windows = windows(10, 10, 10, 0);
+        let mut take = |count, seconds| windows.take(&server("a"), count, at(seconds)).is_some();
+        assert!(take(6, 0));
+        assert!(!take(5, 10), "all or none");
+        assert!(take(4, 20));
+        assert!(!take(1, 59));
+        assert!(take(6, 61));
+        assert!(!take(1, 79));
+        assert!(take(4, 81));
+        assert!(!take(11, 1_000), "never more than the limit at once");
+    }
+
+    #[test]
+    fn one_client_leaves_the_others_their_floor() {
+        let mut windows = windows(10, 10, 10, 2);
+        let mut take = |client, count| windows.take(&server(client), count, at(0)).is_some();
+        assert!(take("a", 10));
+        assert!(!take("a", 1));
+        assert!(take("b", 2));
+        assert!(!take("b", 1));
+        assert!(!take("c", 3), "all or none");
+        assert!(take("c", 1) && take("c", 1));
+        assert!(!take("c", 1));
+    }
+
+    #[test]
+    fn clients_keyspaces_and_pools_have_windows_of_their_own() {
+        let mut windows = windows(10, 4, 6, 0);
+        let mut take = |asker: &Asker, count| windows.take(asker, count, at(0)).is_some();
+        assert!(take(&server("a"), 4));
+        assert!(!take(&server("a"), 1), "its own");
+        assert!(!take(&server("b"), 3), "its keyspace's");
+        assert!(take(&server("b"), 2));
+        let elsewhere = asker(Pool::MessageServers, "c", 2);
+        assert!(take(&elsewhere, 4));
+        let third = asker(Pool::MessageServers, "d", 3);
+        assert!(!take(&third, 1), "all of them together");
+        let operator = asker(Pool::Operators, "a", 1);
+        assert!(take(&operator, 4), "operators take nothing of the others'");
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        let mut windows = windows(3, 3, 3, 0);
+        let end = windows.take(&server("a"), 3, at(1)).unwrap();
+        assert!(windows.take(&server("a"), 1, at(1)).is_none());
+        windows.give_back(&ShredCount {
+            asker: server("a"),
+            end,
+            conversations: 2,
+        });
+        assert!(windows.take(&server("b"), 2, at(2)).is_some());
+        assert!(windows.take(&server("b"), 1, at(2)).is_none());
     }
 
     #[test]
     fn remembers_more_than_the_limit() {
-        let mut window = Window::new(2, Duration::from_secs(60));
-        window.remember(&[at(3), at(1), at(2)]);
-        assert!(!window.take(1, at(4)));
-        assert!(!window.take(1, at(61)), "two are left in it");
-        assert!(window.take(1, at(63)));
+        let mut windows = windows(2, 2, 2, 0);
+        let count = |seconds: u64| ShredCount {
+            asker: server("a"),
+            end: at(seconds),
+            conversations: 1,
+        };
+        windows.remember(&[count(1), count(2), count(3)]);
+        let mut take = |seconds| windows.take(&server("a"), 1, at(seconds)).is_some();
+        assert!(!take(4));
+        assert!(!take(60), "three are left in it");
+        assert!(!take(61), "two are");
+        assert!(take(62));
     }
 
     #[test]
     fn its_size_is_bounded() {
-        let mut window = Window::new(u32::MAX, Duration::from_secs(60));
+        let most = u64::from(u32::MAX);
+        let mut windows = windows(most, most, most, 0);
         for step in 0..100_000 {
-            assert!(window.take(1, Timestamp::from_millis(START + step * 7)));
+            let now = Timestamp::from_millis(START + step * 7);
+            assert!(windows.take(&server("a"), 1, now).is_some());
         }
-        assert!(window.parts.len() as u64 <= PARTS + 2);
-        assert_eq!(
-            window.sum,
-            window.parts.iter().map(|(_, count)| count).sum::<u64>()
-        );
+        for window in windows.of(&server("a")) {
+            assert!(window.parts.len() as u64 <= PARTS + 2);
+            let counted = window.parts.iter().map(|(_, count)| count);
+            assert_eq!(window.sum, counted.sum::<u64>());
+        }
+        windows.tidy(at(1_000));
+        let empty = windows.pools.is_empty() && windows.clients.is_empty();
+        assert!(empty && windows.keyspaces.is_empty());
     }
 }

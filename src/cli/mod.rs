@@ -57,7 +57,7 @@ enum Command {
     /// Replaces key versions and the root.
     #[command(subcommand)]
     Rotate(rotate::Rotate),
-    /// What waits for a second operator; gives the second word.
+    /// What waits for a second operator; approves it.
     Approve(approve::Approve),
     /// Takes back what waits for a second operator.
     Withdraw(withdraw::Withdraw),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe_core::approval::GivenApproval;
 use lethe_core::batch::Ports;
 use lethe_core::identity::DeploymentId;
 use lethe_core::keyspace::KeyspaceName;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::wanted::{Admitted, NotAccepted, Wanted};
-use crate::approvals::{Approvals, Permission};
+use crate::approvals::{Approvals, Caller, Permission};
 use crate::live::Live;
 
 /// Items that go into one transaction, about.
@@ -29,9 +30,26 @@ pub(super) struct Call {
     pub(super) wanted: Vec<Wanted>,
     /// For an erase and a drop.
     pub(super) id: Option<RequestId>,
-    /// For new requests; without one they need what [`Approvals::permit`] says.
-    pub(super) permission: Option<Arc<Permission>>,
+    pub(super) by: By,
     pub(super) answer: oneshot::Sender<Vec<Result<Admitted, NotAccepted>>>,
+}
+
+/// What allows new requests of a call.
+pub(super) enum By {
+    /// What [`Approvals::permit`] says of this client.
+    Caller(Caller),
+    /// This.
+    Permission(Arc<Permission>),
+}
+
+impl Call {
+    /// The approval that is given with it.
+    pub(super) fn given(&self) -> Option<&GivenApproval> {
+        match &self.by {
+            By::Caller(_) => None,
+            By::Permission(permission) => permission.given(),
+        }
+    }
 }
 
 /// Asks the acceptor.
@@ -50,11 +68,13 @@ impl AcceptorHandle {
     /// [`NotAccepted`] of the whole call.
     pub async fn accept(
         &self,
+        caller: &Caller,
         keyspace: KeyspaceName,
         id: Option<RequestId>,
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        self.ask(keyspace, id, wanted, None).await
+        let by = By::Caller(caller.clone());
+        self.ask(keyspace, id, wanted, by).await
     }
 
     /// The same for what is permitted already.
@@ -67,8 +87,8 @@ impl AcceptorHandle {
         wanted: Vec<Wanted>,
         permission: Permission,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        let permission = Some(Arc::new(permission));
-        self.ask(keyspace, None, wanted, permission).await
+        let by = By::Permission(Arc::new(permission));
+        self.ask(keyspace, None, wanted, by).await
     }
 
     async fn ask(
@@ -76,14 +96,14 @@ impl AcceptorHandle {
         keyspace: KeyspaceName,
         id: Option<RequestId>,
         wanted: Vec<Wanted>,
-        permission: Option<Arc<Permission>>,
+        by: By,
     ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
         let (answer, answered) = oneshot::channel();
         let call = Call {
             keyspace,
             wanted,
             id,
-            permission,
+            by,
             answer,
         };
         if self.ledger.is_full() {
@@ -146,6 +166,12 @@ impl Acceptor {
             }
             // Who has given up was told that nothing was accepted.
             calls.retain(|call| !call.answer.is_closed());
+            // An approval and its requests are one transaction, or none.
+            let (approved, calls): (Vec<_>, Vec<_>) =
+                calls.into_iter().partition(|it| it.given().is_some());
+            for call in approved {
+                Group::new(&self, vec![call]).run().await;
+            }
             if !calls.is_empty() {
                 Group::new(&self, calls).run().await;
             }

@@ -27,6 +27,27 @@ enum Answer {
     Refused(NotAccepted),
 }
 
+/// The first number of the new requests.
+type Written = Result<RequestNumber, NotWritten>;
+
+/// Why nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+enum NotWritten {
+    #[error("the approval does not wait any more")]
+    NotWaiting,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<NotWritten> for NotAccepted {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::NotWaiting => Self::NotWaiting,
+            NotWritten::Store(error) => error.into(),
+        }
+    }
+}
+
 pub(super) struct Group<'a> {
     acceptor: &'a Acceptor,
     calls: Vec<Call>,
@@ -62,11 +83,7 @@ impl<'a> Group<'a> {
         self.answer_all(answers, &written);
     }
 
-    fn answer_all(
-        &mut self,
-        answers: Vec<Vec<Answer>>,
-        written: &Result<RequestNumber, StoreError>,
-    ) {
+    fn answer_all(&mut self, answers: Vec<Vec<Answer>>, written: &Written) {
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
             let answers = answers
@@ -79,11 +96,11 @@ impl<'a> Group<'a> {
 
     /// Decides, holds the keys back, and only then looks whether it still holds: what was rotated,
     /// issued or set in between is decided anew.
-    async fn accept(&mut self) -> (Vec<Vec<Answer>>, Result<RequestNumber, StoreError>) {
+    async fn accept(&mut self) -> (Vec<Vec<Answer>>, Written) {
         let refusals = Arc::clone(&self.acceptor.live.refusals);
         loop {
             let answers = self.decide().await;
-            if self.new.is_empty() {
+            if !self.is_to_be_written(&answers) {
                 return (answers, Ok(RequestNumber::new(0)));
             }
             let pending = refusals.pend(self.targets());
@@ -97,6 +114,13 @@ impl<'a> Group<'a> {
             self.permissions.clear();
             self.by_id.clear();
         }
+    }
+
+    /// New requests are, and an approval of which anything can be done, though nothing of it is new.
+    fn is_to_be_written(&self, answers: &[Vec<Answer>]) -> bool {
+        let mut answers = answers.iter().flatten();
+        let given = self.calls.iter().any(|call| call.given().is_some());
+        !self.new.is_empty() || given && answers.any(|it| !matches!(it, Answer::Refused(_)))
     }
 
     fn still_holds(&self) -> bool {
@@ -116,11 +140,10 @@ impl<'a> Group<'a> {
         self.calls.iter().map(call).collect()
     }
 
-    fn answer(
-        &self,
-        answer: Answer,
-        written: &Result<RequestNumber, StoreError>,
-    ) -> Result<Admitted, NotAccepted> {
+    fn answer(&self, answer: Answer, written: &Written) -> Result<Admitted, NotAccepted> {
+        if matches!(written, Err(NotWritten::NotWaiting)) {
+            return Err(NotAccepted::NotWaiting);
+        }
         match answer {
             Answer::Earlier(admitted) => Ok(admitted),
             Answer::Refused(reason) => Err(reason),

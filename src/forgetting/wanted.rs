@@ -45,14 +45,12 @@ pub enum NotAccepted {
     /// A second operator has to approve this new request first: it was not accepted.
     #[error("a second operator has to approve it")]
     NeedsApproval(Box<Request>),
+    /// Its approval was withdrawn, has ended, or was given before.
+    #[error("the approval does not wait any more")]
+    NotWaiting,
     /// It was prepared under fewer key versions than live now.
     #[error("a new key version came since it was asked for: ask again")]
     Stale,
-    /// It waits for a second operator, and the rest of the call must not.
-    #[error(
-        "raising minimum_version waits for a second operator: set it alone, other settings before or after"
-    )]
-    NotAlone,
     /// Nothing more may wait for a second operator.
     #[error("too much waits for a second operator already")]
     TooManyWait,

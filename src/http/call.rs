@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use lethe_core::approval::Voice;
+use lethe_core::approval::{Approval, Decision, Pool, Principal};
 use lethe_core::audit::KeyEvent;
 use lethe_core::clock::Reading;
 use lethe_core::keyspace::KeyspaceName;
@@ -16,6 +16,7 @@ use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
 use crate::access::{Role, SpiffeId};
+use crate::approvals::Caller;
 use crate::limits::Kind;
 use crate::service::Service;
 use crate::telemetry::Trace;
@@ -53,11 +54,45 @@ impl Call {
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
+    /// Whether what an approval is about is granted to the caller: its keyspace, or all of them where it
+    /// concerns the whole deployment.
+    pub(super) fn grants_approval(&self, approval: &Approval) -> bool {
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(&self.client);
+        grant.is_some_and(|grant| match approval.keyspace_name() {
+            Some(keyspace) => grant.allows(keyspace),
+            None => grant.allows_all(),
+        })
+    }
+
     /// Who calls, as one of two.
-    pub(super) fn voice(&self) -> Voice {
-        Voice {
+    pub(super) fn principal(&self) -> Principal {
+        Principal {
             client: self.client.as_str().into(),
             key: self.key,
+        }
+    }
+
+    /// Who calls, as shreds are counted.
+    pub(super) fn caller(&self) -> Caller {
+        let rules = self.service.gate.rules();
+        let grant = rules.access().grant(&self.client);
+        let operator = grant.is_some_and(|grant| grant.role == Role::Operator);
+        Caller {
+            client: self.client.clone(),
+            pool: if operator {
+                Pool::Operators
+            } else {
+                Pool::MessageServers
+            },
+        }
+    }
+
+    /// What the caller decides, now.
+    pub(super) fn decision(&self) -> Decision {
+        Decision {
+            by: self.principal(),
+            at: self.now,
         }
     }
 
@@ -119,6 +154,8 @@ pub(super) struct Done {
     /// Requests to forget that were accepted, or are written down and wait, behind the approval: such
     /// an answer is never a failure any more.
     pub(super) requests: Vec<ForgetId>,
+    /// Why the caller asked for it.
+    pub(super) reason: Option<Box<str>>,
     /// Where to ask again.
     pub(super) location: Option<String>,
 }
@@ -141,6 +178,7 @@ impl Done {
             refusals: 0,
             refused: 0,
             requests: Vec::new(),
+            reason: None,
             location: None,
         }
     }
@@ -163,6 +201,8 @@ pub(super) trait Operation: Send + Sync + 'static {
     const ROLES: &'static [Role];
     /// Whether it takes a JSON body.
     const BODY: bool;
+    /// Whether it concerns the whole deployment: the caller needs a grant of all keyspaces.
+    const WHOLE_DEPLOYMENT: bool = false;
     /// Whether it goes on to its record when the client hangs up: what it did cannot be undone.
     const LASTS: bool = false;
 

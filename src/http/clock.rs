@@ -5,10 +5,12 @@ use lethe_core::clock::Doubt;
 use lethe_core::time::Timestamp;
 use serde::Serialize;
 
+use super::approvals::not_made;
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::access::Role;
+use crate::jobs::ClockConfirmed;
 
 /// `POST /v1/clock/confirmations`: the wall clock is right, though it jumped.
 pub(crate) struct ConfirmClock;
@@ -27,18 +29,38 @@ impl Operation for ConfirmClock {
     const NAME: &'static str = "confirm_clock";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const WHOLE_DEPLOYMENT: bool = true;
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
         call.check_audit()?;
-        let confirmed = call.service.keeper.confirm_clock().await?;
-        let answer = ConfirmationAnswer {
-            was: confirmed.was.map_or("trusted", Doubt::name),
-            now: Rfc3339(confirmed.now),
-            wall_clock: Rfc3339(earlier(confirmed.now, confirmed.lag)),
-        };
-        Done::json(StatusCode::OK, &answer)
+        match call.service.keeper.confirm_clock(None).await {
+            Ok(done) => confirmed(call, Some(done)),
+            Err(error) => not_made(call, error).await,
+        }
     }
+}
+
+/// The answer once it is confirmed; what there is to say of a confirmation long done.
+pub(super) fn confirmed(call: &Call, done: Option<ClockConfirmed>) -> Result<Done, Problem> {
+    let done = done.unwrap_or_else(|| {
+        let reading = call.service.clock.reading();
+        let lag = reading
+            .now
+            .as_millis()
+            .saturating_sub(reading.wall.as_millis());
+        ClockConfirmed {
+            was: None,
+            now: reading.now,
+            lag: Duration::from_millis(lag),
+        }
+    });
+    let answer = ConfirmationAnswer {
+        was: done.was.map_or("trusted", Doubt::name),
+        now: Rfc3339(done.now),
+        wall_clock: Rfc3339(earlier(done.now, done.lag)),
+    };
+    Done::json(StatusCode::OK, &answer)
 }
 
 fn earlier(time: Timestamp, by: Duration) -> Timestamp {

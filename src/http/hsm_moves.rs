@@ -1,6 +1,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::approvals::not_made;
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
 use crate::access::Role;
@@ -70,6 +71,7 @@ impl Operation for MoveHsm {
     const NAME: &'static str = "move_hsm";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const WHOLE_DEPLOYMENT: bool = true;
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
@@ -79,11 +81,19 @@ impl Operation for MoveHsm {
         if moves.reopened().await.is_none() {
             return Err(KeeperError::NoOtherHsm.into());
         }
-        call.service.keeper.move_hsm().await?;
-        let mut done = Done::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
-        done.location = Some("/v1/hsm/moves".to_owned());
-        Ok(done)
+        match call.service.keeper.move_hsm(None).await {
+            Ok(()) => shown(call),
+            Err(error) => not_made(call, error).await,
+        }
     }
+}
+
+/// The answer once it has begun.
+pub(super) fn shown(call: &Call) -> Result<Done, Problem> {
+    let moves = &call.service.hsm_moves;
+    let mut done = Done::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
+    done.location = Some("/v1/hsm/moves".to_owned());
+    Ok(done)
 }
 
 impl Operation for ShowHsmMove {

@@ -15,6 +15,7 @@ pub mod ops;
 mod page;
 mod path;
 mod problem;
+mod reason;
 mod road;
 mod root;
 mod router;

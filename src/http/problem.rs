@@ -10,7 +10,7 @@ use lethe_core::ports::StoreError;
 use serde::Serialize;
 
 use super::answer::{Response, response};
-use crate::approvals::{NotGiven, NotWithdrawn};
+use crate::approvals::{ApproveError, WithdrawError};
 use crate::forgetting::NotAccepted;
 use crate::jobs::KeeperError;
 use crate::limits::Exceeded;
@@ -219,7 +219,7 @@ impl From<NotAccepted> for Problem {
             NotAccepted::Store(error) => return error.into(),
             NotAccepted::IdTaken
             | NotAccepted::NewestVersion
-            | NotAccepted::NotAlone
+            | NotAccepted::NotWaiting
             | NotAccepted::NeedsApproval(_)
             | NotAccepted::Stale => Code::Conflict,
             NotAccepted::TooManyWait | NotAccepted::TooManyOfClient => Code::TooManyApprovals,
@@ -230,28 +230,30 @@ impl From<NotAccepted> for Problem {
     }
 }
 
-impl From<NotGiven> for Problem {
-    fn from(error: NotGiven) -> Self {
+impl From<ApproveError> for Problem {
+    fn from(error: ApproveError) -> Self {
         let code = match error {
-            NotGiven::Own => Code::Forbidden,
-            NotGiven::Expired | NotGiven::Withdrawn | NotGiven::Void => Code::Conflict,
-            NotGiven::Covered(_) => Code::UnknownKeyspace,
-            NotGiven::NotRecorded => Code::AuditUnavailable,
-            NotGiven::NotAccepted(error) => return error.into(),
-            NotGiven::NotSet(error) => return error.into(),
+            ApproveError::Own => Code::Forbidden,
+            ApproveError::Expired
+            | ApproveError::Withdrawn
+            | ApproveError::AskerGone
+            | ApproveError::Outdated
+            | ApproveError::Forgotten => Code::Conflict,
+            ApproveError::Superseded(_) => Code::UnknownKeyspace,
+            ApproveError::NotAccepted(error) => return error.into(),
+            ApproveError::Keeper(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }
 }
 
-impl From<NotWithdrawn> for Problem {
-    fn from(error: NotWithdrawn) -> Self {
+impl From<WithdrawError> for Problem {
+    fn from(error: WithdrawError) -> Self {
         match error {
-            NotWithdrawn::Approved | NotWithdrawn::Over => {
+            WithdrawError::Approved | WithdrawError::Over => {
                 Self::new(Code::Conflict, error.to_string())
             }
-            NotWithdrawn::NotRecorded => Self::new(Code::AuditUnavailable, error.to_string()),
-            NotWithdrawn::Store(error) => error.into(),
+            WithdrawError::Store(error) => error.into(),
         }
     }
 }
@@ -275,7 +277,10 @@ impl From<KeeperError> for Problem {
             }
             KeeperError::UnknownKeyspace => Self::new(Code::UnknownKeyspace, error.to_string()),
             KeeperError::BeingErased
-            | KeeperError::NotApproved
+            | KeeperError::NeedsApproval(..)
+            | KeeperError::NotWaiting
+            | KeeperError::Outdated
+            | KeeperError::SetAlone
             | KeeperError::MinimumVersion
             | KeeperError::NoOtherHsm
             | KeeperError::NotMoved(_)

@@ -314,6 +314,7 @@ impl Pipeline {
             keys: done.map_or(&[], |done| &done.keys),
             refused: done.map_or(0, |done| done.refused),
             requests: done.map_or(&[], |done| &done.requests),
+            reason: done.and_then(|done| done.reason.as_deref()),
         });
         let part = self.trace.part("audit record");
         let begun = SystemClock.since_boot();
@@ -394,6 +395,10 @@ fn authorize<O: Operation>(
     }
     if !O::ROLES.contains(&grant.role) {
         return Err(forbidden("this role may not do that"));
+    }
+    if O::WHOLE_DEPLOYMENT && !grant.allows_all() {
+        let why = "this concerns the whole deployment: a grant of all keyspaces (*) is needed";
+        return Err(forbidden(why));
     }
     match keyspace {
         Ok(Some(keyspace)) if !grant.allows(keyspace) => {

@@ -18,6 +18,7 @@ impl Operation for RotateRoot {
     const NAME: &'static str = "rotate_root";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+    const WHOLE_DEPLOYMENT: bool = true;
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {

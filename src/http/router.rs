@@ -73,6 +73,7 @@ fn table() -> Table {
         .with::<Unwrap>(Method::POST, "/v1/keyspaces/{keyspace}/data-keys/unwrap")
         .with::<Rewrap>(Method::POST, "/v1/keyspaces/{keyspace}/data-keys/rewrap")
         .with::<shreds::Create>(Method::POST, "/v1/keyspaces/{keyspace}/shreds")
+        .with::<shreds::CreateAcross>(Method::POST, "/v1/shreds")
         .with::<shreds::Show>(Method::GET, "/v1/keyspaces/{keyspace}/shreds/{id}")
         .with::<versions::Create>(Method::POST, "/v1/keyspaces/{keyspace}/versions")
         .with::<versions::Drop>(
@@ -87,6 +88,7 @@ fn table() -> Table {
         .with::<MoveHsm>(Method::POST, "/v1/hsm/moves")
         .with::<ShowHsmMove>(Method::GET, "/v1/hsm/moves")
         .with::<approvals::List>(Method::GET, "/v1/approvals")
+        .with::<approvals::ApproveMany>(Method::POST, "/v1/approvals")
         .with::<approvals::Show>(Method::GET, "/v1/approvals/{id}")
         .with::<approvals::Approve>(Method::POST, "/v1/approvals/{id}")
         .with::<approvals::Withdraw>(Method::DELETE, "/v1/approvals/{id}")

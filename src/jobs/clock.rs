@@ -1,4 +1,7 @@
+use lethe_core::approval::{Action, GivenApproval};
 use lethe_core::batch::BatchError;
+use lethe_core::clock::{Confirmation, Doubt};
+use lethe_core::ports::Effect;
 
 use super::handle::{ClockConfirmed, KeeperError};
 use super::keeper::Keeper;
@@ -31,16 +34,18 @@ impl Keeper {
     pub(super) async fn confirm_clock(
         &mut self,
         service: &Service,
+        approval: Option<&GivenApproval>,
     ) -> Result<ClockConfirmed, KeeperError> {
         self.watch_clock(service);
         let was = service.clock.doubt();
         let confirmed = service.clock.confirmation();
+        // Ahead, keys would go before their time.
+        if was == Some(Doubt::Ahead) && self.approvals.required() && approval.is_none() {
+            let action = Box::new(Action::ConfirmClock);
+            return Err(KeeperError::NeedsApproval(action, None));
+        }
         if was.is_some() {
-            let store = &self.ports.store;
-            store
-                .confirm_clock(confirmed)
-                .await
-                .map_err(BatchError::from)?;
+            self.write_confirmation(confirmed, approval).await?;
             service.clock.adopt(confirmed);
             self.clock_was_said = false;
             tracing::warn!(
@@ -58,5 +63,20 @@ impl Keeper {
             now: service.now(),
             lag: confirmed.lag,
         })
+    }
+
+    async fn write_confirmation(
+        &self,
+        confirmed: Confirmation,
+        approval: Option<&GivenApproval>,
+    ) -> Result<(), KeeperError> {
+        let Some(given) = approval else {
+            let written = self.ports.store.confirm_clock(confirmed).await;
+            return Ok(written.map_err(BatchError::from)?);
+        };
+        let store = &self.approvals.store;
+        let approved = store.approve(given, Effect::Clock(confirmed)).await;
+        let approved = approved.map_err(BatchError::from)?;
+        approved.map(drop).ok_or(KeeperError::NotWaiting)
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use lethe_core::approval::{Action, GivenApproval, Scope};
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Doubt;
 use lethe_core::hsm_move::NotMoved;
@@ -14,28 +15,30 @@ type Answer<T> = oneshot::Sender<Result<T, KeeperError>>;
 /// A change that someone waits for.
 pub(super) enum Command {
     /// Makes a keyspace or replaces its settings.
-    PutKeyspace(KeyspaceName, Settings, Answer<Put>),
+    PutKeyspace(KeyspaceName, Box<Settings>, Answer<Put>),
     /// A new key version.
     Rotate(KeyspaceName, Answer<()>),
     /// A new root.
     RotateRoot(Answer<()>),
     /// To the other HSM.
-    MoveHsm(Answer<()>),
+    MoveHsm(Option<GivenApproval>, Answer<()>),
     /// The wall clock is right.
-    ConfirmClock(Answer<ClockConfirmed>),
+    ConfirmClock(Option<GivenApproval>, Answer<ClockConfirmed>),
 }
 
 /// Settings of a keyspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Of this keyspace alone, whoever bears the name; none for any, and for a new one.
     pub keyspace: Option<KeyspaceId>,
     /// Counts for keys issued from now on; none leaves that of a keyspace as it is.
     pub policy: Option<Policy>,
+    /// The policy that it takes the place of; none for any.
+    pub expected: Option<Policy>,
     /// Older versions are refused; none leaves it as it is.
     pub minimum_version: Option<KeyVersion>,
-    /// Whether they may raise it: a second operator said so, or none is needed.
-    pub may_raise: bool,
+    /// A second operator's approval, given in the transaction that sets them.
+    pub approval: Option<GivenApproval>,
 }
 
 /// What a `PUT` did.
@@ -44,7 +47,10 @@ pub enum Put {
     /// It is new.
     Created,
     /// It was there.
-    Updated,
+    Updated {
+        /// Whether anything lives longer than before.
+        lengthened: bool,
+    },
 }
 
 /// What a confirmation of the clock did.
@@ -78,11 +84,24 @@ pub enum KeeperError {
     /// Its erase is accepted or not: nobody knows yet.
     #[error("an erase of the keyspace is just being accepted, or not: ask again")]
     MayBeErased,
-    /// The newest version came after the question whether somebody has to be asked.
-    #[error("raising minimum_version waits for a second operator: ask again")]
-    NotApproved,
-    /// Refused versions would open again, or the newest would be refused.
-    #[error("minimum_version can only be raised, and to the newest version at most")]
+    /// A second operator has to approve this first: nothing was changed.
+    #[error("a second operator has to approve it")]
+    NeedsApproval(Box<Action>, Option<Scope>),
+    /// The approval was withdrawn, has ended, or was given before.
+    #[error("the approval does not wait any more")]
+    NotWaiting,
+    /// The settings are others than those when it was asked for.
+    #[error("the settings have changed since it was asked for: ask again")]
+    Outdated,
+    /// It waits for a second operator, and the rest of the call must not.
+    #[error(
+        "minimum_version waits for a second operator: set it alone, other settings before or after"
+    )]
+    SetAlone,
+    /// The newest version would be refused, or refused versions would open again by one operator.
+    #[error(
+        "minimum_version is the newest version at most; two operators can lower it ([approvals] required)"
+    )]
     MinimumVersion,
     /// As many versions live as may.
     #[error("{0} key versions live, and no more may: old ones go with their last bucket")]
@@ -133,7 +152,7 @@ impl KeeperHandle {
         name: KeyspaceName,
         settings: Settings,
     ) -> Result<Put, KeeperError> {
-        self.ask(|answer| Command::PutKeyspace(name, settings, answer))
+        self.ask(|answer| Command::PutKeyspace(name, Box::new(settings), answer))
             .await
     }
 
@@ -154,20 +173,24 @@ impl KeeperHandle {
     }
 
     /// Begins to move everything to the HSM of `[hsm_next]`, or finds it begun. It goes on by itself,
-    /// after a restart as well.
+    /// after a restart as well. Without an approval where one is required nothing begins.
     ///
     /// # Errors
     /// [`KeeperError`].
-    pub async fn move_hsm(&self) -> Result<(), KeeperError> {
-        self.ask(Command::MoveHsm).await
+    pub async fn move_hsm(&self, approval: Option<GivenApproval>) -> Result<(), KeeperError> {
+        self.ask(|answer| Command::MoveHsm(approval, answer)).await
     }
 
-    /// Believes the wall clock, though it jumped.
+    /// Believes the wall clock, though it jumped. A jump ahead wants an approval where one is required.
     ///
     /// # Errors
     /// [`KeeperError`].
-    pub async fn confirm_clock(&self) -> Result<ClockConfirmed, KeeperError> {
-        self.ask(Command::ConfirmClock).await
+    pub async fn confirm_clock(
+        &self,
+        approval: Option<GivenApproval>,
+    ) -> Result<ClockConfirmed, KeeperError> {
+        self.ask(|answer| Command::ConfirmClock(approval, answer))
+            .await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, KeeperError> {

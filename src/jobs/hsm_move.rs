@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use lethe_core::approval::{Action, GivenApproval};
 use lethe_core::batch::{BatchError, Halt, Work};
 use lethe_core::hsm_move::{self, NotMoved, published_keys};
 use lethe_core::ports::{Hsm, HsmError};
@@ -36,7 +37,10 @@ impl Moving {
 
 impl Keeper {
     /// Begins a move to the second HSM of the configuration; its steps are taken between all else.
-    pub(super) async fn begin_move(&mut self) -> Result<(), KeeperError> {
+    pub(super) async fn begin_move(
+        &mut self,
+        approval: Option<&GivenApproval>,
+    ) -> Result<(), KeeperError> {
         if self.moving.is_some() {
             return Ok(());
         }
@@ -48,8 +52,14 @@ impl Keeper {
         }
         let to = opened.map_err(KeeperError::OtherHsm)?;
         self.check_room_in(limit)?;
-        match hsm_move::begin(&self.ports, &self.devices, to).await {
+        if self.approvals.required() && approval.is_none() {
+            let action = Box::new(Action::MoveHsm);
+            return Err(KeeperError::NeedsApproval(action, None));
+        }
+        let approval = approval.map(|given| (self.approvals.store.as_ref(), given));
+        match hsm_move::begin(&self.ports, &self.devices, to, approval).await {
             Ok(()) => {}
+            Err(NotMoved::NotWaiting) => return Err(KeeperError::NotWaiting),
             Err(NotMoved::Batch(error)) => return Err(error.into()),
             Err(refused) => return Err(KeeperError::NotMoved(refused)),
         }

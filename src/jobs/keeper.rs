@@ -8,8 +8,9 @@ use lethe_core::hsm_move::Devices;
 use lethe_core::time::{Expiry, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Command, KeeperError, KeeperHandle};
+use super::handle::{Command, KeeperError, KeeperHandle, Put};
 use super::hsm_move::Moving;
+use crate::approvals::Approvals;
 use crate::forgetting::Ledger;
 use crate::hsm_moves::HsmMoves;
 use crate::live::Live;
@@ -45,6 +46,8 @@ pub struct Keeper {
     pub(super) buckets: Buckets,
     pub(super) live: Arc<Live>,
     pub(super) ledger: Arc<Ledger>,
+    /// What waits for a second operator.
+    pub(super) approvals: Arc<Approvals>,
     /// Nobody doubts the time; false until it was looked at.
     pub(super) clock_is_sound: bool,
     /// The log says that it is doubted.
@@ -89,6 +92,7 @@ impl Keeper {
         ports: Ports,
         live: Arc<Live>,
         ledger: Arc<Ledger>,
+        approvals: Arc<Approvals>,
         limits: KeeperLimits,
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
@@ -120,6 +124,7 @@ impl Keeper {
             buckets,
             live,
             ledger,
+            approvals,
             clock_is_sound: false,
             clock_was_said: false,
             held_up: false,
@@ -224,7 +229,11 @@ impl Keeper {
     async fn obey(&mut self, service: &Service, command: Command) -> Result<(), Halt> {
         match command {
             Command::PutKeyspace(name, policy, answer) => {
-                let result = self.put_keyspace(name, policy).await;
+                let result = self.put_keyspace(name.clone(), *policy).await;
+                if let Ok(Put::Updated { lengthened: true }) = result {
+                    service.metrics.lengthened_keyspaces.inc();
+                    tracing::warn!(keyspace = %name, "keys, or leases of them, live longer from now on");
+                }
                 self.answered(service, result, answer)
             }
             Command::Rotate(name, answer) => {
@@ -235,12 +244,12 @@ impl Keeper {
                 let result = self.rotate_root().await;
                 self.answered(service, result, answer)
             }
-            Command::MoveHsm(answer) => {
-                let result = self.begin_move().await;
+            Command::MoveHsm(approval, answer) => {
+                let result = self.begin_move(approval.as_ref()).await;
                 self.answered(service, result, answer)
             }
-            Command::ConfirmClock(answer) => {
-                let result = self.confirm_clock(service).await;
+            Command::ConfirmClock(approval, answer) => {
+                let result = self.confirm_clock(service, approval.as_ref()).await;
                 self.answered(service, result, answer)
             }
         }

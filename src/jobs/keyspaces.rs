@@ -1,9 +1,11 @@
+use lethe_core::approval::Scope;
 use lethe_core::batch::{BatchError, NewVersion, Work};
 use lethe_core::buckets::required;
 use lethe_core::directory::Entry;
 use lethe_core::identity::KeyspaceId;
+use lethe_core::keyring::LiveKeyspace;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS, Policy};
-use lethe_core::ports::{Entropy, KeyspaceRow, SettingsChange, VersionRow};
+use lethe_core::ports::{Effect, Entropy, KeyspaceRow, SettingsChange, VersionRow};
 use lethe_core::refusals::{Refusal, Target};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
@@ -11,6 +13,7 @@ use lethe_core::tree::CoverRoot;
 
 use super::handle::{KeeperError, Put, Settings};
 use super::keeper::Keeper;
+use crate::approvals::{Needed, lengthens};
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
@@ -34,26 +37,22 @@ impl Keeper {
         let policy = settings.policy.or(present.as_ref().map(|it| it.policy));
         let policy = policy.ok_or(KeeperError::UnknownKeyspace)?;
         self.check_room(&name, &policy)?;
+        let minimum = match &present {
+            None => settings.minimum_version.unwrap_or(KeyVersion::FIRST),
+            Some(present) => {
+                self.check_lives(present.id)?;
+                self.check_settings(present, &settings, policy)?
+            }
+        };
         let wanted = required(&policy, self.ports.clock.now());
         self.make(&wanted).await?;
         let Some(present) = present else {
-            let first = KeyVersion::FIRST;
-            if settings.minimum_version.is_some_and(|it| it != first) {
+            if minimum != KeyVersion::FIRST {
                 return Err(KeeperError::MinimumVersion);
             }
             self.create_keyspace(name, policy).await?;
             return Ok(Put::Created);
         };
-        self.check_lives(present.id)?;
-        let minimum = settings.minimum_version.unwrap_or(present.minimum_version);
-        let newest = present.versions.last().map(|it| it.tree.version);
-        if minimum < present.minimum_version || Some(minimum) > newest {
-            return Err(KeeperError::MinimumVersion);
-        }
-        // Here, where nothing changes meanwhile.
-        if minimum > present.minimum_version && !settings.may_raise {
-            return Err(KeeperError::NotApproved);
-        }
         // Calls under way, and those until the keyring is replaced, go by the old settings.
         let until = self
             .ports
@@ -66,10 +65,51 @@ impl Keeper {
             leases_until: until.saturating_add(present.policy.cache_ttl().as_millis()),
             expiries_until: until.saturating_add(present.policy.longest_life_seconds() * 1_000),
         };
-        let set = self.ports.store.set_policy(present.id, &change);
-        set.await.map_err(BatchError::from)?;
+        let set = match &settings.approval {
+            None => self.ports.store.set_policy(present.id, &change).await,
+            Some(given) => {
+                let effect = Effect::Settings(present.id, &change);
+                let approved = self.approvals.store.approve(given, effect).await;
+                approved.map(|it| it.is_some())
+            }
+        };
+        if !set.map_err(BatchError::from)? && settings.approval.is_some() {
+            return Err(KeeperError::NotWaiting);
+        }
         self.reload_keyspaces().await?;
-        Ok(Put::Updated)
+        let lengthened = lengthens(&present.policy, &policy);
+        Ok(Put::Updated { lengthened })
+    }
+
+    /// Here, where nothing changes meanwhile: the smallest version, unless the settings are to wait, or
+    /// are refused whoever sets them.
+    fn check_settings(
+        &self,
+        present: &LiveKeyspace,
+        settings: &Settings,
+        policy: Policy,
+    ) -> Result<KeyVersion, KeeperError> {
+        let minimum = settings.minimum_version.unwrap_or(present.minimum_version);
+        let newest = present.versions.last().map(|it| it.tree.version);
+        if Some(minimum) > newest {
+            return Err(KeeperError::MinimumVersion);
+        }
+        if settings.expected.is_some_and(|it| it != present.policy) {
+            return Err(KeeperError::Outdated);
+        }
+        let needed = self.approvals.needed(present, policy, minimum);
+        match (needed, &settings.approval) {
+            (Needed::Refused, _) => Err(KeeperError::MinimumVersion),
+            (Needed::Nothing, _) | (_, Some(_)) => Ok(minimum),
+            (Needed::SetAlone, None) => Err(KeeperError::SetAlone),
+            (Needed::Approval(action), None) => {
+                let scope = Scope {
+                    id: present.id,
+                    name: present.name.clone(),
+                };
+                Err(KeeperError::NeedsApproval(Box::new(action), Some(scope)))
+            }
+        }
     }
 
     /// Not one whose erase is accepted.

@@ -96,6 +96,8 @@ pub struct Metrics {
     approvals: Family<Became, Counter>,
     /// What waits for a second operator.
     pub waiting_approvals: Gauge,
+    /// Keyspaces whose settings let keys, or leases of them, live longer than before.
+    pub lengthened_keyspaces: Counter,
     clock_suspect: Gauge,
     clock_lead: Gauge,
     /// Requests under way.
@@ -161,6 +163,7 @@ impl Metrics {
             oldest_open_request: Gauge::default(),
             approvals: Family::default(),
             waiting_approvals: Gauge::default(),
+            lengthened_keyspaces: Counter::default(),
             clock_suspect: Gauge::default(),
             clock_lead: Gauge::default(),
             requests_under_way: Gauge::default(),

@@ -93,6 +93,11 @@ impl Metrics {
             self.waiting_approvals.clone(),
         );
         to.register(
+            "lengthened_keyspaces",
+            "Changes of settings under which keys, or leases of them, live longer",
+            self.lengthened_keyspaces.clone(),
+        );
+        to.register(
             "approvals",
             "What was asked for, approved, withdrawn, void, or expired",
             self.approvals.clone(),

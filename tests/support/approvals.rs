@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use serde_json::Value;
-use sqlx::{Connection, SqliteConnection};
 
 use super::api::{Answer, Api};
 use super::{Dev, lethe};
@@ -14,7 +13,7 @@ pub const SECOND: &str = "spiffe://lethe.dev/operator-two";
 pub const ELSEWHERE: &str = "spiffe://lethe.dev/operator-elsewhere";
 pub const CHAT: &str = "/v1/keyspaces/chat";
 
-/// Three shreds need no second word, and there is a second operator.
+/// Three shreds need no second operator, and there is a second operator.
 pub fn with(options: &str) -> Dev {
     with_shreds(3, options)
 }
@@ -81,24 +80,6 @@ pub fn waits(answer: &Answer) -> String {
 
 pub async fn approve(api: &Api, id: &str) -> Answer {
     api.post_bytes(&format!("/v1/approvals/{id}"), "").await
-}
-
-/// As a service that dies between the second word and what it sets going leaves the store. Not
-/// running.
-pub async fn give_by_hand(dev: &Dev) {
-    let mut database = dev.database().await;
-    write_given(&mut database, "").await;
-    database.close().await.unwrap();
-}
-
-/// [`give_by_hand`], and something more at once; how many were given.
-pub async fn write_given(database: &mut SqliteConnection, more: &str) -> u64 {
-    let given = format!(
-        "UPDATE approval SET state = 1, second_by = '{SECOND}', second_key = zeroblob(32),
-        second_at_ms = 1 WHERE state = 0; {more}"
-    );
-    let given = sqlx::raw_sql(sqlx::AssertSqlSafe(given));
-    given.execute(database).await.unwrap().rows_affected()
 }
 
 pub async fn withdraw(api: &Api, id: &str) -> Answer {

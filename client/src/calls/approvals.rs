@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Problem};
+use crate::wire::ItemError;
 
 /// Names what waits for a second operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,19 +48,28 @@ impl From<ApprovalId> for String {
 pub struct Approval {
     /// Its name.
     pub id: ApprovalId,
-    /// `shred`, `keyspace_erase` or `version_drop`.
+    /// Such as `shred`, `keyspace_erase` or `clock_confirmation`.
     pub kind: String,
-    /// Where.
-    pub keyspace: String,
+    /// Where; none where it concerns the whole deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyspace: Option<String>,
     /// SPIFFE id of who asked.
     pub asked_by: String,
     /// When, as the service writes it.
     pub asked_at: String,
-    /// Until when the second word counts.
+    /// Until when it can be approved.
     pub expires_at: String,
     /// What else the service tells: state, number of conversations, version.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The service takes no more in one call.
+const MOST_AT_ONCE: usize = 100;
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +97,7 @@ impl Client {
         }
     }
 
-    /// The second word: what waited is done, and answered as the call that asked for it would have
+    /// Approves what waits: it is done, and answered as the call that asked for it would have
     /// been, without openings. Twice is once. Role: operator, but not the one who asked.
     ///
     /// # Errors
@@ -95,6 +105,45 @@ impl Client {
     pub async fn approve(&self, id: ApprovalId) -> Result<serde_json::Value, Error> {
         let path = format!("/v1/approvals/{id}");
         self.repeatable_order(path).await?.parse()
+    }
+
+    /// One of them, with what its digest is computed with. Role: operator, or who asked for it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn approval(&self, id: ApprovalId) -> Result<Approval, Error> {
+        self.get(format!("/v1/approvals/{id}")).await?.parse()
+    }
+
+    /// Approves several, each as [`Self::approve`] does; what became of each, in order.
+    ///
+    /// # Errors
+    /// See [`Error`]; one's refusal stands in its place. After an error of the whole call send all of
+    /// it again.
+    pub async fn approve_many(
+        &self,
+        ids: &[ApprovalId],
+    ) -> Result<Vec<Result<serde_json::Value, Problem>>, Error> {
+        let mut results = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MOST_AT_ONCE) {
+            let body = serde_json::json!({ "ids": ids });
+            let answer = self.post("/v1/approvals".to_owned(), &body).await?;
+            let Items { items } = answer.parse()?;
+            if items.len() != ids.len() {
+                return Err(Error::unexpected("not as many items as were sent"));
+            }
+            for item in items {
+                results.push(match item.get("error") {
+                    None => Ok(item),
+                    Some(error) => {
+                        let error = serde_json::from_value::<ItemError>(error.clone());
+                        let unexpected = |_| Error::unexpected("an unknown error");
+                        Err(error.map_err(unexpected)?.into())
+                    }
+                });
+            }
+        }
+        Ok(results)
     }
 
     /// Takes back what waits: nothing that it was for is done. Twice is once. Role: operator, or who

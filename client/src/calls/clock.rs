@@ -1,5 +1,6 @@
 //! `/v1/clock`
 
+use super::shreds::result_or_wait;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -8,9 +9,10 @@ impl Client {
     /// Role: operator. Not repeated by itself: the clock may have jumped again.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits for
+    /// a second operator.
     pub async fn confirm_clock(&self) -> Result<serde_json::Value, Error> {
         let path = "/v1/clock/confirmations".to_owned();
-        self.order(path).await?.parse()
+        result_or_wait(&self.order(path).await?)
     }
 }

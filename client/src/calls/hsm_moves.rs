@@ -1,5 +1,6 @@
 //! `/v1/hsm/moves`
 
+use super::shreds::result_or_wait;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -10,9 +11,10 @@ impl Client {
     /// once that has begun. Role: operator. A move that is under way goes on.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits for
+    /// a second operator.
     pub async fn move_hsm(&self) -> Result<serde_json::Value, Error> {
-        self.repeatable_order(PATH.to_owned()).await?.parse()
+        result_or_wait(&self.repeatable_order(PATH.to_owned()).await?)
     }
 
     /// How far that is. Role: operator.

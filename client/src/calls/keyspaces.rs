@@ -55,6 +55,22 @@ struct Page {
     next: Option<String>,
 }
 
+/// The query of an erase, or of a drop.
+fn order(id: ShredId, reason: Option<&str>) -> String {
+    let mut query = format!("id={id}");
+    let Some(reason) = reason else { return query };
+    query += "&reason=";
+    for byte in reason.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                query.push(char::from(byte));
+            }
+            _ => query += &format!("%{byte:02X}"),
+        }
+    }
+    query
+}
+
 impl Client {
     /// All keyspaces that this client may see, page by page.
     ///
@@ -127,8 +143,10 @@ impl Client {
         name: &KeyspaceName,
         version: u32,
         id: ShredId,
+        reason: Option<&str>,
     ) -> Result<Shred, Error> {
-        let path = below(name, &format!("/versions/{version}?id={id}"));
+        let query = order(id, reason);
+        let path = below(name, &format!("/versions/{version}?{query}"));
         self.delete(path).await?.parse::<ShredAnswer>()?.read(id)
     }
 
@@ -138,8 +156,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::drop_version`].
-    pub async fn erase_keyspace(&self, name: &KeyspaceName, id: ShredId) -> Result<Shred, Error> {
-        let path = below(name, &format!("?id={id}"));
+    pub async fn erase_keyspace(
+        &self,
+        name: &KeyspaceName,
+        id: ShredId,
+        reason: Option<&str>,
+    ) -> Result<Shred, Error> {
+        let path = below(name, &format!("?{}", order(id, reason)));
         self.delete(path).await?.parse::<ShredAnswer>()?.read(id)
     }
 }

@@ -15,7 +15,7 @@ use crate::batch;
 use crate::client::{Client, below};
 use crate::error::{Error, ErrorCode, Problem};
 use crate::names::{Conversation, InvalidName, KeyspaceName};
-use crate::transport::Prefer;
+use crate::transport::{Answer, Prefer};
 use crate::wire::{ItemError, required, time};
 
 /// Names one wish to shred, or to erase.
@@ -69,12 +69,15 @@ impl From<ShredId> for String {
 pub struct ShredRequest {
     id: ShredId,
     conversation: Conversation,
+    reason: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 struct ShredBody {
     id: ShredId,
     conversation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl ShredRequest {
@@ -87,7 +90,19 @@ impl ShredRequest {
     /// One that was written down earlier.
     #[must_use]
     pub const fn with_id(id: ShredId, conversation: Conversation) -> Self {
-        Self { id, conversation }
+        Self {
+            id,
+            conversation,
+            reason: None,
+        }
+    }
+
+    /// With why, in at most 256 characters: for the service's audit record and the second operator. All
+    /// requests of a batch bear one reason.
+    #[must_use]
+    pub fn because(mut self, reason: Option<&str>) -> Self {
+        self.reason = reason.map(str::to_owned);
+        self
     }
 
     /// Its id.
@@ -107,7 +122,8 @@ impl TryFrom<ShredBody> for ShredRequest {
     type Error = InvalidName;
 
     fn try_from(body: ShredBody) -> Result<Self, InvalidName> {
-        Ok(Self::with_id(body.id, body.conversation.parse()?))
+        let request = Self::with_id(body.id, body.conversation.parse()?);
+        Ok(request.because(body.reason.as_deref()))
     }
 }
 
@@ -116,6 +132,7 @@ impl From<ShredRequest> for ShredBody {
         Self {
             id: request.id,
             conversation: request.conversation.as_str().to_owned(),
+            reason: request.reason,
         }
     }
 }
@@ -246,13 +263,22 @@ impl ShredAnswer {
     }
 }
 
+/// What is no shred waits for a second operator: the approval, in place of the result.
+pub(super) fn result_or_wait(answer: &Answer) -> Result<serde_json::Value, Error> {
+    let value: serde_json::Value = answer.parse()?;
+    if value["state"] == "approval_required" {
+        return Err(answer.parse::<ShredAnswer>()?.waiting()?);
+    }
+    Ok(value)
+}
+
 /// To be sent again under the same id once it is approved: then it returns the result.
 fn waits(approval: &str) -> Problem {
     Problem {
         code: ErrorCode::ApprovalRequired,
         status: Some(202),
         detail: format!(
-            "nothing is destroyed yet: a second operator has to say `lethe approve {approval}`"
+            "nothing is done yet: a second operator has to say `lethe approve {approval}`"
         ),
         retry_after: None,
         request_id: None,

@@ -1,11 +1,15 @@
-//! What waits for a second operator: a request to forget that is written down whole, and not yet
-//! accepted. It holds no conversation id, as an accepted one does not.
+//! What waits for a second operator: it is written down whole, and done in the transaction that makes
+//! it approved. It holds no conversation id, as an accepted request does not.
+
+mod digest;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use digest::DigestKey;
+
 use crate::identity::KeyspaceId;
-use crate::keyspace::{KeyVersion, KeyspaceName};
+use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::{InvalidRequestId, RequestId};
 use crate::request::Request;
 use crate::time::Timestamp;
@@ -59,14 +63,14 @@ impl FromStr for ApprovalId {
 
 /// A person or program, by its name and by the key that proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voice {
+pub struct Principal {
     /// SPIFFE id.
     pub client: Box<str>,
-    /// SHA-256 of the public key in its certificate.
+    /// Names the key pair of its certificate, however the public key is spelled there.
     pub key: [u8; 32],
 }
 
-impl Voice {
+impl Principal {
     /// Neither the same name nor the same key: a renewed certificate makes nobody a second person,
     /// nor does a second name for the same key.
     #[must_use]
@@ -77,46 +81,122 @@ impl Voice {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// Conversations.
+pub enum Action {
+    /// Shreds of conversations.
     Shred {
         /// How many.
         conversations: u32,
         /// Asked for alone, and not in a batch: so it is answered.
-        alone: bool,
+        single: bool,
     },
-    /// The keyspace with all its versions.
+    /// The erase of a keyspace with all its versions.
     EraseKeyspace,
-    /// An old version, before its time.
+    /// The drop of an old version, before its time.
     DropVersion(KeyVersion),
-    /// Versions older than this one are refused from then on. It accepts no request.
-    RaiseMinimum(KeyVersion),
+    /// Versions older than this one are refused from then on, and the others are not.
+    SetMinimum(KeyVersion),
+    /// Settings under which keys, or leases of them, live longer.
+    SetPolicy {
+        /// The settings when it was asked for: it is outdated where they are others by now.
+        from: Policy,
+        /// The settings asked for.
+        to: Policy,
+    },
+    /// The wall clock is right, though it jumped ahead.
+    ConfirmClock,
+    /// The move to the other HSM of the configuration.
+    MoveHsm,
 }
 
-/// How far it is. A transition that is not named here is refused by the store.
+/// The keyspace that an approval is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Its id, which a keyspace that bears its name later does not have.
+    pub id: KeyspaceId,
+    /// Its name.
+    pub name: KeyspaceName,
+}
+
+/// Why it cannot be done any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ApprovalState {
-    /// For the second word.
-    Waiting,
-    /// The second word is there and holds; not yet carried out.
-    Given,
-    /// Carried out.
-    Done,
-    /// Nobody gave the second word in time.
+pub enum Void {
+    /// Its keyspace is erased, or being erased.
+    KeyspaceGone,
+    /// Who asked may not do it any more: the grant is withdrawn, or covers it no longer.
+    AskerGone,
+    /// What it was for has changed or is done.
+    Outdated,
+}
+
+/// How an approval ended without what it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Nobody approved it in time.
     Expired,
-    /// It could not be done any more: when the second word came, or before.
-    Void,
-    /// Who asked, or an operator, took it back before the second word.
+    /// It cannot be done any more.
+    Void(Void),
+    /// Who asked, or an operator, withdrew it.
     Withdrawn,
 }
 
-/// Who gave the second word, or took back the first one, and when.
+/// How far it is. It changes once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ApprovalState {
+    /// For a second operator.
+    Waiting,
+    /// Approved, and done by the same transaction.
+    Approved,
+    /// Over, and nothing was done.
+    Ended(End),
+}
+
+/// Who decided, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecondWord {
+pub struct Decision {
     /// Who.
-    pub by: Voice,
+    pub by: Principal,
     /// When.
     pub at: Timestamp,
+}
+
+/// A second operator's decision for one approval, on its way into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenApproval {
+    /// For which approval.
+    pub id: ApprovalId,
+    /// Whose, and when.
+    pub decision: Decision,
+}
+
+/// Whose shreds count together: one kind of client leaves the other its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pool {
+    /// Message servers.
+    MessageServers,
+    /// Operators.
+    Operators,
+}
+
+/// Who asks for shreds, and where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Asker {
+    /// With whom it counts.
+    pub pool: Pool,
+    /// SPIFFE id.
+    pub client: Box<str>,
+    /// The keyspace.
+    pub keyspace: KeyspaceId,
+}
+
+/// Shreds that went through without a second operator, in one part of the window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShredCount {
+    /// Whose, and where.
+    pub asker: Asker,
+    /// End of the part.
+    pub end: Timestamp,
+    /// How many conversations.
+    pub conversations: u64,
 }
 
 /// One that was asked for.
@@ -124,22 +204,24 @@ pub struct SecondWord {
 pub struct Approval {
     /// Its name.
     pub id: ApprovalId,
-    /// What.
-    pub act: Act,
-    /// Where.
-    pub keyspace: KeyspaceId,
-    /// The keyspace's name then.
-    pub keyspace_name: KeyspaceName,
+    /// What is asked for.
+    pub action: Action,
+    /// In which keyspace; none where it concerns the whole deployment.
+    pub scope: Option<Scope>,
     /// Who asked.
-    pub asked_by: Voice,
-    /// When.
+    pub asked_by: Principal,
+    /// When it was asked for.
     pub asked_at: Timestamp,
-    /// Until when the second word counts.
+    /// Until when it can be approved.
     pub expires_at: Timestamp,
+    /// Why it was asked for, in the words of who asked.
+    pub reason: Option<Box<str>>,
+    /// Of the conversations, under a key that the store does not hold; none where none are named.
+    pub digest: Option<[u8; 32]>,
     /// How far it is.
     pub state: ApprovalState,
-    /// None while it waits, and when nobody said anything. Of one that was withdrawn, who did that.
-    pub second: Option<SecondWord>,
+    /// Who approved or withdrew it.
+    pub decision: Option<Decision>,
 }
 
 impl Approval {
@@ -149,6 +231,12 @@ impl Approval {
         let own = std::iter::once(self.id.as_request());
         own.chain(requests.iter().map(|it| it.id)).collect()
     }
+
+    /// The keyspace's name, where it is about one.
+    #[must_use]
+    pub fn keyspace_name(&self) -> Option<&KeyspaceName> {
+        self.scope.as_ref().map(|scope| &scope.name)
+    }
 }
 
 #[cfg(test)]
@@ -157,14 +245,14 @@ mod tests {
 
     #[test]
     fn a_second_person_has_another_name_and_another_key() {
-        let voice = |client: &str, key| Voice {
+        let principal = |client: &str, key| Principal {
             client: client.into(),
             key: [key; 32],
         };
-        let first = voice("spiffe://a/one", 1);
-        assert!(voice("spiffe://a/two", 2).is_another_than(&first));
-        assert!(!voice("spiffe://a/one", 2).is_another_than(&first));
-        assert!(!voice("spiffe://a/two", 1).is_another_than(&first));
+        let first = principal("spiffe://a/one", 1);
+        assert!(principal("spiffe://a/two", 2).is_another_than(&first));
+        assert!(!principal("spiffe://a/one", 2).is_another_than(&first));
+        assert!(!principal("spiffe://a/two", 1).is_another_than(&first));
         assert!(!first.is_another_than(&first));
     }
 }

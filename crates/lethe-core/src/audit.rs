@@ -30,6 +30,8 @@ pub struct Event<'a> {
     pub refused: u32,
     /// Requests to forget that were accepted, or had been.
     pub requests: &'a [RequestId],
+    /// Why the client asked for it, in its own words.
+    pub reason: Option<&'a str>,
 }
 
 /// One data key that leaves.
@@ -99,6 +101,9 @@ fn write_event(line: &mut Vec<u8>, event: &Event<'_>, asked_by: Option<&str>) {
         write_number(line, event.refused.into());
     }
     write_requests(line, event.requests);
+    if let Some(reason) = event.reason {
+        write_field(line, "reason", reason);
+    }
     line.push(b'}');
 }
 
@@ -195,6 +200,7 @@ mod tests {
             keys,
             refused: 0,
             requests: &[],
+            reason: None,
         }
     }
 
@@ -216,6 +222,7 @@ mod tests {
             keyspace: Some(&keyspace),
             refused: 3,
             requests: &[RequestId::from_bytes([0xab; 16]); 2],
+            reason: Some("ticket \"7\""),
             ..event("r-1", &keys)
         });
         let name = key.pseudonym.to_string();
@@ -230,6 +237,7 @@ mod tests {
             "keys": [key, key],
             "refused": 3,
             "requests": ["abababab-abab-abab-abab-abababababab", "abababab-abab-abab-abab-abababababab"],
+            "reason": "ticket \"7\"",
         });
         assert_eq!(parsed(&record), expected);
     }

@@ -1,19 +1,23 @@
 //! What waits for a second operator.
 
 use async_trait::async_trait;
-use lethe_core::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
-use lethe_core::ports::{ApprovalStore, Asking, Room, StoreError};
+use lethe_core::approval::{
+    Action, Approval, ApprovalId, Decision, End, GivenApproval, Pool, Scope, ShredCount, Void,
+};
+use lethe_core::keyspace::{MAX_SHORTER_RETENTIONS, Policy};
+use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, StoreError};
 use lethe_core::receipt::RequestId;
-use lethe_core::request::Request;
+use lethe_core::request::{Request, RequestNumber};
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
 use crate::errors::during;
+use crate::hsm_moves;
 use crate::open::SqliteStore;
-use crate::requests::{Columns, wish_columns};
-use crate::statements::execute;
+use crate::requests::{self, Columns, wish_columns};
+use crate::statements::{self, execute};
 
 /// Rows deleted in one transaction, at most.
 const TOGETHER: i64 = 20;
@@ -21,9 +25,9 @@ const TOGETHER: i64 = 20;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, kind, keyspace_id, keyspace_name, conversations, alone, version, asked_by,
-                    asked_key, asked_at_ms, expires_at_ms, state, second_by, second_key,
-                    second_at_ms FROM approval ",
+            "SELECT id, kind, keyspace_id, keyspace_name, conversations, alone, version, settings,
+                    asked_by, asked_key, asked_at_ms, expires_at_ms, reason, digest, state,
+                    void_reason, second_by, second_key, second_at_ms FROM approval ",
             $rest
         )
     };
@@ -35,10 +39,10 @@ impl ApprovalStore for SqliteStore {
         &self,
         approval: &Approval,
         requests: &[Request],
-        room: Room,
-    ) -> Result<Asking, StoreError> {
+        capacity: Capacity,
+    ) -> Result<Enqueued, StoreError> {
         let mut write = self.write("ask for an approval").await?;
-        let done = ask(&mut write.inner, approval, requests, room).await;
+        let done = ask(&mut write.inner, approval, requests, capacity).await;
         write.finish(done).await
     }
 
@@ -51,14 +55,12 @@ impl ApprovalStore for SqliteStore {
         row.as_ref().map(decode::approval).transpose()
     }
 
-    async fn approvals(
+    async fn waiting_approvals(
         &self,
-        state: ApprovalState,
         after: ApprovalId,
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError> {
-        let rows = sqlx::query(select!("WHERE state = ? AND id > ? ORDER BY id LIMIT ?"))
-            .bind(number(state))
+        let rows = sqlx::query(select!("WHERE state = 0 AND id > ? ORDER BY id LIMIT ?"))
             .bind(after.as_bytes().to_vec())
             .bind(limit)
             .fetch_all(&self.reader)
@@ -104,15 +106,47 @@ impl ApprovalStore for SqliteStore {
         Ok(found)
     }
 
-    async fn advance_approval(
+    async fn approve(
+        &self,
+        given: &GivenApproval,
+        effect: Effect<'_>,
+    ) -> Result<Option<RequestNumber>, StoreError> {
+        let mut write = self.write("approve").await?;
+        let done = approve(&mut write.inner, given, effect).await;
+        write.finish(done).await
+    }
+
+    async fn end_approval(
         &self,
         id: ApprovalId,
-        from: ApprovalState,
-        to: ApprovalState,
-        second: Option<&SecondWord>,
+        end: End,
+        at: Timestamp,
+        decision: Option<&Decision>,
     ) -> Result<bool, StoreError> {
-        let mut write = self.write("advance an approval").await?;
-        let done = advance(&mut write.inner, id, from, to, second).await;
+        let mut write = self.write("end an approval").await?;
+        let done = change(&mut write.inner, id, number(end), at, decision).await;
+        write.finish(done).await
+    }
+
+    async fn unrecorded_approvals(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let rows = sqlx::query(select!(
+            "WHERE state <> 0 AND recorded = 0 AND changed_at_ms < ? ORDER BY id LIMIT ?"
+        ))
+        .bind(signed(before.as_millis(), "approval.changed_at_ms")?)
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(during("read approvals"))?;
+        rows.iter().map(decode::approval).collect()
+    }
+
+    async fn approval_is_recorded(&self, id: ApprovalId) -> Result<(), StoreError> {
+        let mut write = self.write("an approval is on record").await?;
+        let done = recorded(&mut write.inner, id).await;
         write.finish(done).await
     }
 
@@ -123,27 +157,75 @@ impl ApprovalStore for SqliteStore {
         write.finish(done).await
     }
 
-    async fn newest_shreds(&self, limit: u32) -> Result<Vec<Timestamp>, StoreError> {
-        let times: Vec<i64> = sqlx::query_scalar(
-            "SELECT accepted_at_ms FROM request WHERE kind = 1 ORDER BY number DESC LIMIT ?",
+    async fn accept_counted(
+        &self,
+        requests: &[Request],
+        counts: &[ShredCount],
+    ) -> Result<RequestNumber, StoreError> {
+        let mut write = self.write("accept requests").await?;
+        let done = accept_counted(&mut write.inner, requests, counts).await;
+        write.finish(done).await
+    }
+
+    async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT pool, client, keyspace_id, end_ms, conversations FROM shred_window
+             WHERE end_ms > ? ORDER BY end_ms",
         )
-        .bind(limit)
+        .bind(signed(after.as_millis(), "shred_window.end_ms")?)
         .fetch_all(&self.reader)
         .await
-        .map_err(during("read the newest shreds"))?;
-        let times = times.into_iter().map(i64::cast_unsigned);
-        Ok(times.map(Timestamp::from_millis).collect())
+        .map_err(during("read the window of shreds"))?;
+        rows.iter().map(decode::shred_count).collect()
+    }
+
+    async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError> {
+        let until = signed(until.as_millis(), "shred_window.end_ms")?;
+        let mut write = self.write("forget the window of shreds").await?;
+        let delete = sqlx::query("DELETE FROM shred_window WHERE end_ms <= ?").bind(until);
+        let done = execute(&mut write.inner, "forget the window of shreds", delete).await;
+        write.finish(done.map(drop)).await
     }
 }
 
-const fn number(state: ApprovalState) -> i64 {
-    match state {
-        ApprovalState::Waiting => 0,
-        ApprovalState::Given => 1,
-        ApprovalState::Done => 2,
-        ApprovalState::Expired => 3,
-        ApprovalState::Void => 4,
-        ApprovalState::Withdrawn => 5,
+async fn accept_counted(
+    connection: &mut SqliteConnection,
+    requests: &[Request],
+    counts: &[ShredCount],
+) -> Result<RequestNumber, StoreError> {
+    let first = requests::accept(connection, requests).await?;
+    for ShredCount {
+        asker,
+        end,
+        conversations,
+    } in counts
+    {
+        let insert = sqlx::query(
+            "INSERT INTO shred_window (pool, client, keyspace_id, end_ms, conversations)
+             VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+             SET conversations = conversations + excluded.conversations",
+        )
+        .bind(match asker.pool {
+            Pool::MessageServers => 1,
+            Pool::Operators => 2,
+        })
+        .bind(asker.client.to_string())
+        .bind(asker.keyspace.as_bytes().to_vec())
+        .bind(signed(end.as_millis(), "shred_window.end_ms")?)
+        .bind(signed(*conversations, "shred_window.conversations")?);
+        execute(connection, "count shreds", insert).await?;
+    }
+    Ok(first)
+}
+
+/// State, and why it is void.
+const fn number(end: End) -> (i64, Option<i64>) {
+    match end {
+        End::Expired => (3, None),
+        End::Void(Void::KeyspaceGone) => (4, Some(1)),
+        End::Void(Void::AskerGone) => (4, Some(2)),
+        End::Void(Void::Outdated) => (4, Some(3)),
+        End::Withdrawn => (5, None),
     }
 }
 
@@ -151,8 +233,8 @@ async fn ask(
     connection: &mut SqliteConnection,
     approval: &Approval,
     requests: &[Request],
-    room: Room,
-) -> Result<Asking, StoreError> {
+    capacity: Capacity,
+) -> Result<Enqueued, StoreError> {
     let (all, of_client): (i64, i64) = sqlx::query_as(
         "SELECT count(*), count(CASE WHEN asked_by = ? THEN 1 END) FROM approval WHERE state = 0",
     )
@@ -160,11 +242,11 @@ async fn ask(
     .fetch_one(&mut *connection)
     .await
     .map_err(during("count approvals"))?;
-    if of_client >= i64::from(room.of_client) {
-        return Ok(Asking::ClientFull);
+    if of_client >= i64::from(capacity.of_client) {
+        return Ok(Enqueued::ClientFull);
     }
-    if all >= i64::from(room.all) {
-        return Ok(Asking::Full);
+    if all >= i64::from(capacity.all) {
+        return Ok(Enqueued::Full);
     }
     insert_approval(connection, approval).await?;
     let id = approval.id.as_bytes().to_vec();
@@ -186,80 +268,152 @@ async fn ask(
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;
     }
-    Ok(Asking::Waits)
+    Ok(Enqueued::Waits)
 }
 
 async fn insert_approval(
     connection: &mut SqliteConnection,
     approval: &Approval,
 ) -> Result<(), StoreError> {
-    use lethe_core::approval::Act;
-    let (kind, conversations, alone, version) = match approval.act {
-        Act::Shred {
+    let (kind, conversations, single) = match approval.action {
+        Action::Shred {
             conversations,
-            alone,
-        } => (1, Some(conversations), Some(alone), None),
-        Act::EraseKeyspace => (2, None, None, None),
-        Act::DropVersion(version) => (3, None, None, Some(version.number())),
-        Act::RaiseMinimum(version) => (4, None, None, Some(version.number())),
+            single,
+        } => (1, Some(conversations), Some(single)),
+        Action::EraseKeyspace => (2, None, None),
+        Action::DropVersion(_) => (3, None, None),
+        Action::SetMinimum(_) => (4, None, None),
+        Action::SetPolicy { .. } => (5, None, None),
+        Action::ConfirmClock => (6, None, None),
+        Action::MoveHsm => (7, None, None),
     };
+    let (version, settings) = match approval.action {
+        Action::DropVersion(version) | Action::SetMinimum(version) => {
+            (Some(version.number()), None)
+        }
+        Action::SetPolicy { from, to } => (None, Some([numbers(&from), numbers(&to)].concat())),
+        _ => (None, None),
+    };
+    let scope = approval.scope.as_ref();
     let insert = sqlx::query(
         "INSERT INTO approval (id, kind, keyspace_id, keyspace_name, conversations, alone, version,
-             asked_by, asked_key, asked_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             settings, asked_by, asked_key, asked_at_ms, expires_at_ms, reason, digest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(approval.id.as_bytes().to_vec())
     .bind(kind)
-    .bind(approval.keyspace.as_bytes().to_vec())
-    .bind(approval.keyspace_name.as_str().to_owned())
+    .bind(scope.map(|Scope { id, .. }| id.as_bytes().to_vec()))
+    .bind(scope.map(|Scope { name, .. }| name.as_str().to_owned()))
     .bind(conversations)
-    .bind(alone)
+    .bind(single)
     .bind(version)
+    .bind(settings)
     .bind(approval.asked_by.client.to_string())
     .bind(approval.asked_by.key.to_vec())
-    .bind(signed(approval.asked_at.as_millis(), "approval.asked_at_ms")?)
-    .bind(signed(approval.expires_at.as_millis(), "approval.expires_at_ms")?);
+    .bind(signed(
+        approval.asked_at.as_millis(),
+        "approval.asked_at_ms",
+    )?)
+    .bind(signed(
+        approval.expires_at.as_millis(),
+        "approval.expires_at_ms",
+    )?)
+    .bind(approval.reason.as_deref().map(str::to_owned))
+    .bind(approval.digest.map(|it| it.to_vec()));
     execute(connection, "ask for an approval", insert)
         .await
         .map(drop)
 }
 
-async fn advance(
+/// As they stand in `approval.settings`.
+fn numbers(policy: &Policy) -> Vec<u8> {
+    let numbers = [
+        policy.retention_seconds(),
+        policy.granularity_seconds(),
+        policy.rotation().as_millis(),
+        policy.cache_ttl().as_millis(),
+    ];
+    let shorter = policy.shorter_retentions().map(|it| it.as_seconds());
+    let shorter = shorter
+        .chain(std::iter::repeat(0))
+        .take(MAX_SHORTER_RETENTIONS);
+    let numbers = numbers.into_iter().chain(shorter);
+    numbers.flat_map(u64::to_be_bytes).collect()
+}
+
+/// From waiting to another state; false where it does not wait any more.
+async fn change(
     connection: &mut SqliteConnection,
     id: ApprovalId,
-    from: ApprovalState,
-    to: ApprovalState,
-    second: Option<&SecondWord>,
+    (state, void_reason): (i64, Option<i64>),
+    at: Timestamp,
+    decision: Option<&Decision>,
 ) -> Result<bool, StoreError> {
-    let at = second.map(|second| signed(second.at.as_millis(), "approval.second_at_ms"));
+    let decided = decision.map(|it| signed(it.at.as_millis(), "approval.second_at_ms"));
     let update = sqlx::query(
-        "UPDATE approval SET state = ?, second_by = coalesce(?, second_by),
-                second_key = coalesce(?, second_key), second_at_ms = coalesce(?, second_at_ms)
-         WHERE id = ? AND state = ?",
+        "UPDATE approval SET state = ?, void_reason = ?, changed_at_ms = ?, second_by = ?,
+                second_key = ?, second_at_ms = ? WHERE id = ? AND state = 0",
     )
-    .bind(number(to))
-    .bind(second.map(|second| second.by.client.to_string()))
-    .bind(second.map(|second| second.by.key.to_vec()))
-    .bind(at.transpose()?)
-    .bind(id.as_bytes().to_vec())
-    .bind(number(from));
-    let advanced = execute(connection, "advance an approval", update).await? > 0;
-    use ApprovalState::{Expired, Void, Withdrawn};
-    if advanced && matches!(to, Expired | Void | Withdrawn) {
-        let delete = sqlx::query("DELETE FROM waiting_request WHERE approval_id = ?")
-            .bind(id.as_bytes().to_vec());
-        execute(connection, "drop waiting requests", delete).await?;
+    .bind(state)
+    .bind(void_reason)
+    .bind(signed(at.as_millis(), "approval.changed_at_ms")?)
+    .bind(decision.map(|it| it.by.client.to_string()))
+    .bind(decision.map(|it| it.by.key.to_vec()))
+    .bind(decided.transpose()?)
+    .bind(id.as_bytes().to_vec());
+    Ok(execute(connection, "change an approval", update).await? > 0)
+}
+
+async fn approve(
+    connection: &mut SqliteConnection,
+    given: &GivenApproval,
+    effect: Effect<'_>,
+) -> Result<Option<RequestNumber>, StoreError> {
+    let decision = &given.decision;
+    if !change(connection, given.id, (2, None), decision.at, Some(decision)).await? {
+        return Ok(None);
     }
-    Ok(advanced)
+    match effect {
+        Effect::Requests(requests) => {
+            return requests::accept(connection, requests).await.map(Some);
+        }
+        Effect::Settings(keyspace, change) => {
+            if !statements::set_policy(connection, keyspace, change).await? {
+                return Err(StoreError::Conflict("no such keyspace"));
+            }
+        }
+        Effect::Clock(confirmed) => statements::confirm_clock(connection, confirmed).await?,
+        Effect::HsmMove(keys) => hsm_moves::begin(connection, keys).await?,
+    }
+    Ok(Some(RequestNumber::new(0)))
+}
+
+async fn recorded(connection: &mut SqliteConnection, id: ApprovalId) -> Result<(), StoreError> {
+    let key = id.as_bytes().to_vec();
+    let update = sqlx::query("UPDATE approval SET recorded = 1 WHERE id = ? AND state <> 0");
+    execute(
+        connection,
+        "an approval is on record",
+        update.bind(key.clone()),
+    )
+    .await?;
+    let delete = sqlx::query(
+        "DELETE FROM waiting_request
+         WHERE approval_id = (SELECT id FROM approval WHERE id = ? AND state > 2)",
+    );
+    execute(connection, "drop waiting requests", delete.bind(key)).await?;
+    Ok(())
 }
 
 async fn forget(connection: &mut SqliteConnection, before: i64) -> Result<bool, StoreError> {
-    let old: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT id FROM approval WHERE state >= 2 AND asked_at_ms < ? LIMIT ?")
-            .bind(before)
-            .bind(TOGETHER)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(during("find old approvals"))?;
+    let old: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT id FROM approval WHERE recorded = 1 AND asked_at_ms < ? LIMIT ?",
+    )
+    .bind(before)
+    .bind(TOGETHER)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(during("find old approvals"))?;
     for id in &old {
         let delete =
             sqlx::query("DELETE FROM waiting_request WHERE approval_id = ?").bind(id.clone());

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
+use lethe_core::approval::{
+    Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, Pool, Principal, Scope,
+    ShredCount, Void,
+};
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
@@ -62,9 +65,13 @@ impl Source<'_> {
         self.row.try_get(column).map_err(|_| self.corrupt(column))
     }
 
-    fn voice(&self, column: &str, key: [u8; 32]) -> Result<Voice, StoreError> {
+    fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.row.try_get(column).map_err(|_| self.corrupt(column))
+    }
+
+    fn principal(&self, column: &str, key: [u8; 32]) -> Result<Principal, StoreError> {
         let client: String = self.row.try_get(column).map_err(|_| self.corrupt(column))?;
-        Ok(Voice {
+        Ok(Principal {
             client: client.into(),
             key,
         })
@@ -302,42 +309,103 @@ pub(crate) fn approval(row: &SqliteRow) -> Result<Approval, StoreError> {
         let number = source.number(column)?;
         u32::try_from(number).map_err(|_| source.corrupt(column))
     };
-    let act = match source.number("kind")? {
-        1 => Act::Shred {
+    let action = match source.number("kind")? {
+        1 => Action::Shred {
             conversations: number("conversations")?,
-            alone: number("alone")? == 1,
+            single: number("alone")? == 1,
         },
-        2 => Act::EraseKeyspace,
-        3 => Act::DropVersion(source.version("version")?),
-        4 => Act::RaiseMinimum(source.version("version")?),
+        2 => Action::EraseKeyspace,
+        3 => Action::DropVersion(source.version("version")?),
+        4 => Action::SetMinimum(source.version("version")?),
+        5 => settings(&source)?,
+        6 => Action::ConfirmClock,
+        7 => Action::MoveHsm,
         _ => return Err(source.corrupt("kind")),
     };
-    let state = match source.number("state")? {
-        0 => ApprovalState::Waiting,
-        1 => ApprovalState::Given,
-        2 => ApprovalState::Done,
-        3 => ApprovalState::Expired,
-        4 => ApprovalState::Void,
-        5 => ApprovalState::Withdrawn,
-        _ => return Err(source.corrupt("state")),
-    };
-    let second = match source.optional_bytes("second_key")? {
+    let scope = match source.optional_bytes("keyspace_id")? {
         None => None,
-        Some(key) => Some(SecondWord {
-            by: source.voice("second_by", key)?,
+        Some(id) => Some(Scope {
+            id: KeyspaceId::from_bytes(id),
+            name: source.name("keyspace_name")?,
+        }),
+    };
+    let decision = match source.optional_bytes("second_key")? {
+        None => None,
+        Some(key) => Some(Decision {
+            by: source.principal("second_by", key)?,
             at: source.time("second_at_ms")?,
         }),
     };
     Ok(Approval {
         id: ApprovalId::from_bytes(source.bytes("id")?),
-        act,
-        keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
-        keyspace_name: source.name("keyspace_name")?,
-        asked_by: source.voice("asked_by", source.bytes("asked_key")?)?,
+        action,
+        scope,
+        asked_by: source.principal("asked_by", source.bytes("asked_key")?)?,
         asked_at: source.time("asked_at_ms")?,
         expires_at: source.time("expires_at_ms")?,
-        state,
-        second,
+        reason: source.optional_text("reason")?.map(Into::into),
+        digest: source.optional_bytes("digest")?,
+        state: approval_state(&source)?,
+        decision,
+    })
+}
+
+fn approval_state(source: &Source<'_>) -> Result<ApprovalState, StoreError> {
+    Ok(ApprovalState::Ended(match source.number("state")? {
+        0 => return Ok(ApprovalState::Waiting),
+        2 => return Ok(ApprovalState::Approved),
+        3 => End::Expired,
+        4 => End::Void(match source.number("void_reason")? {
+            1 => Void::KeyspaceGone,
+            2 => Void::AskerGone,
+            3 => Void::Outdated,
+            _ => return Err(source.corrupt("void_reason")),
+        }),
+        5 => End::Withdrawn,
+        _ => return Err(source.corrupt("state")),
+    }))
+}
+
+/// Twelve numbers each: the settings before and after.
+fn settings(source: &Source<'_>) -> Result<Action, StoreError> {
+    let bytes: [u8; 192] = source.bytes("settings")?;
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
+    let policy = |numbers: &[u64]| {
+        let policy = Policy::new(
+            Span::from_seconds(numbers[0]),
+            Span::from_seconds(numbers[1]),
+            Span::from_millis(numbers[2]),
+            Span::from_millis(numbers[3]),
+        );
+        let shorter = numbers[4..].iter().filter(|seconds| **seconds > 0);
+        let shorter: Vec<Span> = shorter.copied().map(Span::from_seconds).collect();
+        let policy = policy.and_then(|policy| policy.with_shorter_retentions(&shorter));
+        policy.map_err(|_| source.corrupt("settings"))
+    };
+    let (from, to) = (policy(&numbers[..12])?, policy(&numbers[12..])?);
+    Ok(Action::SetPolicy { from, to })
+}
+
+pub(crate) fn shred_count(row: &SqliteRow) -> Result<ShredCount, StoreError> {
+    let source = Source {
+        row,
+        table: "shred_window",
+    };
+    let pool = match source.number("pool")? {
+        1 => Pool::MessageServers,
+        2 => Pool::Operators,
+        _ => return Err(source.corrupt("pool")),
+    };
+    let client = source.optional_text("client")?;
+    Ok(ShredCount {
+        asker: Asker {
+            pool,
+            client: client.ok_or_else(|| source.corrupt("client"))?.into(),
+            keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
+        },
+        end: source.time("end_ms")?,
+        conversations: source.number("conversations")?,
     })
 }
 

@@ -43,6 +43,7 @@ pub fn record(request: &str) -> Record {
         keys: &[],
         refused: 0,
         requests: &[],
+        reason: None,
     })
 }
 

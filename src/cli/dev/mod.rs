@@ -92,8 +92,9 @@ async fn make_chat(service: &Service) -> Result<(), AppError> {
             Settings {
                 keyspace: None,
                 policy: Some(policy),
+                expected: None,
                 minimum_version: None,
-                may_raise: false,
+                approval: None,
             },
         )
         .await

@@ -46,6 +46,9 @@ struct Order {
     /// Id of the order: that of one that failed.
     #[arg(long)]
     id: Option<ShredId>,
+    /// Why, in at most 256 characters: for the audit log and the second operator.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -55,7 +58,8 @@ impl Erase {
         let name = &self.name;
         let what = format!("keyspace {}", name.as_str());
         self.order.confirm(&what, name.as_str())?;
-        let erase = async |client: &Client, id| client.erase_keyspace(name, id).await;
+        let reason = self.order.reason.as_deref();
+        let erase = async |client: &Client, id| client.erase_keyspace(name, id, reason).await;
         let shred = self.order.run(name, erase).await?;
         let told = Told::of(&shred);
         output.print(&told, || told.line(&what))
@@ -67,7 +71,8 @@ impl DropVersion {
         let (name, number) = (&self.name, self.number);
         let what = format!("version {number} of keyspace {}", name.as_str());
         self.order.confirm(&what, &number.to_string())?;
-        let drop = async |client: &Client, id| client.drop_version(name, number, id).await;
+        let reason = self.order.reason.as_deref();
+        let drop = async |client: &Client, id| client.drop_version(name, number, id, reason).await;
         let shred = self.order.run(name, drop).await?;
         let told = Told::of(&shred);
         output.print(&told, || told.line(&what))

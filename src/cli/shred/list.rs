@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 /// One line that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(in crate::cli) struct Wanted {
     /// From 1.
     pub(super) line: usize,
-    pub(super) conversation: Conversation,
+    pub(in crate::cli) conversation: Conversation,
     /// If the caller has chosen one.
     pub(super) id: Option<ShredId>,
 }
@@ -24,8 +24,8 @@ pub(super) struct Unreadable {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct List {
-    pub(super) wanted: Vec<Wanted>,
+pub(in crate::cli) struct List {
+    pub(in crate::cli) wanted: Vec<Wanted>,
     pub(super) unreadable: Vec<Unreadable>,
 }
 
@@ -38,7 +38,7 @@ struct JsonLine {
 }
 
 impl List {
-    pub(super) fn read(bytes: &[u8]) -> Self {
+    pub(in crate::cli) fn read(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut list = Self::default();
         let mut ids = HashMap::new();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use lethe_client::{Client, Conversation, KeyspaceName, ShredId};
 
-use self::list::List;
+pub(super) use self::list::List;
 use self::plan::Plan;
 use self::receipts::Receipts;
 use self::run::{Run, Tally, Teller};
@@ -53,6 +53,9 @@ pub(super) struct Shred {
     /// Returns once all is accepted, and so irrevocable.
     #[arg(long)]
     no_wait: bool,
+    /// Why, in at most 256 characters: for the audit log and the second operator.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -131,6 +134,7 @@ impl Shred {
             client,
             keyspace: &self.keyspace,
             wait: !self.no_wait,
+            reason: self.reason.as_deref(),
             teller,
             tally: Tally::default(),
         };

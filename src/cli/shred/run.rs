@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) keyspace: &'a KeyspaceName,
     /// Follows what is accepted until it is destroyed.
     pub(super) wait: bool,
+    /// Why.
+    pub(super) reason: Option<&'a str>,
     pub(super) teller: Teller,
     pub(super) tally: Tally,
 }
@@ -48,9 +50,10 @@ impl Run<'_> {
     /// All of them. What was told until an error stays told.
     pub(super) async fn shred(&mut self, entries: &[&Entry]) -> Result<(), Failure> {
         let (client, keyspace, wait) = (self.client, self.keyspace, self.wait);
+        let reason = self.reason;
         let batches = stream::iter(entries.chunks(BATCH)).map(async |batch| {
-            let requests: Vec<ShredRequest> =
-                batch.iter().map(|entry| entry.request.clone()).collect();
+            let request = |entry: &&Entry| entry.request.clone().because(reason);
+            let requests: Vec<ShredRequest> = batch.iter().map(request).collect();
             let answers = if wait {
                 client.shred_batch(keyspace, &requests).await
             } else {

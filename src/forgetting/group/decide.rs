@@ -11,6 +11,7 @@ use lethe_core::receipt::{Opening, RequestId, ShreddedKey};
 use lethe_core::request::{Request, ShredLeaf, Wish};
 
 use super::{Answer, Group};
+use crate::forgetting::acceptor::By;
 use crate::forgetting::lives::{droppable, newest, newest_lives, still_to_do};
 use crate::forgetting::new_request::{Draft, New};
 use crate::forgetting::repeated::{again, is_same, opening};
@@ -233,11 +234,15 @@ impl Group<'_> {
             return;
         }
         let acceptor = self.acceptor;
-        let permission = self.calls[call].permission.clone().or_else(|| {
-            let requests = drafts.iter().map(|draft| &draft.request);
-            let now = acceptor.ports.clock.now();
-            acceptor.approvals.permit(requests, now).map(Arc::new)
-        });
+        let permission = match &self.calls[call].by {
+            By::Permission(permission) => Some(Arc::clone(permission)),
+            By::Caller(caller) => {
+                let requests = drafts.iter().map(|draft| &draft.request);
+                let now = acceptor.ports.clock.now();
+                let permission = acceptor.approvals.permit(caller, requests, now);
+                permission.map(Arc::new)
+            }
+        };
         let first = self.new.len();
         let drafts = match permission {
             None => drafts,

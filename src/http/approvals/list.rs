@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::access::Role;
-use crate::approvals::ended;
+use crate::approvals::effective;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
@@ -32,13 +32,14 @@ impl Operation for List {
         let after = after.unwrap_or(ApprovalId::FIRST);
         let store = &call.service.approvals.store;
         // One more tells whether there is a next page.
-        let waiting = store.approvals(ApprovalState::Waiting, after, page.limit + 1);
+        let waiting = store.waiting_approvals(after, page.limit + 1);
         let mut waiting = waiting.await?;
         let more = waiting.len() > page.limit as usize;
         waiting.truncate(page.limit as usize);
         let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
         let shown = |it: &Approval| {
-            call.grants(&it.keyspace_name) && ended(&call.service, it, call.now).is_none()
+            let effective = effective(&call.service, it.clone(), call.now);
+            call.grants_approval(it) && effective.state == ApprovalState::Waiting
         };
         waiting.retain(shown);
         let approvals = waiting.iter().map(|it| ApprovalView::new(it, None));

@@ -1,9 +1,9 @@
 use hyper::StatusCode;
-use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
+use lethe_core::approval::{Approval, ApprovalId, ApprovalState, End, Void};
 
 use super::view::ApprovalView;
 use crate::access::Role;
-use crate::approvals::{covered_by, present};
+use crate::approvals::{digest_key, effective, superseding_erase};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 
@@ -16,18 +16,23 @@ impl Operation for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let approval = present(&call.service, find_for(call).await?, call.now);
+        let approval = effective(&call.service, find_for(call).await?, call.now);
         let covered_by = match approval.state {
-            ApprovalState::Void => covered_by(&call.service, &approval).await?,
+            ApprovalState::Ended(End::Void(Void::KeyspaceGone)) => {
+                superseding_erase(&call.service, &approval).await?
+            }
             _ => None,
         };
-        Done::json(StatusCode::OK, &ApprovalView::new(&approval, covered_by))
+        let key = digest_key(&call.service, &approval).await?;
+        let view = ApprovalView::new(&approval, covered_by).with_digest_key(key);
+        Done::json(StatusCode::OK, &view)
     }
 }
 
 /// The one in the path, if the caller is an operator or has asked for it.
 pub(super) async fn find_for(call: &Call) -> Result<Approval, Problem> {
-    let approval = find(call).await?;
+    let id = call.parameter("id", "an id is a UUID")?;
+    let approval = find(call, id).await?;
     let rules = call.service.gate.rules();
     let client = &call.client;
     let grant = rules.access().grant(client);
@@ -39,12 +44,11 @@ pub(super) async fn find_for(call: &Call) -> Result<Approval, Problem> {
     }
 }
 
-/// The one in the path, on a keyspace that is granted: no other is there for this caller.
-pub(super) async fn find(call: &Call) -> Result<Approval, Problem> {
-    let id: ApprovalId = call.parameter("id", "an id is a UUID")?;
+/// One that is granted: no other is there for this caller.
+pub(super) async fn find(call: &Call, id: ApprovalId) -> Result<Approval, Problem> {
     let found = call.service.approvals.store.approval(id).await?;
     found
-        .filter(|approval| call.grants(&approval.keyspace_name))
+        .filter(|approval| call.grants_approval(approval))
         .ok_or_else(unknown)
 }
 

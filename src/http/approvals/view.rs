@@ -1,4 +1,7 @@
-use lethe_core::approval::{Act, Approval, ApprovalState, Voice};
+use base64ct::{Base64, Encoding};
+use lethe_core::approval::{Action, Approval, ApprovalState, DigestKey, End, Principal, Void};
+use lethe_core::duration::Span;
+use lethe_core::keyspace::Policy;
 use lethe_core::receipt::RequestId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,22 +17,39 @@ pub(crate) struct ApprovalView {
     /// `approval_required`, `approved`, `expired`, `withdrawn`, or `void`: it could not be done any
     /// more.
     state: &'static str,
-    /// `shred`, `keyspace_erase`, `version_drop` or `minimum_version`.
+    /// `shred`, `keyspace_erase`, `version_drop`, `minimum_version`, `keyspace_settings`,
+    /// `clock_confirmation` or `hsm_move`.
     kind: &'static str,
-    /// The keyspace's name.
-    keyspace: String,
+    /// The keyspace's name; none where it concerns the whole deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keyspace: Option<String>,
     /// How many, of a shred.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversations: Option<u32>,
     /// Which, of a drop; the oldest that is not refused, of a minimum version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
+    /// Of settings: as they were when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings_before: Option<SettingsView>,
+    /// Of settings: as they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<SettingsView>,
+    /// In the words of who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Of a shred: what the list of its conversations is compared by, base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// The key of that digest, base64; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_key: Option<String>,
     /// SPIFFE id of who asked.
     asked_by: String,
     /// When that was.
     #[schema(value_type = String, format = "date-time")]
     asked_at: Rfc3339,
-    /// Until when the second word counts.
+    /// Until when it can be approved.
     #[schema(value_type = String, format = "date-time")]
     expires_at: Rfc3339,
     /// SPIFFE id of who approved.
@@ -46,45 +66,105 @@ pub(crate) struct ApprovalView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     withdrawn_at: Option<Rfc3339>,
+    /// Of one that is void: `keyspace_gone`, `asker_gone` (who asked may not do it any more) or
+    /// `outdated` (what it was for has changed).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_void: Option<&'static str>,
     /// Of one that is void since its keyspace was erased: that request. What it was for goes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "uuid")]
     covered_by: Option<String>,
 }
 
+/// Settings of a keyspace.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SettingsView {
+    /// How long messages live at least.
+    retention: String,
+    /// Width of a bucket.
+    granularity: String,
+    /// Age at which a key version is replaced.
+    rotation: String,
+    /// How long a client may keep a plaintext data key.
+    cache_ttl: String,
+    /// Shorter ones that an issue may choose.
+    retentions: Vec<String>,
+}
+
+impl From<&Policy> for SettingsView {
+    fn from(policy: &Policy) -> Self {
+        Self {
+            retention: Span::from_seconds(policy.retention_seconds()).to_string(),
+            granularity: Span::from_seconds(policy.granularity_seconds()).to_string(),
+            rotation: policy.rotation().to_string(),
+            cache_ttl: policy.cache_ttl().to_string(),
+            retentions: policy
+                .shorter_retentions()
+                .map(|it| Span::from_seconds(it.as_seconds()).to_string())
+                .collect(),
+        }
+    }
+}
+
 impl ApprovalView {
+    /// With what the list is compared by.
+    pub(crate) fn with_digest_key(mut self, key: Option<DigestKey>) -> Self {
+        self.digest_key = key.map(|key| Base64::encode_string(key.as_bytes()));
+        self
+    }
+
     pub(crate) fn new(approval: &Approval, covered_by: Option<RequestId>) -> Self {
-        let (kind, conversations, version) = match approval.act {
-            Act::Shred { conversations, .. } => ("shred", Some(conversations), None),
-            Act::EraseKeyspace => ("keyspace_erase", None, None),
-            Act::DropVersion(version) => ("version_drop", None, Some(version.number())),
-            Act::RaiseMinimum(version) => ("minimum_version", None, Some(version.number())),
+        let (kind, conversations, version) = match approval.action {
+            Action::Shred { conversations, .. } => ("shred", Some(conversations), None),
+            Action::EraseKeyspace => ("keyspace_erase", None, None),
+            Action::DropVersion(version) => ("version_drop", None, Some(version.number())),
+            Action::SetMinimum(version) => ("minimum_version", None, Some(version.number())),
+            Action::SetPolicy { .. } => ("keyspace_settings", None, None),
+            Action::ConfirmClock => ("clock_confirmation", None, None),
+            Action::MoveHsm => ("hsm_move", None, None),
         };
-        let client = |voice: &Voice| voice.client.to_string();
-        let withdrawn = approval.state == ApprovalState::Withdrawn;
-        let last_word = approval.second.as_ref();
-        let second = last_word.filter(|_| !withdrawn);
-        let withdrawal = last_word.filter(|_| withdrawn);
+        let (before, after) = match approval.action {
+            Action::SetPolicy { from, to } => (Some((&from).into()), Some((&to).into())),
+            _ => (None, None),
+        };
+        let client = |principal: &Principal| principal.client.to_string();
+        let withdrawn = approval.state == ApprovalState::Ended(End::Withdrawn);
+        let decision = approval.decision.as_ref();
+        let approved = decision.filter(|_| !withdrawn);
+        let withdrawal = decision.filter(|_| withdrawn);
         Self {
             id: approval.id.to_string(),
             state: match approval.state {
                 ApprovalState::Waiting => "approval_required",
-                ApprovalState::Given | ApprovalState::Done => "approved",
-                ApprovalState::Expired => "expired",
-                ApprovalState::Void => "void",
-                ApprovalState::Withdrawn => "withdrawn",
+                ApprovalState::Approved => "approved",
+                ApprovalState::Ended(End::Expired) => "expired",
+                ApprovalState::Ended(End::Void(_)) => "void",
+                ApprovalState::Ended(End::Withdrawn) => "withdrawn",
             },
             kind,
-            keyspace: approval.keyspace_name.to_string(),
+            keyspace: approval.keyspace_name().map(ToString::to_string),
             conversations,
             version,
+            settings_before: before,
+            settings: after,
+            reason: approval.reason.as_deref().map(str::to_owned),
+            digest: approval.digest.map(|it| Base64::encode_string(&it)),
+            digest_key: None,
             asked_by: client(&approval.asked_by),
             asked_at: Rfc3339(approval.asked_at),
             expires_at: Rfc3339(approval.expires_at),
-            approved_by: second.map(|second| client(&second.by)),
-            approved_at: second.map(|second| Rfc3339(second.at)),
-            withdrawn_by: withdrawal.map(|word| client(&word.by)),
-            withdrawn_at: withdrawal.map(|word| Rfc3339(word.at)),
+            approved_by: approved.map(|it| client(&it.by)),
+            approved_at: approved.map(|it| Rfc3339(it.at)),
+            withdrawn_by: withdrawal.map(|it| client(&it.by)),
+            withdrawn_at: withdrawal.map(|it| Rfc3339(it.at)),
+            why_void: match approval.state {
+                ApprovalState::Ended(End::Void(why)) => Some(match why {
+                    Void::KeyspaceGone => "keyspace_gone",
+                    Void::AskerGone => "asker_gone",
+                    Void::Outdated => "outdated",
+                }),
+                _ => None,
+            },
             covered_by: covered_by.map(|id| id.to_string()),
         }
     }

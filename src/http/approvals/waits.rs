@@ -4,9 +4,10 @@ use lethe_core::receipt::RequestId;
 use serde::Serialize;
 
 use super::view::ApprovalView;
-use crate::approvals::Question;
+use crate::approvals::{Question, digest_key};
 use crate::http::call::{Call, Done};
 use crate::http::problem::Problem;
+use crate::jobs::KeeperError;
 
 /// Answers a call that waits for a second operator: `202`, and where to look.
 #[derive(Serialize)]
@@ -21,25 +22,39 @@ struct WaitsAnswer<'a, T: Serialize> {
     items: Option<&'a [T]>,
 }
 
-/// Whether a call needs a second word.
-pub(crate) fn question(call: &Call) -> Result<Question<'_>, Problem> {
-    Ok(Question {
+/// What a call asks for, and whether that waits.
+pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> Question<'_> {
+    Question {
         service: &call.service,
-        keyspace: call.keyspace()?,
-        by: call.voice(),
+        by: call.principal(),
+        caller: call.caller(),
         now: call.now,
-    })
+        reason,
+    }
+}
+
+/// The answer of a change that the keeper did not make: it waits where a second operator is needed.
+pub(crate) async fn not_made(call: &Call, error: KeeperError) -> Result<Done, Problem> {
+    match error {
+        KeeperError::NeedsApproval(action, scope) => {
+            let approval = question(call, None).change(*action, scope).await?;
+            waits::<()>(call, &approval, Vec::new(), None).await
+        }
+        error => Err(error.into()),
+    }
 }
 
 /// The answer of a call that needs one.
-pub(crate) fn waits<T: Serialize>(
+pub(crate) async fn waits<T: Serialize>(
+    call: &Call,
     approval: &Approval,
     requests: Vec<RequestId>,
     items: Option<&[T]>,
 ) -> Result<Done, Problem> {
+    let key = digest_key(&call.service, approval).await?;
     let answer = WaitsAnswer {
         code: "approval_required",
-        approval: ApprovalView::new(approval, None),
+        approval: ApprovalView::new(approval, None).with_digest_key(key),
         requests: requests.iter().map(ToString::to_string).collect(),
         items,
     };

@@ -1,5 +1,4 @@
 use hyper::StatusCode;
-use lethe_core::approval::SecondWord;
 
 use super::show::find_for;
 use super::view::ApprovalView;
@@ -20,11 +19,7 @@ impl Operation for Withdraw {
     async fn run(call: &Call) -> Result<Done, Problem> {
         let approval = find_for(call).await?;
         call.check_audit()?;
-        let word = SecondWord {
-            by: call.voice(),
-            at: call.now,
-        };
-        let withdrawn = withdraw(&call.service, approval, word).await?;
+        let withdrawn = withdraw(&call.service, approval, call.decision()).await?;
         let answer = ApprovalView::new(&withdrawn, None);
         let mut done = Done::json(StatusCode::OK, &answer)?;
         done.requests.push(withdrawn.id.as_request());

@@ -1,4 +1,4 @@
-use lethe_core::approval::Act;
+use lethe_core::approval::Action;
 use lethe_core::receipt::RequestId;
 use serde::Deserialize;
 
@@ -8,6 +8,7 @@ use crate::forgetting::Wanted;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
+use crate::http::reason::reason;
 use crate::http::shreds::{Waited, await_one};
 
 /// `DELETE /v1/keyspaces/{keyspace}`: all of it, gone for good.
@@ -18,6 +19,8 @@ pub(crate) struct Erase;
 struct Query {
     /// As with a shred: sent again, the first result.
     id: Option<String>,
+    /// Why, in at most 256 characters.
+    reason: Option<String>,
 }
 
 impl Operation for Erase {
@@ -27,27 +30,35 @@ impl Operation for Erase {
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        forget(call, Act::EraseKeyspace, Wanted::Erase).await
+        forget(call, Action::EraseKeyspace, Wanted::Erase).await
     }
 }
 
 /// One request that is not a shred, by the same road; it waits for a second operator where one is
 /// required.
-pub(crate) async fn forget(call: &Call, act: Act, wanted: Wanted) -> Result<Done, Problem> {
+pub(crate) async fn forget(call: &Call, action: Action, wanted: Wanted) -> Result<Done, Problem> {
     let query: Query = serde_urlencoded::from_str(&call.query)
-        .map_err(|_| Problem::invalid("the query takes id"))?;
+        .map_err(|_| Problem::invalid("the query takes id and reason"))?;
     let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
     let id = id.map_err(Problem::invalid)?;
+    let reason = reason(query.reason.as_deref())?;
     call.check_audit()?;
     let waited = Waited::for_call(call);
     let part = call.trace.part("accept");
-    let reply = question(call)?.act(act, id, wanted).await?;
+    let question = question(call, reason.clone());
+    let reply = question.act(call.keyspace()?, action, id, wanted).await?;
     drop(part);
     let mut items = match reply {
-        Reply::Waits(asked) => return waits::<()>(&asked.approval, asked.requests, None),
+        Reply::Waits(asked) => {
+            let mut done = waits::<()>(call, &asked.approval, asked.requests, None).await?;
+            done.reason = reason;
+            return Ok(done);
+        }
         Reply::Answered(items) => items,
     };
     let nothing = || Problem::new(Code::Overloaded, "not accepted");
     let admitted = items.pop().ok_or_else(nothing)??;
-    await_one(call, call.keyspace()?, &waited, &admitted).await
+    let mut done = await_one(call, call.keyspace()?, &waited, &admitted).await?;
+    done.reason = reason;
+    Ok(done)
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::view::KeyspaceView;
 use crate::access::Role;
-use crate::http::approvals::{question, waits};
+use crate::http::approvals::not_made;
 use crate::http::body;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
@@ -35,7 +35,7 @@ pub(crate) struct PutBody {
     #[serde(default)]
     #[schema(max_items = 8)]
     retentions: Option<Vec<String>>,
-    /// Older key versions are refused; can only be raised, and that may wait for a second operator.
+    /// Older key versions are refused. To raise it may wait for a second operator; to lower it takes two.
     #[serde(default, deserialize_with = "body::whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
     minimum_version: Option<u32>,
@@ -48,23 +48,18 @@ impl Operation for Put {
     const LASTS: bool = true;
 
     async fn run(call: &Call) -> Result<Done, Problem> {
-        let mut settings = read(&body::parse::<PutBody>(&call.body)?)?;
-        settings.may_raise = !call.service.approvals.minimum_version;
+        let settings = read(&body::parse::<PutBody>(&call.body)?)?;
         let name = call.keyspace()?;
-        if let Some(policy) = settings.policy {
-            let question = question(call)?;
-            let asked = question.settings(policy, settings.minimum_version);
-            if let Some(approval) = asked.await? {
-                return waits::<()>(&approval, Vec::new(), None);
-            }
-        }
         let keeper = &call.service.keeper;
-        let put = keeper.put_keyspace(name.clone(), settings).await?;
+        let put = match keeper.put_keyspace(name.clone(), settings).await {
+            Ok(put) => put,
+            Err(error) => return not_made(call, error).await,
+        };
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
             jobs::Put::Created => StatusCode::CREATED,
-            jobs::Put::Updated => StatusCode::OK,
+            jobs::Put::Updated { .. } => StatusCode::OK,
         };
         Done::json(status, &KeyspaceView::new(keyspace, &keyring, call))
     }
@@ -78,8 +73,9 @@ fn read(settings: &PutBody) -> Result<Settings, Problem> {
     Ok(Settings {
         keyspace: None,
         policy: Some(policy(settings)?),
+        expected: None,
         minimum_version: settings.minimum_version.map(version).transpose()?,
-        may_raise: false,
+        approval: None,
     })
 }
 

@@ -26,6 +26,7 @@ pub(super) fn operations() -> Vec<Placed> {
             rewrap(),
         ),
         ("/v1/keyspaces/{keyspace}/shreds", "post", shred()),
+        ("/v1/shreds", "post", shred_across()),
         ("/v1/keyspaces/{keyspace}/shreds/{id}", "get", show_shred()),
         (
             "/v1/keyspaces/{keyspace}/versions",
@@ -45,6 +46,7 @@ pub(super) fn operations() -> Vec<Placed> {
         ("/v1/hsm/moves", "get", show_hsm_move()),
         ("/v1/hsm/moves", "post", move_hsm()),
         ("/v1/approvals", "get", list_approvals()),
+        ("/v1/approvals", "post", approve_many()),
         ("/v1/approvals/{id}", "get", show_approval()),
         ("/v1/approvals/{id}", "post", approve()),
         ("/v1/approvals/{id}", "delete", withdraw_approval()),
@@ -128,6 +130,16 @@ fn shred() -> Described {
     forgets(described)
 }
 
+fn shred_across() -> Described {
+    let summary = "Conversations of several keyspaces, gone for good; all of them granted, or nothing is done";
+    Described::new("shred_across", "forgetting", summary)
+        .body(reference("ShredAcross"))
+        .prefer()
+        .answers(200, "ShredAnswers")
+        .refuses(&[Code::UnknownKeyspace, Code::QuotaExceeded])
+        .refuses(&[Code::StoreUnavailable])
+}
+
 fn drop_version() -> Described {
     let number = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
     let summary = "All keys of an old version, gone for good";
@@ -139,6 +151,7 @@ fn drop_version() -> Described {
             "The caller's: sent again, it returns the first result",
             uuid(),
         )
+        .query("reason", "Why, in at most 256 characters", reason())
         .refuses(&[Code::NotFound]);
     forgets(described)
 }
@@ -154,7 +167,8 @@ fn erase_keyspace() -> Described {
         "id",
         "The caller's: sent again, it returns the first result",
         uuid(),
-    );
+    )
+    .query("reason", "Why, in at most 256 characters", reason());
     forgets(described)
 }
 
@@ -230,7 +244,8 @@ fn move_hsm() -> Described {
     let summary = "Everything moves to the HSM of [hsm_next]; answered when that has begun";
     Described::new("move_hsm", "deployment", summary)
         .answers(202, "HsmMove")
-        .refuses(&[Code::Conflict, Code::TooManyBuckets])
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
@@ -251,16 +266,27 @@ fn show_approval() -> Described {
 }
 
 fn approve() -> Described {
-    let summary = "The second word, answered as the call that asked would have been";
+    let summary = "A second operator approves; answered as the call that asked would have been";
     Described::new("approve", "approvals", summary)
         .path("id", "The approval's", uuid())
         .prefer()
         .answers(200, "ForgetAnswer")
         .answers(200, "ShredAnswers")
         .answers(200, "Keyspace")
+        .answers(200, "ClockConfirmation")
         .answers(202, "ForgetAnswer")
+        .answers(202, "HsmMove")
         .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
         .refuses(&[Code::TooManyBuckets, Code::HsmUnavailable])
+        .refuses(&[Code::StoreUnavailable])
+}
+
+fn approve_many() -> Described {
+    let summary = "A second operator approves several; each is answered as by itself, in order";
+    Described::new("approve_many", "approvals", summary)
+        .body(reference("ApproveMany"))
+        .prefer()
+        .answers(200, "ApproveAnswers")
         .refuses(&[Code::StoreUnavailable])
 }
 
@@ -277,6 +303,8 @@ fn confirm_clock() -> Described {
     let summary = "The wall clock is right, though it jumped";
     Described::new("confirm_clock", "deployment", summary)
         .answers(200, "ClockConfirmation")
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::TooManyApprovals])
         .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
 }
 
@@ -287,6 +315,10 @@ fn list_expiries() -> Described {
         .pages(after)
         .answers(200, "Expiries")
         .refuses(&[Code::StoreUnavailable])
+}
+
+fn reason() -> Value {
+    json!({ "type": "string", "maxLength": 256 })
 }
 
 fn uuid() -> Value {

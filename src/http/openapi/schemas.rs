@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::build::{self, array, number, object, text, time, uuid, whole, word};
 use super::reference;
-use crate::http::approvals::ApprovalView;
+use crate::http::approvals::{ApprovalView, ApproveManyBody, SettingsView};
 use crate::http::data_keys::{IssueItem, RewrapItem, UnwrapItem};
 use crate::http::keyspaces::{KeyspaceView, PutBody, UsesView, VersionView};
-use crate::http::shreds::ShredItem;
+use crate::http::shreds::{ShredAcross, ShredAcrossItem, ShredItem};
 use crate::http::status::{
     BucketsStatus, ClientUses, HsmDeviceStatus, KeyVersionStatus, KeyspaceStatus, NodeStatus,
     StatusAnswer,
@@ -132,6 +132,7 @@ fn shreds() -> Vec<Named> {
     let waits = json!({ "id": uuid("The request's"), "state": word("It waits", &["approval_required"]),
         "approval": uuid("What it waits for") });
     let example = json!({ "conversation": "room 1", "id": "01932c7a-5c1e-7b3a-9d52-6f1f4c8e2a10" });
+    let across = build::schema::<ShredAcross<'_>>();
     vec![
         (
             "Shred",
@@ -147,6 +148,8 @@ fn shreds() -> Vec<Named> {
             ),
         ),
         ("ShredAnswers", answers(&["ForgetAnswer", "WaitingAnswer"])),
+        ("ShredAcross", across),
+        ("ShredAcrossItem", build::schema::<ShredAcrossItem<'_>>()),
     ]
 }
 
@@ -160,8 +163,25 @@ fn approvals() -> Vec<Named> {
         "void",
     ];
     build::words(&mut approval, "state", &states);
-    let kinds = ["shred", "keyspace_erase", "version_drop", "minimum_version"];
+    let kinds = [
+        "shred",
+        "keyspace_erase",
+        "version_drop",
+        "minimum_version",
+        "keyspace_settings",
+        "clock_confirmation",
+        "hsm_move",
+    ];
     build::words(&mut approval, "kind", &kinds);
+    build::words(
+        &mut approval,
+        "why_void",
+        &["keyspace_gone", "asker_gone", "outdated"],
+    );
+    // Absent or there, never null.
+    for name in ["settings", "settings_before"] {
+        approval["properties"][name] = reference("SettingsView");
+    }
     // The same and more: said whole, because generators do not agree on allOf.
     let mut required = approval.clone();
     required["description"] = "The call waits for a second operator".into();
@@ -201,6 +221,18 @@ fn approvals() -> Vec<Named> {
         ("Approval", approval),
         ("Approvals", list),
         ("ApprovalRequired", required),
+        ("SettingsView", build::schema::<SettingsView>()),
+        ("ApproveMany", build::schema::<ApproveManyBody>()),
+        (
+            "ApproveAnswers",
+            answers(&[
+                "ForgetAnswer",
+                "ShredAnswers",
+                "Keyspace",
+                "ClockConfirmation",
+                "HsmMove",
+            ]),
+        ),
     ]
 }
 

@@ -1,7 +1,10 @@
 use std::borrow::Cow;
 
 use hyper::StatusCode;
+use lethe_core::approval::ApprovalId;
 use lethe_core::conversation::ConversationId;
+use lethe_core::receipt::RequestId;
+use lethe_core::request::Request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +16,7 @@ use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
+use crate::http::reason::{common, reason};
 use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/shreds`: all keys of a conversation, gone for good.
@@ -35,11 +39,16 @@ pub(crate) struct ShredItem<'a> {
     #[serde(default, borrow)]
     #[schema(format = "uuid")]
     id: Option<Cow<'a, str>>,
+    /// Why, in at most 256 characters: into the audit record, and for the second operator. One for all
+    /// items of a batch.
+    #[serde(default, borrow)]
+    #[schema(max_length = 256)]
+    reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ItemAnswer {
+pub(super) enum ItemAnswer {
     Request(Box<RequestAnswer>),
     Waits {
         id: String,
@@ -52,7 +61,19 @@ enum ItemAnswer {
 }
 
 impl ItemAnswer {
-    fn refused(problem: Problem) -> Self {
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    fn waits(request: &Request, approval: ApprovalId) -> Self {
+        Self::Waits {
+            id: request.id.to_string(),
+            state: "approval_required",
+            approval: approval.to_string(),
+        }
+    }
+
+    pub(super) fn refused(problem: Problem) -> Self {
         Self::Refused {
             error: Reason {
                 code: problem.code.name(),
@@ -63,14 +84,14 @@ impl ItemAnswer {
 }
 
 #[derive(Serialize)]
-struct Reason {
+pub(super) struct Reason {
     code: &'static str,
     detail: String,
 }
 
 #[derive(Serialize)]
-struct ItemsAnswer {
-    items: Vec<ItemAnswer>,
+pub(super) struct ItemsAnswer {
+    pub(super) items: Vec<ItemAnswer>,
 }
 
 impl Operation for Create {
@@ -84,35 +105,107 @@ impl Operation for Create {
         match Items::<ShredItem<'_>>::parse(&call.body)? {
             Items::One(item) => {
                 call.take(Kind::Shred, 1)?;
-                let wanted = wanted(&item)?;
-                one(call, &waited, wanted).await
+                let (wanted, reason) = (wanted(&item)?, reason(item.reason.as_deref())?);
+                with_reason(reason, async |reason| {
+                    one(call, &waited, wanted, reason).await
+                })
+                .await
             }
             Items::Many(items) => {
                 call.take(Kind::Shred, items.len())?;
-                many(call, &waited, items).await
+                let reasons = items.iter().flatten().map(|it| it.reason.as_deref());
+                let reason = common(reasons)?;
+                with_reason(reason, async |reason| {
+                    many(call, &waited, items, reason).await
+                })
+                .await
             }
         }
     }
 }
 
+/// What is done goes on record with its reason.
+async fn with_reason(
+    reason: Option<Box<str>>,
+    shred: impl AsyncFnOnce(Option<Box<str>>) -> Result<Done, Problem>,
+) -> Result<Done, Problem> {
+    let mut done = shred(reason.clone()).await?;
+    done.reason = reason;
+    Ok(done)
+}
+
 fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
-    let conversation = ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
-    let id = item.id.as_deref().map(str::parse).transpose();
+    wanted_of(&item.conversation, item.id.as_deref())
+}
+
+pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<Wanted, Problem> {
+    let conversation = ConversationId::try_from(conversation).map_err(Problem::invalid)?;
+    let id = id.map(str::parse).transpose();
     Ok(Wanted::Shred(id.map_err(Problem::invalid)?, conversation))
 }
 
+/// The answers of `count` items, and the requests that were accepted or wait, behind their approval.
+pub(super) async fn of_reply(
+    call: &Call,
+    waited: &Waited,
+    count: usize,
+    reply: Result<Reply, NotAccepted>,
+) -> Result<(Vec<ItemAnswer>, Vec<RequestId>), Problem> {
+    let (items, approval) = match reply {
+        Ok(Reply::Answered(items)) => (items, None),
+        Ok(Reply::Waits(asked)) => (asked.items, Some(asked.approval.id)),
+        Err(error) => {
+            let problem = Problem::from(error);
+            let refused = || ItemAnswer::refused(problem.clone());
+            return Ok((
+                std::iter::repeat_with(refused).take(count).collect(),
+                Vec::new(),
+            ));
+        }
+    };
+    let mut requests: Vec<RequestId> = approval.iter().map(ApprovalId::as_request).collect();
+    let mut answers = Vec::with_capacity(items.len());
+    for item in items {
+        answers.push(match (item, approval) {
+            (Err(NotAccepted::NeedsApproval(request)), Some(approval)) => {
+                requests.push(request.id);
+                ItemAnswer::waits(&request, approval)
+            }
+            (Err(error), _) => ItemAnswer::refused(error.into()),
+            (Ok(admitted), _) => {
+                requests.push(admitted.accepted.request.id);
+                answer(call, waited, &admitted).await?
+            }
+        });
+    }
+    Ok((answers, requests))
+}
+
 /// Without an audit log nothing is accepted: the record comes behind.
-async fn accept(call: &Call, wanted: Vec<Wanted>, alone: bool) -> Result<Reply, Problem> {
+async fn accept(
+    call: &Call,
+    wanted: Vec<Wanted>,
+    single: bool,
+    reason: Option<Box<str>>,
+) -> Result<Reply, Problem> {
     call.check_audit()?;
     let part = call.trace.part("accept");
-    let reply = question(call)?.shreds(wanted, alone).await?;
+    let question = question(call, reason);
+    let reply = question.shreds(call.keyspace()?, wanted, single).await?;
     drop(part);
     Ok(reply)
 }
 
-async fn one(call: &Call, waited: &Waited, wanted: Wanted) -> Result<Done, Problem> {
-    let mut items = match accept(call, vec![wanted], true).await? {
-        Reply::Waits(asked) => return waits::<()>(&asked.approval, asked.requests, None),
+async fn one(
+    call: &Call,
+    waited: &Waited,
+    wanted: Wanted,
+    reason: Option<Box<str>>,
+) -> Result<Done, Problem> {
+    let mut items = match accept(call, vec![wanted], true, reason).await? {
+        Reply::Waits(asked) => {
+            return waits::<()>(call, &asked.approval, asked.requests, None).await;
+        }
         Reply::Answered(items) => items,
     };
     let admitted = items.pop().ok_or_else(nothing)??;
@@ -123,6 +216,7 @@ async fn many(
     call: &Call,
     waited: &Waited,
     items: Vec<Result<ShredItem<'_>, Problem>>,
+    reason: Option<Box<str>>,
 ) -> Result<Done, Problem> {
     call.service.live.keyring().keyspace(call.keyspace()?)?;
     let mut good = Vec::with_capacity(items.len());
@@ -131,7 +225,7 @@ async fn many(
         Ok(())
     });
     let items: Vec<Result<(), Problem>> = items.collect();
-    match accept(call, good, false).await? {
+    match accept(call, good, false, reason).await? {
         Reply::Answered(answered) => {
             let answered = answered.into_iter().map(|it| it.map_err(Problem::from));
             await_many(call, waited, in_place(items, answered)).await
@@ -160,17 +254,15 @@ async fn some_wait(
     let mut answers = Vec::with_capacity(items.len());
     for item in in_place(items, asked.items.into_iter().map(Ok)) {
         answers.push(match item {
-            Ok(Err(NotAccepted::NeedsApproval(request))) => ItemAnswer::Waits {
-                id: request.id.to_string(),
-                state: "approval_required",
-                approval: asked.approval.id.to_string(),
-            },
+            Ok(Err(NotAccepted::NeedsApproval(request))) => {
+                ItemAnswer::waits(&request, asked.approval.id)
+            }
             Ok(Ok(admitted)) => answer(call, waited, &admitted).await?,
             Ok(Err(error)) => ItemAnswer::refused(error.into()),
             Err(problem) => ItemAnswer::refused(problem),
         });
     }
-    waits(&asked.approval, asked.requests, Some(&answers))
+    waits(call, &asked.approval, asked.requests, Some(&answers)).await
 }
 
 /// The answer of a call that made many requests.

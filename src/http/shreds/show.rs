@@ -49,7 +49,8 @@ async fn waiting(call: &Call, id: RequestId) -> Result<Done, Problem> {
     let name = call.keyspace()?;
     let keyring = call.service.live.keyring();
     let lives = keyring.keyspaces.get(name);
-    let is_of = lives.is_some_and(|it| it.id == approval.keyspace);
+    let scope = approval.scope.as_ref();
+    let is_of = lives.is_some_and(|it| scope.is_some_and(|scope| it.id == scope.id));
     if !is_of || approval.expires_at <= call.now {
         return Err(unknown());
     }

@@ -1,4 +1,4 @@
-use lethe_core::approval::Act;
+use lethe_core::approval::Action;
 use lethe_core::keyspace::KeyVersion;
 
 use crate::access::Role;
@@ -20,6 +20,6 @@ impl Operation for Drop {
         let invalid = "a version is a number from 1 up";
         let number = call.parameter("version", invalid)?;
         let version = KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))?;
-        forget(call, Act::DropVersion(version), Wanted::Drop(version)).await
+        forget(call, Action::DropVersion(version), Wanted::Drop(version)).await
     }
 }

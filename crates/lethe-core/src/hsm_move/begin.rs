@@ -1,18 +1,27 @@
 use std::sync::Arc;
 
 use super::{Devices, NotMoved, Pair, newest, newest_receipt_key, published_keys};
+use crate::approval::GivenApproval;
 use crate::batch::{BatchError, Halt, Ports, check_claim};
 use crate::claim::Claim;
 use crate::identity::DeploymentId;
-use crate::ports::{ClaimKind, Hsm, HsmError, SigningPurpose, VerificationKey};
+use crate::ports::{
+    ApprovalStore, ClaimKind, Effect, Hsm, HsmError, SigningPurpose, VerificationKey,
+};
 use crate::succession::{self, PublishedKey, Succession, signed_by, statement};
 
 /// Begins a move to another HSM: claims it, makes signing keys there, has the old ones endorse
-/// them, and writes all that down. From then on `devices` are both. One that is under way stays.
+/// them, and writes all that down, with the approval where one was given. From then on `devices` are
+/// both. One that is under way stays.
 ///
 /// # Errors
 /// [`NotMoved`]; after an error of the store a restart, or asking again, finds out what holds.
-pub async fn begin(ports: &Ports, devices: &Devices, to: Arc<dyn Hsm>) -> Result<(), NotMoved> {
+pub async fn begin(
+    ports: &Ports,
+    devices: &Devices,
+    to: Arc<dyn Hsm>,
+    approval: Option<(&dyn ApprovalStore, &GivenApproval)>,
+) -> Result<(), NotMoved> {
     if devices.pair().is_some() {
         return Ok(());
     }
@@ -38,7 +47,13 @@ pub async fn begin(ports: &Ports, devices: &Devices, to: Arc<dyn Hsm>) -> Result
         .set_claim(deployment, ClaimKind::Held, &claim)
         .await?;
     let keys = successors(ports, &pair, deployment).await?;
-    ports.store.begin_hsm_move(&keys).await?;
+    match approval {
+        None => ports.store.begin_hsm_move(&keys).await?,
+        Some((store, given)) => {
+            let approved = store.approve(given, Effect::HsmMove(&keys)).await?;
+            approved.ok_or(NotMoved::NotWaiting)?;
+        }
+    }
     devices.begin(pair);
     Ok(())
 }

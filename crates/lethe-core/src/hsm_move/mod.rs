@@ -40,6 +40,9 @@ pub enum NotMoved {
     /// The new HSM's signatures do not verify.
     #[error("the new HSM does not make valid Ed25519 signatures")]
     BadSignature,
+    /// The approval was withdrawn, has ended, or was given before.
+    #[error("the approval does not wait any more")]
+    NotWaiting,
     /// Store or HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),

@@ -1,14 +1,17 @@
 use async_trait::async_trait;
 
-use super::store::StoreError;
-use crate::approval::{Approval, ApprovalId, ApprovalState, SecondWord};
+use super::store::{SettingsChange, StoreError};
+use crate::approval::{Approval, ApprovalId, Decision, End, GivenApproval, ShredCount};
+use crate::clock::Confirmation;
+use crate::identity::KeyspaceId;
 use crate::receipt::RequestId;
-use crate::request::Request;
+use crate::request::{Request, RequestNumber};
+use crate::succession::PublishedKey;
 use crate::time::Timestamp;
 
 /// How many approvals may wait at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// In all.
     pub all: u32,
     /// Of one client, by its name.
@@ -17,7 +20,7 @@ pub struct Room {
 
 /// Whether there was room for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asking {
+pub enum Enqueued {
     /// It waits.
     Waits,
     /// As many wait as may.
@@ -26,8 +29,22 @@ pub enum Asking {
     ClientFull,
 }
 
+/// What is done in the transaction that approves it.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect<'a> {
+    /// Requests are accepted, as by [`Store::accept`](super::Store::accept).
+    Requests(&'a [Request]),
+    /// A keyspace's settings are replaced.
+    Settings(KeyspaceId, &'a SettingsChange),
+    /// The time is confirmed.
+    Clock(Confirmation),
+    /// A move to another HSM begins, with these keys.
+    HsmMove(&'a [PublishedKey]),
+}
+
 /// What waits for a second operator, as it outlives the process. As with
-/// [`Store`](super::Store): every method is one transaction, and durable when it answers.
+/// [`Store`](super::Store): every method is one transaction, and durable when it answers. An approval
+/// changes once, by whoever is first.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync {
     /// Writes down what waits, with the requests that it would accept, in order; nothing when there
@@ -36,22 +53,20 @@ pub trait ApprovalStore: Send + Sync {
         &self,
         approval: &Approval,
         requests: &[Request],
-        room: Room,
-    ) -> Result<Asking, StoreError>;
+        capacity: Capacity,
+    ) -> Result<Enqueued, StoreError>;
 
     /// One, however far it is.
     async fn approval(&self, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
 
-    /// Those in a state, after `after`, in the order of their ids.
-    async fn approvals(
+    /// Those that wait, after `after`, in the order of their ids.
+    async fn waiting_approvals(
         &self,
-        state: ApprovalState,
         after: ApprovalId,
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
 
-    /// The requests of one, in order; none once it has expired, is void or
-    /// was withdrawn.
+    /// The requests of one, in order; none once it has ended and is on record.
     async fn approval_requests(&self, id: ApprovalId) -> Result<Vec<Request>, StoreError>;
 
     /// Which of these requests wait, and in what; the newest where one waits in several.
@@ -60,19 +75,48 @@ pub trait ApprovalStore: Send + Sync {
         ids: &[RequestId],
     ) -> Result<Vec<(RequestId, ApprovalId)>, StoreError>;
 
-    /// From one state to another; with who said so where somebody did. False when it is not in
-    /// the state that it comes from. What has expired, is void or was withdrawn keeps no requests.
-    async fn advance_approval(
+    /// Approves one that waits and does what it was for, all or nothing; the first number of the
+    /// requests where it accepts some. None where it does not wait any more: nothing was done.
+    async fn approve(
+        &self,
+        given: &GivenApproval,
+        effect: Effect<'_>,
+    ) -> Result<Option<RequestNumber>, StoreError>;
+
+    /// Ends one that waits; with who withdrew it. False where it does not wait any more.
+    async fn end_approval(
         &self,
         id: ApprovalId,
-        from: ApprovalState,
-        to: ApprovalState,
-        second: Option<&SecondWord>,
+        end: End,
+        at: Timestamp,
+        decision: Option<&Decision>,
     ) -> Result<bool, StoreError>;
 
-    /// Deletes some that are over and were asked for before a time; false when none is left.
+    /// Those that changed before a time, and what became of them is not on record.
+    async fn unrecorded_approvals(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// What became of one is on record. The requests of one that ended go.
+    async fn approval_is_recorded(&self, id: ApprovalId) -> Result<(), StoreError>;
+
+    /// Deletes some that are over and on record, and were asked for before a time; false when none is
+    /// left.
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// When the newest shreds were accepted, newest first.
-    async fn newest_shreds(&self, limit: u32) -> Result<Vec<Timestamp>, StoreError>;
+    /// Accepts requests as [`Store::accept`](super::Store::accept) does, and adds to what counts in the
+    /// window.
+    async fn accept_counted(
+        &self,
+        requests: &[Request],
+        counts: &[ShredCount],
+    ) -> Result<RequestNumber, StoreError>;
+
+    /// What counts in parts of the window that end after a time, in the order of their ends.
+    async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError>;
+
+    /// Deletes what counts in parts that ended by then.
+    async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError>;
 }

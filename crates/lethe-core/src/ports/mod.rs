@@ -9,7 +9,7 @@ mod hsm;
 mod key_uses;
 mod store;
 
-pub use approvals::{ApprovalStore, Asking, Room};
+pub use approvals::{ApprovalStore, Capacity, Effect, Enqueued};
 pub use audit::{AuditError, AuditSink};
 pub use clock::Clock;
 pub use entropy::{Entropy, EntropyError};

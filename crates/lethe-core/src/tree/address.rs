@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 use base64ct::{Base64UrlUnpadded, Encoding};
 
+use crate::approval::{ApprovalId, DigestKey};
 use crate::conversation::ConversationId;
 use crate::grid::Generation;
 use crate::receipt::RequestId;
@@ -103,6 +104,17 @@ impl AddressKey {
     pub fn commitment_salt(&self, id: RequestId, conversation: &ConversationId) -> Secret32 {
         let salt = self.of_request(b"lethe/v1/request-salt", id, conversation);
         Secret32::filled(|bytes| bytes.copy_from_slice(salt.as_ref()))
+    }
+
+    /// Of an approval: `HMAC-SHA-256(key, "lethe/v1/approval-digest-key" || approval id)`.
+    #[must_use]
+    pub fn digest_key(&self, approval: ApprovalId) -> DigestKey {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"lethe/v1/approval-digest-key");
+        context.update(approval.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        DigestKey::from_bytes(key)
     }
 
     fn of_request(&self, label: &[u8], id: RequestId, conversation: &ConversationId) -> hmac::Tag {

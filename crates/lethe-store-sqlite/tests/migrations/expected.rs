@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
+use lethe_core::approval::{
+    Action, Approval, ApprovalId, ApprovalState, Decision, End, Principal, Scope, Void,
+};
+use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
@@ -152,40 +155,50 @@ pub(crate) fn expiries() -> Vec<ExpiryRow> {
     }]
 }
 
-/// Its second word is there where it is of one that somebody agreed to, or took back.
-fn approval(byte: u8, act: Act, state: ApprovalState) -> Approval {
-    let (keyspace, name) = match act {
-        Act::EraseKeyspace => (MAIL, "mail"),
-        Act::Shred { .. } | Act::DropVersion(_) | Act::RaiseMinimum(_) => (CHAT, "chat"),
+/// Who decided is there where somebody did.
+fn approval(byte: u8, action: Action, state: ApprovalState) -> Approval {
+    let scope = |id, name: &str| Scope {
+        id,
+        name: name.parse().unwrap(),
     };
-    let voice = |does, key| Voice {
+    let principal = |does, key| Principal {
         client: format!("spiffe://{does}/{byte}").into(),
         key: [key; 32],
     };
-    let second = SecondWord {
-        by: voice("agrees", byte + 100),
+    let decision = Decision {
+        by: principal("agrees", byte + 100),
         at: at(1_500 + u64::from(byte)),
     };
-    use ApprovalState::{Expired, Waiting};
+    let nobody = matches!(
+        state,
+        ApprovalState::Waiting | ApprovalState::Ended(End::Expired | End::Void(Void::AskerGone))
+    );
     Approval {
         id: ApprovalId::from_bytes([byte; 16]),
-        act,
-        keyspace,
-        keyspace_name: name.parse().unwrap(),
-        asked_by: voice("asks", byte),
+        action,
+        scope: match action {
+            Action::ConfirmClock | Action::MoveHsm => None,
+            Action::EraseKeyspace => Some(scope(MAIL, "mail")),
+            _ => Some(scope(CHAT, "chat")),
+        },
+        asked_by: principal("asks", byte),
         asked_at: at(1_000 + u64::from(byte)),
         expires_at: at(2_000 + u64::from(byte)),
+        reason: None,
+        digest: None,
         state,
-        second: (!matches!(state, Waiting | Expired)).then_some(second),
+        decision: (!nobody).then_some(decision),
     }
 }
 
-/// With the requests that they would accept, or did, in order.
+/// With the requests that they would accept, or did, in order. What waited under an earlier schema has
+/// to be asked for again, and its requests are there until that is on record.
 pub(crate) fn approvals(schema: i64) -> Vec<(Approval, Vec<Request>)> {
-    use ApprovalState::{Done, Expired, Given, Void, Waiting, Withdrawn};
-    let shreds = |conversations| Act::Shred {
+    let expired = ApprovalState::Ended(End::Expired);
+    let outdated = ApprovalState::Ended(End::Void(Void::Outdated));
+    let shreds = |conversations| Action::Shred {
         conversations,
-        alone: conversations == 1,
+        single: conversations == 1,
     };
     let waits = |number, keyspace, wish| Request {
         id: RequestId::from_bytes([number; 16]),
@@ -194,26 +207,46 @@ pub(crate) fn approvals(schema: i64) -> Vec<(Approval, Vec<Request>)> {
         leases_end_at: NO_TIME,
         wish,
     };
-    let (drop, drops) = (Wish::DropVersion(version(1)), Act::DropVersion(version(1)));
+    let drop = Wish::DropVersion(version(1));
+    let drops = Action::DropVersion(version(1));
     let of_two = vec![waits(52, CHAT, shred(52)), waits(51, CHAT, shred(51))];
     let of_mail = vec![waits(53, MAIL, erase("mail"))];
+    let of_one = vec![waits(55, CHAT, shred(55))];
     let first = [
-        (approval(31, shreds(2), Waiting), of_two),
-        (approval(32, Act::EraseKeyspace, Waiting), of_mail),
-        (approval(33, drops, Given), vec![waits(54, CHAT, drop)]),
-        (
-            approval(34, shreds(1), Done),
-            vec![waits(55, CHAT, shred(55))],
-        ),
-        (approval(35, drops, Expired), vec![]),
-        (approval(36, Act::EraseKeyspace, Void), vec![]),
+        (approval(31, shreds(2), expired), of_two),
+        (approval(32, Action::EraseKeyspace, expired), of_mail),
+        (approval(33, drops, expired), vec![waits(54, CHAT, drop)]),
+        (approval(34, shreds(1), ApprovalState::Approved), of_one),
+        (approval(35, drops, expired), vec![]),
+        (approval(36, Action::EraseKeyspace, outdated), vec![]),
     ];
-    let raise = Act::RaiseMinimum(version(2));
-    let later = [(approval(37, raise, Withdrawn), vec![])];
+    let minimum = Action::SetMinimum(version(2));
+    let withdrawn = ApprovalState::Ended(End::Withdrawn);
+    let settings = Action::SetPolicy {
+        from: policy(72)
+            .with_shorter_retentions(&[Span::from_seconds(3_600)])
+            .unwrap(),
+        to: policy(10),
+    };
+    let waiting = Approval {
+        reason: Some("why".into()),
+        digest: Some([40; 32]),
+        ..approval(40, settings, ApprovalState::Waiting)
+    };
+    let asker_gone = ApprovalState::Ended(End::Void(Void::AskerGone));
+    let later = [
+        (9, approval(37, minimum, withdrawn)),
+        (10, waiting),
+        (
+            10,
+            approval(41, Action::ConfirmClock, ApprovalState::Approved),
+        ),
+        (10, approval(42, Action::MoveHsm, asker_gone)),
+    ];
     let first = first.into_iter().filter(|_| schema >= 6);
-    first
-        .chain(later.into_iter().filter(|_| schema >= 9))
-        .collect()
+    let later = later.into_iter().filter(|(since, _)| schema >= *since);
+    let later = later.map(|(_, approval)| (approval, vec![]));
+    first.chain(later).collect()
 }
 
 pub(crate) fn signing_keys() -> Vec<PublishedKey> {

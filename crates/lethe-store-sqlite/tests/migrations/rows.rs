@@ -15,6 +15,7 @@ pub(crate) fn of_schema(version: i64) -> String {
         6 => approvals(),
         8 => hsm_moves(),
         9 => approvals_end(),
+        10 => approvals_once(),
         12 => seat(),
         13 => format!(
             "UPDATE keyspace SET shorter_retentions_s = x'{:016x}{:016x}' WHERE name = 'chat'",
@@ -203,5 +204,54 @@ fn approvals_end() -> String {
         id(1),
         bytes(37, 32),
         bytes(137, 32),
+    )
+}
+
+/// One of each new kind, in each state that there is now.
+fn approvals_once() -> String {
+    let before = [
+        259_200_u64,
+        3_600,
+        86_400_000,
+        500,
+        3_600,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    let after = [36_000, 3_600, 86_400_000, 500, 0, 0, 0, 0, 0, 0, 0, 0];
+    let numbers = before.iter().chain(&after);
+    let settings: Vec<u8> = numbers.flat_map(|number| number.to_be_bytes()).collect();
+    let settings: String = settings.iter().map(|byte| format!("{byte:02x}")).collect();
+    let asked = |byte: u8| {
+        let (client, key) = (format!("'spiffe://asks/{byte}'"), bytes(byte, 32));
+        format!("{client}, {key}, 10{byte}, 20{byte}")
+    };
+    let second = |byte: u8| {
+        let key = bytes(byte + 100, 32);
+        format!("'spiffe://agrees/{byte}', {key}, 15{byte}")
+    };
+    let (chat, none) = (id(1), "NULL, NULL, NULL");
+    let digest = bytes(40, 32);
+    format!(
+        "INSERT INTO approval (id, kind, keyspace_id, keyspace_name, settings, asked_by, asked_key,
+                 asked_at_ms, expires_at_ms, reason, digest, state, void_reason, second_by, second_key,
+                 second_at_ms, changed_at_ms, recorded)
+             VALUES ({}, 5, {chat}, 'chat', x'{settings}', {}, 'why', {digest}, 0, NULL, {none}, NULL, 0),
+                    ({}, 6, NULL, NULL, NULL, {}, NULL, NULL, 2, NULL, {}, 1541, 0),
+                    ({}, 7, NULL, NULL, NULL, {}, NULL, NULL, 4, 2, {none}, 1542, 1);
+         INSERT INTO shred_window (pool, client, keyspace_id, end_ms, conversations)
+             VALUES (1, 'spiffe://asks/1', {chat}, 5000, 3);",
+        id(40),
+        asked(40),
+        id(41),
+        asked(41),
+        second(41),
+        id(42),
+        asked(42),
     )
 }

@@ -1,36 +1,42 @@
 //! What waits for a second operator.
 
-use lethe_core::approval::{Act, Approval, ApprovalId, ApprovalState, SecondWord, Voice};
+use std::time::Duration;
+
+use lethe_core::approval::{
+    Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, GivenApproval, Pool,
+    Principal, Scope, ShredCount, Void,
+};
+use lethe_core::clock::Confirmation;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{ApprovalStore, Asking, Room, Store};
+use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, SettingsChange, Store};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{Request, RequestNumber, Wish};
 use lethe_core::time::Timestamp;
 
-use super::Fixture;
 use super::requests::{request, shred};
+use super::{Fixture, create, keyspace, policy};
 
-const ROOM: Room = Room {
-    all: 4,
+const ROOM: Capacity = Capacity {
+    all: 7,
     of_client: 2,
 };
 
-const ROOMY: Room = Room {
+const ROOMY: Capacity = Capacity {
     all: 99,
     of_client: 99,
 };
 
-fn voice(byte: u8) -> Voice {
-    Voice {
+fn principal(byte: u8) -> Principal {
+    Principal {
         client: format!("spiffe://test/{byte}").into(),
         key: [byte; 32],
     }
 }
 
-fn second(byte: u8) -> SecondWord {
-    SecondWord {
-        by: voice(byte),
+fn decision(byte: u8) -> Decision {
+    Decision {
+        by: principal(byte),
         at: Timestamp::from_millis(9_000),
     }
 }
@@ -39,27 +45,40 @@ fn id(byte: u8) -> ApprovalId {
     ApprovalId::from_bytes([byte; 16])
 }
 
-fn approval(byte: u8, act: Act) -> Approval {
+fn given(approval: u8, by: u8) -> GivenApproval {
+    GivenApproval {
+        id: id(approval),
+        decision: decision(by),
+    }
+}
+
+fn approval(byte: u8, action: Action) -> Approval {
+    let scope = Scope {
+        id: KeyspaceId::from_bytes([1; 16]),
+        name: "chat".parse().expect("a name"),
+    };
+    let of_all = matches!(action, Action::ConfirmClock | Action::MoveHsm);
     Approval {
         id: id(byte),
-        act,
-        keyspace: KeyspaceId::from_bytes([1; 16]),
-        keyspace_name: "chat".parse().expect("a name"),
-        asked_by: voice(byte),
+        action,
+        scope: (!of_all).then_some(scope),
+        asked_by: principal(byte),
         asked_at: Timestamp::from_millis(1_000 + u64::from(byte)),
         expires_at: Timestamp::from_millis(2_000),
+        reason: byte.is_multiple_of(2).then(|| "ticket 7".into()),
+        digest: (!byte.is_multiple_of(2)).then_some([byte; 32]),
         state: ApprovalState::Waiting,
-        second: None,
+        decision: None,
     }
 }
 
 fn shreds(byte: u8, conversations: u32) -> Approval {
-    let alone = conversations == 1;
+    let single = conversations == 1;
     approval(
         byte,
-        Act::Shred {
+        Action::Shred {
             conversations,
-            alone,
+            single,
         },
     )
 }
@@ -79,21 +98,28 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     let store = fixture.store();
     let many: Vec<Request> = (1..=200).map(shred).collect();
     let erase = Wish::EraseKeyspace("chat".parse().expect("a name"));
+    let settings = Action::SetPolicy {
+        from: policy(72),
+        to: policy(100),
+    };
     let all = [
         (shreds(1, 200), many),
-        (approval(2, Act::EraseKeyspace), vec![request(2, erase)]),
+        (approval(2, Action::EraseKeyspace), vec![request(2, erase)]),
         (
-            approval(3, Act::DropVersion(KeyVersion::FIRST)),
+            approval(3, Action::DropVersion(KeyVersion::FIRST)),
             vec![request(3, Wish::DropVersion(KeyVersion::FIRST))],
         ),
-        (approval(4, Act::RaiseMinimum(KeyVersion::FIRST)), vec![]),
+        (approval(4, Action::SetMinimum(KeyVersion::FIRST)), vec![]),
+        (approval(5, settings), vec![]),
+        (approval(6, Action::ConfirmClock), vec![]),
+        (approval(7, Action::MoveHsm), vec![]),
     ];
     for (approval, requests) in &all {
         let asked = store.ask_approval(approval, requests, ROOM).await;
-        assert_eq!(asked, Ok(Asking::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waits));
     }
-    let refused = store.ask_approval(&shreds(5, 1), &[shred(5)], ROOM).await;
-    assert_eq!(refused, Ok(Asking::Full));
+    let refused = store.ask_approval(&shreds(8, 1), &[shred(8)], ROOM).await;
+    assert_eq!(refused, Ok(Enqueued::Full));
     drop(store);
     fixture.reopen().await;
     let store = fixture.store();
@@ -105,10 +131,10 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
         let kept = store.approval_requests(approval.id).await;
         assert_eq!(kept, Ok(waiting(requests)));
     }
-    assert_eq!(store.approval(id(5)).await, Ok(None));
-    assert_eq!(store.approval_requests(id(5)).await, Ok(vec![]));
+    assert_eq!(store.approval(id(8)).await, Ok(None));
+    assert_eq!(store.approval_requests(id(8)).await, Ok(vec![]));
     let page = async |after, limit| {
-        let page = store.approvals(ApprovalState::Waiting, after, limit).await;
+        let page = store.waiting_approvals(after, limit).await;
         page.expect("approvals")
             .iter()
             .map(|it| it.id)
@@ -120,74 +146,165 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     assert_eq!(store.open_requests().await, Ok(vec![]));
 }
 
-/// One step at a time, each from where it stands; what is over is found by nobody who asks again.
-pub async fn approvals_advance_once(fixture: impl Fixture) {
-    use ApprovalState::{Done, Expired, Given, Void, Waiting, Withdrawn};
+/// Each changes once, whoever comes later; what ended is found by nobody who asks again, and keeps its
+/// requests until it is on record.
+pub async fn approvals_change_once(fixture: impl Fixture) {
     let store = fixture.store();
     for byte in 1..=5 {
-        let requests = [shred(byte), shred(100)];
+        let requests = [shred(byte), shred(100 + byte)];
         let asked = store.ask_approval(&shreds(byte, 2), &requests, ROOMY).await;
-        assert_eq!(asked, Ok(Asking::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waits));
     }
-    let request = |byte| RequestId::from_bytes([byte; 16]);
     let found = async |bytes: &[u8]| {
-        let ids: Vec<RequestId> = bytes.iter().copied().map(request).collect();
+        let ids = bytes.iter().map(|byte| RequestId::from_bytes([*byte; 16]));
+        let ids: Vec<RequestId> = ids.collect();
         let mut found = store.waiting_requests(&ids).await.expect("requests");
         found.sort_unstable();
         found
     };
+    let request = |byte| RequestId::from_bytes([byte; 16]);
     assert_eq!(
-        found(&[1, 100, 77]).await,
-        [(request(1), id(1)), (request(100), id(5))]
+        found(&[1, 105, 77]).await,
+        [(request(1), id(1)), (request(105), id(5))]
     );
-    let advance = async |byte, from, to, second: Option<&SecondWord>| {
-        let advanced = store.advance_approval(id(byte), from, to, second).await;
-        advanced.expect("a store")
+    let at = Timestamp::from_millis(9_000);
+    let end = async |byte, end, by: Option<Decision>| {
+        let ended = store.end_approval(id(byte), end, at, by.as_ref()).await;
+        ended.expect("a store")
     };
-    assert!(advance(1, Waiting, Given, Some(&second(7))).await);
-    assert!(!advance(1, Waiting, Given, Some(&second(8))).await);
-    assert!(!advance(1, Waiting, Expired, None).await);
-    assert!(advance(1, Given, Done, None).await);
-    assert!(!advance(1, Given, Void, None).await);
-    assert!(advance(2, Waiting, Expired, None).await);
-    assert!(!advance(2, Waiting, Given, Some(&second(8))).await);
-    assert!(advance(3, Waiting, Given, Some(&second(8))).await);
-    assert!(advance(3, Given, Void, None).await);
-    assert!(advance(4, Waiting, Void, None).await);
-    assert!(!advance(4, Waiting, Withdrawn, Some(&second(8))).await);
-    assert!(advance(5, Waiting, Withdrawn, Some(&second(9))).await);
-    assert!(!advance(5, Waiting, Given, Some(&second(8))).await);
-    assert!(!advance(9, Waiting, Expired, None).await);
+    let approve = async |byte, by| {
+        let requests = [shred(byte)];
+        let effect = Effect::Requests(&requests);
+        store.approve(&given(byte, by), effect).await
+    };
+    assert_eq!(approve(1, 7).await, Ok(Some(RequestNumber::new(1))));
+    assert_eq!(approve(1, 8).await, Ok(None));
+    assert!(!end(1, End::Expired, None).await);
+    assert!(end(2, End::Expired, None).await);
+    assert_eq!(approve(2, 8).await, Ok(None));
+    assert!(end(3, End::Void(Void::AskerGone), None).await);
+    assert!(!end(3, End::Withdrawn, Some(decision(8))).await);
+    assert!(end(4, End::Void(Void::KeyspaceGone), None).await);
+    assert!(end(5, End::Withdrawn, Some(decision(9))).await);
+    assert_eq!(approve(5, 8).await, Ok(None));
+    assert_eq!(approve(9, 8).await, Ok(None));
+    // Accepted once, by the one that was approved.
+    let open = store.open_requests().await.expect("requests");
+    assert_eq!(open.len(), 1);
     let ends = [
-        (1, Done, Some(7)),
-        (2, Expired, None),
-        (3, Void, Some(8)),
-        (4, Void, None),
-        (5, Withdrawn, Some(9)),
+        (1, ApprovalState::Approved, Some(7)),
+        (2, ApprovalState::Ended(End::Expired), None),
+        (3, ApprovalState::Ended(End::Void(Void::AskerGone)), None),
+        (4, ApprovalState::Ended(End::Void(Void::KeyspaceGone)), None),
+        (5, ApprovalState::Ended(End::Withdrawn), Some(9)),
     ];
+    let mut expected = Vec::new();
     for (byte, state, by) in ends {
-        let expected = Approval {
+        let approval = Approval {
             state,
-            second: by.map(second),
+            decision: by.map(decision),
             ..shreds(byte, 2)
         };
-        assert_eq!(store.approval(id(byte)).await, Ok(Some(expected.clone())));
-        let listed = store.approvals(state, ApprovalId::FIRST, 9).await;
-        assert!(listed.expect("approvals").contains(&expected));
+        assert_eq!(store.approval(id(byte)).await, Ok(Some(approval.clone())));
+        expected.push(approval);
     }
-    assert_eq!(found(&[1, 2, 3, 4, 5, 100]).await, []);
+    assert_eq!(found(&[1, 2, 3, 4, 5]).await, []);
+    assert_eq!(
+        store.waiting_approvals(ApprovalId::FIRST, 9).await,
+        Ok(vec![])
+    );
+    let unrecorded = async |millis| {
+        let before = Timestamp::from_millis(millis);
+        let unrecorded = store.unrecorded_approvals(before, 9).await;
+        unrecorded.expect("approvals")
+    };
+    assert_eq!(unrecorded(9_000).await, []);
+    assert_eq!(unrecorded(9_001).await, expected);
+    for byte in 1..=5 {
+        let kept = store.approval_requests(id(byte)).await;
+        assert_eq!(kept, Ok(waiting(&[shred(byte), shred(100 + byte)])));
+        assert_eq!(store.approval_is_recorded(id(byte)).await, Ok(()));
+    }
+    assert_eq!(unrecorded(9_001).await, []);
     let kept = store.approval_requests(id(1)).await;
-    assert_eq!(kept, Ok(waiting(&[shred(1), shred(100)])));
+    assert_eq!(kept, Ok(waiting(&[shred(1), shred(101)])));
     for byte in 2..=5 {
         assert_eq!(store.approval_requests(id(byte)).await, Ok(vec![]));
     }
+}
+
+/// What it is for is done with it, all or nothing.
+pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
+    let store = fixture.store();
+    let chat = keyspace(1, "chat");
+    assert_eq!(create(store.as_ref(), 1, &chat).await, Ok(()));
+    let settings = Action::SetPolicy {
+        from: policy(72),
+        to: policy(100),
+    };
+    let all = [
+        shreds(1, 1),
+        approval(2, settings),
+        approval(3, Action::ConfirmClock),
+    ];
+    for approval in &all {
+        let asked = store.ask_approval(approval, &[], ROOMY).await;
+        assert_eq!(asked, Ok(Enqueued::Waits));
+    }
+    // Its id is taken: neither is it accepted, nor the approval given.
+    assert_eq!(store.accept(&[shred(1)]).await, Ok(RequestNumber::new(1)));
+    let requests = [shred(2), shred(1)];
+    let effect = Effect::Requests(&requests);
+    assert!(store.approve(&given(1, 7), effect).await.is_err());
+    let change = SettingsChange {
+        policy: policy(100),
+        minimum_version: KeyVersion::FIRST,
+        leases_until: Timestamp::from_millis(5),
+        expiries_until: Timestamp::from_millis(6),
+    };
+    let none = KeyspaceId::from_bytes([9; 16]);
+    let effect = Effect::Settings(none, &change);
+    assert!(store.approve(&given(2, 7), effect).await.is_err());
+    for approval in &all {
+        let kept = store.approval(approval.id).await;
+        assert_eq!(kept, Ok(Some(approval.clone())));
+    }
+    let open = store.open_requests().await.expect("requests");
+    assert_eq!(open.len(), 1);
+    let effect = Effect::Settings(chat.id, &change);
+    assert!(
+        store
+            .approve(&given(2, 7), effect)
+            .await
+            .is_ok_and(|it| it.is_some())
+    );
+    let set = store.keyspaces().await.expect("keyspaces");
+    assert_eq!(set[0].policy, policy(100));
+    let confirmed = Confirmation {
+        time: Timestamp::from_millis(77_000),
+        lag: Duration::from_millis(9),
+    };
+    let effect = Effect::Clock(confirmed);
+    assert!(
+        store
+            .approve(&given(3, 7), effect)
+            .await
+            .is_ok_and(|it| it.is_some())
+    );
+    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(9)));
+    let again = Effect::Clock(Confirmation {
+        lag: Duration::from_millis(1),
+        ..confirmed
+    });
+    assert_eq!(store.approve(&given(3, 8), again).await, Ok(None));
+    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(9)));
 }
 
 /// One client cannot take all the room, and has it again when something of it is over.
 pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
     let store = fixture.store();
     let of = |byte, client| Approval {
-        asked_by: voice(client),
+        asked_by: principal(client),
         ..shreds(byte, 1)
     };
     let ask = async |byte, client| {
@@ -196,18 +313,18 @@ pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
             .await;
         asked.expect("a store")
     };
-    assert_eq!(ask(1, 7).await, Asking::Waits);
-    assert_eq!(ask(2, 7).await, Asking::Waits);
-    assert_eq!(ask(3, 7).await, Asking::ClientFull);
+    assert_eq!(ask(1, 7).await, Enqueued::Waits);
+    assert_eq!(ask(2, 7).await, Enqueued::Waits);
+    assert_eq!(ask(3, 7).await, Enqueued::ClientFull);
     assert_eq!(store.approval(id(3)).await, Ok(None));
-    assert_eq!(ask(3, 8).await, Asking::Waits);
-    assert_eq!(ask(5, 8).await, Asking::Waits);
-    assert_eq!(ask(4, 9).await, Asking::Full);
-    let (from, to) = (ApprovalState::Waiting, ApprovalState::Withdrawn);
-    let word = second(7);
-    let withdrawn = store.advance_approval(id(1), from, to, Some(&word));
+    for byte in 10..15 {
+        assert_eq!(ask(byte, byte).await, Enqueued::Waits);
+    }
+    assert_eq!(ask(4, 9).await, Enqueued::Full);
+    let (at, by) = (Timestamp::from_millis(1), decision(7));
+    let withdrawn = store.end_approval(id(1), End::Withdrawn, at, Some(&by));
     assert_eq!(withdrawn.await, Ok(true));
-    assert_eq!(ask(4, 7).await, Asking::Waits);
+    assert_eq!(ask(4, 7).await, Enqueued::Waits);
 }
 
 /// What is over goes when it is old; what waits stays, however old.
@@ -217,28 +334,66 @@ pub async fn old_approvals_are_forgotten(fixture: impl Fixture) {
         let asked = store
             .ask_approval(&shreds(byte, 1), &[shred(byte)], ROOMY)
             .await;
-        assert_eq!(asked, Ok(Asking::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waits));
         if byte != 5 {
-            let (from, to) = (ApprovalState::Waiting, ApprovalState::Expired);
-            let advanced = store.advance_approval(id(byte), from, to, None).await;
-            assert_eq!(advanced, Ok(true));
+            let at = Timestamp::from_millis(1);
+            let ended = store.end_approval(id(byte), End::Expired, at, None).await;
+            assert_eq!(ended, Ok(true));
+        }
+        // Not before it is on record.
+        if byte != 5 && byte != 6 {
+            assert_eq!(store.approval_is_recorded(id(byte)).await, Ok(()));
         }
     }
     let before = Timestamp::from_millis(1_029);
     while store.forget_approvals(before).await.expect("forgotten") {}
-    for (byte, kept) in [(1, false), (5, true), (28, false), (29, true), (30, true)] {
+    for (byte, kept) in [
+        (1, false),
+        (5, true),
+        (6, true),
+        (28, false),
+        (29, true),
+        (30, true),
+    ] {
         let found = store.approval(id(byte)).await.expect("one or none");
         assert_eq!(found.is_some(), kept, "{byte}");
     }
 }
 
-/// The times of shreds alone, newest first.
-pub async fn newest_shreds_are_found(fixture: impl Fixture) {
+/// What went through counts from then on, with what it let through, until it is forgotten.
+pub async fn shreds_are_counted(mut fixture: impl Fixture) {
     let store = fixture.store();
-    assert_eq!(store.newest_shreds(5).await, Ok(vec![]));
-    let drop = request(2, Wish::DropVersion(KeyVersion::FIRST));
-    let all = [shred(1), drop, shred(3), shred(4)];
-    assert_eq!(store.accept(&all).await, Ok(RequestNumber::new(1)));
-    let times = [1_004, 1_003].map(Timestamp::from_millis);
-    assert_eq!(store.newest_shreds(2).await, Ok(times.to_vec()));
+    let count = |client: u8, pool, end, conversations| ShredCount {
+        asker: Asker {
+            pool,
+            client: principal(client).client,
+            keyspace: KeyspaceId::from_bytes([1; 16]),
+        },
+        end: Timestamp::from_millis(end),
+        conversations,
+    };
+    let (servers, operators) = (Pool::MessageServers, Pool::Operators);
+    let counts = [count(1, servers, 2_000, 2), count(2, operators, 1_000, 1)];
+    let accepted = store.accept_counted(&[shred(1), shred(2)], &counts).await;
+    assert_eq!(accepted, Ok(RequestNumber::new(1)));
+    let more = [count(1, servers, 2_000, 5), count(1, servers, 3_000, 1)];
+    let accepted = store.accept_counted(&[shred(3)], &more).await;
+    assert_eq!(accepted, Ok(RequestNumber::new(3)));
+    // Its id is taken: nothing was accepted, and nothing counts.
+    let refused = store.accept_counted(&[shred(3)], &more).await;
+    assert!(refused.is_err());
+    drop(store);
+    fixture.reopen().await;
+    let store = fixture.store();
+    let all = [
+        count(2, operators, 1_000, 1),
+        count(1, servers, 2_000, 7),
+        count(1, servers, 3_000, 1),
+    ];
+    let counted = async |after| store.shred_counts(Timestamp::from_millis(after)).await;
+    assert_eq!(counted(0).await, Ok(all.to_vec()));
+    assert_eq!(counted(1_000).await, Ok(all[1..].to_vec()));
+    let until = Timestamp::from_millis(2_000);
+    assert_eq!(store.forget_shred_counts(until).await, Ok(()));
+    assert_eq!(counted(0).await, Ok(all[2..].to_vec()));
 }

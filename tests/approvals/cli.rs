@@ -1,14 +1,11 @@
 //! The command line of approvals: it says who has to say what.
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod support;
 
 use std::path::Path;
 use std::process::Output;
 
+use crate::support::approvals::{second_path, use_up, with};
+use crate::support::{Dev, Role, lethe};
 use serde_json::{Value, json};
-use support::approvals::{second_path, use_up, with};
-use support::{Dev, Role, lethe};
 
 fn by(dev: &Dev, certificate: Option<&Path>, words: &[&str]) -> Output {
     let mut command = lethe(words);
@@ -28,7 +25,7 @@ fn said(output: &Output) -> (String, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_says_who_has_to_say_what() {
     let dev = with("");
-    use_up(&dev.api(Role::MessageServer)).await;
+    use_up(&dev.api(Role::Operator)).await;
     let list = dev.scratch().join("list");
     std::fs::write(&list, "a\nb\n").unwrap();
     let shred = ["shred", "chat", "--in", list.to_str().unwrap()];

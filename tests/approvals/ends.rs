@@ -1,16 +1,12 @@
 //! How what waits for a second operator ends, but for the second word: with its keyspace, by being
-//! withdrawn, or after a death.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! withdrawn, or with the grant of who asked.
 
-mod support;
-
-use serde_json::json;
-use sqlx::Connection;
-use support::approvals::{
-    CHAT, ELSEWHERE, SECOND, approve, certificate, give_by_hand, key, listed, records, second,
-    state, use_up, uuid, waits, with, withdraw,
+use crate::support::approvals::{
+    CHAT, ELSEWHERE, SECOND, approve, certificate, key, listed, records, second, state, use_up,
+    uuid, waits, with, withdraw,
 };
-use support::{Api, Role, eventually, refused};
+use crate::support::{Api, Role, eventually, refused};
+use serde_json::json;
 
 /// Two key versions, so that an id that waits is of a version that a new keyspace does not have.
 async fn rotated(operator: &Api, keyspace: &str) {
@@ -67,30 +63,6 @@ async fn a_keyspace_of_the_same_name_is_another_one() {
     );
     first.get(CHAT).await.ok(200);
     assert!(listed(&first).await.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_approved_what_is_on_record_before_it_is_carried_out() {
-    let mut dev = with("");
-    let api = dev.api(Role::MessageServer);
-    let wrapped = key(&api, "chat", "room").await;
-    use_up(&api).await;
-    let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
-    dev.kill();
-    // The second word was on the disk, and the call that brought it died before its record.
-    give_by_hand(&dev).await;
-    assert!(records(&dev, "approve").is_empty());
-    dev.run();
-    let api = dev.api(Role::MessageServer);
-    eventually("it is carried out", async || {
-        api.unwrap("chat", "room", &wrapped).await.code() == "shredded"
-    })
-    .await;
-    let record = &records(&dev, "carry_out_approval")[0];
-    assert_eq!(record["client"], SECOND);
-    assert_eq!(record["asked_by"], "spiffe://lethe.dev/message-server");
-    assert_eq!(record["requests"], json!([id, uuid(1)]));
-    assert_eq!(record["keyspace"], "chat");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,45 +129,35 @@ async fn one_client_does_not_keep_others_from_asking_and_takes_back_what_it_aske
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
-    let mut dev = with("");
-    let (api, first) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let dev = with("");
+    let (api, first, second) = (
+        dev.api(Role::MessageServer),
+        dev.api(Role::Operator),
+        second(&dev),
+    );
     first.set_keyspace("other", "72h", "1h").await.ok(201);
     use_up(&api).await;
     let waiting = waits(&api.shred_as("other", "room", &uuid(1)).await);
-    let given = waits(&api.shred_as("other", "room", &uuid(2)).await);
+    let other = waits(&api.shred_as("other", "room", &uuid(2)).await);
     let asked = waits(&api.shred_as("other", "room", &uuid(3)).await);
     let erase = format!("/v1/keyspaces/other?id={}", uuid(4));
     let erase = waits(&first.delete(&erase).await);
-    dev.kill();
-    // Approved, and not yet carried out when the erase is.
-    let mut database = dev.database().await;
-    let word = "UPDATE approval SET state = 1, second_by = 'spiffe://lethe.dev/operator-two',
-        second_key = zeroblob(32), second_at_ms = 9999999999999
-        WHERE id = (SELECT approval_id FROM waiting_request WHERE id = ?)";
-    let id = uuid(2).replace('-', "");
-    let id: Vec<u8> = (0..16)
-        .map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
-    let done = sqlx::query(word).bind(id).execute(&mut database).await;
-    assert_eq!(done.unwrap().rows_affected(), 1);
-    database.close().await.unwrap();
-    dev.run();
-    let (first, second) = (dev.api(Role::Operator), second(&dev));
     // Accepted and not destroyed: a pending erase covers as much as one that is done.
     dev.hsm_sim(&["fault", "set", "hang"]);
     let path = format!("/v1/approvals/{erase}");
     let request = second.request(reqwest::Method::POST, &path);
     let request = request.header("prefer", "respond-async");
-    let accepted = support::api::Answer::of(request.send().await.unwrap()).await;
+    let accepted = crate::support::api::Answer::of(request.send().await.unwrap()).await;
     assert_eq!(accepted.ok(202)["state"], "accepted");
     let covered = async |first: &Api, second: &Api| {
-        for id in [&waiting, &given, &asked] {
+        for id in [&waiting, &other, &asked] {
             let late = approve(second, id).await;
             refused(&late, 404, "unknown_keyspace");
             let detail = late.text("detail");
             assert!(detail.contains(&uuid(4)), "{detail}");
             let shown = first.get(&format!("/v1/approvals/{id}")).await.ok(200);
             assert_eq!(shown["state"], "void");
+            assert_eq!(shown["why_void"], "keyspace_gone");
             assert_eq!(shown["covered_by"], uuid(4));
         }
     };
@@ -209,7 +171,7 @@ async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
     .await;
     covered(&first, &second).await;
     let voided = records(&dev, "void_approval");
-    for (number, id) in (1..).zip([&waiting, &given, &asked]) {
+    for (number, id) in (1..).zip([&waiting, &other, &asked]) {
         let requests = json!([id, uuid(number)]);
         assert!(
             voided.iter().any(|it| it["requests"] == requests),
@@ -220,4 +182,45 @@ async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
         dev.metric("lethe_waiting_approvals").await == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_asked_for_goes_with_its_grant() {
+    let dev = with("");
+    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let wrapped = key(&api, "chat", "room").await;
+    use_up(&api).await;
+    let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
+    let other = waits(&api.shred_as("chat", "other", &uuid(2)).await);
+    // It may do something still, but not there.
+    let server = "spiffe_id = \"spiffe://lethe.dev/message-server\"\nrole = \"message-server\"\n";
+    let granted = format!("{server}keyspaces = [\"*\"]");
+    dev.edit(|text| {
+        assert!(text.contains(&granted), "{text}");
+        text.replace(&granted, &format!("{server}keyspaces = [\"team-*\"]"))
+    });
+    eventually("the grant is gone", async || {
+        api.issue("chat", "room").await.status == 403
+    })
+    .await;
+    let late = approve(&second, &id).await;
+    refused(&late, 409, "conflict");
+    assert!(late.text("detail").contains("who asked"), "{}", late.body);
+    for id in [&id, &other] {
+        let shown = second.get(&format!("/v1/approvals/{id}")).await.ok(200);
+        assert_eq!(shown["state"], "void");
+        assert_eq!(shown["why_void"], "asker_gone");
+    }
+    assert!(listed(&second).await.is_empty());
+    eventually("nothing waits", async || {
+        dev.metric("lethe_waiting_approvals").await == 0
+    })
+    .await;
+    dev.edit(|text| text.replace("keyspaces = [\"team-*\"]", "keyspaces = [\"*\"]"));
+    eventually("the grant is back", async || {
+        api.unwrap("chat", "room", &wrapped).await.status == 200
+    })
+    .await;
+    // It ended: the grant that came back is another one.
+    refused(&approve(&second, &id).await, 409, "conflict");
 }

@@ -1,0 +1,172 @@
+use std::borrow::Cow;
+
+use hyper::StatusCode;
+use lethe_core::keyspace::KeyspaceName;
+use lethe_core::receipt::RequestId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::answer::Waited;
+use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
+use crate::access::Role;
+use crate::forgetting::Wanted;
+use crate::http::approvals::question;
+use crate::http::body::{self, MOST_ITEMS};
+use crate::http::call::{Call, Done, Operation};
+use crate::http::problem::{Code, Problem};
+use crate::http::reason::reason;
+use crate::limits::Kind;
+
+/// `POST /v1/shreds`: conversations of several keyspaces in one call. All of the keyspaces are granted and
+/// there, or nothing is done.
+pub(crate) struct CreateAcross;
+
+/// Asks for conversations of several keyspaces to be shredded: `items`, or one `conversation` in several
+/// `keyspaces`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShredAcross<'a> {
+    /// 1 to 1,000.
+    #[serde(default, borrow)]
+    #[schema(min_items = 1, max_items = 1000)]
+    items: Option<Vec<ShredAcrossItem<'a>>>,
+    /// As in a shred.
+    #[serde(default, borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Option<Cow<'a, str>>,
+    /// Their names, 1 to 1,000.
+    #[serde(default, borrow)]
+    #[schema(min_items = 1, max_items = 1000)]
+    keyspaces: Option<Vec<Cow<'a, str>>>,
+    /// Why, in at most 256 characters.
+    #[serde(default, borrow)]
+    #[schema(max_length = 256)]
+    reason: Option<Cow<'a, str>>,
+}
+
+/// One conversation in one keyspace.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShredAcrossItem<'a> {
+    /// The keyspace's name.
+    #[serde(borrow)]
+    keyspace: Cow<'a, str>,
+    /// 1 to 256 bytes of UTF-8 without control characters.
+    #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
+    conversation: Cow<'a, str>,
+    /// A UUID of the caller's: sent again, it returns the first result.
+    #[serde(default, borrow)]
+    #[schema(format = "uuid")]
+    id: Option<Cow<'a, str>>,
+}
+
+impl Operation for CreateAcross {
+    const NAME: &'static str = "shred_across";
+    const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
+    const BODY: bool = true;
+    const LASTS: bool = true;
+
+    async fn run(call: &Call) -> Result<Done, Problem> {
+        let waited = Waited::for_call(call);
+        let body: ShredAcross<'_> = body::parse(&call.body)?;
+        let reason = reason(body.reason.as_deref())?;
+        let items = items(body)?;
+        let mut named = Vec::with_capacity(items.len());
+        for item in &items {
+            named.push(item.keyspace.parse().map_err(Problem::invalid)?);
+        }
+        check(call, &named)?;
+        call.take(Kind::Shred, items.len())?;
+        call.check_audit()?;
+        let wanted = items
+            .iter()
+            .map(|it| wanted_of(&it.conversation, it.id.as_deref()));
+        let wanted: Vec<Result<Wanted, Problem>> = wanted.collect();
+        let mut done = shred(call, &waited, &named, wanted, reason.clone()).await?;
+        done.reason = reason;
+        Ok(done)
+    }
+}
+
+fn items(body: ShredAcross<'_>) -> Result<Vec<ShredAcrossItem<'_>>, Problem> {
+    let items = match (body.items, body.conversation, body.keyspaces) {
+        (Some(items), None, None) => items,
+        (None, Some(conversation), Some(keyspaces)) => {
+            let item = |keyspace| ShredAcrossItem {
+                keyspace,
+                conversation: conversation.clone(),
+                id: None,
+            };
+            keyspaces.into_iter().map(item).collect()
+        }
+        _ => return Err(Problem::invalid("items, or conversation and keyspaces")),
+    };
+    match items.len() {
+        0 => Err(Problem::invalid("at least 1 item")),
+        1..=MOST_ITEMS => Ok(items),
+        _ => Err(Problem::new(Code::TooLarge, "at most 1,000 items")),
+    }
+}
+
+/// What is not granted is not told of.
+fn check(call: &Call, named: &[KeyspaceName]) -> Result<(), Problem> {
+    if !named.iter().all(|keyspace| call.grants(keyspace)) {
+        let why = "not all of these keyspaces are granted";
+        return Err(Problem::new(Code::Forbidden, why));
+    }
+    let keyring = call.service.live.keyring();
+    for keyspace in named {
+        keyring.keyspace(keyspace)?;
+    }
+    Ok(())
+}
+
+/// Keyspace by keyspace: what of one has to wait, waits by itself.
+async fn shred(
+    call: &Call,
+    waited: &Waited,
+    named: &[KeyspaceName],
+    wanted: Vec<Result<Wanted, Problem>>,
+    reason: Option<Box<str>>,
+) -> Result<Done, Problem> {
+    let mut keyspaces: Vec<&KeyspaceName> = named.iter().collect();
+    keyspaces.sort_unstable();
+    keyspaces.dedup();
+    let mut answers: Vec<Option<ItemAnswer>> = Vec::with_capacity(wanted.len());
+    let mut good: Vec<(usize, &KeyspaceName, Wanted)> = Vec::new();
+    for (place, (keyspace, wanted)) in named.iter().zip(wanted).enumerate() {
+        answers.push(match wanted {
+            Ok(wanted) => {
+                good.push((place, keyspace, wanted));
+                None
+            }
+            Err(problem) => Some(ItemAnswer::refused(problem)),
+        });
+    }
+    let mut replies = Vec::with_capacity(keyspaces.len());
+    for keyspace in keyspaces {
+        let of_keyspace = good.iter().filter(|(_, it, _)| *it == keyspace);
+        let (places, wanted): (Vec<usize>, Vec<Wanted>) = of_keyspace
+            .map(|(place, _, wanted)| (*place, wanted.clone()))
+            .unzip();
+        if !places.is_empty() {
+            let question = question(call, reason.clone());
+            replies.push((places, question.shreds(keyspace, wanted, false).await));
+        }
+    }
+    let mut requests: Vec<RequestId> = Vec::new();
+    for (places, reply) in replies {
+        let (of_reply, accepted) = of_reply(call, waited, places.len(), reply).await?;
+        requests.extend(accepted);
+        for (place, answer) in places.into_iter().zip(of_reply) {
+            answers[place] = Some(answer);
+        }
+    }
+    let items: Vec<ItemAnswer> = answers.into_iter().flatten().collect();
+    let refused = items.iter().filter(|it| it.is_refused()).count();
+    let mut done = Done::json(StatusCode::OK, &ItemsAnswer { items })?;
+    done.requests = requests;
+    done.refused = u32::try_from(refused).unwrap_or(u32::MAX);
+    Ok(done)
+}
