@@ -31,6 +31,17 @@ impl Pid {
         cpu_of_stat(&stat).ok_or_else(|| BenchError::Server(format!("/proc stat: {stat}")))
     }
 
+    /// How often the threads that it has now went to sleep so far: voluntary context switches.
+    pub(crate) fn sleeps(self) -> u64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0));
+        let status = threads.into_iter().flatten().filter_map(|thread| {
+            let path = thread.ok()?.path().join("status");
+            // A thread may have ended meanwhile.
+            sleeps_of_status(&fs::read_to_string(path).ok()?)
+        });
+        status.sum()
+    }
+
     /// Most memory ever resident, in bytes.
     pub(crate) fn peak_memory(self) -> Result<u64, BenchError> {
         let status = self.read("status")?;
@@ -82,6 +93,13 @@ fn peak_of_status(status: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+fn sleeps_of_status(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
 fn written_of_io(io: &str) -> Option<u64> {
     let line = io
         .lines()
@@ -105,6 +123,13 @@ mod tests {
         let io = "wchar: 7\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
         assert_eq!(written_of_io(io), Some(4_096));
         assert!(Pid::this().written().is_some());
+    }
+
+    #[test]
+    fn to_be_interrupted_is_not_to_sleep() {
+        let status = "nonvoluntary_ctxt_switches:\t9\nvoluntary_ctxt_switches:\t4\n";
+        assert_eq!(sleeps_of_status(status), Some(4));
+        assert!(Pid::this().sleeps() > 0);
     }
 
     #[test]

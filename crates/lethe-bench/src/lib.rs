@@ -18,6 +18,7 @@ mod cpu;
 mod error;
 mod identity;
 pub mod load;
+mod open_files;
 mod peers;
 mod pki;
 mod run;

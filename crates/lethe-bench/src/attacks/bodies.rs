@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::deployment::{Deployment, MESSAGE_SERVER};
+use super::deployment::{Deployment, OTHER_SERVER};
 use super::{Attack, Gained, Settings, is_over, side_by_side, step};
 use crate::error::BenchError;
 use crate::identity::Endpoint;
@@ -26,7 +26,7 @@ impl Attack for EndlessBodies {
     }
 
     fn what(&self) -> &'static str {
-        "a message server sends heads of shreds and bodies of 1 MiB that stop before their last byte, in waves, so that the service keeps the bodies of requests that it has given up"
+        "one message server sends heads of shreds and bodies of 1 MiB that stop before their last byte, in waves, so that the service keeps the bodies of requests that it has given up"
     }
 
     fn settings(&self) -> Settings {
@@ -34,6 +34,10 @@ impl Attack for EndlessBodies {
             options: &[("server", "request_timeout = \"1s\"")],
             ..Settings::default()
         }
+    }
+
+    async fn prepare(&self, target: &Deployment) -> Result<(), BenchError> {
+        target.grant_other_server().await
     }
 
     async fn run(&self, target: &Deployment, end: Instant) -> Result<Gained, BenchError> {
@@ -51,7 +55,11 @@ impl Attack for BodiesUnderWay {
     }
 
     fn what(&self) -> &'static str {
-        "a message server keeps 512 bodies of 1 MiB under way, without their last byte, so that they fill the memory"
+        "one message server keeps 512 bodies of 1 MiB under way, without their last byte, so that they fill the memory"
+    }
+
+    async fn prepare(&self, target: &Deployment) -> Result<(), BenchError> {
+        target.grant_other_server().await
     }
 
     async fn run(&self, target: &Deployment, end: Instant) -> Result<Gained, BenchError> {
@@ -66,7 +74,7 @@ async fn bodies(
     endpoint: &str,
     connections: usize,
 ) -> Result<Gained, BenchError> {
-    let client = target.client(MESSAGE_SERVER)?;
+    let client = target.client(OTHER_SERVER)?;
     let head = format!(
         "POST /v1/keyspaces/chat/{endpoint} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {MOST_BYTES}\r\n\r\n",
         client.address
@@ -120,11 +128,15 @@ impl Attack for ManyItems {
     }
 
     fn what(&self) -> &'static str {
-        "a message server sends batches of 345,000 items, so that others wait while they are parsed and refused"
+        "one message server sends batches of 345,000 items, so that others wait while they are parsed and refused"
+    }
+
+    async fn prepare(&self, target: &Deployment) -> Result<(), BenchError> {
+        target.grant_other_server().await
     }
 
     async fn run(&self, target: &Deployment, end: Instant) -> Result<Gained, BenchError> {
-        let client = target.client(MESSAGE_SERVER)?;
+        let client = target.client(OTHER_SERVER)?;
         let body = format!("{{\"items\":[{}1]}}", "1, ".repeat(ITEMS - 1));
         let request = format!(
             "POST /v1/keyspaces/chat/data-keys HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

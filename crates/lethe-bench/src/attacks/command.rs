@@ -2,8 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::{Extent, run};
-use super::{all, report, threads};
+use super::{all, report};
 use crate::error::BenchError;
+use crate::open_files;
 
 /// What to try.
 #[derive(clap::Args)]
@@ -46,7 +47,7 @@ impl Attacks {
             return Err(BenchError::Server(format!("no attack {unknown}")));
         }
         std::fs::create_dir_all(&self.work_dir).map_err(BenchError::io("the work folder"))?;
-        threads::raise_open_files();
+        open_files::raise();
         let extent = Extent {
             time: Duration::from_secs(self.seconds),
             times_count: !self.without_times,

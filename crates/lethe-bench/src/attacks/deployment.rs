@@ -16,6 +16,8 @@ use crate::peers::{Lethe, Method, ask, call, run_lethe};
 /// Roles of development services and of our own clients.
 pub(super) const MESSAGE_SERVER: &str = "message-server";
 pub(super) const OPERATOR: &str = "operator";
+/// A message server beside the good client, where an attack needs one.
+pub(super) const OTHER_SERVER: &str = "other-server";
 /// Has a certificate of the right authority and no grant.
 pub(super) const STRANGER: &str = "stranger";
 /// Where attackers come from: addresses of this machine, other than the good client's.
@@ -47,6 +49,8 @@ impl Deployment {
         let path = path.join("dev");
         let first = Lethe::start_with_log(&path)?;
         issue(&path, STRANGER)?;
+        // Before the settings: a short time for requests would hit us too.
+        set_keyspace(&first, BRIEF, "2s", "1s").await?;
         let lethe = if settings.options.is_empty() {
             first
         } else {
@@ -54,13 +58,11 @@ impl Deployment {
             edit(&path, |text| settings.apply(text))?;
             Lethe::start_with_log(&path)?
         };
-        let deployment = Self {
+        Ok(Self {
             lethe,
             path,
             _folder: folder,
-        };
-        deployment.set_keyspace(BRIEF, "2s", "1s").await?;
-        Ok(deployment)
+        })
     }
 
     /// Of the service.
@@ -96,12 +98,7 @@ impl Deployment {
         retention: &str,
         granularity: &str,
     ) -> Result<(), BenchError> {
-        let policy = json!({
-            "retention": retention, "granularity": granularity, "rotation": "30d", "cache_ttl": "1s",
-        });
-        let path = format!("/v1/keyspaces/{name}");
-        call(&self.lethe.operator, Method::Put, &path, "", &policy).await?;
-        Ok(())
+        set_keyspace(&self.lethe, name, retention, granularity).await
     }
 
     /// Makes a client's certificate, and grants it `keyspaces` as `role`. Takes effect at once: the
@@ -109,6 +106,12 @@ impl Deployment {
     pub(super) fn grant(&self, name: &str, role: &str, keyspaces: &str) -> Result<(), BenchError> {
         issue(&self.path, name)?;
         edit(&self.path, |text| text + &client(name, role, keyspaces))
+    }
+
+    /// Another message server, with every keyspace.
+    pub(super) async fn grant_other_server(&self) -> Result<(), BenchError> {
+        self.grant(OTHER_SERVER, MESSAGE_SERVER, "*")?;
+        self.until_granted(OTHER_SERVER).await
     }
 
     /// Waits until the service knows a client that was granted something.
@@ -161,6 +164,20 @@ impl Deployment {
         }
         Ok(bytes)
     }
+}
+
+async fn set_keyspace(
+    lethe: &Lethe,
+    name: &str,
+    retention: &str,
+    granularity: &str,
+) -> Result<(), BenchError> {
+    let policy = json!({
+        "retention": retention, "granularity": granularity, "rotation": "30d", "cache_ttl": "1s",
+    });
+    let path = format!("/v1/keyspaces/{name}");
+    call(&lethe.operator, Method::Put, &path, "", &policy).await?;
+    Ok(())
 }
 
 /// `LETHE pki issue` for a client of this name.

@@ -3,7 +3,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::deployment::{Deployment, MESSAGE_SERVER, OPERATOR};
+use super::deployment::{Deployment, MESSAGE_SERVER, OPERATOR, OTHER_SERVER};
 use super::{APPROVALS, Attack, Gained, Settings};
 use crate::error::BenchError;
 use crate::identity::Endpoint;
@@ -12,7 +12,6 @@ use crate::peers::{Answer, Method, ask};
 /// One message server's shreds take what needs no approval from all.
 pub(super) struct ShredWindow;
 
-const OTHER: &str = "other-server";
 const PATH: &str = "/v1/keyspaces/chat/shreds";
 /// Several times what needs no approval.
 const SHREDS: u32 = 12;
@@ -32,12 +31,11 @@ impl Attack for ShredWindow {
     }
 
     async fn prepare(&self, target: &Deployment) -> Result<(), BenchError> {
-        target.grant(OTHER, MESSAGE_SERVER, "*")?;
-        target.until_granted(OTHER).await
+        target.grant_other_server().await
     }
 
     async fn run(&self, target: &Deployment, _end: Instant) -> Result<Gained, BenchError> {
-        let (attacker, good) = (target.client(OTHER)?, target.client(MESSAGE_SERVER)?);
+        let (attacker, good) = (target.client(OTHER_SERVER)?, target.client(MESSAGE_SERVER)?);
         let mut gained = Gained::default();
         for number in 0..SHREDS {
             let answer = shred(&attacker, &format!("foreign-{number}")).await?;

@@ -1,4 +1,4 @@
-use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use crate::error::BenchError;
@@ -20,15 +20,4 @@ pub(super) fn behind_all_others<T: Send>(
         let ended = attacker.join();
         ended.map_err(|_| BenchError::Server("the attacker panicked".into()))?
     })
-}
-
-/// As many open files as this machine lets us have, for us and for the services that we start.
-pub(super) fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // Where this fails an attack says that it could not connect.
-    let _ = setrlimit(Resource::Nofile, raised);
 }

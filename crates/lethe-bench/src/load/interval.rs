@@ -51,6 +51,8 @@ pub(crate) struct Measured {
     pub(crate) p99: f64,
     /// Server's CPU for an operation.
     pub(crate) server_cpu: f64,
+    /// How often a thread of the server went to sleep for an operation.
+    pub(crate) server_sleeps: f64,
     /// CPU for an operation of the server's child processes: the simulated HSM.
     pub(crate) children_cpu: f64,
     /// Our own CPU for an operation.
@@ -74,6 +76,7 @@ struct Tally {
 /// What processes have used so far, or did within an interval.
 struct Spent {
     server: Duration,
+    sleeps: u64,
     children: Duration,
     generator: Duration,
     written: Option<u64>,
@@ -89,7 +92,11 @@ pub(crate) async fn measure(
 ) -> Result<Measured, BenchError> {
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
-        open.push(Connection::open(endpoint).await?);
+        open.push(if workload.connects_anew() {
+            Asking::Anew(endpoint.clone())
+        } else {
+            Asking::Kept(Box::new(Connection::open(endpoint).await?))
+        });
     }
     let tally = Rc::new(Tally::starting(extent.into())?);
     let local = tokio::task::LocalSet::new();
@@ -124,8 +131,16 @@ async fn join(tasks: &mut JoinSet<Result<(), BenchError>>) -> Result<(), BenchEr
     Ok(())
 }
 
+/// Where requests are sent.
+enum Asking {
+    /// All over one connection.
+    Kept(Box<Connection>),
+    /// Each over one of its own.
+    Anew(Endpoint),
+}
+
 async fn keep_asking(
-    mut connection: Connection,
+    mut asking: Asking,
     workload: Rc<dyn Workload>,
     tally: Rc<Tally>,
 ) -> Result<(), BenchError> {
@@ -134,6 +149,14 @@ async fn keep_asking(
     while let Some(number) = tally.take_number() {
         request.clear();
         workload.request(number, &mut request);
+        let mut own;
+        let connection = match &mut asking {
+            Asking::Kept(connection) => connection.as_mut(),
+            Asking::Anew(endpoint) => {
+                own = Connection::open(endpoint).await?;
+                &mut own
+            }
+        };
         let response = connection
             .exchange(&request)
             .await
@@ -167,6 +190,7 @@ impl Spent {
             .filter_map(|child| child.cpu().ok());
         Ok(Self {
             server: server.cpu()?,
+            sleeps: server.sleeps(),
             children: children.sum(),
             generator: Pid::this().cpu()?,
             written: server.written(),
@@ -176,6 +200,7 @@ impl Spent {
     fn since(&self, before: &Self) -> Self {
         Self {
             server: self.server.saturating_sub(before.server),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
             children: self.children.saturating_sub(before.children),
             generator: self.generator.saturating_sub(before.generator),
             written: self
@@ -246,6 +271,7 @@ impl Tally {
             p50: times.value_at_quantile(0.50) as f64 / 1e3,
             p99: times.value_at_quantile(0.99) as f64 / 1e3,
             server_cpu: cpu(spent.server),
+            server_sleeps: spent.sleeps as f64 / operations,
             children_cpu: cpu(spent.children),
             generator_cpu: cpu(spent.generator),
             disk: spent.written.map(|bytes| bytes as f64 / operations),

@@ -11,4 +11,4 @@ mod workload;
 pub(crate) use connection::{Connection, connect, handshake};
 pub(crate) use interval::{Extent, Interval, Measured, measure};
 pub(crate) use paced::{Pace, Tail, measure_paced};
-pub(crate) use workload::{Fixed, Workload, head_before_length};
+pub(crate) use workload::{Anew, Fixed, Workload, head_before_length};

@@ -15,6 +15,11 @@ pub(crate) trait Workload {
         1
     }
 
+    /// Whether each request comes over a connection of its own.
+    fn connects_anew(&self) -> bool {
+        false
+    }
+
     /// Looks over every body, cheaply.
     ///
     /// # Errors
@@ -78,5 +83,26 @@ impl Workload for Fixed {
                 String::from_utf8_lossy(body).into_owned(),
             ))
         }
+    }
+}
+
+/// Each request of another workload over a connection of its own.
+pub(crate) struct Anew<W>(pub(crate) W);
+
+impl<W: Workload> Workload for Anew<W> {
+    fn request(&self, number: u64, into: &mut Vec<u8>) {
+        self.0.request(number, into);
+    }
+
+    fn status(&self) -> u16 {
+        self.0.status()
+    }
+
+    fn connects_anew(&self) -> bool {
+        true
+    }
+
+    fn check(&self, number: u64, body: &[u8]) -> Result<(), BenchError> {
+        self.0.check(number, body)
     }
 }

@@ -19,6 +19,7 @@ pub(crate) use shreds::Shreds;
 
 use crate::error::BenchError;
 use crate::load::{Interval, measure};
+use crate::open_files;
 use plan::Plan;
 use results::Results;
 use table::Beside;
@@ -38,6 +39,12 @@ pub(crate) struct Run {
     /// Servers to measure; targets that need others are left open
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["control", "lethe", "openbao"])]
     only: Vec<Peer>,
+    /// Cases to measure, such as "control,lethe issue"; all of them without it
+    #[arg(long, value_delimiter = ',')]
+    cases: Vec<String>,
+    /// Numbers of connections to measure with; all of them without it
+    #[arg(long, value_delimiter = ',')]
+    connections: Vec<usize>,
     /// Leave out the expiry of buckets, which waits for two minutes
     #[arg(long)]
     no_expiry: bool,
@@ -90,6 +97,7 @@ impl Run {
         match self.output {
             Output::Table => {
                 table::print_cases(&results, &BESIDE);
+                table::print_spread(&results, [names::ISSUE, names::CONTROL]);
                 table::print_rest(&results, TARGETS);
             }
             Output::Json => println!("{:#}", table::json(&results, TARGETS)),
@@ -99,7 +107,10 @@ impl Run {
 
     async fn measure(&self, results: &mut Results) -> Result<(), BenchError> {
         std::fs::create_dir_all(&self.work_dir).map_err(BenchError::io("the work folder"))?;
-        let plan = Plan::make(&self.only, &self.work_dir, &self.openbao_cache, results).await?;
+        open_files::raise();
+        let plan = Plan::make(&self.only, &self.work_dir, &self.openbao_cache, results);
+        let mut plan = plan.await?;
+        plan.choose(&self.cases, &self.connections);
         for round in 1..=self.rounds {
             self.round(round, &plan, results).await?;
         }

@@ -9,11 +9,15 @@ use super::load::{BODY, control_workload};
 use super::results::{Case, Results};
 use super::targets::{BATCH_CONNECTIONS, names};
 use crate::error::BenchError;
-use crate::load::Workload;
+use crate::load::{Anew, Workload};
 use crate::peers::{Lethe, OpenBao, Server, find_or_fetch, start_control};
 
 /// Over how many connections single operations are sent.
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
+/// The same for those whose throughput must not fall with more of them.
+const MANY_CONNECTIONS: [usize; 5] = [1, 16, 64, 256, 1_024];
+/// How many connect at once where each request has a connection of its own.
+const AT_ONCE: [usize; 2] = [4, 16];
 /// Conversations of a warm workload.
 const FEW: u64 = 64;
 /// Conversations of a cold one: more than a cache within the memory limit of the service holds
@@ -87,6 +91,14 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Leaves out all steps but those of these cases and numbers of connections; an empty list chooses all.
+    pub(super) fn choose(&mut self, cases: &[String], connections: &[usize]) {
+        self.steps.retain(|Step { case, .. }| {
+            (cases.is_empty() || cases.iter().any(|it| it == case.name))
+                && (connections.is_empty() || connections.contains(&case.connections))
+        });
+    }
+
     /// What to do in a round, in order.
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
@@ -132,8 +144,9 @@ impl Plan {
 
     fn add_control(&mut self, work: &Path) -> Result<(), BenchError> {
         let server = start_control(&self.folder(work)?)?;
-        let workload = Rc::new(control_workload(server.endpoint.address, BODY));
-        self.add_steps(names::CONTROL, &CONNECTIONS, workload);
+        let workload = || control_workload(server.endpoint.address, BODY);
+        self.add_steps(names::CONTROL, &MANY_CONNECTIONS, Rc::new(workload()));
+        self.add_steps(names::CONTROL_ANEW, &AT_ONCE, Rc::new(Anew(workload())));
         self.servers.push(Running::Control(server));
         Ok(())
     }
@@ -148,12 +161,13 @@ impl Plan {
         let growth = lethe.database_bytes() as f64 - before as f64;
         results.note(names::DATABASE_GROWTH, growth);
 
-        let issue = Issue {
+        let issue = || Issue {
             keys: keys.clone(),
             first: 0,
             conversations: FEW,
         };
-        self.add_steps(names::ISSUE, &CONNECTIONS, Rc::new(issue));
+        self.add_steps(names::ISSUE, &MANY_CONNECTIONS, Rc::new(issue()));
+        self.add_steps(names::ISSUE_ANEW, &AT_ONCE, Rc::new(Anew(issue())));
         self.add_steps(names::UNWRAP, &CONNECTIONS, unwrap(&keys, &warm));
         self.add_steps(names::UNWRAP_COLD, &CONNECTIONS, unwrap(&keys, &cold));
         let batches = &[BATCH_CONNECTIONS];

@@ -56,11 +56,23 @@ impl Results {
         connections: usize,
         figure: fn(&Measured) -> f64,
     ) -> Option<f64> {
+        median(self.ratios([of, to], connections, figure)?)
+    }
+
+    /// The same of each round, the lowest first.
+    pub(super) fn ratios(
+        &self,
+        [of, to]: [&str; 2],
+        connections: usize,
+        figure: fn(&Measured) -> f64,
+    ) -> Option<Vec<f64>> {
         let pairs = self
             .of(of, connections)?
             .iter()
             .zip(self.of(to, connections)?);
-        median(pairs.map(|(of, to)| figure(of) / figure(to)))
+        let mut ratios: Vec<_> = pairs.map(|(of, to)| figure(of) / figure(to)).collect();
+        ratios.sort_by(f64::total_cmp);
+        Some(ratios)
     }
 
     fn of(&self, name: &str, connections: usize) -> Option<&[Measured]> {
@@ -86,6 +98,7 @@ fn medians(rounds: &[Measured]) -> Measured {
         p50: of(|round| round.p50),
         p99: of(|round| round.p99),
         server_cpu: of(|round| round.server_cpu),
+        server_sleeps: of(|round| round.server_sleeps),
         children_cpu: of(|round| round.children_cpu),
         generator_cpu: of(|round| round.generator_cpu),
         disk: median(rounds.iter().filter_map(|round| round.disk)),
@@ -106,6 +119,7 @@ pub(super) fn measured(throughput: f64) -> Measured {
         p50: 1.0,
         p99: 1.0,
         server_cpu: 1.0,
+        server_sleeps: 0.0,
         children_cpu: 0.0,
         generator_cpu: 1.0,
         disk: None,
@@ -145,6 +159,8 @@ mod tests {
         }
         let ratio = results.ratio(["a", "b"], 1, |it| it.throughput);
         assert_eq!(ratio, Some(0.9));
+        let ratios = results.ratios(["a", "b"], 1, |it| it.server_cpu);
+        assert_eq!(ratios, Some(vec![1.0; 3]));
         assert_eq!(results.ratio(["a", "c"], 1, |it| it.throughput), None);
     }
 }

@@ -14,8 +14,8 @@ pub(super) struct Beside {
 /// Prints the medians of all cases.
 pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
     print!(
-        "\n{:<29}{:>5}{:>11}{:>10}{:>10}{:>9}{:>8}{:>8}",
-        "", "conns", "ops/s", "p50 us", "p99 us", "CPU us", "HSM us", "gen us"
+        "\n{:<29}{:>5}{:>11}{:>10}{:>10}{:>9}{:>8}{:>8}{:>8}",
+        "", "conns", "ops/s", "p50 us", "p99 us", "CPU us", "sleeps", "HSM us", "gen us"
     );
     beside
         .iter()
@@ -23,13 +23,14 @@ pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
     println!();
     for (case, figures) in results.medians() {
         print!(
-            "{:<29}{:>5}{:>11.0}{:>10.0}{:>10.0}{:>9.1}{:>8.1}{:>8.1}",
+            "{:<29}{:>5}{:>11.0}{:>10.0}{:>10.0}{:>9.1}{:>8.2}{:>8.1}{:>8.1}",
             case.name,
             case.connections,
             figures.throughput,
             figures.p50,
             figures.p99,
             figures.server_cpu,
+            figures.server_sleeps,
             figures.children_cpu,
             figures.generator_cpu,
         );
@@ -38,6 +39,36 @@ pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
             print!("{:>10}", shown(ratio));
         }
         println!();
+    }
+}
+
+/// Prints how far the rounds' ratios of `of` to `to` lie apart, at each number of connections.
+pub(super) fn print_spread(results: &Results, [of, to]: [&str; 2]) {
+    println!(
+        "\n{:<29}{:>5}{:>8}{:>8}{:>8}{:>8}",
+        format!("{of} / {to}"),
+        "conns",
+        "rounds",
+        "lowest",
+        "median",
+        "highest"
+    );
+    for (case, _) in results.medians().filter(|(case, _)| case.name == of) {
+        let ratios = results.ratios([of, to], case.connections, |it| it.throughput);
+        let Some(ratios) = ratios.filter(|ratios| ratios.len() > 1) else {
+            continue;
+        };
+        let (lowest, highest) = (ratios.first().copied(), ratios.last().copied());
+        let median = results.ratio([of, to], case.connections, |it| it.throughput);
+        println!(
+            "{:<29}{:>5}{:>8}{:>8}{:>8}{:>8}",
+            "",
+            case.connections,
+            ratios.len(),
+            shown(lowest),
+            shown(median),
+            shown(highest)
+        );
     }
 }
 

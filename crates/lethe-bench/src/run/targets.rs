@@ -5,6 +5,8 @@ use super::results::Results;
 /// Names of the cases and of what is measured once.
 pub(super) mod names {
     pub(in crate::run) const CONTROL: &str = "control";
+    pub(in crate::run) const CONTROL_ANEW: &str = "control, new connection";
+    pub(in crate::run) const ISSUE_ANEW: &str = "lethe issue, new connection";
     pub(in crate::run) const ISSUE: &str = "lethe issue";
     pub(in crate::run) const UNWRAP: &str = "lethe unwrap warm";
     pub(in crate::run) const UNWRAP_COLD: &str = "lethe unwrap cold";
@@ -22,8 +24,8 @@ pub(super) mod names {
     pub(in crate::run) const MEMORY: &str = "server's peak memory, MB";
 }
 use names::{
-    BATCH_UNWRAP, BATCH_UNWRAP_COLD, CONTROL, DATABASE_GROWTH, EXPIRY_LARGE, EXPIRY_SMALL, ISSUE,
-    ISSUE_NO_DISK, MEMORY, OPENBAO_AUDIT, UNWRAP, UNWRAP_NO_DISK,
+    BATCH_UNWRAP, BATCH_UNWRAP_COLD, CONTROL, CONTROL_ANEW, DATABASE_GROWTH, EXPIRY_LARGE,
+    EXPIRY_SMALL, ISSUE, ISSUE_ANEW, ISSUE_NO_DISK, MEMORY, OPENBAO_AUDIT, UNWRAP, UNWRAP_NO_DISK,
 };
 
 /// Connections over which batches are sent.
@@ -100,6 +102,9 @@ pub(super) const TARGETS: &[Target] = &[
     target("unwrap / control, throughput at 64", Bound::AtLeast(0.70), |r| share(r, UNWRAP, CONTROL, 64)),
     target("issue without disk wait / control at 16", Bound::AtLeast(0.85), |r| share(r, ISSUE_NO_DISK, CONTROL, 16)),
     target("unwrap without disk wait / control at 16", Bound::AtLeast(0.85), |r| share(r, UNWRAP_NO_DISK, CONTROL, 16)),
+    target("issue / control, throughput at 256, lowest round", Bound::AtLeast(0.70), |r| lowest(r, 256)),
+    target("issue / control, throughput at 1024, lowest round", Bound::AtLeast(0.70), |r| lowest(r, 1_024)),
+    target("issue / control, new connections, at 16", Bound::AtLeast(0.90), |r| r.ratio([ISSUE_ANEW, CONTROL_ANEW], 16, |it| it.throughput)),
     target("issue / control, server CPU at 64", Bound::AtMost(1.4), |r| cpu_share(r, ISSUE)),
     target("unwrap / control, server CPU at 64", Bound::AtMost(1.4), |r| cpu_share(r, UNWRAP)),
     target("issue beside TLS and HTTP, us of CPU at 64", Bound::AtMost(10.0), |r| cpu_added(r, ISSUE)),
@@ -123,6 +128,12 @@ fn throughput(results: &Results, name: &str, connections: usize) -> Option<f64> 
 /// Throughput as a share of another's.
 pub(super) fn share(results: &Results, of: &str, to: &str, connections: usize) -> Option<f64> {
     Some(throughput(results, of, connections)? / throughput(results, to, connections)?)
+}
+
+/// Of all rounds: what is sometimes slow is slow.
+fn lowest(results: &Results, connections: usize) -> Option<f64> {
+    let ratios = results.ratios([ISSUE, CONTROL], connections, |it| it.throughput)?;
+    ratios.first().copied()
 }
 
 fn server_cpu(results: &Results, name: &str) -> Option<f64> {
