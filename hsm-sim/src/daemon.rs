@@ -65,10 +65,10 @@ pub fn serve(service: &Service) -> io::Result<()> {
         connections: Arc::default(),
     };
     let admin = dir.join("admin.sock");
-    match listen(device, &admin, &socket, service.tls.as_ref())? {
-        Some(address) => println!("hsm-sim ready {} {address}", socket.display()),
-        None => println!("hsm-sim ready {}", socket.display()),
-    }
+    let address = listen(device, &admin, &socket, service.tls.as_ref())?;
+    let address = address.map_or_else(String::new, |address| format!(" {address}"));
+    // A device serves, whether anybody reads that it does or not.
+    let _ = writeln!(io::stdout(), "hsm-sim ready {}{address}", socket.display());
     // An error means that nobody is left who could send: no reason to go on.
     let _ = ended.recv();
     // No commit is under way while we hold the token.

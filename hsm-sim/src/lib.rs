@@ -3,6 +3,9 @@
 //! [`token`] answers the PKCS#11 calls of [`wire`], [`storage`] keeps its objects so that a
 //! destroyed one cannot be read again, [`daemon`] serves them and [`faults`] spoils the day.
 
+// They panic when standard output or error is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admin;
 pub mod cli;
 pub mod constants;

@@ -125,6 +125,13 @@ fn append(data: &mut Secret, part: &[u8]) {
     data.0 = grown;
 }
 
+/// Ends an operation, if one is active, without a result.
+pub fn end(handle: u64, operation: Operation) {
+    if let Ok(session) = state::session(handle) {
+        *lock(&session.operations).slot(operation) = None;
+    }
+}
+
 /// Ends an operation with its data: `Some` of the one-call functions, `None` of `*Final`, which
 /// takes the parts. `room` is the caller's buffer, `None` if it only asks for the length.
 pub fn finish(

@@ -175,49 +175,73 @@ functions! {
         Ok(())
     }
     fn C_Encrypt(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
-        finish(session, Operation::Encrypt, Some(raw::slice(data, length)?), out, out_length)
+        ending(session, Operation::Encrypt, || {
+            finish(session, Operation::Encrypt, Some(raw::slice(data, length)?), out, out_length)
+        })
     }
     fn C_EncryptUpdate(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
-        update(session, Operation::Encrypt, raw::slice(data, length)?, out, out_length)
+        ending(session, Operation::Encrypt, || {
+            update(session, Operation::Encrypt, raw::slice(data, length)?, out, out_length)
+        })
     }
     fn C_EncryptFinal(session: Handle, out: Bytes, out_length: Length) {
-        finish(session, Operation::Encrypt, None, out, out_length)
+        ending(session, Operation::Encrypt, || {
+            finish(session, Operation::Encrypt, None, out, out_length)
+        })
     }
     fn C_DecryptInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
         cipher::init(session, Operation::Decrypt, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Decrypt(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
-        finish(session, Operation::Decrypt, Some(raw::slice(data, length)?), out, out_length)
+        ending(session, Operation::Decrypt, || {
+            finish(session, Operation::Decrypt, Some(raw::slice(data, length)?), out, out_length)
+        })
     }
     fn C_DecryptUpdate(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
-        update(session, Operation::Decrypt, raw::slice(data, length)?, out, out_length)
+        ending(session, Operation::Decrypt, || {
+            update(session, Operation::Decrypt, raw::slice(data, length)?, out, out_length)
+        })
     }
     fn C_DecryptFinal(session: Handle, out: Bytes, out_length: Length) {
-        finish(session, Operation::Decrypt, None, out, out_length)
+        ending(session, Operation::Decrypt, || {
+            finish(session, Operation::Decrypt, None, out, out_length)
+        })
     }
     fn C_SignInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
         cipher::init(session, Operation::Sign, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Sign(session: Handle, data: Bytes, length: CK_ULONG, out: Bytes, out_length: Length) {
-        finish(session, Operation::Sign, Some(raw::slice(data, length)?), out, out_length)
+        ending(session, Operation::Sign, || {
+            finish(session, Operation::Sign, Some(raw::slice(data, length)?), out, out_length)
+        })
     }
     fn C_SignUpdate(session: Handle, data: Bytes, length: CK_ULONG) {
-        cipher::update(session, Operation::Sign, raw::slice(data, length)?)
+        ending(session, Operation::Sign, || {
+            cipher::update(session, Operation::Sign, raw::slice(data, length)?)
+        })
     }
     fn C_SignFinal(session: Handle, out: Bytes, out_length: Length) {
-        finish(session, Operation::Sign, None, out, out_length)
+        ending(session, Operation::Sign, || {
+            finish(session, Operation::Sign, None, out, out_length)
+        })
     }
     fn C_VerifyInit(session: Handle, mechanism: *mut CK_MECHANISM, key: Handle) {
         cipher::init(session, Operation::Verify, raw::mechanism(mechanism)?, key).map(drop)
     }
     fn C_Verify(session: Handle, data: Bytes, length: CK_ULONG, signature: Bytes, signature_length: CK_ULONG) {
-        sign::verify(session, Some(raw::slice(data, length)?), raw::slice(signature, signature_length)?)
+        ending(session, Operation::Verify, || {
+            sign::verify(session, Some(raw::slice(data, length)?), raw::slice(signature, signature_length)?)
+        })
     }
     fn C_VerifyUpdate(session: Handle, data: Bytes, length: CK_ULONG) {
-        cipher::update(session, Operation::Verify, raw::slice(data, length)?)
+        ending(session, Operation::Verify, || {
+            cipher::update(session, Operation::Verify, raw::slice(data, length)?)
+        })
     }
     fn C_VerifyFinal(session: Handle, signature: Bytes, length: CK_ULONG) {
-        sign::verify(session, None, raw::slice(signature, length)?)
+        ending(session, Operation::Verify, || {
+            sign::verify(session, None, raw::slice(signature, length)?)
+        })
     }
 
     fn C_GenerateRandom(session: Handle, out: Bytes, length: CK_ULONG) {
@@ -232,6 +256,20 @@ functions! {
 unsafe fn secret(pointer: Bytes, length: CK_ULONG) -> Result<Secret, CK_RV> {
     // SAFETY: the caller vouches for the array.
     unsafe { raw::slice(pointer.cast_const(), length) }.map(|pin| Secret(pin.to_vec()))
+}
+
+/// Whatever goes wrong ends the operation, an argument that is refused too; only a buffer that is too
+/// small does not.
+fn ending(
+    session: Handle,
+    operation: Operation,
+    call: impl FnOnce() -> Result<(), CK_RV>,
+) -> Result<(), CK_RV> {
+    let result = call();
+    if result.is_err_and(|error| error != CKR_BUFFER_TOO_SMALL) {
+        cipher::end(session, operation);
+    }
+    result
 }
 
 unsafe fn finish(

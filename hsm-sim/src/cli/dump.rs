@@ -1,6 +1,6 @@
 //! `hsm-sim dump`: every object in the clear, from the files alone.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,21 +10,29 @@ use crate::storage;
 use crate::token::hex;
 use crate::token::object::Object;
 
-/// Prints the objects as JSON.
+/// Prints the objects as JSON. What does not open is told there and is a failure at the end.
 pub(super) fn run(dir: &Path) -> io::Result<()> {
-    let state = storage::read(dir)?;
-    let objects: Vec<Value> = state
+    let seen = storage::read(dir)?;
+    let objects: Vec<Value> = seen
         .objects
         .iter()
         .map(|(handle, object)| show(*handle, object))
         .collect();
-    let all =
-        json!({ "label": state.header.label, "serial": state.header.serial, "objects": objects });
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&all).map_err(io::Error::other)?
-    );
-    Ok(())
+    let header = seen.header.as_ref();
+    let mut all = json!({ "label": header.map(|it| &it.label), "serial": header.map(|it| &it.serial),
+        "objects": objects });
+    if !seen.unreadable.is_empty() {
+        all["unreadable"] = json!(seen.unreadable);
+    }
+    let text = serde_json::to_string_pretty(&all).map_err(io::Error::other)?;
+    writeln!(io::stdout(), "{text}")?;
+    match (seen.unreadable.len(), header) {
+        (0, Some(_)) => Ok(()),
+        (0, None) => Err(io::Error::other("the cell holds no key of a token")),
+        (some, _) => Err(io::Error::other(format!(
+            "{some} records do not open; all others are shown"
+        ))),
+    }
 }
 
 fn show(handle: u64, object: &Object) -> Value {

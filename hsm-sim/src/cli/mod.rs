@@ -3,8 +3,9 @@
 mod dump;
 mod listen;
 
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
@@ -157,29 +158,28 @@ fn pin(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 
 fn tell(target: &Target, request: &AdminRequest) -> io::Result<()> {
     let status = ask(&target.dir, request)?;
-    match target.output {
-        Output::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&status).map_err(io::Error::other)?
-        ),
-        Output::Text => show(&status),
-    }
-    Ok(())
+    let text = match target.output {
+        Output::Json => serde_json::to_string_pretty(&status).map_err(io::Error::other)?,
+        Output::Text => text(&status),
+    };
+    writeln!(io::stdout(), "{text}")
 }
 
-fn show(status: &Status) {
-    println!(
-        "label {:?}, broken {}, flags {:#x}",
-        status.label, status.broken, status.flags
-    );
-    println!(
-        "{} objects, {} sessions, {} calls",
-        status.objects, status.sessions, status.calls
-    );
-    for (fault, value) in &status.faults {
-        let name = fault
-            .to_possible_value()
-            .map(|name| name.get_name().to_owned());
-        println!("fault {} {value}", name.unwrap_or_default());
-    }
+fn text(status: &Status) -> String {
+    let mut lines = vec![
+        format!(
+            "label {:?}, broken {}, flags {:#x}",
+            status.label, status.broken, status.flags
+        ),
+        format!(
+            "{} objects, {} sessions, {} calls",
+            status.objects, status.sessions, status.calls
+        ),
+    ];
+    lines.extend(status.faults.iter().map(|(fault, value)| {
+        let name = fault.to_possible_value();
+        let name = name.map(|name| name.get_name().to_owned());
+        format!("fault {} {value}", name.unwrap_or_default())
+    }));
+    lines.join("\n")
 }

@@ -9,7 +9,8 @@ use super::cell::{Cell, Entry, Found};
 use super::disk::Disk;
 use super::map::Home;
 use super::record::{self, Content, Read, Records};
-use super::{CELL, OBJECTS, Slot, State, Storage};
+use super::{CELL, Header, OBJECTS, Slot, State, Storage};
+use crate::token::object::Object;
 
 impl Storage {
     /// Reads the state, repairs torn keys and effaces what a later record replaced.
@@ -25,7 +26,9 @@ impl Storage {
             }
             self.register(entry, record);
         }
-        merge(living)
+        let (header, objects) = merge(living);
+        let header = header.ok_or_else(|| io::Error::other("the cell holds no key of a token"))?;
+        Ok(State { header, objects })
     }
 
     fn register(&mut self, entry: &Entry, record: &Read) {
@@ -46,24 +49,53 @@ impl Storage {
     }
 }
 
+/// What an attacker with the disk reads.
+pub struct Seen {
+    /// None where its record does not open.
+    pub header: Option<Header>,
+    /// Token objects by handle.
+    pub objects: BTreeMap<u64, Object>,
+    /// Why the other records do not open.
+    pub unreadable: Vec<String>,
+}
+
 /// Reads the state without lock or writes, as an attacker with the disk would: whatever opens
-/// counts, also what a commit cut short has not effaced yet.
+/// counts, also what a commit cut short has not effaced yet, and beside what does not open.
 ///
 /// # Errors
-/// When there is none that opens.
-pub fn read(dir: &Path) -> io::Result<State> {
-    let mut last = io::Error::other("no state");
+/// When the files cannot be read, or the cell holds no key at all.
+pub fn read(dir: &Path) -> io::Result<Seen> {
+    let whole = |seen: &Seen| seen.header.is_some() && seen.unreadable.is_empty();
+    let mut last = read_once(dir);
     // A daemon at work may write a record anew between our two reads.
-    for _ in 0..50 {
-        let cell = Cell(Disk::new(File::open(dir.join(CELL))?));
-        let records = Records(Disk::new(File::open(dir.join(OBJECTS))?));
-        let opened = cell.read().and_then(|it| open_all(&records, it.entries));
-        match opened.and_then(merge) {
-            Ok(state) => return Ok(state),
-            Err(error) => last = error,
+    for _ in 1..50 {
+        if last.as_ref().is_ok_and(whole) {
+            break;
+        }
+        last = read_once(dir);
+    }
+    last
+}
+
+fn read_once(dir: &Path) -> io::Result<Seen> {
+    let cell = Cell(Disk::new(File::open(dir.join(CELL))?));
+    let records = Records(Disk::new(File::open(dir.join(OBJECTS))?));
+    let (mut opened, mut unreadable) = (Vec::new(), Vec::new());
+    for entry in cell.read()?.entries {
+        match records.read(&entry) {
+            Ok(record) => opened.push((entry, record)),
+            Err(error) => unreadable.push(error.to_string()),
         }
     }
-    Err(last)
+    let (header, objects) = merge(youngest_first(opened));
+    if header.is_none() && objects.is_empty() && unreadable.is_empty() {
+        return Err(io::Error::other("the cell holds no key"));
+    }
+    Ok(Seen {
+        header,
+        objects,
+        unreadable,
+    })
 }
 
 type Opened = Vec<(Entry, Read)>;
@@ -71,12 +103,13 @@ type Opened = Vec<(Entry, Read)>;
 /// All records, the youngest first.
 fn open_all(records: &Records, entries: Vec<Entry>) -> io::Result<Opened> {
     let open = |entry| records.read(&entry).map(|record| (entry, record));
-    let mut opened = entries
-        .into_iter()
-        .map(open)
-        .collect::<io::Result<Vec<_>>>()?;
-    opened.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.sequence));
-    Ok(opened)
+    let opened = entries.into_iter().map(open).collect::<io::Result<_>>()?;
+    Ok(youngest_first(opened))
+}
+
+fn youngest_first(mut records: Opened) -> Opened {
+    records.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.sequence));
+    records
 }
 
 /// Parts what counts from what a later record replaced.
@@ -91,8 +124,8 @@ fn part(records: Opened) -> (Opened, Opened) {
     })
 }
 
-/// The state of records, the youngest first, which wins.
-fn merge(records: Opened) -> io::Result<State> {
+/// Header and objects of records, the youngest first, which wins.
+fn merge(records: Opened) -> (Option<Header>, BTreeMap<u64, Object>) {
     let mut header = None;
     let mut objects = BTreeMap::new();
     for (_, record) in records {
@@ -105,6 +138,5 @@ fn merge(records: Opened) -> io::Result<State> {
             }
         }
     }
-    let header = header.ok_or_else(|| io::Error::other("the cell holds no key of a token"))?;
-    Ok(State { header, objects })
+    (header, objects)
 }

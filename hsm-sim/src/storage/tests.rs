@@ -132,7 +132,13 @@ fn check_crash(
     storage.add(&state, &[99]).unwrap();
     drop(storage);
     assert_eq!(shown(&opened(dir.path()).1), shown(&state));
-    assert_eq!(shown(&read(dir.path()).unwrap()), shown(&state));
+    let seen = read(dir.path()).unwrap();
+    assert_eq!(seen.unreadable, [""; 0]);
+    let seen = State {
+        header: seen.header.unwrap(),
+        objects: seen.objects,
+    };
+    assert_eq!(shown(&seen), shown(&state));
     // No second copy of anything comes to light when all is destroyed.
     let (mut storage, mut state) = opened(dir.path());
     while let Some((handle, _)) = state.objects.pop_first() {
@@ -266,6 +272,24 @@ fn a_record_that_does_not_open_stops_the_start() {
     fs::write(dir.path().join(OBJECTS), objects).unwrap();
     let error = Storage::open(dir.path()).err().unwrap();
     assert_eq!(error.to_string(), "record 1 does not open");
+}
+
+#[test]
+fn a_record_that_does_not_open_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Storage::create(dir.path(), &state(&[1, 2])).unwrap());
+    let mut objects = fs::read(dir.path().join(OBJECTS)).unwrap();
+    objects[4096] ^= 1;
+    fs::write(dir.path().join(OBJECTS), &objects).unwrap();
+    let seen = read(dir.path()).unwrap();
+    assert_eq!(seen.objects.keys().collect::<Vec<_>>(), [&2]);
+    assert_eq!(seen.header.unwrap().label, "test");
+    assert_eq!(seen.unreadable, ["record 1 does not open"]);
+    objects[0] ^= 1;
+    fs::write(dir.path().join(OBJECTS), objects).unwrap();
+    let seen = read(dir.path()).unwrap();
+    assert!(seen.header.is_none());
+    assert_eq!(seen.objects.len(), 1);
 }
 
 #[test]

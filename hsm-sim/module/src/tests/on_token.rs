@@ -253,6 +253,48 @@ fn encrypts_in_parts_under_the_callers_iv() {
 }
 
 #[test]
+fn a_refused_argument_ends_the_operation_and_a_small_buffer_does_not() {
+    let _turn = state::lock(&TURN);
+    let _token = token(IvSource::Caller);
+    let session = session();
+    assert_eq!(log_in(session, CKU_USER, "1234"), CKR_OK);
+    let key = new_aes_key(session);
+    let (mut iv, mut length) = ([3; 12], 1);
+    let mut params = gcm(&mut iv);
+    let mut mechanism = CK_MECHANISM {
+        pParameter: (&raw mut params).cast(),
+        ulParameterLen: size_of_val(&params) as u64,
+        ..mechanism(CKM_AES_GCM)
+    };
+    let (mut text, mut sealed, nothing) = (*b"text", [0u8; 32], std::ptr::null_mut());
+    let (text, sealed) = (text.as_mut_ptr(), sealed.as_mut_ptr());
+    // SAFETY: all pointers are null or come from live variables of the right type and length.
+    unsafe {
+        assert_eq!(C_EncryptInit(session, &mut mechanism, key), CKR_OK);
+        let small = C_Encrypt(session, text, 4, sealed, &mut length);
+        assert_eq!((small, length), (CKR_BUFFER_TOO_SMALL, 20));
+        let active = C_EncryptInit(session, &mut mechanism, key);
+        assert_eq!(active, CKR_OPERATION_ACTIVE);
+        for refused in [
+            C_Encrypt(session, nothing, 4, sealed, &mut length),
+            C_EncryptUpdate(session, nothing, 4, sealed, &mut length),
+            C_Encrypt(session, text, 4, sealed, std::ptr::null_mut()),
+        ] {
+            // The second and third find none active any more.
+            assert!([CKR_ARGUMENTS_BAD, CKR_OPERATION_NOT_INITIALIZED].contains(&refused));
+            assert_eq!(C_EncryptInit(session, &mut mechanism, key), CKR_OK);
+            let ended = C_Encrypt(session, nothing, 4, sealed, &mut length);
+            assert_eq!(ended, CKR_ARGUMENTS_BAD);
+        }
+        assert_eq!(C_DecryptInit(session, &mut mechanism, key), CKR_OK);
+        let refused = C_DecryptUpdate(session, nothing, 4, sealed, &mut length);
+        assert_eq!(refused, CKR_ARGUMENTS_BAD);
+        assert_eq!(C_DecryptInit(session, &mut mechanism, key), CKR_OK);
+    }
+    end();
+}
+
+#[test]
 fn a_device_that_chooses_ivs_writes_them_into_the_callers_parameters() {
     let _turn = state::lock(&TURN);
     let _token = token(IvSource::Device);
