@@ -117,6 +117,7 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
     service.limits.show(service.now());
     service.admission.show();
     service.metrics.measure_process();
+    service.metrics.measure_audit(service.audit.as_ref());
     let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let (kind, text) = if accepted.is_some_and(|accepted| accepted.contains(OPEN_METRICS)) {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -21,6 +21,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use lethe_core::clock::Reading;
+use lethe_core::ports::AuditSink;
 use lethe_core::time::Timestamp;
 
 use crate::forgetting::Backlog;
@@ -197,6 +198,11 @@ impl Metrics {
     /// What is looked up only when it is read.
     pub fn measure_process(&self) {
         self.parts.measure_process();
+    }
+
+    /// The same of the audit log.
+    pub fn measure_audit(&self, audit: &dyn AuditSink) {
+        self.parts.measure_audit(audit);
     }
 
     /// A request was answered.

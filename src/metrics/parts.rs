@@ -5,6 +5,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use lethe_core::ports::AuditSink;
+
 use crate::logging;
 use crate::service::Condition;
 
@@ -17,6 +19,8 @@ pub(super) struct Parts {
     hsm_objects_max: Gauge,
     resident_memory: Gauge,
     lost_log_lines: Counter,
+    audit_up: Gauge,
+    audit_failures: Counter,
 }
 
 impl Parts {
@@ -45,6 +49,16 @@ impl Parts {
             "log_lines_lost",
             "Lines of the log that nobody read in time",
             self.lost_log_lines.clone(),
+        );
+        to.register(
+            "audit_up",
+            "1 while audit records can be written",
+            self.audit_up.clone(),
+        );
+        to.register(
+            "audit_failures",
+            "How often audit records could not be written any more",
+            self.audit_failures.clone(),
         );
         to.register(
             "build",
@@ -78,10 +92,18 @@ impl Parts {
         if let Some(bytes) = resident_memory() {
             self.resident_memory.set(bytes);
         }
-        let lost = logging::lost_lines();
-        let counted = self.lost_log_lines.get();
-        self.lost_log_lines.inc_by(lost.saturating_sub(counted));
+        raise(&self.lost_log_lines, logging::lost_lines());
     }
+
+    /// Just before it is read, too.
+    pub(super) fn measure_audit(&self, audit: &dyn AuditSink) {
+        self.audit_up.set(audit.check().is_ok().into());
+        raise(&self.audit_failures, audit.failures());
+    }
+}
+
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 fn resident_memory() -> Option<i64> {

@@ -7,18 +7,23 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
+use crate::segment::Tampered;
+
 /// Owner only.
 pub(crate) const MODE: u32 = 0o600;
 
 /// The segments of one log; nobody else writes here while it lives.
 pub(crate) struct Folder {
     path: PathBuf,
+    /// The folder itself, wherever it may be moved.
+    folder: File,
     lock: File,
 }
 
 impl Folder {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let folder = Self {
+            folder: File::open(path)?,
             lock: lock(path)?,
             path: path.to_owned(),
         };
@@ -35,8 +40,25 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The lock again, when the folder was deleted and came back.
+    /// Whether the folder is still the one at its place: another one may be mounted over it.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let ours = self.folder.metadata()?;
+        let there = std::fs::metadata(&self.path)?;
+        if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) {
+            return Ok(());
+        }
+        Err(Tampered::error(
+            "another folder is in the place of the audit log's: it was moved, or something is mounted over it",
+        ))
+    }
+
+    /// The lock again, when the folder was deleted and came back. While the one with the records
+    /// is elsewhere no other takes its place.
     pub(crate) fn relock(&mut self) -> io::Result<()> {
+        if self.folder.metadata()?.nlink() == 0 {
+            self.folder = File::open(&self.path)?;
+        }
+        self.check()?;
         let held = self.lock.metadata()?;
         let there = std::fs::metadata(self.path.join(LOCK));
         if !there.is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {

@@ -8,7 +8,7 @@ use crate::ahead::Ahead;
 use crate::config::AuditConfig;
 use crate::folder::Folder;
 use crate::repair::repair;
-use crate::segment::{self, Segment};
+use crate::segment::{self, Segment, Tampered};
 
 /// At the start, after a failure, and when the next segment is not ready in time, a short one
 /// bridges the gap: it takes some 20 ms to make.
@@ -44,12 +44,16 @@ impl Log {
     /// Makes lines durable. The order of lines is final here and nowhere before.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let result = self.try_write(lines);
-        if result.is_err() {
-            // What reached the disk is unknown.
-            self.segment = None;
-            self.dirty = true;
+        if let Err(error) = &result {
+            self.abandon(error);
         }
         result
+    }
+
+    /// What reached the disk is unknown; what somebody else changed stays as he left it.
+    fn abandon(&mut self, error: &io::Error) {
+        self.segment = None;
+        self.dirty = !Tampered::is(error);
     }
 
     fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -64,8 +68,13 @@ impl Log {
     }
 
     /// Whether a line written now would be kept.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        self.segment.as_ref().map_or(Ok(()), Segment::check)
+    pub(crate) fn check(&mut self) -> io::Result<()> {
+        let checked = self.folder.check();
+        let checked = checked.and_then(|()| self.segment.as_ref().map_or(Ok(()), Segment::check));
+        if let Err(error) = &checked {
+            self.abandon(error);
+        }
+        checked
     }
 
     /// After a failure: a new segment, in the same folder or in one that came back.
@@ -95,6 +104,7 @@ impl Log {
     }
 
     fn next_segment(&mut self, length: usize) -> io::Result<()> {
+        self.folder.check()?;
         if let Some(old) = self.segment.take() {
             self.close_segment(old)?;
         }

@@ -23,6 +23,7 @@ struct Filling {
     wanted: usize,
     commit: Arc<Commit>,
     failed: Option<AuditError>,
+    failures: u64,
     closed: bool,
 }
 
@@ -116,6 +117,7 @@ impl Queue {
     pub(crate) fn fail(&self, error: &AuditError) {
         let mut filling = self.filling.lock();
         filling.failed = Some(error.clone());
+        filling.failures += 1;
         let batch = filling.take(Vec::new());
         drop(filling);
         batch.commit.finish_all(Err(error.clone()));
@@ -124,6 +126,11 @@ impl Queue {
     /// Takes lines again.
     pub(crate) fn recover(&self) {
         self.filling.lock().failed = None;
+    }
+
+    /// How often lines were refused from then on.
+    pub(crate) fn failures(&self) -> u64 {
+        self.filling.lock().failures
     }
 
     /// Whether lines are taken.

@@ -1,10 +1,10 @@
 //! One segment: a file filled with line ends before use, so that a line reader sees empty lines
 //! behind the last record, and a write changes no metadata: `O_DSYNC` then costs one disk write.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::OFlags;
@@ -14,12 +14,30 @@ use crate::folder::{Folder, MODE};
 /// Small, and flushed one by one, so that the commits of the running segment get in between.
 const CHUNK: usize = 256 << 10;
 
+/// Somebody else had his hands on the log: what is there now is his, and is not repaired.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Tampered(&'static str);
+
+impl Tampered {
+    pub(crate) fn error(what: &'static str) -> io::Error {
+        io::Error::other(Self(what))
+    }
+
+    pub(crate) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
 /// The segment that is written.
 pub(crate) struct Segment {
     pub(crate) number: u64,
+    path: PathBuf,
     file: File,
     end: u64,
     bytes: u64,
+    /// When this process wrote it last.
+    written: (i64, i64),
 }
 
 impl Segment {
@@ -34,12 +52,15 @@ impl Segment {
         let file = OpenOptions::new()
             .write(true)
             .custom_flags(OFlags::DSYNC.bits().cast_signed())
-            .open(path)?;
+            .open(&path)?;
+        let written = written_at(&file.metadata()?);
         Ok(Self {
             number,
+            path,
             file,
             end: 0,
             bytes,
+            written,
         })
     }
 
@@ -53,16 +74,36 @@ impl Segment {
 
     /// One durable write behind the last line.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.check_content()?;
         self.file.write_all_at(lines, self.end)?;
+        self.written = written_at(&self.file.metadata()?);
         self.check()?;
         self.end += lines.len() as u64;
         Ok(())
     }
 
-    /// A file that was deleted takes writes as before, for nobody.
+    /// Whether the file is still the one at its place, and as it was left.
     pub(crate) fn check(&self) -> io::Result<()> {
-        if rustix::fs::fstat(&self.file)?.st_nlink == 0 {
-            return Err(io::Error::other("the segment was deleted"));
+        self.check_content()?;
+        let ours = self.file.metadata()?;
+        match self.path.symlink_metadata() {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(()),
+            Ok(_) => Err(Tampered::error("another file is in the segment's place")),
+            Err(_) => Err(Tampered::error("the segment was moved")),
+        }
+    }
+
+    fn check_content(&self) -> io::Result<()> {
+        let file = self.file.metadata()?;
+        // A file that was deleted takes writes as before, for nobody.
+        if file.nlink() == 0 {
+            return Err(Tampered::error("the segment was deleted"));
+        }
+        if file.len() != self.bytes {
+            return Err(Tampered::error("the segment was cut or extended"));
+        }
+        if written_at(&file) != self.written {
+            return Err(Tampered::error("the segment was written by somebody else"));
         }
         Ok(())
     }
@@ -71,6 +112,10 @@ impl Segment {
     pub(crate) fn close(self) -> io::Result<()> {
         self.file.set_len(self.end)
     }
+}
+
+fn written_at(file: &Metadata) -> (i64, i64) {
+    (file.mtime(), file.mtime_nsec())
 }
 
 /// Makes the file of a segment, all line ends, durable; the slow part. Stops early, as failed,

@@ -90,4 +90,8 @@ impl AuditSink for FileAuditSink {
     fn check(&self) -> Result<(), AuditError> {
         self.queue.check()
     }
+
+    fn failures(&self) -> u64 {
+        self.queue.failures()
+    }
 }

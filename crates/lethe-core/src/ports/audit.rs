@@ -15,4 +15,7 @@ pub trait AuditSink: Send + Sync {
 
     /// Whether records can be written now; for readiness.
     fn check(&self) -> Result<(), AuditError>;
+
+    /// How often that ended, since the start.
+    fn failures(&self) -> u64;
 }
