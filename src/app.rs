@@ -215,13 +215,14 @@ impl App {
         ready: impl AsyncFnOnce(SocketAddr) -> Result<(), AppError>,
     ) -> Result<(), AppError> {
         let server = &config.server;
-        let listener = listen(server.listen).await?;
-        let ops_listener = listen(server.ops_listen).await?;
-        let address = listener.local_addr()?;
+        // Before anybody can see that it is there: who sees it may stop it.
         let mut signals = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        let listener = listen(server.listen).await?;
+        let ops_listener = listen(server.ops_listen).await?;
+        let address = listener.local_addr()?;
         let mut hangup = Hangup::new(self.reloader.start(Arc::clone(&self.service))?)?;
         let (stop, stopped) = watch::channel(false);
         // After the API: shreds under way come to their end.

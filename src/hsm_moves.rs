@@ -1,5 +1,6 @@
 //! The HSMs that the configuration names, and how far a move from one to the other is.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,37 @@ struct Next {
     section: HsmSection,
     metrics: Metrics,
     opened: Mutex<Opened>,
+    /// The file of the PIN as it was when it was tried.
+    tried: Mutex<PinFile>,
+}
+
+impl Next {
+    async fn open(section: HsmSection, metrics: Metrics) -> Result<Self, ConfigError> {
+        // Before it is read: a change in between counts as one.
+        let tried = pin_file(&section);
+        let opened = open(&section, &metrics).await?;
+        Ok(Self {
+            section,
+            metrics,
+            opened: Mutex::new(opened),
+            tried: Mutex::new(tried),
+        })
+    }
+
+    /// A PIN that was refused is not tried again until its file has changed: each try counts.
+    fn may_try(&self) -> bool {
+        let present = pin_file(&self.section);
+        let before = std::mem::replace(&mut *self.tried.lock(), present);
+        !matches!(*self.opened.lock(), Err(HsmError::Pin(_))) || before != present
+    }
+}
+
+/// Which file, and when it was written.
+type PinFile = Option<(u64, u64, i64, i64)>;
+
+fn pin_file(section: &HsmSection) -> PinFile {
+    let file = section.pin_file.metadata().ok()?;
+    Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// See the module.
@@ -99,11 +131,7 @@ impl HsmMoves {
     ) -> Result<Self, ConfigError> {
         let next = match next {
             None => None,
-            Some(section) => Some(Next {
-                section: section.clone(),
-                metrics: metrics.clone(),
-                opened: Mutex::new(open(section, metrics).await?),
-            }),
+            Some(section) => Some(Next::open(section.clone(), metrics.clone()).await?),
         };
         let state = match &next {
             None => MoveState::Unconfigured,
@@ -153,7 +181,7 @@ impl HsmMoves {
     pub async fn reopened(&self) -> Option<Opened> {
         let next = self.next.as_ref()?;
         let present = next.opened.lock().clone();
-        if present.is_ok() {
+        if present.is_ok() || !next.may_try() {
             return Some(present);
         }
         let opened = match open(&next.section, &next.metrics).await {
@@ -218,4 +246,34 @@ pub(crate) async fn open(section: &HsmSection, metrics: &Metrics) -> Result<Open
     let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
     let opened = opened.unwrap_or_else(|error| Err(HsmError::Unavailable(error.to_string())));
     Ok(opened.map(|hsm| Arc::new(MeteredHsm::new(hsm, metrics.clone())) as Arc<dyn Hsm>))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_pin_is_tried_again_only_when_its_file_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "1234").unwrap();
+            path
+        };
+        let text = "module = \"m\"\ntoken = \"t\"\npin_file = \"p\"";
+        let mut section: HsmSection = toml::from_str(text).unwrap();
+        section.pin_file = write("pin");
+        let next = Next {
+            tried: Mutex::new(pin_file(&section)),
+            section,
+            metrics: Metrics::new().0,
+            opened: Mutex::new(Err(HsmError::Pin("wrong".into()))),
+        };
+        assert!(!next.may_try());
+        std::fs::rename(write("other"), folder.path().join("pin")).unwrap();
+        assert!(next.may_try());
+        assert!(!next.may_try(), "it was refused, too");
+        *next.opened.lock() = Err(HsmError::Unavailable("away".into()));
+        assert!(next.may_try());
+    }
 }

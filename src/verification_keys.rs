@@ -84,6 +84,11 @@ pub enum InvalidKeys {
     /// Nothing in it.
     #[error("no public key in it")]
     Empty,
+    /// A key without a comment: it could sign anything.
+    #[error(
+        "the key on line {0} does not say what it signs: `# receipt <id>` belongs above it, as `lethe keys export` prints it"
+    )]
+    Unnamed(usize),
     /// Something that is neither a comment of ours nor PEM of a public key.
     #[error("line {0} belongs to no public key")]
     Line(usize),
@@ -110,31 +115,15 @@ pub struct VerificationKeys {
     pub named: Vec<VerificationKey>,
     /// From which key a key took over: by the id of the later one.
     pub successions: Vec<(HsmKeyId, Succession)>,
-    /// Plain PEM: whoever gives it says that it signs receipts.
-    pub unnamed: Vec<[u8; 32]>,
 }
 
 impl VerificationKeys {
-    /// Checks a receipt: by the key that it names, else by every key without a name.
+    /// Checks a receipt by the key that it names.
     ///
     /// # Errors
     /// As [`Receipt::verify`].
     pub fn verify(&self, receipt: &Receipt) -> Result<(), InvalidReceipt> {
-        if self.unnamed.is_empty() || self.names(receipt.facts.signing_key) {
-            return receipt.verify(&self.named);
-        }
-        let mut result = Err(InvalidReceipt::UnknownKey);
-        for public_key in &self.unnamed {
-            result = receipt.verify(&[VerificationKey {
-                id: receipt.facts.signing_key,
-                purpose: SigningPurpose::Receipt,
-                public_key: *public_key,
-            }]);
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        receipt.verify(&self.named)
     }
 
     /// Keys with their comment and succession.
@@ -159,21 +148,30 @@ impl VerificationKeys {
 impl FromStr for VerificationKeys {
     type Err = InvalidKeys;
 
-    /// Reads what [`to_text`] writes, and plain PEM. Anything else is refused: a key that is
-    /// passed over silently would be missed only when it is needed.
+    /// Reads what [`to_text`] writes. Anything else is refused: a key that is passed over silently
+    /// would be missed only when it is needed.
     fn from_str(text: &str) -> Result<Self, InvalidKeys> {
         let mut keys = Self::default();
         let mut lines = (1..).zip(text.lines().map(str::trim_end));
         let (mut comment, mut before) = (None, None);
         while let Some((number, line)) = lines.next() {
-            match (line, &comment) {
+            match (line, comment.as_ref()) {
                 ("", None) => {}
-                (BEGIN, _) => {
+                (BEGIN, None) => return Err(InvalidKeys::Unnamed(number)),
+                (BEGIN, Some(&(purpose, id))) => {
                     let body = lines.by_ref().map(|(_, line)| line);
                     let public_key = public_key(body).ok_or(InvalidKeys::Key(number))?;
-                    let later = comment.as_ref().map(|(_, id)| *id);
-                    keys.add(comment.take(), public_key, number)?;
-                    keys.successions.extend(later.zip(before.take()));
+                    if keys.names(id) {
+                        return Err(InvalidKeys::Twice(number));
+                    }
+                    keys.named.push(VerificationKey {
+                        id,
+                        purpose,
+                        public_key,
+                    });
+                    keys.successions
+                        .extend(before.take().map(|before| (id, before)));
+                    comment = None;
                 }
                 (_, Some(_)) if before.is_none() && line.starts_with(SUCCEEDS) => {
                     before = Some(succession(line).ok_or(InvalidKeys::Comment(number))?);
@@ -185,7 +183,7 @@ impl FromStr for VerificationKeys {
                 (_, None) => return Err(InvalidKeys::Line(number)),
             }
         }
-        match (comment, keys.named.is_empty() && keys.unnamed.is_empty()) {
+        match (comment, keys.named.is_empty()) {
             (Some(_), _) => Err(InvalidKeys::Comment(text.lines().count())),
             (None, true) => Err(InvalidKeys::Empty),
             (None, false) => {
@@ -193,26 +191,6 @@ impl FromStr for VerificationKeys {
                 Ok(keys)
             }
         }
-    }
-}
-
-impl VerificationKeys {
-    fn add(
-        &mut self,
-        name: Option<(SigningPurpose, HsmKeyId)>,
-        public_key: [u8; 32],
-        line: usize,
-    ) -> Result<(), InvalidKeys> {
-        match name {
-            Some((_, id)) if self.names(id) => return Err(InvalidKeys::Twice(line)),
-            Some((purpose, id)) => self.named.push(VerificationKey {
-                id,
-                purpose,
-                public_key,
-            }),
-            None => self.unnamed.push(public_key),
-        }
-        Ok(())
     }
 }
 

@@ -3,7 +3,13 @@
 
 mod support;
 
+#[path = "cli/dev.rs"]
+mod dev;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/log.rs"]
 mod log;
 #[path = "cli/pin.rs"]
 mod pin;
+#[path = "cli/streams.rs"]
+mod streams;

@@ -197,5 +197,11 @@ async fn earlier_settings_are_said() {
     let told = status(&operator).await;
     let until = time(&keyspace(&told, "chat")["earlier_settings_until"]);
     assert!(until - time(&told["now"]) > 71 * 3_600_000);
-    assert!(shown(&dev, &[]).contains("keys of earlier settings may open until"));
+    let text = shown(&dev, &[]);
+    let said = "keys issued under earlier settings may open until";
+    assert!(text.contains(said), "{text}");
+    // A key of before may be as old as the keyspace.
+    let chat = keyspace(&told, "chat");
+    let first = &chat["key_versions"][0]["created_at"];
+    assert_eq!(&chat["oldest_readable"], first);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::remote::Remote;
-use super::shred::List;
+use super::shred::{Format, List};
 use super::{Failure, block_on};
 
 /// `lethe approve`
@@ -25,6 +25,9 @@ pub(super) struct Approve {
     /// of it.
     #[arg(long, value_name = "FILE", requires = "ids")]
     list: Option<PathBuf>,
+    /// What the lines of --list are, as for `lethe shred --in`.
+    #[arg(long, value_enum, requires = "list")]
+    format: Option<Format>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -74,7 +77,7 @@ impl Approve {
             }
         }
         match &self.list {
-            Some(path) => compare_list(path, approvals),
+            Some(path) => compare_list(path, self.format, approvals),
             None => Ok(()),
         }
     }
@@ -86,8 +89,12 @@ fn digest_of<'a>(approval: &'a Approval, name: &str) -> Result<&'a str, Failure>
 }
 
 /// A list is sent in parts, in order, and each part that waits is an approval.
-fn compare_list(path: &Path, mut approvals: Vec<Approval>) -> Result<(), Failure> {
-    let conversations = conversations(path)?;
+fn compare_list(
+    path: &Path,
+    format: Option<Format>,
+    mut approvals: Vec<Approval>,
+) -> Result<(), Failure> {
+    let conversations = conversations(path, format)?;
     let mut rest = conversations.as_slice();
     approvals.sort_by_key(|approval| approval.id);
     approvals.dedup_by_key(|approval| approval.id);
@@ -124,9 +131,9 @@ fn compare_list(path: &Path, mut approvals: Vec<Approval>) -> Result<(), Failure
 }
 
 /// Each once, in order.
-fn conversations(path: &Path) -> Result<Vec<ConversationId>, Failure> {
+fn conversations(path: &Path, format: Option<Format>) -> Result<Vec<ConversationId>, Failure> {
     let failed = |error| Failure::new(format!("{}: {error}", path.display()));
-    let list = List::read(&std::fs::read(path).map_err(failed)?);
+    let list = List::read(&std::fs::read(path).map_err(failed)?, format);
     let mut seen = HashSet::new();
     let mut conversations = Vec::with_capacity(list.wanted.len());
     for wanted in &list.wanted {

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::output::Output;
-use super::{Failure, app_failure, block_on, environment};
+use super::output::{Output, printable};
+use super::{Failure, app_failure, block_on, environment, warn_of_writers};
 use crate::app;
 use crate::config::Config;
+use crate::logging;
 
 /// `lethe init`
 #[derive(Args)]
@@ -23,6 +24,9 @@ impl Init {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let config = Config::load(&self.config)?;
         environment::ensure(&config.environment())?;
+        warn_of_writers(&config, &self.config, |who| {
+            logging::say(&format!("lethe: warning: {}", printable(who)));
+        })?;
         let done = block_on(async {
             app::init(&config, self.last_pin_try)
                 .await

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use clap::{Args, Subcommand};
-use lethe_core::ports::VerificationKey;
+use lethe_core::ports::{SigningPurpose, VerificationKey};
 use lethe_core::succession::{self, PublishedKey, Succession};
 use serde_json::json;
 
@@ -42,6 +42,7 @@ impl Keys {
         // What the service says is read as strictly as a file would be, before anyone relies on it.
         let read: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>()?;
         succession::check(&read)?;
+        check_use(&read)?;
         if let Some(file) = &export.trusted {
             check_trusted(file, &read)?;
         }
@@ -74,7 +75,7 @@ fn read(key: &lethe_client::VerificationKey) -> Result<PublishedKey, Failure> {
         };
         Some(PublishedKey { key, succession })
     };
-    read().ok_or_else(|| Failure::new("the service told a verification key that is none"))
+    read().ok_or_else(|| Failure::new("the service published a verification key that is none"))
 }
 
 fn succession(predecessor: &str, endorsement: &str) -> Option<Succession> {
@@ -84,22 +85,37 @@ fn succession(predecessor: &str, endorsement: &str) -> Option<Succession> {
     })
 }
 
-/// The endorsements themselves hold: what is left to see is where they begin.
+/// Whoever relies on an export must not learn later that it checks nothing.
+fn check_use(keys: &[PublishedKey]) -> Result<(), Failure> {
+    let of_receipts = |it: &PublishedKey| it.key.purpose == SigningPurpose::Receipt;
+    match keys.iter().any(of_receipts) {
+        true => Ok(()),
+        false => Err(Failure::new("the service publishes no key of receipts")),
+    }
+}
+
+/// The endorsements themselves hold: what is left to see is where they begin, and that nothing that
+/// was trusted has another successor now.
 fn check_trusted(file: &Path, keys: &[PublishedKey]) -> Result<(), Failure> {
     let trusted: VerificationKeys = read_file(file)?
         .parse()
         .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-    let mut trusted = trusted.named;
-    for PublishedKey { key, succession } in keys {
-        let heir = succession.is_some_and(|it| trusted.iter().any(|k| k.id == it.predecessor));
-        if trusted.contains(key) {
+    let mut known = trusted.published();
+    for published in keys {
+        if known.iter().any(|it| it.key == published.key) {
             continue;
         }
-        if !heir || trusted.iter().any(|it| it.id == key.id) {
-            let why = format!("key {} is not endorsed by a key that is trusted", key.id);
+        let endorsed = published
+            .succession
+            .is_some_and(|succession| known.iter().any(|it| it.key.id == succession.predecessor));
+        if !endorsed || known.iter().any(|it| it.key.id == published.key.id) {
+            let why = format!(
+                "key {} is not endorsed by a key that is trusted",
+                published.key.id
+            );
             return Err(Failure::new(why));
         }
-        trusted.push(key.clone());
+        known.push(published.clone());
     }
-    Ok(())
+    Ok(succession::check(&known)?)
 }

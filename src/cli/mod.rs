@@ -21,12 +21,14 @@ mod takeover;
 mod withdraw;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::builder::Resettable;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use lethe_core::ports::HsmError;
 
 use crate::app::AppError;
+use crate::config::Config;
 use crate::logging;
 use output::{Output, printable};
 
@@ -51,7 +53,7 @@ enum Command {
     Init(init::Init),
     /// Shows and sets policies.
     #[command(subcommand)]
-    Keyspace(keyspace::Keyspace),
+    Keyspace(keyspace::KeyspaceCommand),
     /// Makes conversations unreadable, for everyone and for good.
     Shred(shred::Shred),
     /// Replaces key versions and the root.
@@ -208,6 +210,12 @@ impl Cli {
             Command::Openapi => openapi::run(),
         }
     }
+}
+
+/// Who may change what a service relies on may do what it may: refuses where that is everybody.
+fn warn_of_writers(config: &Config, path: &Path, warn: impl Fn(&str)) -> Result<(), Failure> {
+    config.writers(path)?.iter().for_each(|who| warn(who));
+    Ok(())
 }
 
 /// A runtime for commands; `serve` takes all cores.

@@ -1,3 +1,4 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -47,11 +48,21 @@ impl Remote {
             (Some(server), _) => Ok(server.clone()),
             (None, Some(dir)) => {
                 let config = Config::load(&dir.join("lethe.toml"))?;
-                Ok(format!("https://{}", config.server.listen))
+                Ok(format!("https://{}", reachable(config.server.listen)))
             }
             (None, None) => Err(missing("--server")),
         }
     }
+}
+
+/// Where to reach, from the same machine and by a name of its certificate, who listens everywhere.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        one => one,
+    };
+    SocketAddr::new(address, listen.port())
 }
 
 fn missing(option: &str) -> Failure {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, app_failure, block_on, environment, output};
+use super::{Failure, app_failure, block_on, environment, output, warn_of_writers};
 use crate::app::App;
 use crate::config::Config;
 use crate::logging;
@@ -23,6 +23,7 @@ impl Serve {
         environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
+        warn_of_writers(&config, &self.config, |who| tracing::warn!("{who}"))?;
         block_on(async {
             let app = App::open(&config, &self.config)
                 .await

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{Output, ask, printable};
-use super::{Failure, app_failure, block_on, environment};
+use super::{Failure, app_failure, block_on, environment, warn_of_writers};
 use crate::app::takeover::{Prepared, TakenOver, Takeover as Ready, prepare};
 use crate::config::Config;
 use crate::logging;
@@ -33,6 +33,7 @@ impl Takeover {
         environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
+        warn_of_writers(&config, &self.config, |who| tracing::warn!("{who}"))?;
         block_on(self.take_over(&config, output))
     }
 

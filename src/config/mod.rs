@@ -15,6 +15,7 @@ mod server;
 mod span;
 mod store;
 mod telemetry;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

@@ -38,6 +38,30 @@ fn the_sample_is_valid_and_shows_every_option() {
     }
 }
 
+/// What the sample says of a line that may be left out.
+#[test]
+fn the_sample_shows_the_defaults() {
+    let whole = Config::parse(SAMPLE).unwrap();
+    let lines: Vec<_> = SAMPLE.lines().collect();
+    let mut others = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        let mut without = lines.clone();
+        without.remove(place);
+        // Without what has no default it is refused.
+        if let Ok(config) = Config::parse(&without.join("\n"))
+            && config != whole
+        {
+            others.push(name);
+        }
+    }
+    // Those of which it says that there is none by default.
+    let none = ["environment", "issue", "unwrap", "shred", "conversations"];
+    assert_eq!(others, none);
+}
+
 #[test]
 fn errors_name_line_and_option() {
     for (from, to, named) in [
@@ -115,7 +139,7 @@ fn values_out_of_range_are_refused_by_name() {
             "server.shutdown_grace",
         ),
         (
-            "segment_bytes = 16777216",
+            "segment_bytes = 67108864",
             "segment_bytes = 1",
             "audit.segment_bytes",
         ),
@@ -234,7 +258,7 @@ fn all_but_access_and_tls_needs_a_restart() {
         ),
         ("\"lethe.db\"", "\"a\"", Some("store")),
         ("threads = 4", "threads = 5", Some("hsm")),
-        ("16777216", "16777217", Some("audit")),
+        ("67108864", "67108865", Some("audit")),
         (
             "tail_bytes = 33554432",
             "tail_bytes = 33554433",

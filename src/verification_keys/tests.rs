@@ -24,31 +24,36 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 fn what_is_written_is_read() {
     let text = to_text(&keys());
     let read: VerificationKeys = text.parse().unwrap();
-    assert_eq!((read.named, read.unnamed), (keys(), vec![]));
+    assert_eq!(read.named, keys());
     let with_cr = text.replace('\n', "\r\n");
     assert_eq!(with_cr.parse::<VerificationKeys>().unwrap().named, keys());
     let apart = format!("\n{}", text.replace("# ", "\n# "));
     assert_eq!(apart.parse::<VerificationKeys>().unwrap().named, keys());
 }
 
+/// The same as a key of receipts.
+fn named(pem: &str) -> String {
+    format!("# receipt {}\n{pem}", "53".repeat(16))
+}
+
 #[test]
-fn plain_pem_has_no_name() {
-    let read: VerificationKeys = RFC_8410.parse().unwrap();
-    assert_eq!(read.named, []);
-    assert_eq!(read.unnamed[0][..4], [0x19, 0xbf, 0x44, 0x09]);
-    assert_eq!(pem(&read.unnamed[0]), RFC_8410);
-    let both = to_text(&keys()) + RFC_8410;
-    let both: VerificationKeys = both.parse().unwrap();
-    assert_eq!((both.named, both.unnamed), (keys(), read.unnamed));
+fn a_key_that_does_not_say_what_it_signs_is_refused() {
+    let read: VerificationKeys = named(RFC_8410).parse().unwrap();
+    assert_eq!(read.named[0].public_key[..4], [0x19, 0xbf, 0x44, 0x09]);
+    assert_eq!(pem(&read.named[0].public_key), RFC_8410);
+    let plain = RFC_8410.parse::<VerificationKeys>();
+    assert_eq!(plain, Err(InvalidKeys::Unnamed(1)));
+    let behind = format!("{}{RFC_8410}", to_text(&keys()));
+    let behind = behind.parse::<VerificationKeys>();
+    assert_eq!(behind, Err(InvalidKeys::Unnamed(9)));
 }
 
 #[test]
 fn lines_of_the_key_may_be_shorter() {
     let (head, tail) = RFC_8410.split_at(60);
-    let broken = format!("{head}\n{tail}");
     assert_eq!(
-        broken.parse::<VerificationKeys>(),
-        RFC_8410.parse::<VerificationKeys>()
+        named(&format!("{head}\n{tail}")).parse::<VerificationKeys>(),
+        named(RFC_8410).parse::<VerificationKeys>()
     );
 }
 
@@ -83,17 +88,17 @@ fn all_else_is_refused() {
         (changed("MCow", "MCox"), InvalidKeys::Key(2)),
         (changed("MCow", "MCo"), InvalidKeys::Key(2)),
         (changed("MCow", "MC*w"), InvalidKeys::Key(2)),
-        (RFC_8410.replace("ZuE=", ""), InvalidKeys::Key(1)),
+        (named(&RFC_8410.replace("ZuE=", "")), InvalidKeys::Key(2)),
         (
-            RFC_8410.replace("-----END PUBLIC KEY-----\n", ""),
-            InvalidKeys::Key(1),
+            named(&RFC_8410.replace("-----END PUBLIC KEY-----\n", "")),
+            InvalidKeys::Key(2),
         ),
         (changed(&"52".repeat(16), &id), InvalidKeys::Twice(6)),
         (format!("{text}# receipt {id}\n"), InvalidKeys::Comment(9)),
         (format!("{text}more\n"), InvalidKeys::Line(9)),
         (
-            format!("{BEGIN}\n{}", "A".repeat(1_000_000)),
-            InvalidKeys::Key(1),
+            named(&format!("{BEGIN}\n{}", "A".repeat(1_000_000))),
+            InvalidKeys::Key(2),
         ),
     ];
     for (text, why) in refused {

@@ -27,16 +27,11 @@ fn every_shape_of_a_file_and_of_the_keys() {
     let words = ["receipt", "verify", "-", "--key", "keys"];
     auditor.lethe(&words, &receipts[0].to_json()).valid();
 
-    // Plain PEM, as openssl writes it: the key has no id there.
+    // A key that could sign anything, such as checkpoints.
     auditor.write("keys", &pem(&auditor.public_key()));
-    auditor.check(&pretty).valid();
-    let others = pem(&[7; 32]) + &pem(&auditor.public_key());
-    auditor.write("keys", &others);
-    auditor.check(&pretty).valid();
-    auditor.write("keys", &pem(&[7; 32]));
     auditor
-        .check(&pretty)
-        .refused("receipt 1: the receipt's signature does not verify");
+        .verify("file", &[])
+        .refused("keys: the key on line 1 does not say what it signs");
 
     let dir = auditor.path("dev");
     std::fs::create_dir_all(dir.join("pki")).unwrap();
@@ -89,8 +84,24 @@ fn huge_files() {
         .map(|receipt| receipt.to_json() + "\n")
         .collect();
     auditor.write("file", &lines);
-    let text = auditor.verify("file", &[]).valid();
+    let text = auditor.verify("file", &["--verbose"]).valid();
     assert_eq!(text.matches(": valid").count(), 2_000);
+    let text = auditor.verify("file", &[]).valid();
+    assert_eq!(text.matches(": valid").count(), 10);
+    assert!(
+        text.ends_with("2000 receipts: 2000 valid, 0 not; --verbose shows all of each\n"),
+        "{text}"
+    );
+    // What is wrong is seen among many.
+    let mut damaged: Vec<_> = lines.lines().map(str::to_owned).collect();
+    damaged[1_500] = damaged[1_500].replace("\"sequence\":7", "\"sequence\":8");
+    assert_ne!(damaged.join("\n"), lines.trim_end());
+    auditor.write("file", &damaged.join("\n"));
+    let refused = auditor.verify("file", &[]);
+    let text = String::from_utf8_lossy(&refused.0.stdout);
+    assert!(text.contains("receipt 1501: NOT VALID"), "{text}");
+    assert!(text.contains("2000 receipts: 1999 valid, 1 not"), "{text}");
+    refused.refused("receipt 1501: ");
 
     auditor.write(
         "file",

@@ -86,10 +86,14 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     assert_eq!(output.status.code(), Some(1));
     let errors = err(&output);
     let errors: Vec<_> = errors.lines().collect();
-    assert!(errors[0].starts_with(&format!("lethe: {file}:2: it begins or ends")));
-    assert!(errors[1].starts_with(&format!("lethe: {file}:5: it is not")));
-    assert!(errors[2].starts_with("lethe: 2 lines cannot be read; 2 of 2 destroyed; run it again"));
-    assert_eq!(errors.len(), 3);
+    assert_eq!(
+        errors[0],
+        "lethe: 2 conversations to shred in keyspace chat, from \"a\" to \"c\"; 2 lines cannot be read"
+    );
+    assert!(errors[1].starts_with(&format!("lethe: {file}:2: it begins or ends")));
+    assert!(errors[2].starts_with(&format!("lethe: {file}:5: it is not")));
+    assert!(errors[3].starts_with("lethe: 2 lines cannot be read; 2 of 2 destroyed; run it again"));
+    assert_eq!(errors.len(), 4);
     let told = lines(&out(&output));
     assert_eq!(told[0]["line"], 2);
     assert_eq!(told[1]["error"]["code"], "invalid_request");
@@ -173,7 +177,10 @@ async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(out(&output).lines().count(), 1_000);
     let error = "lethe: forbidden: no; 1000 of 2500 destroyed; run it again to go on";
-    assert!(err(&output).starts_with(error), "{}", err(&output));
+    let errors = err(&output);
+    let (summary, rest) = errors.split_once('\n').unwrap();
+    assert!(summary.starts_with("lethe: 2500 conversations to shred"));
+    assert!(rest.starts_with(error), "{errors}");
     let kept = kept(&list.state());
 
     let service = Service::saying([destroys(), destroys(), destroys()]).await;
@@ -185,4 +192,49 @@ async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
     sent.sort();
     assert_eq!(sent, kept, "ids are in order of time");
     assert!(!list.state().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_json_shreds_nothing_under_another_name() {
+    let service = Service::saying([keyspace(), keyspace(), destroys()]).await;
+    let list = List::of("\"room 1\"\n[\"a\",\"b\"]\n");
+    let file = list.path("list");
+    let output = run(&service, &List::words(&file, &[])).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("--format json"), "{}", err(&output));
+    assert_eq!(out(&output), "");
+    let list = List::of("\"room 1\"\n{\"conversation\":\"b\"}\n");
+    let file = list.path("list");
+    // The first has asked for the keyspace.
+    let output = run(&service, &List::words(&file, &["--format", "json"])).await;
+    assert!(output.status.success(), "{}", err(&output));
+    let asked = service.asked();
+    let names: Vec<_> = sent(asked.last().unwrap())
+        .into_iter()
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(names, ["room 1", "b"]);
+    assert!(err(&output).contains("2 conversations to shred in keyspace chat"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_asks_for_the_keyspace_alone() {
+    let service = Service::saying([keyspace(), keyspace()]).await;
+    let list = List::of("a\nb\na\n\"c\"\n");
+    let file = list.path("list");
+    let words = List::words(&file, &["--dry-run", "--output", "json"]);
+    let output = run(&service, &words).await;
+    assert_eq!(output.status.code(), Some(1), "a line cannot be read");
+    let told = &lines(&out(&output))[0];
+    assert_eq!(
+        (&told["conversations"], &told["unreadable"]),
+        (&json!(2), &json!(1))
+    );
+    assert!(!list.state().exists());
+    let output = run(&service, &["shred", "chat", "a", "--dry-run"]).await;
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(out(&output).starts_with("nothing was done: 1 conversation to shred"));
+    for asked in service.asked() {
+        assert_eq!(asked.line, "GET /v1/keyspaces/chat");
+    }
 }

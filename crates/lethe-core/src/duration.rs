@@ -40,6 +40,14 @@ impl Span {
         self.0
     }
 
+    /// In the largest unit of which it is at least ten, so that people read it at once.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let unit = UNITS.iter().find(|(_, millis)| self.0 / millis >= 10);
+        let millis = unit.map_or(1, |(_, millis)| *millis);
+        Self(self.0.div_ceil(millis).saturating_mul(millis))
+    }
+
     /// Whole seconds, if it is a whole number of them.
     #[must_use]
     pub const fn whole_seconds(self) -> Option<u64> {
@@ -82,6 +90,24 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_for_people_are_round_and_never_less() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (9, "9s"),
+            (10, "10s"),
+            (601, "11m"),
+            (36_001, "11h"),
+            (5_256_020, "61d"),
+            (86_400 * 10, "10d"),
+        ] {
+            assert_eq!(Span::from_seconds(seconds).rounded_up().to_string(), text);
+        }
+        assert_eq!(Span::from_millis(9_500).rounded_up().to_string(), "9500ms");
+        let most = Span::from_millis(u64::MAX);
+        assert_eq!(most.rounded_up(), most);
+    }
 
     #[test]
     fn reads_what_it_writes() {

@@ -131,7 +131,8 @@ pub enum InvalidPolicy {
     TooManyRetentions,
     /// Old versions live until their last bucket, so too many would live at once.
     #[error(
-        "rotation must be at least {least_seconds}s for this retention and granularity: at most 8 key versions may live at once"
+        "rotation must be at least {} for this retention and granularity: at most 8 key versions may live at once",
+        Span::from_seconds(*least_seconds).rounded_up()
     )]
     RotationTooShort {
         /// The shortest that is possible.

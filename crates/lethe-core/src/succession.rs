@@ -43,6 +43,9 @@ pub enum InvalidSuccession {
     /// The key before has not signed for it, or signs something else.
     #[error("key {0} is not endorsed by the key that it took over from")]
     NotEndorsed(HsmKeyId),
+    /// Another one has taken over from the same key: nobody can tell which is right.
+    #[error("key {0} took over from a key that has another successor")]
+    SecondSuccessor(HsmKeyId),
 }
 
 /// What the key before signs: a prefix, the purpose (1 receipt, 2 checkpoint), both ids, and the new
@@ -70,7 +73,8 @@ pub fn signed_by(key: &VerificationKey, message: &[u8], signature: &[u8; 64]) ->
     public.verify(message, signature).is_ok()
 }
 
-/// Checks every endorsement. A key's predecessor stands before it, so no circle endorses itself.
+/// Checks every endorsement. A key's predecessor stands before it, so no circle endorses itself, and
+/// has one successor.
 ///
 /// # Errors
 /// [`InvalidSuccession`], of the first that does not hold.
@@ -83,7 +87,12 @@ pub fn check(keys: &[PublishedKey]) -> Result<(), InvalidSuccession> {
         else {
             continue;
         };
-        let before = keys[..place].iter().find(|it| it.key.id == *predecessor);
+        let earlier = &keys[..place];
+        let taken = |it: &PublishedKey| it.succession.map(|it| it.predecessor);
+        if earlier.iter().any(|it| taken(it) == Some(*predecessor)) {
+            return Err(InvalidSuccession::SecondSuccessor(key.id));
+        }
+        let before = earlier.iter().find(|it| it.key.id == *predecessor);
         let before = before.ok_or(InvalidSuccession::Missing(key.id))?;
         let endorsed = before.key.purpose == key.purpose
             && signed_by(&before.key, &statement(*predecessor, key), endorsement);
@@ -143,6 +152,12 @@ mod tests {
         assert_eq!(with(&|it| it.key.public_key[0] ^= 1), not);
         assert_eq!(with(&|it| it.key.purpose = SigningPurpose::Checkpoint), not);
         assert_eq!(with(&|it| *it = endorsed(&second, a.id, &b)), not);
+        let fork = [
+            chain[0].clone(),
+            chain[1].clone(),
+            endorsed(&first, a.id, &c),
+        ];
+        assert_eq!(check(&fork), Err(InvalidSuccession::SecondSuccessor(c.id)));
         let own = endorsed(&second, b.id, &b);
         assert_eq!(check(&[own]), Err(InvalidSuccession::Missing(b.id)));
     }

@@ -96,10 +96,9 @@ impl Device {
                 "there is more than one token {wanted}: name its serial number or slot"
             ))
             .into()),
-            (None, _) if others.is_empty() => Err(HsmError::Unavailable(
-                "its module shows no token: the device is away".into(),
-            )
-            .into()),
+            (None, _) if others.is_empty() => {
+                Err(HsmError::Unavailable("the device cannot be reached".into()).into())
+            }
             (None, _) => Err(HsmError::Unavailable(format!(
                 "its module shows no token {wanted}, but {}",
                 others.join(", ")

@@ -1,19 +1,46 @@
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
 
+use crate::cli::Failure;
+use crate::logging;
 use crate::pki::write_private;
 
 const LOOKS: u32 = 2_000;
 const RESPAWNS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Longest path of a socket, with the zero behind it.
+const LONGEST_SOCKET: usize = 108;
+
+/// Paths of sockets are short.
+pub(super) fn check_length(dir: &Path) -> Result<(), Failure> {
+    let named = dir.join("hsm/admin.sock");
+    // The module gets the whole path.
+    let whole = std::path::absolute(dir)?.join("hsm/hsm.sock");
+    let longest = named.as_os_str().len().max(whole.as_os_str().len());
+    let over = (longest + 1).saturating_sub(LONGEST_SOCKET);
+    if over == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{}: the path is {over} bytes too long for the sockets in it",
+        dir.display()
+    )))
+}
+
 /// The simulated HSM as a child process.
-pub(super) struct Device(Child);
+pub(super) struct Device {
+    child: Child,
+    /// It is to end now.
+    stopping: Arc<AtomicBool>,
+}
 
 impl Device {
     /// Initialises the device when it is new, and starts it.
@@ -22,33 +49,65 @@ impl Device {
         if !state.exists() {
             initialise(dir, &state, token)?;
         }
-        let mut device = Self(spawn(&state)?);
+        let mut child = spawn(&state)?;
         let mut respawns = 0;
         for _ in 0..LOOKS {
-            if let Some(status) = device.0.try_wait()? {
+            if let Some(status) = child.try_wait()? {
                 // One that a killed run left behind is about to notice that it is alone.
                 respawns += 1;
                 if respawns == RESPAWNS {
-                    return Err(io::Error::other(format!("hsm-sim ended: {status}")));
+                    return Err(ended(child, status));
                 }
                 std::thread::sleep(PAUSE * 10);
-                device = Self(spawn(&state)?);
+                child = spawn(&state)?;
             }
             std::thread::sleep(PAUSE / 10);
-            if UnixStream::connect(state.join("hsm.sock")).is_ok() && device.0.try_wait()?.is_none()
-            {
-                return Ok(device);
+            if UnixStream::connect(state.join("hsm.sock")).is_ok() && child.try_wait()?.is_none() {
+                return Self::watched(child);
             }
         }
-        device.0.kill()?;
+        child.kill()?;
         Err(io::Error::other("hsm-sim does not answer on its socket"))
+    }
+
+    /// What it says goes the way of the log, and so does that it has ended by itself.
+    fn watched(mut child: Child) -> io::Result<Self> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (said, expected) = (child.stderr.take(), Arc::clone(&stopping));
+        std::thread::Builder::new()
+            .name("hsm-sim".into())
+            .spawn(move || {
+                let lines = said.map(|said| BufReader::new(said).lines());
+                for line in lines.into_iter().flatten().map_while(Result::ok) {
+                    logging::say(&line);
+                }
+                if !expected.load(Ordering::SeqCst) {
+                    tracing::error!(
+                        "hsm-sim has ended: the service goes on without an HSM; start `lethe dev` again"
+                    );
+                }
+            })?;
+        Ok(Self { child, stopping })
     }
 
     /// Closes its standard input, which ends it, and waits.
     pub(super) fn stop(mut self) -> io::Result<()> {
-        drop(self.0.stdin.take());
-        self.0.wait().map(drop)
+        self.stopping.store(true, Ordering::SeqCst);
+        drop(self.child.stdin.take());
+        self.child.wait().map(drop)
     }
+}
+
+/// With what it said last.
+fn ended(mut child: Child, status: ExitStatus) -> io::Error {
+    let mut said = String::new();
+    if let Some(mut from) = child.stderr.take() {
+        // What cannot be read is not said.
+        let _ = from.read_to_string(&mut said);
+    }
+    let said = said.lines().last().unwrap_or_default();
+    let said = said.strip_prefix("hsm-sim: ").unwrap_or(said);
+    io::Error::other(format!("hsm-sim ended ({status}): {said}"))
 }
 
 fn spawn(state: &Path) -> io::Result<Child> {
@@ -57,6 +116,7 @@ fn spawn(state: &Path) -> io::Result<Child> {
         .arg(state)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
 }
 

@@ -1,6 +1,8 @@
 use std::fmt::Write;
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use lethe_core::ports::Clock;
@@ -15,13 +17,28 @@ use crate::verification_keys::published_text;
 
 const ROLES: [&str; 3] = ["message-server", "operator", "auditor"];
 
+/// Refuses a folder that another `lethe dev` serves, or any service of its database.
+pub(super) fn lock(dir: &Path) -> Result<File, Failure> {
+    std::fs::create_dir_all(dir)?;
+    let open = |name: &str| {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.open(dir.join(name))
+    };
+    let served = || Failure::new(format!("{} is served already", dir.display()));
+    let lock = open("dev.lock")?;
+    lock.try_lock().map_err(|_| served())?;
+    // It is let go at once: the service takes it when it opens the database.
+    open("lethe.db.lock")?.try_lock().map_err(|_| served())?;
+    Ok(lock)
+}
+
 /// PKI and configuration: makes what is missing.
 pub(super) fn prepare(
     dir: &Path,
     listen: SocketAddr,
     ops_listen: SocketAddr,
 ) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir)?;
     let clients = ROLES.map(|role| (role, spiffe_id(role)));
     let clients: Vec<(&str, SpiffeId)> = clients
         .into_iter()
@@ -34,7 +51,13 @@ pub(super) fn prepare(
     ensure_development(&dir.join("pki"), &names, &clients, SystemClock.now())?;
     let path = dir.join("lethe.toml");
     let text = match std::fs::read_to_string(&path) {
-        Ok(present) => with_addresses(&present, listen, ops_listen),
+        Ok(present) => {
+            let text = with_addresses(&present, listen, ops_listen);
+            if text == present {
+                return Ok(());
+            }
+            text
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => template(listen, ops_listen)?,
         Err(error) => return Err(error.into()),
     };
@@ -45,13 +68,17 @@ fn spiffe_id(role: &str) -> Result<SpiffeId, Failure> {
     Ok(format!("spiffe://lethe.dev/{role}").parse()?)
 }
 
-/// The file keeps what was edited; the addresses are those of the command line.
+/// The file keeps what was edited; the addresses of `[server]` are those of the command line.
 fn with_addresses(text: &str, listen: SocketAddr, ops_listen: SocketAddr) -> String {
+    let mut in_server = false;
     let line = |line: &str| {
-        let name = line.split('=').next().map(str::trim);
+        let name = line.split('=').next().unwrap_or_default().trim();
+        if name.starts_with('[') {
+            in_server = name == "[server]";
+        }
         match name {
-            Some("listen") => format!("listen = \"{listen}\"\n"),
-            Some("ops_listen") => format!("ops_listen = \"{ops_listen}\"\n"),
+            "listen" if in_server => format!("listen = \"{listen}\"\n"),
+            "ops_listen" if in_server => format!("ops_listen = \"{ops_listen}\"\n"),
             _ => format!("{line}\n"),
         }
     };
@@ -107,4 +134,20 @@ max_gap = "30d"
 /// `pki/verify.pub`: public keys of receipts and checkpoints.
 pub(super) fn write_verification_keys(dir: &Path, keys: &[PublishedKey]) -> io::Result<()> {
     write_public(&dir.join("pki/verify.pub"), &published_text(keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_other_sections_stay() {
+        let (listen, ops) = ("0.0.0.0:1".parse().unwrap(), "[::1]:2".parse().unwrap());
+        let text = "[console]\nlisten = \"a\"\n[server]\nlisten = \"b\"\n ops_listen=\"c\"\n[x]\nlisten = 1\n";
+        assert_eq!(
+            with_addresses(text, listen, ops),
+            "[console]\nlisten = \"a\"\n[server]\nlisten = \"0.0.0.0:1\"\n\
+             ops_listen = \"[::1]:2\"\n[x]\nlisten = 1\n"
+        );
+    }
 }

@@ -35,6 +35,9 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) fn run(self) -> Result<(), Failure> {
         let protection = memory::protect();
+        device::check_length(&self.dir)?;
+        // Before anything is written, and until the end: another one would write over it.
+        let _lock = files::lock(&self.dir)?;
         files::prepare(&self.dir, self.listen, self.ops_listen)?;
         let config = Config::load(&self.dir.join("lethe.toml"))?;
         environment::ensure(&config.environment())?;
@@ -71,7 +74,7 @@ impl Dev {
     }
 }
 
-/// The keyspace that CONTRACT.md promises.
+/// The keyspace that is there from the start.
 async fn make_chat(service: &Service) -> Result<(), AppError> {
     let name = "chat".parse().map_err(std::io::Error::other)?;
     if service.live.keyring().keyspaces.contains_key(&name) {

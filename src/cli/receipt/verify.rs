@@ -9,7 +9,7 @@ use lethe_core::receipt::{Opening, Receipt};
 use super::reading::{self, Found};
 use super::report::{Report, Valid};
 use crate::cli::Failure;
-use crate::cli::output::{Output, json_text};
+use crate::cli::output::{Output, json_text, printable};
 use crate::verification_keys::VerificationKeys;
 
 /// Longest file of keys that is read.
@@ -27,6 +27,9 @@ pub(in crate::cli) struct Verify {
     /// Public keys, PEM, as `lethe keys export` prints them.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Shows all of each receipt, however many there are.
+    #[arg(long)]
+    verbose: bool,
     /// A development folder: takes the public keys from it.
     #[arg(long, env = "LETHE_DIR")]
     dir: Option<PathBuf>,
@@ -46,7 +49,7 @@ impl Verify {
             keys,
             openings,
             first_failure: None,
-            printer: Printer::new(output)?,
+            printer: Printer::new(output, self.verbose)?,
         };
         for found in reading::receipts(file) {
             match found {
@@ -153,10 +156,16 @@ impl Check {
     }
 }
 
-/// Prints report after report, so that any number may come: in JSON the verdict stands last.
+/// Receipts that are shown whole without `--verbose`.
+const SHOWN: usize = 10;
+
+/// Prints report after report, so that any number may come: in JSON the verdict stands last. For people
+/// the first few, those that are not valid, and a summary.
 struct Printer {
     output: Output,
+    verbose: bool,
     printed: usize,
+    valid: usize,
     /// Answers that say that they hold no receipt.
     without: usize,
     /// For a terminal that sees nothing else.
@@ -164,7 +173,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(output: Output) -> Result<Self, Failure> {
+    fn new(output: Output, verbose: bool) -> Result<Self, Failure> {
         if output == Output::Json {
             write!(stdout(), "{{\"receipts\":[")?;
         }
@@ -175,7 +184,9 @@ impl Printer {
         };
         Ok(Self {
             output,
+            verbose,
             printed: 0,
+            valid: 0,
             without: 0,
             spinner,
         })
@@ -183,11 +194,19 @@ impl Printer {
 
     fn print(&mut self, report: &Report) -> Result<(), Failure> {
         self.printed += 1;
+        let valid = matches!(report, Report::Valid(_));
+        self.valid += usize::from(valid);
         self.spinner.inc(1);
         let comma = if self.printed > 1 { "," } else { "" };
         match self.output {
             Output::Json => write!(stdout(), "{comma}{}", json_text(&report.json())?)?,
-            Output::Text => writeln!(stdout(), "{}", report.text(self.printed))?,
+            Output::Text if valid && !self.verbose && self.printed > SHOWN => {}
+            Output::Text => {
+                let text = report.text(self.printed);
+                for line in text.lines() {
+                    writeln!(stdout(), "{}", printable(line))?;
+                }
+            }
         }
         Ok(())
     }
@@ -200,15 +219,33 @@ impl Printer {
                 "],\"without_receipt\":{},\"valid\":{valid}}}",
                 self.without
             )?,
-            Output::Text if self.without > 0 => {
-                writeln!(
-                    stdout(),
-                    "{} without a receipt: refused, or not yet destroyed",
-                    self.without
-                )?;
-            }
-            Output::Text => {}
+            Output::Text => self.summarise()?,
         }
         Ok(stdout().flush()?)
+    }
+
+    fn summarise(&self) -> Result<(), Failure> {
+        if self.printed > 1 {
+            let hidden = self.printed.saturating_sub(SHOWN);
+            let more = match hidden > 0 && !self.verbose {
+                true => "; --verbose shows all of each",
+                false => "",
+            };
+            writeln!(
+                stdout(),
+                "{} receipts: {} valid, {} not{more}",
+                self.printed,
+                self.valid,
+                self.printed - self.valid
+            )?;
+        }
+        if self.without > 0 {
+            writeln!(
+                stdout(),
+                "{} without a receipt: refused, or not yet destroyed",
+                self.without
+            )?;
+        }
+        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 //! good and from how much of which input it was made. A run after a kill cuts off what came later
 //! and goes on from there.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{self, SHA256};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tally::Tally;
 use crate::cli::Failure;
-use crate::pki::{beside, write_private};
+use crate::pki::{beside, ensure_replaceable, put_in_place, write_private};
 
 const FORMAT: &str = "lethe/v1/rewrap";
 
@@ -64,13 +64,19 @@ impl Draft {
         mode: u32,
     ) -> Result<(Self, Tally), Failure> {
         let path = beside(out, "part");
+        ensure_replaceable(out).map_err(|error| named(out, error))?;
+        // It may be that of an earlier run, and never a link to elsewhere.
+        let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
         let part = File::options()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .mode(mode)
+            .custom_flags(no_link.cast_signed())
             .open(&path)
+            .map_err(|error| named(&path, error))?;
+        part.set_permissions(Permissions::from_mode(mode))
             .map_err(|error| named(&path, error))?;
         match part.try_lock() {
             Ok(()) => {}
@@ -189,10 +195,7 @@ impl Draft {
         let named = |error| named(&self.out, error);
         self.part.flush().map_err(named)?;
         self.part.get_ref().sync_all().map_err(named)?;
-        std::fs::rename(self.part_file(), &self.out).map_err(named)?;
-        let folder = self.out.parent().filter(|path| *path != Path::new(""));
-        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(named)?;
-        folder.sync_all().map_err(named)?;
+        put_in_place(&self.part_file(), &self.out).map_err(named)?;
         std::fs::remove_file(self.state_file()).map_err(named)
     }
 

@@ -7,24 +7,30 @@ mod run;
 mod told;
 
 use std::fs::{File, TryLockError};
-use std::io::Read;
+use std::io::{IsTerminal, Read, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lethe_client::{Client, Conversation, KeyspaceName, ShredId};
+use serde_json::json;
 
-pub(super) use self::list::List;
+pub(super) use self::list::{Format, List};
 use self::plan::Plan;
 use self::receipts::Receipts;
 use self::run::{Run, Tally, Teller};
 pub(super) use self::told::Told;
-use super::output::Output;
+use super::output::{Output, ask, printable};
 use super::remote::Remote;
 use super::{Failure, block_on};
+use crate::logging;
 use crate::pki::beside;
 
 /// `lethe shred`
 #[derive(Args)]
+#[command(
+    after_help = "The service keeps no list of names: one that never had a key, such as a misspelt one, is \
+destroyed as well, and its receipt is as valid. Look at the names before."
+)]
 pub(super) struct Shred {
     /// Name of the keyspace.
     keyspace: KeyspaceName,
@@ -40,6 +46,16 @@ pub(super) struct Shred {
         conflicts_with = "conversations"
     )]
     list: Option<PathBuf>,
+    /// What the lines of --in are; without it an id, or {"conversation","id"}, and other JSON is
+    /// refused.
+    #[arg(long, value_enum, requires = "list")]
+    format: Option<Format>,
+    /// Reads the list, looks for the keyspace, says what would be shredded, and does nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Does not ask; only at a terminal it would.
+    #[arg(long)]
+    yes: bool,
     /// Ids of the shreds, one for each conversation on the command line: those of a run that
     /// failed.
     #[arg(long, conflicts_with = "list")]
@@ -63,7 +79,11 @@ pub(super) struct Shred {
 impl Shred {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let (list, _lock) = self.read()?;
+        if self.dry_run {
+            return self.rehearse(&list, output);
+        }
         let plan = Plan::make(&self.keyspace, &list.wanted, self.state_file()?)?;
+        self.confirm(&list, &plan)?;
         let receipts = self.receipts.as_ref();
         let receipts = receipts.map(|path| Receipts::create(path, plan.resumed));
         let name = self.list.as_ref().map(|path| path.display().to_string());
@@ -94,7 +114,7 @@ impl Shred {
             file.read_to_end(&mut bytes).map_err(failed)?;
             Some(file)
         };
-        let list = List::read(&bytes);
+        let list = List::read(&bytes, self.format);
         if list.wanted.is_empty() && list.unreadable.is_empty() {
             return Err(Failure::new(format!(
                 "{} names no conversation",
@@ -102,6 +122,74 @@ impl Shred {
             )));
         }
         Ok((list, lock))
+    }
+
+    /// What is about to be destroyed, said for a list and asked for at a terminal.
+    fn confirm(&self, list: &List, plan: &Plan) -> Result<(), Failure> {
+        let asks = !self.yes && stdin().is_terminal() && stderr().is_terminal();
+        let summary = self.summary(list, plan.shreds().len());
+        if !asks {
+            if self.list.is_some() && !list.wanted.is_empty() {
+                logging::say(&printable(&format!("lethe: {summary}")));
+            }
+            return Ok(());
+        }
+        let question = format!(
+            "{summary}\nThey become unreadable, for everyone and for good; a name that never had a key gets a \
+             receipt as well.\nType shred to go on: "
+        );
+        match ask(&question)?.as_str() {
+            "shred" => Ok(()),
+            _ => Err(Failure::new("nothing was done")),
+        }
+    }
+
+    fn summary(&self, list: &List, shreds: usize) -> String {
+        let name = |wanted: Option<&list::Wanted>| {
+            wanted.map_or_else(String::new, |it| format!("{:?}", it.conversation.as_str()))
+        };
+        let (first, last) = (list.wanted.first(), list.wanted.last());
+        let unreadable = match list.unreadable.len() {
+            0 => String::new(),
+            some => format!("; {some} lines cannot be read"),
+        };
+        let plural = if shreds == 1 { "" } else { "s" };
+        format!(
+            "{shreds} conversation{plural} to shred in keyspace {}, from {} to {}{unreadable}",
+            self.keyspace.as_str(),
+            name(first),
+            name(last),
+        )
+    }
+
+    /// `--dry-run`
+    fn rehearse(&self, list: &List, output: Output) -> Result<(), Failure> {
+        let mut names: Vec<_> = list
+            .wanted
+            .iter()
+            .map(|it| it.conversation.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let file = self.list.as_ref().map(|path| path.display().to_string());
+        for bad in &list.unreadable {
+            let file = file.as_deref().unwrap_or_default();
+            logging::say(&printable(&format!(
+                "lethe: {file}:{}: {}",
+                bad.line, bad.why
+            )));
+        }
+        let client = self.remote.client()?;
+        block_on(async { Ok(client.keyspace(&self.keyspace).await?) })?;
+        let shown = json!({ "keyspace": self.keyspace.as_str(), "dry_run": true,
+            "conversations": names.len(), "unreadable": list.unreadable.len() });
+        output.print(&shown, || {
+            format!("nothing was done: {}", self.summary(list, names.len()))
+        })?;
+        match list.unreadable.len() {
+            0 => Ok(()),
+            some => Err(Failure::new(format!("{some} lines cannot be read"))),
+        }
     }
 
     fn state_file(&self) -> Result<Option<PathBuf>, Failure> {

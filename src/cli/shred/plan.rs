@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::Wanted;
 use crate::cli::Failure;
-use crate::pki::write_private;
+use crate::pki::{ensure_replaceable, write_private};
 
 const FORMAT: &str = "lethe/v1/shreds";
 
@@ -51,7 +51,11 @@ impl Plan {
         file: Option<PathBuf>,
     ) -> Result<Self, Failure> {
         let kept = match &file {
-            Some(path) => kept(path, keyspace, wanted)?,
+            Some(path) => {
+                ensure_replaceable(path)
+                    .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+                kept(path, keyspace, wanted)?
+            }
             None => Vec::new(),
         };
         let resumed = !kept.is_empty();
@@ -196,7 +200,7 @@ mod tests {
     }
 
     fn plan(text: &str, file: &Path) -> Result<Plan, Failure> {
-        let list = List::read(text.as_bytes());
+        let list = List::read(text.as_bytes(), None);
         Plan::make(&chat(), &list.wanted, Some(file.to_owned()))
     }
 
@@ -253,7 +257,7 @@ mod tests {
             let failure = plan(other, &file).unwrap_err();
             assert!(failure.message.contains("unfinished"), "{other}");
         }
-        let list = List::read(b"a\nb\n");
+        let list = List::read(b"a\nb\n", None);
         let other = "mail".parse().unwrap();
         assert!(Plan::make(&other, &list.wanted, Some(file.clone())).is_err());
         for garbage in ["", "{}", "a\nb\n", "{\"format\":\"lethe/v1/shreds\"}\n"] {

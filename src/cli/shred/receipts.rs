@@ -1,10 +1,9 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Failure;
-use crate::pki::beside;
+use crate::pki::{beside, create_draft, ensure_replaceable, put_in_place};
 
 /// `--receipts FILE`: JSON lines, under another name until they are all there. Openings tell
 /// conversations, so it is its owner's alone.
@@ -16,16 +15,12 @@ pub(super) struct Receipts {
 impl Receipts {
     /// A file that is there is replaced only by the run that goes on with its work.
     pub(super) fn create(path: &Path, resumed: bool) -> Result<Self, Failure> {
+        let named = |error| Failure::new(format!("{}: {error}", path.display()));
+        ensure_replaceable(path).map_err(named)?;
         if path.exists() && !resumed {
             return Err(Failure::new(format!("{} is there already", path.display())));
         }
-        let draft = File::options()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(beside(path, "part"))
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        let draft = create_draft(&beside(path, "part"), 0o600).map_err(named)?;
         Ok(Self {
             path: path.to_owned(),
             draft: BufWriter::new(draft),
@@ -39,8 +34,6 @@ impl Receipts {
     /// Durable from here on.
     pub(super) fn finish(self) -> io::Result<()> {
         self.draft.into_inner()?.sync_all()?;
-        std::fs::rename(beside(&self.path, "part"), &self.path)?;
-        let folder = self.path.parent().filter(|path| *path != Path::new(""));
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        put_in_place(&beside(&self.path, "part"), &self.path)
     }
 }

@@ -113,7 +113,7 @@ fn keyspace_lines(keyspace: &Value) -> Vec<String> {
     if keyspace["earlier_settings_until"].is_string() {
         let until = moment(keyspace, "earlier_settings_until");
         lines.push(doubtful(&format!(
-            "          keys of earlier settings may open until {until}"
+            "          keys issued under earlier settings may open until {until}"
         )));
     }
     for version in list(keyspace, "key_versions") {

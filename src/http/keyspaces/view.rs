@@ -15,6 +15,9 @@ use crate::http::times::Rfc3339;
 pub(crate) struct KeyspaceView {
     /// Its name.
     name: String,
+    /// As receipts name it; another one when the keyspace was erased and made anew.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    id: String,
     /// How long messages live at least, such as `72h`.
     retention: String,
     /// Width of a bucket, such as `1h`: messages live at most so much longer.
@@ -85,6 +88,7 @@ impl KeyspaceView {
         };
         Self {
             name: keyspace.name.to_string(),
+            id: keyspace.id.to_string(),
             retention: text(policy.retention()),
             granularity: Span::from_seconds(policy.granularity_seconds()).to_string(),
             rotation: policy.rotation().to_string(),

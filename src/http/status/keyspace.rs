@@ -23,7 +23,8 @@ pub(in crate::http) struct KeyspaceStatus {
     retention: String,
     /// Live key versions, oldest first.
     versions: Vec<u32>,
-    /// Messages sealed before this moment do not open any more, under the present settings.
+    /// Messages sealed before this moment do not open any more. While keys of earlier settings may be
+    /// alive, the age of the oldest key version.
     #[schema(value_type = String, format = DateTime)]
     oldest_readable: Rfc3339,
     /// Keys of earlier settings may open until then.
@@ -139,7 +140,11 @@ fn oldest_readable(
     let there = overdue.chain(live.iter().copied());
     // A short retention's bucket may die first and begin last.
     let first = there.filter_map(|expiry| grid::first_issue(policy, expiry));
-    let first = first.min().unwrap_or(now);
+    let first = match keyspace.expiries_until > now {
+        // In which buckets the keys of earlier settings are nobody knows.
+        true => Timestamp::from_millis(0),
+        false => first.min().unwrap_or(now),
+    };
     let versions = keyspace.versions.iter().map(|it| it.created_at);
     let created = versions.min().unwrap_or(now);
     first.max(created).min(now)

@@ -1,0 +1,170 @@
+//! Who else may change what the service relies on: its configuration, the code that it loads, who is let
+//! in, its secrets, and every folder on the way to them.
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigError};
+
+const WRITABLE_BY_ALL: u32 = 0o002;
+const WRITABLE_BY_GROUP: u32 = 0o020;
+/// Of a folder: only its owner may rename or remove an entry.
+const STICKY: u32 = 0o1000;
+
+/// As whom this process runs.
+struct Us {
+    user: u32,
+    group: u32,
+}
+
+impl Config {
+    /// Looks who may write the configuration at `path`, what it names, and the folders on the way. What is
+    /// answered deserves a warning: another user or group may.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] when everybody may.
+    pub fn writers(&self, path: &Path) -> Result<Vec<String>, ConfigError> {
+        let us = Us {
+            user: rustix::process::geteuid().as_raw(),
+            group: rustix::process::getegid().as_raw(),
+        };
+        let mut warnings = Vec::new();
+        for place in places(self, path) {
+            // What is not there is found by whoever needs it; where a link leads is looked at, too.
+            let Ok(metadata) = place.symlink_metadata() else {
+                continue;
+            };
+            if metadata.is_symlink() {
+                continue;
+            }
+            if may_all_write(&metadata) {
+                return Err(ConfigError::Invalid {
+                    path: place,
+                    reason: "every user may change it, and so what this service does: chmod o-w it"
+                        .into(),
+                });
+            }
+            let who = others(&metadata, &us);
+            warnings.extend(who.map(|who| format!("{} may be changed by {who}", place.display())));
+        }
+        Ok(warnings)
+    }
+}
+
+/// All of them, and where links lead.
+fn places(config: &Config, path: &Path) -> BTreeSet<PathBuf> {
+    let server = &config.server;
+    let mut files = vec![path, &server.certificate, &server.key, &server.client_ca];
+    files.extend(server.client_crls.iter().map(PathBuf::as_path));
+    for hsm in std::iter::once(&config.hsm).chain(&config.hsm_next) {
+        files.extend([hsm.module.as_path(), hsm.pin_file.as_path()]);
+    }
+    let mut places = BTreeSet::new();
+    for file in files {
+        let named = std::path::absolute(file).ok();
+        let real = file.canonicalize().ok();
+        for path in named.iter().chain(&real) {
+            places.extend(path.ancestors().map(Path::to_owned));
+        }
+    }
+    places
+}
+
+fn may_all_write(metadata: &Metadata) -> bool {
+    metadata.mode() & WRITABLE_BY_ALL != 0 && !keeps_entries(metadata)
+}
+
+fn keeps_entries(metadata: &Metadata) -> bool {
+    metadata.is_dir() && metadata.mode() & STICKY != 0
+}
+
+fn others(metadata: &Metadata, us: &Us) -> Option<String> {
+    let (user, group) = (metadata.uid(), metadata.gid());
+    if user != 0 && user != us.user {
+        return Some(format!("user {user}"));
+    }
+    let by_group = metadata.mode() & WRITABLE_BY_GROUP != 0 && !keeps_entries(metadata);
+    (by_group && group != 0 && group != us.group).then(|| format!("group {group}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn chmod(path: &Path, mode: u32) {
+        set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_everybody_may_change_is_refused_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["etc", "lib", "etc/pki"] {
+            create_dir(at(name)).unwrap();
+            chmod(&at(name), 0o755);
+        }
+        for name in [
+            "etc/lethe.toml",
+            "lib/module.so",
+            "etc/pki/ca.crt",
+            "etc/pin",
+        ] {
+            write(at(name), "").unwrap();
+            chmod(&at(name), 0o600);
+        }
+        std::os::unix::fs::symlink(at("lib/module.so"), at("etc/module.so")).unwrap();
+        let sample = include_str!("../../config/lethe.toml");
+        let sample = sample.replace("\"libhsm_sim_pkcs11.so\"", "\"module.so\"");
+        let mut config = Config::parse(&sample).unwrap();
+        config.resolve(&at("etc"), None).unwrap();
+        let writers = || config.writers(&at("etc/lethe.toml"));
+        assert!(writers().is_ok());
+        for name in [
+            "etc",
+            "lib",
+            "etc/pki",
+            "etc/lethe.toml",
+            "lib/module.so",
+            "etc/pki/ca.crt",
+            "etc/pin",
+        ] {
+            let mode = at(name).metadata().unwrap().mode() & 0o7777;
+            chmod(&at(name), mode | 0o002);
+            let refused = writers().unwrap_err().to_string();
+            let path = at(name).canonicalize().unwrap();
+            assert!(
+                refused.starts_with(&format!("{}: ", path.display())),
+                "{refused}"
+            );
+            chmod(&at(name), mode);
+        }
+        // As /tmp is.
+        chmod(&at("etc"), 0o1777);
+        assert!(writers().is_ok());
+    }
+
+    #[test]
+    fn other_users_and_groups_deserve_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        write(&file, "").unwrap();
+        chmod(&file, 0o660);
+        let metadata = file.metadata().unwrap();
+        let (user, group) = (metadata.uid(), metadata.gid());
+        let us = |user, group| Us { user, group };
+        assert_eq!(others(&metadata, &us(user, group)), None);
+        if group != 0 {
+            let warned = others(&metadata, &us(user, group + 1));
+            assert_eq!(warned, Some(format!("group {group}")));
+        }
+        if user != 0 {
+            let warned = others(&metadata, &us(user + 1, group));
+            assert_eq!(warned, Some(format!("user {user}")));
+        }
+    }
+}
