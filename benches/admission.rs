@@ -13,13 +13,11 @@ use divan::{Bencher, black_box};
 use lethe::access::{Access, Gate, Role, SpiffeId};
 use lethe::admission::{Account, Admission};
 use lethe::clock::HandshakeClock;
-use lethe::config::{
-    AccessSection, CeilingSection, ClientEntry, ExpiredCrls, LimitsSection, QuotaSection,
-};
+use lethe::config::{AccessSection, CeilingSection, ClientEntry, LimitsSection, QuotaSection};
 use lethe::limits::{Kind, Limits};
 use lethe::metrics::Metrics;
 use lethe::pki::Authority;
-use lethe::tls::{Clients, Session, Tls, server_config};
+use lethe::tls::{Session, Tls};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;
@@ -65,18 +63,12 @@ impl World {
         authority
             .issue_client(&path("client"), &client, now, DAY)
             .unwrap();
-        let clients = Clients::load(&path("ca.crt"), &[], ExpiredCrls::Refuse, now).unwrap();
-        let clients = Arc::new(clients);
-        let server = server_config(
-            &path("server.crt"),
-            &path("server.key"),
-            Arc::clone(&clients),
+        let file = |name: &str| path(name).display().to_string();
+        let (certificate, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+        let section = format!(
+            "listen = '127.0.0.1:0'\ncertificate = '{certificate}'\nkey = '{key}'\nclient_ca = '{ca}'"
         );
-        let tls = Tls {
-            server: server.unwrap(),
-            clients,
-            certificate_end: now,
-        };
+        let tls = Tls::load(&toml::from_str(&section).unwrap(), now).unwrap();
         let chain = CertificateDer::pem_file_iter(path("client.crt")).unwrap();
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
         let gate = Gate::new(access(), tls);

@@ -42,7 +42,7 @@ use crate::metrics::{Exposition, Metrics};
 use crate::reload::{Hangup, Reloader};
 use crate::service::{Condition, Service, ThisNode};
 use crate::telemetry::{Delivery, Telemetry};
-use crate::tls::Tls;
+use crate::tls::Handshakes;
 
 pub use error::AppError;
 
@@ -87,7 +87,7 @@ impl App {
     /// [`AppError`]; nothing was destroyed.
     pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
         let (connections, handshakes) = open_files::fit(&config.server, &config.limits)?;
-        let reloader = Reloader::new(path, config);
+        let mut reloader = Reloader::new(path, config);
         let (metrics, exposition) = Metrics::new();
         metrics.begin(&http::outcomes());
         let store = Arc::new(SqliteStore::open(&config.store.sqlite).await?);
@@ -96,7 +96,7 @@ impl App {
         let hsm: Arc<dyn Hsm> = Arc::clone(&devices) as Arc<dyn Hsm>;
         tracing::info!("the HSM is open");
         let clock = steady_clock(config, store.as_ref()).await?;
-        let tls = Tls::load(&config.server, HandshakeClock.now())?;
+        let tls = reloader.first_tls(HandshakeClock.now())?;
         let gate = Gate::new(Access::new(&config.access), tls);
         let clock = Arc::new(clock);
         let outlives: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -169,6 +169,7 @@ impl App {
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
             gate,
+            handshakes: Handshakes::new(metrics.clone())?,
             limits: Limits::new(&config.limits, metrics.clone()),
             admission: Admission::new(
                 connections,

@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::telemetry::Telemetry;
+use crate::tls::Handshakes;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
 pub struct Service {
@@ -42,6 +43,8 @@ pub struct Service {
     pub audit: Arc<dyn AuditSink>,
     /// Who gets in and may do what; reloaded while requests go on.
     pub gate: Gate,
+    /// Where clients show their certificates.
+    pub handshakes: Handshakes,
     /// What Prometheus reads.
     pub metrics: Metrics,
     /// Where changes are asked for.

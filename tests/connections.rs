@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 /// Few places and little patience, so that a client that is not cut off is noticed.
 fn strict(text: String) -> String {
-    let limits = "max_connections = 10\nheader_timeout = \"500ms\"\nrequest_timeout = \"1s\"\n";
+    let limits = "max_connections = 10\nheader_timeout = \"3s\"\nrequest_timeout = \"1s\"\n";
     text.replace("certificate =", &format!("{limits}certificate ="))
 }
 

@@ -53,7 +53,8 @@ fn makes_what_the_service_accepts() {
     let path = |name: &str| folder.join(name);
     let now = SystemClock.now();
     let clients = Clients::load(&path(&authority), &[], ExpiredCrls::Refuse, now).unwrap();
-    server_config(&path(&server), &path(&key), clients.into()).unwrap();
+    let key_exchange = lethe_tls::KeyExchange::default();
+    server_config(&path(&server), &path(&key), clients.into(), key_exchange).unwrap();
     let issue = ["issue", "--ca", "ca", "--out", "chat", "--spiffe-id", ID];
     let (client, key) = made(folder, &issue);
     let certificate = CertificateDer::from_pem_file(path(&client)).unwrap();
@@ -134,6 +135,14 @@ fn revokes_what_the_authority_has_signed() {
         assert!(error.contains(bad) && error.lines().count() == 1, "{error}");
         assert_eq!(std::fs::read(folder.join("ca/ca.crl")).unwrap(), before);
     }
+    // Of two certificates in a file the second would be left out.
+    let one = std::fs::read_to_string(folder.join("ca-client.crt")).unwrap();
+    std::fs::write(folder.join("two.crt"), format!("{one}{one}")).unwrap();
+    let error = refused(folder, &["revoke", "--ca", "ca", "two.crt"]);
+    assert!(error.contains("two.crt: holds 2"), "{error}");
+    std::fs::write(folder.join("glued.crt"), one.trim_end().repeat(2)).unwrap();
+    let error = refused(folder, &["revoke", "--ca", "ca", "glued.crt"]);
+    assert!(error.contains("looks like the begin or end"), "{error}");
     // Nor is a list taken over that somebody else has signed.
     std::fs::copy(folder.join("ca/ca.crl"), folder.join("other/ca.crl")).unwrap();
     let error = refused(folder, &["revoke", "--ca", "other"]);

@@ -1,10 +1,13 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
+use lethe_core::ports::Clock as _;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Access;
-use crate::tls::Tls;
+use crate::clock::HandshakeClock;
+use crate::tls::{Session, Tls};
 
 /// Who gets in and what they may do, as one reading of the configuration says it.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ impl Rules {
 pub struct Gate {
     rules: ArcSwap<Rules>,
     trust: watch::Sender<u64>,
+    /// Open connections; those that are closed are dropped when it would grow.
+    sessions: Mutex<Vec<Weak<Session>>>,
 }
 
 impl Gate {
@@ -54,6 +59,7 @@ impl Gate {
         Self {
             rules: ArcSwap::from_pointee(rules),
             trust: watch::Sender::new(0),
+            sessions: Mutex::default(),
         }
     }
 
@@ -65,6 +71,15 @@ impl Gate {
     /// Hears of every change of trust.
     pub fn trust_changes(&self) -> watch::Receiver<u64> {
         self.trust.subscribe()
+    }
+
+    /// Has an open connection decided on ahead of a change of trust.
+    pub fn add(&self, session: &Arc<Session>) {
+        let mut sessions = self.sessions.lock();
+        if sessions.len() == sessions.capacity() {
+            sessions.retain(|session| session.strong_count() > 0);
+        }
+        sessions.push(Arc::downgrade(session));
     }
 
     /// Puts other rules in force. Open connections are checked again when other clients are taken
@@ -94,6 +109,15 @@ impl Gate {
 
     fn enter(&self, rules: Rules) {
         let trust = rules.trust;
+        if trust != self.rules.load().trust {
+            let sessions: Vec<_> = self
+                .sessions
+                .lock()
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect();
+            Session::decide_ahead(&sessions, &rules.tls.clients, trust, HandshakeClock.now());
+        }
         self.rules.store(Arc::new(rules));
         // After the rules: whoever hears of it must find them.
         self.trust.send_if_modified(|known| {

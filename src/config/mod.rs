@@ -213,7 +213,10 @@ impl Config {
                 ("hsm_next.pin_file", &mut next.pin_file),
             ]
         });
-        for (option, path) in paths.into_iter().chain(crls).chain(next) {
+        let marks = self.server.crl_marks.iter_mut();
+        let marks = marks.map(|path| ("server.crl_marks", path));
+        let paths = paths.into_iter().chain(crls).chain(marks);
+        for (option, path) in paths.chain(next) {
             let expanded = expand(path, credentials).map_err(|why| format!("{option} {why}"))?;
             *path = folder.join(expanded);
         }

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lethe_tls::KeyExchange;
 use serde::Deserialize;
 
 /// `server.expired_crls`
@@ -33,9 +34,15 @@ pub struct ServerSection {
     /// Revocation lists of clients, PEM or DER; when there are any, each client CA needs one.
     #[serde(default)]
     pub client_crls: Vec<PathBuf>,
+    /// Where it is remembered how far the lists have come, over restarts.
+    #[serde(default)]
+    pub crl_marks: Option<PathBuf>,
     /// What becomes of clients once a list's `nextUpdate` has passed.
     #[serde(default)]
     pub expired_crls: ExpiredCrls,
+    /// What keeps a session that is recorded today closed to a quantum computer of tomorrow.
+    #[serde(default)]
+    pub key_exchange: KeyExchange,
     /// Connections of clients with a grant that are open at once.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
@@ -106,6 +113,7 @@ impl ServerSection {
         other.client_ca.clone_from(&self.client_ca);
         other.client_crls.clone_from(&self.client_crls);
         other.expired_crls = self.expired_crls;
+        other.key_exchange = self.key_exchange;
         *self != other
     }
 

@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::answer::Unanswered;
@@ -29,7 +28,7 @@ use crate::access::{Access, SpiffeId};
 use crate::admission::{self, Account, Admission, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
 use crate::clock::HandshakeClock;
 use crate::service::Service as Lethe;
-use crate::tls::Session;
+use crate::tls::{Accepted, ClientStream, Session};
 
 /// What a client may send ahead of what is read, on a connection and on each of its streams.
 const CLIENT_WINDOW: u32 = 256 << 10;
@@ -111,6 +110,7 @@ pub(super) async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)
     }
 }
 
+type Client = TlsStream<ClientStream<TcpSocket>>;
 type TcpSocket = Socket<(Arc<Mutex<Seat>>, mpsc::Sender<()>)>;
 
 /// What answers the requests of a connection.
@@ -189,27 +189,16 @@ struct Arriving {
 impl Arriving {
     async fn run(self, socket: TcpSocket) {
         let metrics = self.service.metrics.clone();
-        let (tls, trust) = {
-            let rules = self.service.gate.rules();
-            (Arc::clone(&rules.tls().server), rules.trust())
-        };
         let connection = Arc::clone(&self.connection);
-        let handshake = TlsAcceptor::from(tls).accept(socket);
-        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
-        let stream = tokio::select! {
-            stream = handshake => stream,
+        let (handshakes, gate) = (&self.service.handshakes, &self.service.gate);
+        let limit = self.limits.header_timeout;
+        let accepted = tokio::select! {
+            accepted = handshakes.accept(socket, self.address, gate, limit) => accepted,
             () = connection.evicted() => return,
         };
-        let Ok(Ok(stream)) = stream else {
-            metrics.failed_handshakes.inc();
+        let Ok(Accepted { stream, session }) = accepted else {
             return;
         };
-        let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
-        let chain = chain.unwrap_or_default();
-        let Some(session) = Session::new(chain, trust, HandshakeClock.now()) else {
-            return;
-        };
-        let session = Arc::new(session);
         let Some(account) = self.occupy(&session) else {
             return;
         };
@@ -236,12 +225,7 @@ impl Arriving {
         Some(account)
     }
 
-    async fn speak(
-        self,
-        stream: TlsStream<TcpSocket>,
-        session: Arc<Session>,
-        account: Arc<Account>,
-    ) {
+    async fn speak(self, stream: Client, session: Arc<Session>, account: Arc<Account>) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let stranger = account.client().is_none();
         let seconds = self.limits.idle_timeout.as_secs();
@@ -285,12 +269,7 @@ pub(super) struct Transport<'a> {
 }
 
 impl Transport<'_> {
-    async fn serve_http2(
-        mut self,
-        stream: TlsStream<TcpSocket>,
-        service: impl Answers,
-        stranger: bool,
-    ) {
+    async fn serve_http2(mut self, stream: Client, service: impl Answers, stranger: bool) {
         let (streams, window) = match stranger {
             true => (STRANGER_STREAMS, STRANGER_WINDOW),
             false => (CLIENT_STREAMS, CLIENT_WINDOW),

@@ -1,6 +1,7 @@
 //! What Prometheus reads.
 
 mod frequent;
+mod handshakes;
 mod hsm;
 mod open;
 mod parts;
@@ -10,6 +11,7 @@ mod tests;
 mod zeros;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -28,6 +30,7 @@ use crate::forgetting::Backlog;
 use crate::service::Condition;
 
 use frequent::Frequent;
+use handshakes::{Group, Reason};
 pub use hsm::MeteredHsm;
 use parts::Parts;
 
@@ -109,8 +112,10 @@ pub struct Metrics {
     pub ceilings_reached: Counter,
     /// Open connections.
     pub connections: Gauge,
-    /// Handshakes that failed.
-    pub failed_handshakes: Counter,
+    handshakes: Family<Group, Counter>,
+    failed_handshakes: Family<Reason, Counter>,
+    probes: Counter,
+    handshake_seconds: Counter<f64, AtomicU64>,
     /// Connections that were closed because their client is not taken any more.
     pub cut_off: Counter,
     budget_used: Family<Budget, Gauge>,
@@ -171,7 +176,10 @@ impl Metrics {
             clients_above_ceiling: Gauge::default(),
             ceilings_reached: Counter::default(),
             connections: Gauge::default(),
-            failed_handshakes: Counter::default(),
+            handshakes: Family::default(),
+            failed_handshakes: Family::default(),
+            probes: Counter::default(),
+            handshake_seconds: Counter::default(),
             cut_off: Counter::default(),
             budget_used: Family::default(),
             budget_limit: Family::default(),

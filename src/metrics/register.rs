@@ -129,11 +129,7 @@ impl Metrics {
             self.ceilings_reached.clone(),
         );
         to.register("connections", "Open connections", self.connections.clone());
-        to.register(
-            "failed_handshakes",
-            "TLS handshakes that failed",
-            self.failed_handshakes.clone(),
-        );
+        self.register_handshakes(to);
         to.register(
             "connections_cut_off",
             "Connections closed because their client's certificate ended or is not taken any more",

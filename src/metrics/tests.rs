@@ -11,6 +11,7 @@ use lethe_core::time::Expiry;
 
 use super::*;
 use crate::service::Seen;
+use crate::tls::Failure;
 
 /// Answers each call with the next error.
 struct Failing(Mutex<Vec<HsmError>>);
@@ -178,7 +179,10 @@ fn names_and_values_are_those_that_dashboards_read() {
     metrics.expiry_lag.set(3);
     metrics.failed_destroys.inc();
     metrics.connections.inc();
-    metrics.failed_handshakes.inc();
+    metrics.failed_handshake(Failure::Expired);
+    metrics.failed_handshake(Failure::Probe);
+    metrics.handshake(rustls::NamedGroup::X25519MLKEM768);
+    metrics.handshake_computed(Duration::from_millis(1_500));
     assert_shown(
         &exposition,
         &[
@@ -195,7 +199,10 @@ fn names_and_values_are_those_that_dashboards_read() {
             "lethe_expiry_lag_seconds 3",
             "lethe_failed_destroys_total 1",
             "lethe_connections 1",
-            "lethe_failed_handshakes_total 1",
+            r#"lethe_failed_handshakes_total{reason="expired"} 1"#,
+            "lethe_tcp_probes_total 1",
+            r#"lethe_tls_handshakes_total{group="X25519MLKEM768"} 1"#,
+            "lethe_handshake_cpu_seconds_total 1.5",
             "# EOF",
         ],
     );
@@ -212,6 +219,9 @@ fn what_may_happen_begins_at_zero() {
             r#"lethe_hsm_calls_total{call="destroy",result="unavailable"} 0"#,
             r#"lethe_data_keys_total{operation="unwrap"} 0"#,
             r#"lethe_reloads_total{result="refused"} 0"#,
+            r#"lethe_failed_handshakes_total{reason="revoked"} 0"#,
+            r#"lethe_tls_handshakes_total{group="x25519"} 0"#,
+            "lethe_tcp_probes_total 0",
             r#"lethe_approvals_total{outcome="expired"} 0"#,
         ],
     );

@@ -11,6 +11,7 @@ impl Metrics {
             }
         }
         hsm::begin(&self.hsm_calls);
+        self.begin_handshakes();
         for operation in ["issue", "unwrap"] {
             self.keys.get_or_create_owned(&Operation { operation });
         }

@@ -1,9 +1,12 @@
+use std::error::Error;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lethe_core::time::Timestamp;
+use lethe_tls::pem;
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use super::authority::{Authority, PkiError, instant};
@@ -21,15 +24,15 @@ pub fn revoke(
     life: Duration,
 ) -> Result<PathBuf, PkiError> {
     let authority = Authority::open(folder)?;
-    let signer = pem(&folder.join("ca.crt"))?;
+    let signer = certificate(&folder.join("ca.crt"))?;
     let signer = parse(&signer, &folder.join("ca.crt"))?;
     let path = folder.join("ca.crl");
     let (number, mut revoked_certs) = before(&path, &signer)?;
-    for certificate in certificates {
-        let der = pem(certificate)?;
-        let parsed = parse(&der, certificate)?;
+    for path in certificates {
+        let der = certificate(path)?;
+        let parsed = parse(&der, path)?;
         if parsed.verify_signature(Some(signer.public_key())).is_err() {
-            return Err(PkiError::NotIssued(certificate.clone()));
+            return Err(PkiError::NotIssued(path.clone()));
         }
         let serial_number = SerialNumber::from_slice(parsed.raw_serial());
         if !revoked_certs
@@ -62,19 +65,24 @@ fn before(
     path: &Path,
     signer: &X509Certificate<'_>,
 ) -> Result<(u64, Vec<RevokedCertParams>), PkiError> {
-    let list = match pem(path) {
+    let bytes = match read(path) {
         Err(PkiError::File(_, error)) if error.kind() == ErrorKind::NotFound => {
             return Ok((0, Vec::new()));
         }
-        list => list?,
+        bytes => bytes?,
     };
+    let lists = pem::revocation_lists(&bytes).map_err(|reason| invalid(path, reason))?;
+    let list = one(lists, path)?;
     let parsed = CertificateRevocationList::from_der(&list);
     let (_, parsed) = parsed.map_err(|_| unreadable(path))?;
     // What somebody else put there would be signed as ours.
     if parsed.verify_signature(signer.public_key()).is_err() {
         return Err(PkiError::NotIssued(path.to_owned()));
     }
+    // A list whose number is smaller than that of the one before is refused by who reads it.
     let number = parsed.crl_number().and_then(|it| u64::try_from(it).ok());
+    let number = number.filter(|number| *number < u64::MAX);
+    let number = number.ok_or_else(|| unreadable(path))?;
     let revoked = parsed.iter_revoked_certificates().map(|revoked| {
         let seconds = u64::try_from(revoked.revocation_date.timestamp()).unwrap_or(0);
         let time = Timestamp::from_millis(seconds.saturating_mul(1_000));
@@ -86,13 +94,27 @@ fn before(
         })
     });
     let revoked = revoked.collect::<Result<_, PkiError>>()?;
-    Ok((number.unwrap_or(0), revoked))
+    Ok((number, revoked))
 }
 
-fn pem(path: &Path) -> Result<Vec<u8>, PkiError> {
-    let bytes = std::fs::read(path).map_err(|error| PkiError::File(path.to_owned(), error))?;
-    let parsed = x509_parser::pem::parse_x509_pem(&bytes);
-    Ok(parsed.map_err(|_| unreadable(path))?.1.contents)
+/// The certificate of a file. Of several, the others would be left out without a word.
+fn certificate(path: &Path) -> Result<CertificateDer<'static>, PkiError> {
+    let found = pem::certificates(&read(path)?).map_err(|reason| invalid(path, reason))?;
+    one(found, path)
+}
+
+fn one<T>(mut found: Vec<T>, path: &Path) -> Result<T, PkiError> {
+    match (found.pop(), found.len()) {
+        (Some(only), 0) => Ok(only),
+        (_, others) => Err(invalid(
+            path,
+            format!("holds {}, one is expected", others + 1),
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PkiError> {
+    std::fs::read(path).map_err(|error| PkiError::File(path.to_owned(), error))
 }
 
 fn parse<'a>(der: &'a [u8], path: &Path) -> Result<X509Certificate<'a>, PkiError> {
@@ -101,6 +123,10 @@ fn parse<'a>(der: &'a [u8], path: &Path) -> Result<X509Certificate<'a>, PkiError
 }
 
 fn unreadable(path: &Path) -> PkiError {
-    let error = std::io::Error::new(ErrorKind::InvalidData, "cannot be read as PEM of its kind");
+    invalid(path, "cannot be read")
+}
+
+fn invalid(path: &Path, reason: impl Into<Box<dyn Error + Send + Sync>>) -> PkiError {
+    let error = std::io::Error::new(ErrorKind::InvalidData, reason);
     PkiError::File(path.to_owned(), error)
 }

@@ -19,7 +19,7 @@ use crate::access::Access;
 use crate::clock::HandshakeClock;
 use crate::config::{Config, ConfigError, ExpiredCrls};
 use crate::service::Service;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{ListMarks, Tls, TlsError};
 
 /// Files are looked at so often. A change is read once it has stood still for one look: a file that
 /// is half written, or a key that is still to follow its certificate, gets that long.
@@ -32,6 +32,8 @@ enum Refused {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Certificate(&'static str),
 }
 
 /// Reads the configuration anew, once it is started.
@@ -39,6 +41,8 @@ pub struct Reloader {
     files: Files,
     /// What the service was started with.
     running: Config,
+    /// What no later reading may go behind.
+    marks: ListMarks,
 }
 
 impl Reloader {
@@ -49,7 +53,39 @@ impl Reloader {
         Self {
             files: Files::new(path, running),
             running: running.clone(),
+            marks: ListMarks::default(),
         }
+    }
+
+    /// The files of the start; to be called once before [`Self::start`].
+    ///
+    /// # Errors
+    /// [`TlsError`], also when a revocation list is older than one that was in force before, where
+    /// the configuration names a file to remember it in.
+    pub fn first_tls(&mut self, now: Timestamp) -> Result<Tls, TlsError> {
+        let server = &self.running.server;
+        let tls = Tls::load(server, now)?;
+        if let Some(path) = &server.crl_marks {
+            self.marks = ListMarks::load(path)?;
+        }
+        self.advance(&tls)?;
+        if let Some(trouble) = tls.certificate_trouble(now) {
+            // Forgetting goes on without clients; a service that does not start forgets nothing.
+            tracing::error!("{trouble}");
+        }
+        Ok(tls)
+    }
+
+    /// Remembers the lists that are to be in force, if none is older than before.
+    fn advance(&mut self, tls: &Tls) -> Result<(), TlsError> {
+        let mut next = self.marks.clone();
+        next.advance(&tls.list_marks()).map_err(TlsError::Lists)?;
+        let path = self.running.server.crl_marks.as_ref();
+        if let Some(path) = path.filter(|_| next != self.marks) {
+            next.save(path)?;
+        }
+        self.marks = next;
+        Ok(())
     }
 
     /// Starts a thread for it: files may be slow. It ends with the sender, every message of which
@@ -114,7 +150,11 @@ impl Work {
     /// Puts what the files say in force; tells what of it needs a restart.
     fn load(&mut self) -> Result<Option<String>, Refused> {
         let config = self.reloader.files.read()?;
-        let tls = Tls::load(&config.server, HandshakeClock.now())?;
+        let now = HandshakeClock.now();
+        let tls = Tls::load(&config.server, now)?;
+        let in_force = tls.may_replace(self.service.gate.rules().tls(), now);
+        in_force.map_err(Refused::Certificate)?;
+        self.reloader.advance(&tls)?;
         self.service.gate.replace(Access::new(&config.access), tls);
         self.expired_crls = config.server.expired_crls;
         self.lists_looked_at = Timestamp::from_millis(0);
@@ -133,7 +173,7 @@ impl Work {
         let tls = rules.tls();
         let next_update = tls.clients.next_update();
         let metrics = &self.service.metrics;
-        metrics.validity(tls.certificate_end, next_update, now);
+        metrics.validity(tls.certificate_end(), next_update, now);
         let before = std::mem::replace(&mut self.lists_looked_at, now);
         if !tls.clients.any_list_ended(before, now) {
             return;

@@ -2,24 +2,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lethe_core::time::Timestamp;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::server::NoServerSessionStorage;
+use lethe_tls::{KeyExchange, is_hybrid, provider};
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::{ServerConfig, version};
 
 use super::clients::Clients;
-use super::files::{TlsError, chain, private_key};
-use super::peer::Peer;
+use super::files::{TlsError, chain, file, private_key};
+use super::list_marks::ListMarks;
+use super::server_certificate::ServerCertificate;
 use crate::config::ServerSection;
 
 /// TLS of the API as the files of one moment make it.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// For new connections.
-    pub server: Arc<ServerConfig>,
+    /// For clients that know a hybrid key exchange.
+    hybrid: Arc<ServerConfig>,
+    /// For those that do not, where they are taken.
+    classical: Option<Arc<ServerConfig>>,
     /// Who gets in.
     pub clients: Arc<Clients>,
-    /// End of the server's certificate.
-    pub certificate_end: Timestamp,
+    certificate: ServerCertificate,
 }
 
 impl Tls {
@@ -35,14 +37,66 @@ impl Tls {
             now,
         )?;
         let clients = Arc::new(clients);
-        let server = server_config(&section.certificate, &section.key, Arc::clone(&clients))?;
+        let server = |key_exchange| {
+            let clients = Arc::clone(&clients);
+            server_config(&section.certificate, &section.key, clients, key_exchange)
+        };
+        let hybrid = server(KeyExchange::HybridRequired)?;
+        let classical = match section.key_exchange {
+            KeyExchange::HybridRequired => None,
+            KeyExchange::HybridPreferred => Some(server(KeyExchange::HybridPreferred)?),
+        };
         let own = chain(&section.certificate)?;
-        let end = own.first().map(|own| Peer::of(own).not_after);
+        let certificate = ServerCertificate::new(&own[0]);
+        let certificate = certificate.map_err(|reason| file(&section.certificate, &reason))?;
         Ok(Self {
-            server,
+            hybrid,
+            classical,
             clients,
-            certificate_end: end.unwrap_or(Timestamp::from_millis(0)),
+            certificate,
         })
+    }
+
+    /// End of the server's certificate.
+    #[must_use]
+    pub const fn certificate_end(&self) -> Timestamp {
+        self.certificate.end
+    }
+
+    /// Why clients refuse the server's certificate at a time.
+    #[must_use]
+    pub fn certificate_trouble(&self, now: Timestamp) -> Option<&'static str> {
+        self.certificate.trouble(now)
+    }
+
+    /// Whether these files may take the place of others that are in force.
+    ///
+    /// # Errors
+    /// When they bring a certificate that clients refuse now. One that is in force already and has ended
+    /// meanwhile keeps nothing else from being read, a revocation least of all.
+    pub fn may_replace(&self, other: &Self, now: Timestamp) -> Result<(), &'static str> {
+        match self.certificate.trouble(now) {
+            Some(trouble) if self.certificate != other.certificate => Err(trouble),
+            _ => Ok(()),
+        }
+    }
+
+    /// How far the revocation lists have come.
+    #[must_use]
+    pub fn list_marks(&self) -> ListMarks {
+        self.clients.newest_lists()
+    }
+
+    /// What a client is answered with. rustls follows the client's order of key exchanges, so who
+    /// offers a hybrid one is shown no other.
+    #[must_use]
+    pub fn config_for(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let groups = hello.named_groups().unwrap_or_default();
+        let config = match &self.classical {
+            Some(classical) if !groups.iter().any(|group| is_hybrid(*group)) => classical,
+            _ => &self.hybrid,
+        };
+        Arc::clone(config)
     }
 }
 
@@ -55,8 +109,9 @@ pub fn server_config(
     certificate: &Path,
     key: &Path,
     clients: Arc<Clients>,
+    key_exchange: KeyExchange,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut config = ServerConfig::builder_with_provider(provider(key_exchange))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain(certificate)?, private_key(key)?)?;

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::time::Timestamp;
+use lethe_tls::{Bounded, KeyExchange, TrustAnchors, provider};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -16,6 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::crl::{Crl, Issued};
 use super::files::{TlsError, chain, file};
+use super::list_marks::ListMarks;
 use crate::config::ExpiredCrls;
 
 /// Whose certificates are taken: those of the client CAs that no revocation list names. The
@@ -27,7 +29,8 @@ pub struct Clients {
     expired_crls: ExpiredCrls,
     /// webpki takes the first list that bears the issuer's name, whoever signed it: CAs of one name
     /// and different keys, as before and after a renewal, are kept apart. Never empty.
-    verifiers: Vec<Arc<dyn ClientCertVerifier>>,
+    verifiers: Vec<Bounded<dyn ClientCertVerifier>>,
+    provider: Arc<CryptoProvider>,
     subjects: Vec<DistinguishedName>,
 }
 
@@ -52,12 +55,13 @@ impl Clients {
         expired_crls: ExpiredCrls,
         now: Timestamp,
     ) -> Result<Self, TlsError> {
+        let provider = provider(KeyExchange::default());
         let authorities = chain(client_ca)?;
         let mut crls = Vec::new();
         for path in client_crls {
-            let lists = Crl::load(path)?;
+            let lists = Crl::load(path, now)?;
             for list in &lists {
-                usable(&authorities, list).map_err(|reason| file(path, &reason))?;
+                usable(&authorities, list, &provider).map_err(|reason| file(path, &reason))?;
             }
             if expired_crls == ExpiredCrls::Refuse && lists.iter().any(|it| it.next_update < now) {
                 return Err(file(path, &"has expired: its CA must issue a new one"));
@@ -67,7 +71,8 @@ impl Clients {
         Crl::sort(&mut crls);
         let groups = apart(client_ca, &authorities)?;
         let verifiers = groups.iter().map(|group| {
-            verifier(group, &crls, expired_crls).map_err(|reason| file(client_ca, &reason))
+            verifier(group, &crls, expired_crls, &provider)
+                .map_err(|reason| file(client_ca, &reason))
         });
         let verifiers: Vec<_> = verifiers.collect::<Result<_, _>>()?;
         let subjects = verifiers.iter().flat_map(|it| it.root_hint_subjects());
@@ -77,8 +82,26 @@ impl Clients {
             crls,
             expired_crls,
             verifiers,
+            provider,
             subjects,
         })
+    }
+
+    /// The newest list of each CA, by who issued it and for what.
+    pub(super) fn newest_lists(&self) -> ListMarks {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let authorities = self.authorities.iter();
+        let authorities: Vec<_> = authorities
+            .filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1))
+            .collect();
+        let mut marks = ListMarks::default();
+        for list in &self.crls {
+            let mut issuers = authorities.iter();
+            let issuer = issuers.find(|it| list.issued_by(it, algorithms) == Ok(Issued::Here));
+            let key = issuer.map_or(&[][..], |it| it.public_key().raw);
+            marks.note(list, key);
+        }
+        marks
     }
 
     /// When the first list ends.
@@ -106,14 +129,24 @@ impl Clients {
 }
 
 /// The verifiers take all lists at once, and would not say which one they cannot use.
-fn usable(authorities: &[CertificateDer<'static>], list: &Crl) -> Result<(), String> {
+fn usable(
+    authorities: &[CertificateDer<'static>],
+    list: &Crl,
+    provider: &Arc<CryptoProvider>,
+) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities.iter().cloned());
-    let provider = Arc::new(default_provider());
+    let algorithms = &provider.signature_verification_algorithms;
+    let provider = Arc::clone(provider);
     let built = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
         .with_crls([list.der.clone()])
         .build();
-    built.map(drop).map_err(|error| error.to_string())
+    built.map_err(|error| error.to_string())?;
+    for authority in authorities {
+        let (_, authority) = X509Certificate::from_der(authority).map_err(|it| it.to_string())?;
+        list.issued_by(&authority, algorithms)?;
+    }
+    Ok(())
 }
 
 type Group<'a> = Vec<(&'a CertificateDer<'static>, X509Certificate<'a>)>;
@@ -140,29 +173,38 @@ fn verifier(
     group: &Group<'_>,
     crls: &[Crl],
     expired_crls: ExpiredCrls,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    provider: &Arc<CryptoProvider>,
+) -> Result<Bounded<dyn ClientCertVerifier>, String> {
+    let anchors: Vec<_> = group.iter().map(|(der, _)| (*der).clone()).collect();
+    let anchors = TrustAnchors::new(&anchors).map_err(|error| error.to_string())?;
+    let algorithms = &provider.signature_verification_algorithms;
     let mut roots = RootCertStore::empty();
     for (der, parsed) in group {
         let added = roots.add((*der).clone());
         added.map_err(|error| error.to_string())?;
-        let listed = |list: &Crl| list.issued_by(parsed) == Issued::Here;
+        let listed = |list: &Crl| {
+            list.is_for_clients() && list.issued_by(parsed, algorithms) == Ok(Issued::Here)
+        };
         if !crls.is_empty() && !crls.iter().any(listed) {
             let name = parsed.subject();
             return Err(format!("server.client_crls has no list of '{name}'"));
         }
     }
     let of_namesake = |list: &Crl| {
-        let mut issued = group.iter().map(|(_, parsed)| list.issued_by(parsed));
-        issued.any(|issued| issued == Issued::ByNamesake)
+        let mut issued = group
+            .iter()
+            .map(|(_, parsed)| list.issued_by(parsed, algorithms));
+        issued.any(|issued| issued == Ok(Issued::ByNamesake))
     };
     let lists = crls.iter().filter(|list| !of_namesake(list));
-    let provider = Arc::new(default_provider());
+    let provider = Arc::clone(provider);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
         .with_crls(lists.map(|list| list.der.clone()));
     if expired_crls == ExpiredCrls::Refuse {
         builder = builder.enforce_revocation_expiration();
     }
-    builder.build().map_err(|error| error.to_string())
+    let verifier = builder.build().map_err(|error| error.to_string())?;
+    Ok(Bounded::new(anchors, verifier))
 }
 
 /// What says more about a certificate: that it is nobody's is said by every other CA.
@@ -212,12 +254,12 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = default_provider().signature_verification_algorithms;
+        let algorithms = self.provider.signature_verification_algorithms;
         algorithms.supported_schemes()
     }
 }

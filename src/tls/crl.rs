@@ -1,52 +1,57 @@
 use std::path::Path;
 
 use lethe_core::time::Timestamp;
+use lethe_tls::pem;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Error};
+use x509_parser::asn1_rs::Any;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::files::{TlsError, file};
+use super::files::{TlsError, file, read};
+
+/// How far the clock of a CA may be ahead of ours.
+const CLOCK_DIFFERENCE: u64 = 5 * 60 * 1_000;
 
 /// A revocation list of a CA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Crl {
     pub(super) der: CertificateRevocationListDer<'static>,
-    this_update: Timestamp,
+    /// Big-endian, without zeros in front.
+    pub(super) number: Vec<u8>,
+    pub(super) this_update: Timestamp,
     /// When its CA promises the next one.
     pub(super) next_update: Timestamp,
 }
 
 impl Crl {
     /// All lists of a file: PEM, any number; or DER, one.
-    pub(super) fn load(path: &Path) -> Result<Vec<Self>, TlsError> {
-        let bytes = std::fs::read(path).map_err(|error| file(path, &error))?;
-        let ders = CertificateRevocationListDer::pem_slice_iter(&bytes);
-        let mut ders: Vec<_> = ders
-            .collect::<Result<_, _>>()
-            .map_err(|error| file(path, &error))?;
-        // DER begins with a SEQUENCE, which no PEM does.
-        if ders.is_empty() && bytes.first() == Some(&0x30) {
-            ders.push(bytes.into());
-        }
-        if ders.is_empty() {
-            return Err(file(path, &"holds no revocation list"));
-        }
-        let read = |der| Self::of(der).map_err(|reason| file(path, &reason));
+    pub(super) fn load(path: &Path, now: Timestamp) -> Result<Vec<Self>, TlsError> {
+        let ders = pem::revocation_lists(&read(path)?).map_err(|error| file(path, &error))?;
+        let read = |der| Self::of(der, now).map_err(|reason| file(path, &reason));
         ders.into_iter().map(read).collect()
     }
 
-    fn of(der: CertificateRevocationListDer<'static>) -> Result<Self, &'static str> {
+    fn of(
+        der: CertificateRevocationListDer<'static>,
+        now: Timestamp,
+    ) -> Result<Self, &'static str> {
         let parsed = parse(&der).ok_or("is no revocation list")?;
         // RFC 5280 section 5.2 wants a number in each; without one it is of version 1.
-        if parsed.crl_number().is_none() {
-            return Err("a revocation list without a CRL number (version 1) is not supported");
-        }
+        let number = parsed.crl_number();
+        let number = number
+            .ok_or("a revocation list without a CRL number (version 1) is not supported")?
+            .to_bytes_be();
         let next = parsed.next_update();
         let next = next.ok_or("a revocation list without nextUpdate is not supported")?;
         let (this_update, next_update) = (timestamp(parsed.last_update()), timestamp(next));
+        if this_update > now.saturating_add(CLOCK_DIFFERENCE) {
+            return Err("is not valid yet (thisUpdate)");
+        }
         Ok(Self {
             der,
+            number,
             this_update,
             next_update,
         })
@@ -54,23 +59,93 @@ impl Crl {
 
     /// Newest first: of several of one CA, the first one counts.
     pub(super) fn sort(lists: &mut [Self]) {
-        lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+        let age = |list: &Self| (list.number.len(), list.number.clone(), list.this_update);
+        lists.sort_by_key(|list| std::cmp::Reverse(age(list)));
     }
 
-    /// What it has to do with a CA.
-    pub(super) fn issued_by(&self, authority: &X509Certificate<'_>) -> Issued {
-        let Some(parsed) = parse(&self.der) else {
-            return Issued::Elsewhere;
-        };
+    /// What it has to do with a CA, judged as the handshake will judge it: a list that it cannot
+    /// check locks out all clients of that CA.
+    ///
+    /// # Errors
+    /// Why a list that bears the CA's name cannot be used.
+    pub(super) fn issued_by(
+        &self,
+        authority: &X509Certificate<'_>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Issued, String> {
+        let parsed = parse(&self.der).ok_or("is no revocation list")?;
         if parsed.issuer().as_raw() != authority.subject().as_raw() {
-            return Issued::Elsewhere;
+            return Ok(Issued::Elsewhere);
         }
-        match parsed.verify_signature(authority.public_key()) {
-            // What this library cannot check, the handshake does.
-            Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm) => Issued::Here,
-            Err(_) => Issued::ByNamesake,
+        if !self.is_signed_by(&parsed, authority, algorithms)? {
+            return Ok(Issued::ByNamesake);
         }
+        let usage = authority.key_usage().map_err(|error| error.to_string())?;
+        if usage.is_some_and(|usage| !usage.value.crl_sign()) {
+            return Err("its CA may not sign revocation lists (key usage)".into());
+        }
+        Ok(Issued::Here)
     }
+
+    fn is_signed_by(
+        &self,
+        parsed: &CertificateRevocationList<'_>,
+        authority: &X509Certificate<'_>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<bool, String> {
+        let key = authority.public_key();
+        let signed_with = algorithm(&self.der, 1);
+        let key_for = algorithm(key.raw, 0);
+        let mut fitting = algorithms.all.iter().filter(|known| {
+            signed_with == Some(&known.signature_alg_id())
+                && key_for == Some(&known.public_key_alg_id())
+        });
+        let fitting = fitting.next().ok_or_else(|| {
+            let algorithm = parsed.signature_algorithm.algorithm.to_id_string();
+            format!("is signed with an algorithm that is not supported ({algorithm})")
+        })?;
+        let (message, signature) = (parsed.tbs_cert_list.as_ref(), &parsed.signature_value.data);
+        let key = &key.subject_public_key.data;
+        Ok(fitting.verify_signature(key, message, signature).is_ok())
+    }
+
+    /// Whether it can name clients, as one for CAs alone cannot.
+    pub(super) fn is_for_clients(&self) -> bool {
+        self.scope().is_none_or(|(_, for_cas)| !for_cas)
+    }
+
+    /// Lists of one CA for different certificates are counted apart.
+    pub(super) fn scope_bytes(&self) -> [u8; 2] {
+        let scope = self.scope();
+        scope.map_or([0, 0], |(clients, cas)| [clients.into(), cas.into()])
+    }
+
+    /// Which certificates it is for, where it is not for all: clients alone, CAs alone.
+    fn scope(&self) -> Option<(bool, bool)> {
+        let parsed = parse(&self.der)?;
+        let mut extensions = parsed.extensions().iter();
+        extensions.find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::IssuingDistributionPoint(scope) => {
+                Some((scope.only_contains_user_certs, scope.only_contains_ca_certs))
+            }
+            _ => None,
+        })
+    }
+
+    /// Who says that it issued it.
+    pub(super) fn issuer(&self) -> Vec<u8> {
+        parse(&self.der).map_or_else(Vec::new, |parsed| parsed.issuer().as_raw().to_vec())
+    }
+}
+
+/// What stands in the AlgorithmIdentifier that is a member of a SEQUENCE.
+fn algorithm(sequence: &[u8], at: usize) -> Option<&[u8]> {
+    let (_, sequence) = Any::from_der(sequence).ok()?;
+    let mut rest = sequence.data;
+    for _ in 0..at {
+        rest = Any::from_der(rest).ok()?.0;
+    }
+    Any::from_der(rest).ok().map(|(_, found)| found.data)
 }
 
 /// Whether a list is of a CA.

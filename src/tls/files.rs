@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::pem::PemObject;
+use lethe_tls::pem;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::is_open_to_all;
@@ -16,6 +16,9 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
+    /// Revocation lists.
+    #[error("server.client_crls: {0}")]
+    Lists(String),
     /// Certificate and key together.
     #[error("the server's certificate cannot be used: {0}")]
     Certificate(#[from] rustls::Error),
@@ -25,18 +28,15 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
     if is_open_to_all(path) {
         return Err(file(path, &"every user may read this key: chmod o= it"));
     }
-    PrivateKeyDer::from_pem_file(path).map_err(|error| file(path, &error))
+    pem::private_key(&zeroize::Zeroizing::new(read(path)?)).map_err(|error| file(path, &error))
 }
 
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| file(path, &error))?;
-    let certificates: Vec<_> = certificates
-        .collect::<Result<_, _>>()
-        .map_err(|error| file(path, &error))?;
-    if certificates.is_empty() {
-        return Err(file(path, &"holds no certificate"));
-    }
-    Ok(certificates)
+    pem::certificates(&read(path)?).map_err(|error| file(path, &error))
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|error| file(path, &error))
 }
 
 pub(super) fn file(path: &Path, reason: &dyn std::fmt::Display) -> TlsError {

@@ -1,14 +1,16 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lethe_core::ports::Clock;
 use lethe_core::time::Timestamp;
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error};
 use tokio::task::JoinHandle;
 
-use super::Peer;
+use super::{Clients, Peer};
 use crate::access::{Gate, Rules, SpiffeId};
 use crate::clock::HandshakeClock;
 use crate::service::Service;
@@ -33,8 +35,11 @@ pub struct Session {
     peer: Peer,
     /// As the client showed it: its own certificate first.
     chain: Vec<CertificateDer<'static>>,
-    /// The trust that the chain was last checked under.
+    /// The latest trust that the chain is taken under: before that one is in force, when
+    /// [`Self::decide`] looked ahead.
     trust: AtomicU64,
+    /// The trust under which it is not taken any more, and why.
+    refused: Mutex<Option<(u64, Error)>>,
     /// When the next of its certificates ends, in milliseconds.
     ends: AtomicU64,
 }
@@ -47,6 +52,7 @@ impl Session {
             peer: Peer::of(chain.first()?),
             chain,
             trust: AtomicU64::new(trust),
+            refused: Mutex::default(),
             ends: AtomicU64::new(0),
         };
         session.ends.store(session.next_end(now), Ordering::Relaxed);
@@ -57,6 +63,11 @@ impl Session {
     #[must_use]
     pub const fn key(&self) -> [u8; 32] {
         self.peer.key
+    }
+
+    /// The id in the certificate, which need not be taken any more: for what people read.
+    pub(super) const fn shown_id(&self) -> Option<&SpiffeId> {
+        self.peer.spiffe_id.as_ref()
     }
 
     /// Who asks, if that client would still get in; there is no other way to the id.
@@ -71,17 +82,55 @@ impl Session {
     /// Whether the client would still get in. Two loads and two comparisons, unless what it was
     /// checked under has changed or one of its certificates has ended.
     fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
-        let fresh = self.trust.load(Ordering::Relaxed) == rules.trust();
-        if fresh && now.as_millis() < self.ends.load(Ordering::Relaxed) {
-            return Ok(());
+        if let Some(decided) = self.decided(rules.trust(), now) {
+            return decided;
         }
+        let verified = rules.tls().clients.verify(&self.chain, now);
+        self.decide(rules.trust(), verified, now)
+    }
+
+    /// What is known without looking at the chain.
+    pub(super) fn decided(&self, trust: u64, now: Timestamp) -> Option<Result<(), Error>> {
         if now >= self.peer.not_after {
-            return Err(Error::InvalidCertificate(CertificateError::Expired));
+            return Some(Err(CertificateError::Expired.into()));
         }
-        rules.tls().clients.verify(&self.chain, now)?;
-        self.ends.store(self.next_end(now), Ordering::Relaxed);
-        self.trust.store(rules.trust(), Ordering::Relaxed);
-        Ok(())
+        let taken = self.trust.load(Ordering::Relaxed) >= trust;
+        if taken && now.as_millis() < self.ends.load(Ordering::Relaxed) {
+            return Some(Ok(()));
+        }
+        match &*self.refused.lock() {
+            Some((under, reason)) if *under == trust => Some(Err(reason.clone())),
+            _ => None,
+        }
+    }
+
+    /// Keeps what became of the chain under a trust.
+    fn decide(&self, trust: u64, verified: Result<(), Error>, now: Timestamp) -> Result<(), Error> {
+        match &verified {
+            Ok(()) => {
+                self.ends.store(self.next_end(now), Ordering::Relaxed);
+                self.trust.fetch_max(trust, Ordering::Relaxed);
+            }
+            Err(reason) => *self.refused.lock() = Some((trust, reason.clone())),
+        }
+        verified
+    }
+
+    /// Decides for many connections at once, each different chain once, before a trust is in force:
+    /// else every one of them would do so at the same moment, where requests are answered.
+    pub(crate) fn decide_ahead(
+        sessions: &[Arc<Self>],
+        clients: &Clients,
+        trust: u64,
+        now: Timestamp,
+    ) {
+        let mut known = HashMap::new();
+        for session in sessions {
+            let verify = || clients.verify(&session.chain, now);
+            let verified = known.entry(session.chain.as_slice()).or_insert_with(verify);
+            // Whoever is refused hears it when the trust is in force.
+            let _ = session.decide(trust, verified.clone(), now);
+        }
     }
 
     /// A task that ends once the client would not get in any more. One of its own: the connection's
@@ -89,6 +138,7 @@ impl Session {
     #[must_use]
     pub fn watch(self: Arc<Self>, service: &Arc<Service>) -> JoinHandle<()> {
         let service = Arc::clone(service);
+        service.gate.add(&self);
         tokio::spawn(async move {
             let reason = self.over(&service.gate, &HandshakeClock).await;
             let client = self.peer.spiffe_id.as_ref().map(tracing::field::display);

@@ -26,7 +26,7 @@ async fn what_is_wrong_is_refused_and_the_old_one_goes_on() {
         (narrow.replace("pki/ca.crt", "pki/none.crt"), "none.crt: "),
         (
             narrow.replace("pki/ca.crt", "pki/operator.key"),
-            "holds no certificate",
+            "a block 'PRIVATE KEY' does not belong into this file",
         ),
         (
             narrow.replace("pki/server.key", "pki/operator.key"),
@@ -62,6 +62,13 @@ async fn what_is_wrong_is_refused_and_the_old_one_goes_on() {
     let log = dev.refuses(|| pki::put(&key, b"no key")).await;
     assert!(log.contains("server.key: "), "{log}");
     dev.reload(|| pki::put(&key, &saved)).await;
+    // Glued without a newline, the second of two CAs would be left out.
+    let authority = folder.join("ca.crt");
+    let one = std::fs::read_to_string(&authority).unwrap();
+    let glued = one.trim_end().repeat(2);
+    let log = dev.refuses(|| pki::put(&authority, glued.as_bytes())).await;
+    assert!(log.contains("ca.crt: line "), "{log}");
+    dev.reload(|| pki::put(&authority, one.as_bytes())).await;
     let log = dev
         .refuses(|| set_permissions(&key, Permissions::from_mode(0o644)).unwrap())
         .await;

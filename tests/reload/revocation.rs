@@ -20,6 +20,7 @@ async fn a_revoked_client_is_cut_off_and_nobody_else() {
             lines.push(line);
         }
     }
+    let older = std::fs::read(ca.join("ca.crl")).unwrap();
     dev.reload(|| pki::revoke(&ca, &[&stolen])).await;
     for line in &mut lines {
         line.closed().await;
@@ -34,6 +35,14 @@ async fn a_revoked_client_is_cut_off_and_nobody_else() {
         assert_eq!(line.issue("chat").await, Some(201));
         assert!(line.is_open());
     }
+    // The list from before takes nothing back.
+    let log = dev.refuses(|| pki::put(&ca.join("ca.crl"), &older)).await;
+    assert!(log.contains("is older than the one before it"), "{log}");
+    assert!(
+        Line::try_open(&dev, &stolen, Protocol::Http2)
+            .await
+            .is_none()
+    );
     // The same client with a new certificate.
     let fresh = pki::client(&ca, &dev.scratch().join("fresh"), "message-server");
     Line::open(&dev, &fresh, Protocol::Http2).await;

@@ -2,8 +2,8 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs::default_provider;
+use lethe_tls::{Bounded, KeyExchange, provider};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, version};
 
@@ -29,10 +29,17 @@ impl Server {
         let (host, port) = split(address)?;
         let name = name.unwrap_or(&host).to_owned();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let provider = provider(KeyExchange::HybridPreferred);
+        let (roots, anchors) = files.authorities()?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
+                .build()
+                .map_err(|error| wrong(&files.ca, &error))?;
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])
             .map_err(io::Error::other)?
-            .with_root_certificates(files.roots()?)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Bounded::new(anchors, verifier)))
             .with_client_auth_cert(files.chain()?, files.private_key()?)
             .map_err(|error| wrong(&files.certificate, &error))?;
         config.resumption = Resumption::disabled();

@@ -11,8 +11,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lethe_tls::{TrustAnchors, pem};
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
@@ -32,14 +32,17 @@ pub struct Files {
 }
 
 impl Files {
-    fn roots(&self) -> io::Result<RootCertStore> {
+    /// The CAs of the other side, as rustls and as paths take them.
+    fn authorities(&self) -> io::Result<(RootCertStore, TrustAnchors)> {
+        let certificates = certificates(&self.ca)?;
+        let anchors = TrustAnchors::new(&certificates).map_err(|error| wrong(&self.ca, &error))?;
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
+        for certificate in certificates {
             roots
                 .add(certificate)
                 .map_err(|error| wrong(&self.ca, &error))?;
         }
-        Ok(roots)
+        Ok((roots, anchors))
     }
 
     fn chain(&self) -> io::Result<Vec<CertificateDer<'static>>> {
@@ -52,19 +55,13 @@ impl Files {
             let reason = "every user may read this key: chmod o= it";
             return Err(wrong(&self.key, &reason));
         }
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(&self.key, &error))
+        pem::private_key(&pem).map_err(|error| wrong(&self.key, &error))
     }
 }
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let (pem, _) = read(path)?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong(path, &error))?;
-    if found.is_empty() {
-        return Err(wrong(path, &"holds no certificate"));
-    }
-    Ok(found)
+    pem::certificates(&pem).map_err(|error| wrong(path, &error))
 }
 
 /// Content and mode of one and the same file.

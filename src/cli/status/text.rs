@@ -38,6 +38,13 @@ pub(super) fn text(status: &Value) -> String {
     }
     for node in list(status, "nodes") {
         lines.push(row("node", &node_text(node)));
+        let classical: Vec<_> = list(node, "classical_clients")
+            .filter_map(Value::as_str)
+            .collect();
+        if !classical.is_empty() {
+            let text = format!("no post-quantum key exchange: {}", classical.join(", "));
+            lines.push(row("", &doubtful(&text)));
+        }
     }
     lines.join("\n")
 }
@@ -248,6 +255,7 @@ mod tests {
             "open_requests": 7, "oldest_open_request_seconds": 61, "waiting_approvals": 1,
             "hsm": "the HSM does not answer: gone", "store": "ok",
             "hsm_device": { "objects": 95, "max_objects": 100, "free_memory": 5, "model": "m" },
+            "nodes": [{ "name": "n", "classical_clients": ["spiffe://d/old"] }],
             "keyspaces": [{ "name": "chat", "oldest_readable": "2018-07-16T11:33:20.120Z",
                 "live_buckets": 2, "buckets": [
                     { "seconds_left": 0, "count": 1 }, { "seconds_left": 7200, "count": 1 }],
@@ -264,6 +272,7 @@ mod tests {
             "1 request for a second operator",
             "the HSM does not answer: gone",
             "95 of 100 objects, 5 free on the token",
+            "no post-quantum key exchange: spiffe://d/old",
         ] {
             assert!(plain.contains(said), "{said}\n{plain}");
         }

@@ -59,6 +59,8 @@ pub(in crate::http) struct NodeStatus {
     connections: u64,
     /// Requests under way, this one included.
     requests_under_way: u64,
+    /// Clients that connected without a post-quantum key exchange since the start, at most the last 100.
+    classical_clients: Vec<String>,
 }
 
 impl NodeStatus {
@@ -71,6 +73,10 @@ impl NodeStatus {
             started_at: Rfc3339(service.node.started_at),
             connections: count(service.metrics.connections.get()),
             requests_under_way: service.admission.requests_under_way() as u64,
+            classical_clients: {
+                let clients = service.handshakes.classical_clients();
+                clients.iter().map(ToString::to_string).collect()
+            },
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lethe_core::ports::Clock;
 use lethe_core::time::Timestamp;
-use rustls::crypto::aws_lc_rs::default_provider;
+use lethe_tls::{KeyExchange, provider};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{
@@ -15,9 +16,9 @@ use tempfile::TempDir;
 
 use crate::access::SpiffeId;
 use crate::clock::SystemClock;
-use crate::config::ExpiredCrls;
+use crate::config::{ExpiredCrls, ServerSection};
 use crate::pki::Authority;
-use crate::tls::{Clients, TlsError, server_config};
+use crate::tls::{Clients, Tls, TlsError, server_config};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -49,6 +50,24 @@ pub(super) fn server(folder: &Path) -> Arc<ServerConfig> {
     server_of(folder, "server.crt", "server.key", "ca.crt").unwrap()
 }
 
+/// As the service has it, with these options beside the usual ones.
+pub(super) fn tls(folder: &Path, options: &str) -> Tls {
+    try_tls(folder, options).unwrap()
+}
+
+pub(super) fn try_tls(folder: &Path, options: &str) -> Result<Tls, TlsError> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (certificate, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let text = format!(
+        "listen = '127.0.0.1:0'\ncertificate = '{certificate}'\nkey = '{key}'\nclient_ca = '{ca}'\n{options}"
+    );
+    let mut section: ServerSection = toml::from_str(&text).unwrap();
+    for list in &mut section.client_crls {
+        *list = folder.join(&list);
+    }
+    Tls::load(&section, now())
+}
+
 pub(super) fn server_of(
     folder: &Path,
     certificate: &str,
@@ -57,7 +76,8 @@ pub(super) fn server_of(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let path = |name: &str| folder.join(name);
     let clients = Clients::load(&path(client_ca), &[], ExpiredCrls::Refuse, now())?;
-    server_config(&path(certificate), &path(key), clients.into())
+    let key_exchange = KeyExchange::HybridPreferred;
+    server_config(&path(certificate), &path(key), clients.into(), key_exchange)
 }
 
 /// Chain and key of a client.
@@ -92,10 +112,20 @@ pub(super) fn client(
     credentials: Option<Credentials>,
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ClientConfig> {
+    let provider = provider(KeyExchange::HybridPreferred);
+    client_with(folder, credentials, version, provider)
+}
+
+pub(super) fn client_with(
+    folder: &Path,
+    credentials: Option<Credentials>,
+    version: &'static SupportedProtocolVersion,
+    provider: Arc<CryptoProvider>,
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(folder.join("ca.crt")).unwrap();
     roots.add(authority).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots);

@@ -5,24 +5,16 @@ use lethe_core::time::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
+use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 
-use super::parties::{DAY, credentials, id, now, pki, server};
+use super::parties::{DAY, credentials, id, now, pki, tls};
 use crate::access::{Access, Gate};
-use crate::config::{AccessSection, ExpiredCrls};
+use crate::config::AccessSection;
 use crate::pki::revoke;
-use crate::tls::{Clients, Nobody, Peer, Session, Tls};
+use crate::tls::{Nobody, Peer, Session};
 
-fn tls(folder: &Path, with_list: bool) -> Tls {
-    let lists = with_list.then(|| folder.join("ca.crl"));
-    let lists: Vec<_> = lists.into_iter().collect();
-    let clients = Clients::load(&folder.join("ca.crt"), &lists, ExpiredCrls::Refuse, now());
-    Tls {
-        server: server(folder),
-        clients: Arc::new(clients.unwrap()),
-        certificate_end: now(),
-    }
-}
+const LISTS: &str = r#"client_crls = ["ca.crl"]"#;
 
 fn access() -> Access {
     Access::new(&AccessSection { client: Vec::new() })
@@ -37,7 +29,7 @@ fn session(folder: &Path, gate: &Gate) -> Session {
 fn a_revocation_counts_from_the_next_look_on() {
     let (folder, authority) = pki();
     let folder = folder.path();
-    let gate = Gate::new(access(), tls(folder, false));
+    let gate = Gate::new(access(), tls(folder, ""));
     authority
         .issue_client(&folder.join("other"), &id(), now(), DAY)
         .unwrap();
@@ -46,19 +38,19 @@ fn a_revocation_counts_from_the_next_look_on() {
     session.client(&gate.rules(), now()).unwrap();
 
     // Other grants are no reason to look at certificates again.
-    gate.replace(access(), tls(folder, false));
+    gate.replace(access(), tls(folder, ""));
     assert!(!changes.has_changed().unwrap());
     session.client(&gate.rules(), now()).unwrap();
 
     revoke(folder, &[folder.join("other.crt")], now(), DAY).unwrap();
-    gate.replace(access(), tls(folder, true));
+    gate.replace(access(), tls(folder, LISTS));
     assert!(changes.has_changed().unwrap());
     changes.mark_unchanged();
     session.client(&gate.rules(), now()).unwrap();
 
     let before = gate.rules();
     revoke(folder, &[folder.join("client.crt")], now(), DAY).unwrap();
-    gate.replace(access(), tls(folder, true));
+    gate.replace(access(), tls(folder, LISTS));
     assert!(changes.has_changed().unwrap());
     for _ in 0..2 {
         assert!(session.client(&gate.rules(), now()).is_err());
@@ -71,7 +63,7 @@ fn a_revocation_counts_from_the_next_look_on() {
 #[test]
 fn the_end_of_a_certificate_counts_without_any_change() {
     let (folder, _) = pki();
-    let gate = Gate::new(access(), tls(folder.path(), false));
+    let gate = Gate::new(access(), tls(folder.path(), ""));
     let session = session(folder.path(), &gate);
     let certificate = &credentials(folder.path(), "client").0[0];
     let end = Peer::of(certificate).not_after.as_millis();
@@ -116,7 +108,7 @@ fn the_end_of_an_intermediate_ca_counts() {
     let end = Timestamp::from_millis(now().as_millis() / 1_000 * 1_000 + 3_600_000);
     let (chain, root) = chain(end);
     std::fs::write(folder.join("ca.crt"), root).unwrap();
-    let gate = Gate::new(access(), tls(folder, false));
+    let gate = Gate::new(access(), tls(folder, ""));
     let session = Session::new(chain, gate.rules().trust(), now()).unwrap();
     // The certificate names nobody, which is said of one that is taken.
     let taken = |at| matches!(session.client(&gate.rules(), at), Err(Nobody::NoId));
@@ -126,4 +118,36 @@ fn the_end_of_an_intermediate_ca_counts() {
     for later in [1_000, 2_000] {
         assert!(!taken(end.saturating_add(later)));
     }
+}
+
+/// As when a revocation comes while thousands are connected.
+#[test]
+fn open_connections_are_decided_on_before_a_change_is_in_force() {
+    let (folder, authority) = pki();
+    let folder = folder.path();
+    authority
+        .issue_client(&folder.join("other"), &id(), now(), DAY)
+        .unwrap();
+    let gate = Gate::new(access(), tls(folder, ""));
+    let open = |name: &str| {
+        let chain = credentials(folder, name).0;
+        let session = Arc::new(Session::new(chain, gate.rules().trust(), now()).unwrap());
+        gate.add(&session);
+        session
+    };
+    let (good, revoked) = (open("client"), open("other"));
+    let trust = gate.rules().trust();
+    revoke(folder, &[folder.join("other.crt")], now(), DAY).unwrap();
+    gate.replace(access(), tls(folder, LISTS));
+    let in_force = gate.rules().trust();
+    assert_ne!(trust, in_force);
+    // Without looking at a certificate again.
+    assert_eq!(good.decided(in_force, now()), Some(Ok(())));
+    let reason = CertificateError::Revoked;
+    assert_eq!(revoked.decided(in_force, now()), Some(Err(reason.into())));
+    // A list that ends is a change as well.
+    gate.recheck();
+    let in_force = gate.rules().trust();
+    assert_eq!(good.decided(in_force, now()), Some(Ok(())));
+    assert!(revoked.client(&gate.rules(), now()).is_err());
 }
