@@ -12,7 +12,7 @@ use support::{Api, Dev, Role, eventually, refused};
 const SHREDS: &str = "/v1/keyspaces/chat/shreds";
 
 fn impatient(text: String) -> String {
-    text.replace("token =", "call_timeout = \"300ms\"\ntoken =")
+    text.replace("token =", "call_timeout = \"1s\"\ntoken =")
 }
 
 async fn is_destroyed(api: &Api, id: &str) -> bool {
