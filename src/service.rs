@@ -7,7 +7,7 @@ use std::time::Duration;
 use lethe_core::claim::Lease;
 use lethe_core::clock::SteadyClock;
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{AuditSink, Clock, HsmStatus, Store};
+use lethe_core::ports::{AuditSink, Clock, HsmStatus, Store, VerificationKey};
 use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::TreeId;
@@ -120,6 +120,13 @@ impl Service {
     #[must_use]
     pub fn has_lease(&self) -> bool {
         self.lease.holds(SystemClock.since_boot())
+    }
+
+    /// The keys that verify what this deployment has signed.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<VerificationKey> {
+        let published = self.verification_keys.borrow();
+        published.iter().map(|it| it.key.clone()).collect()
     }
 
     /// Steady time.

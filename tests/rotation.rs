@@ -158,3 +158,39 @@ async fn the_last_use_of_each_version_is_shown_by_client() {
     assert_eq!(shown["versions"].as_array().unwrap().len(), 1);
     assert_eq!(shown["versions"][0]["issued"], 1);
 }
+
+const ID: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
+
+/// With the version that a shred was accepted under goes what tells whose id it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_cannot_be_compared_any_more_is_refused() {
+    let dev = Dev::start();
+    let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let bobs = api.issue("chat", "bob").await.text("wrapped_key");
+    api.shred_as("chat", "alice", ID).await.ok(200);
+    let path = format!("{CHAT}/versions");
+    operator.post_bytes(&path, "").await.ok(201);
+    let bobs = api.rewrap("chat", "bob", &bobs).await.text("wrapped_key");
+    operator.delete(&format!("{path}/1")).await.ok(200);
+    refused(&api.shred_as("chat", "bob", ID).await, 409, "conflict");
+    api.unwrap("chat", "bob", &bobs).await.ok(200);
+    let shown = api.get(&format!("{CHAT}/shreds/{ID}")).await.ok(200);
+    assert_eq!(shown["state"], "destroyed");
+}
+
+/// Somebody has written to the database of a stopped service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_does_not_verify_is_not_answered() {
+    let mut dev = Dev::start();
+    let done = dev.api(Role::MessageServer).shred("chat", "one").await;
+    let done = done.ok(200);
+    dev.stop();
+    let mut database = dev.database().await;
+    let edit = "UPDATE batch SET destroyed_at_ms = destroyed_at_ms - 1";
+    sqlx::raw_sql(edit).execute(&mut database).await.unwrap();
+    sqlx::Connection::close(database).await.unwrap();
+    dev.run();
+    let path = format!("{CHAT}/shreds/{}", done["id"].as_str().unwrap());
+    let shown = dev.api(Role::MessageServer).get(&path).await;
+    refused(&shown, 503, "store_unavailable");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lethe_core::batch::Finished;
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Store, StoreError};
+use lethe_core::ports::{Store, StoreError, VerificationKey};
 use lethe_core::receipt::Receipt;
 use lethe_core::refusals::{Refusals, Target};
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber, Wish};
@@ -161,7 +161,7 @@ impl Ledger {
         let _ = done.wait_for(|done| *done >= number).await;
     }
 
-    /// The receipt of a request, once it is done.
+    /// The receipt of a request, once it is done; one from the store verifies by one of `keys`.
     ///
     /// # Errors
     /// Of the store, where the batch is not in memory any more.
@@ -169,6 +169,7 @@ impl Ledger {
         &self,
         deployment: DeploymentId,
         number: RequestNumber,
+        keys: &[VerificationKey],
     ) -> Result<Option<Receipt>, StoreError> {
         let recent: Vec<_> = self.recent.lock().iter().rev().cloned().collect();
         if let Some(receipt) = recent.iter().find_map(|batch| batch.receipt(number)) {
@@ -185,6 +186,10 @@ impl Ledger {
         let missing = || StoreError::Corrupt("batch: requests are missing".into());
         let finished = Finished::from_rows(deployment, &row, requests).ok_or_else(missing)?;
         let receipt = finished.receipt(number).ok_or_else(missing)?;
+        if receipt.verify(keys).is_err() {
+            let row = format!("batch {}: its receipts do not verify", row.sequence);
+            return Err(StoreError::Corrupt(row));
+        }
         // Whoever asks for one of its receipts asks for others.
         self.remember(Arc::new(finished));
         Ok(Some(receipt))

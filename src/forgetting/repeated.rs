@@ -20,14 +20,12 @@ pub(super) fn again(
     if request.keyspace != keyspace.id {
         return Err(NotAccepted::IdTaken);
     }
-    let opening = opening(keyspace, request, conversation);
-    // With the version the tag's key is gone: nobody can tell any more.
-    if opening.is_none() && tag_version(keyspace, request).is_some() {
-        return Err(NotAccepted::IdTaken);
-    }
+    // With the version the tag's key is gone, and nobody can tell any more: another conversation's
+    // receipt would be taken for this one's.
+    let opening = opening(keyspace, request, conversation).ok_or(NotAccepted::IdTaken)?;
     Ok(Admitted {
         accepted: earlier.clone(),
-        opening,
+        opening: Some(opening),
     })
 }
 

@@ -33,8 +33,10 @@ pub enum NotAccepted {
     /// The keyspace, the conversation, or the version.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The id was used for something else.
-    #[error("this id was used for another request")]
+    /// The id was used for something else, or for what cannot be compared any more.
+    #[error(
+        "this id was used for another request, or for one whose key version is gone so that nobody can tell: take a new id"
+    )]
     IdTaken,
     /// The newest version cannot be dropped.
     #[error("the newest key version cannot be dropped: rotate first, or erase the keyspace")]

@@ -1,5 +1,6 @@
 use hyper::StatusCode;
 use lethe_core::buckets::expiry_receipt;
+use lethe_core::ports::StoreError;
 use lethe_core::time::Expiry;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -44,10 +45,14 @@ impl Operation for Expiries {
         let full = rows.len() >= page.limit as usize;
         let next = rows.last().filter(|_| full);
         let next = next.map(|row| row.expiry.as_seconds());
+        let keys = call.service.verifiers();
         let mut expiries = Vec::with_capacity(rows.len());
         for row in &rows {
-            let Some(receipt) = expiry_receipt(call.service.deployment, row) else {
-                continue;
+            let receipt = expiry_receipt(call.service.deployment, row);
+            let receipt = receipt.filter(|receipt| receipt.verify(&keys).is_ok());
+            let Some(receipt) = receipt else {
+                let row = format!("expiry {} does not verify", row.expiry.as_seconds());
+                return Err(StoreError::Corrupt(row).into());
             };
             let receipt = RawValue::from_string(receipt.to_json()).map_err(Problem::invalid)?;
             expiries.push(ExpiryAnswer {

@@ -89,7 +89,8 @@ impl Waited {
                 return Ok(None);
             }
         }
-        Ok(ledger.receipt(service.deployment, number).await?)
+        let keys = service.verifiers();
+        Ok(ledger.receipt(service.deployment, number, &keys).await?)
     }
 }
 

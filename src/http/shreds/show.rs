@@ -27,7 +27,8 @@ impl Operation for Show {
             return Err(unknown());
         }
         let number = accepted.number;
-        let receipt = call.service.ledger.receipt(call.service.deployment, number);
+        let (service, keys) = (&call.service, call.service.verifiers());
+        let receipt = service.ledger.receipt(service.deployment, number, &keys);
         let answer = RequestAnswer::new(&accepted.request, receipt.await?.as_ref(), None)?;
         Done::json(StatusCode::OK, &answer)
     }
