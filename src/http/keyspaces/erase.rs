@@ -1,5 +1,4 @@
 use lethe_core::approval::Action;
-use lethe_core::receipt::RequestId;
 use serde::Deserialize;
 
 use crate::access::Role;
@@ -9,7 +8,7 @@ use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
-use crate::http::shreds::{Waited, await_one};
+use crate::http::shreds::{Waited, await_one, chosen_id};
 
 /// `DELETE /v1/keyspaces/{keyspace}`: all of it, gone for good.
 pub(crate) struct Erase;
@@ -39,8 +38,7 @@ impl Operation for Erase {
 pub(crate) async fn forget(call: &Call, action: Action, wanted: Wanted) -> Result<Done, Problem> {
     let query: Query = serde_urlencoded::from_str(&call.query)
         .map_err(|_| Problem::invalid("the query takes id and reason"))?;
-    let id = query.id.as_deref().map(str::parse::<RequestId>).transpose();
-    let id = id.map_err(Problem::invalid)?;
+    let id = chosen_id(query.id.as_deref())?;
     let reason = reason(query.reason.as_deref())?;
     call.check_audit()?;
     let waited = Waited::for_call(call);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{RequestAnswer, Waited, await_one};
+use super::chosen_id;
 use crate::access::Role;
 use crate::approvals::{Asked, Reply};
 use crate::forgetting::{Admitted, NotAccepted, Wanted};
@@ -140,8 +141,7 @@ fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
 
 pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<Wanted, Problem> {
     let conversation = ConversationId::try_from(conversation).map_err(Problem::invalid)?;
-    let id = id.map(str::parse).transpose();
-    Ok(Wanted::Shred(id.map_err(Problem::invalid)?, conversation))
+    Ok(Wanted::Shred(chosen_id(id)?, conversation))
 }
 
 /// The answers of `count` items, and the requests that were accepted or wait, behind their approval.
