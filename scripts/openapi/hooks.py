@@ -11,6 +11,9 @@ RELATIONS = (
     "rotation must be at least ",
     " must be whole seconds, at least 1s and at most 36600d",
     "cache_ttl must be at most 36600d",
+    "retention is none that this keyspace offers",
+    "a reason has at most 256 characters, and no control characters",
+    "items, or conversation and keyspaces",
 )
 
 

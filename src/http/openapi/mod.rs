@@ -51,7 +51,7 @@ pub fn document() -> Value {
             "type": "mutualTLS", "description": "A client certificate with one SPIFFE id that the configuration grants a role" } },
         "headers": {
             "RequestId": { "required": true, "description": "As in the audit log",
-                "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } },
+                "schema": { "type": "string", "pattern": "^[0-9a-f]{24}$" } },
             "Location": { "required": true, "description": "Where to ask what became of it",
                 "schema": { "type": "string", "pattern": "^/v1/" } },
             "RetryAfter": { "required": true, "description": "Seconds after which it may be better",
