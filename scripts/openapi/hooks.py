@@ -14,6 +14,8 @@ RELATIONS = (
     "retention is none that this keyspace offers",
     "a reason has at most 256 characters, and no control characters",
     "items, or conversation and keyspaces",
+    "the items of a batch bear one reason",
+    "retentions: ",
 )
 
 

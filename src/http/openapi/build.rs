@@ -3,6 +3,11 @@
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
+/// A keyspace's name.
+pub(super) const KEYSPACE: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
+/// Text without control characters.
+pub(super) const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 /// Of a type that parses or writes a body.
 pub(super) fn schema<T: PartialSchema>() -> Value {
     // What a derived schema holds can always be written.

@@ -132,7 +132,16 @@ fn shreds() -> Vec<Named> {
     let waits = json!({ "id": uuid("The request's"), "state": word("It waits", &["approval_required"]),
         "approval": uuid("What it waits for") });
     let example = json!({ "conversation": "room 1", "id": "01932c7a-5c1e-7b3a-9d52-6f1f4c8e2a10" });
-    let across = build::schema::<ShredAcross<'_>>();
+    let mut across = build::schema::<ShredAcross<'_>>();
+    across["properties"]["keyspaces"]["items"]["pattern"] = build::KEYSPACE.into();
+    let mut across_item = build::schema::<ShredAcrossItem<'_>>();
+    across_item["properties"]["keyspace"]["pattern"] = build::KEYSPACE.into();
+    for (schema, member) in [
+        (&mut across, "conversation"),
+        (&mut across_item, "conversation"),
+    ] {
+        schema["properties"][member]["pattern"] = build::NO_CONTROLS.into();
+    }
     vec![
         (
             "Shred",
@@ -149,7 +158,7 @@ fn shreds() -> Vec<Named> {
         ),
         ("ShredAnswers", answers(&["ForgetAnswer", "WaitingAnswer"])),
         ("ShredAcross", across),
-        ("ShredAcrossItem", build::schema::<ShredAcrossItem<'_>>()),
+        ("ShredAcrossItem", across_item),
     ]
 }
 
@@ -243,13 +252,12 @@ fn keyspaces() -> Vec<Named> {
         json!({ "keyspaces": array("By name", reference("Keyspace")),
             "next": text("For after of the next page; absent on the last") }),
     );
+    let mut put = build::schema::<PutBody>();
+    put["properties"]["retentions"]["items"]["pattern"] = "^[0-9]+(ms|s|m|h|d)$".into();
     let example =
         json!({ "retention": "72h", "granularity": "1h", "rotation": "30d", "cache_ttl": "5m" });
     vec![
-        (
-            "PutKeyspace",
-            with_example(build::schema::<PutBody>(), example),
-        ),
+        ("PutKeyspace", with_example(put, example)),
         ("Keyspace", build::schema::<KeyspaceView>()),
         ("VersionView", build::flat::<VersionView, UsesView>()),
         ("Keyspaces", list),
