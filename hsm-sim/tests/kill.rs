@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
 use hsm_sim::constants::{CKA_TOKEN, CKA_VALUE_LEN, CKM_AES_KEY_GEN};
 use hsm_sim::wire::{
@@ -105,16 +105,20 @@ fn acknowledged_work_survives_kill_9() {
     init(temp.path());
     let dir = temp.path().join("token");
     let (mut alive, mut dead) = (BTreeSet::new(), BTreeSet::new());
-    for round in 0..24u64 {
+    for round in 0..24 {
         let mut child = serve(&dir);
         let (mut stream, session) = log_in(&dir);
+        let (acknowledged, answers) = channel();
+        // While the next call is under way, however fast this machine is.
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(5 + round * 4));
+            answers.iter().nth(round);
             child.kill().unwrap();
             child.wait().unwrap();
         });
         while let Some(Answer::Object(handle)) = call(&mut stream, &generate(session)) {
             alive.insert(handle);
+            // Nobody listens any more when the killing has begun.
+            let _ = acknowledged.send(());
             if handle % 3 == 0 {
                 // In doubt until answered: neither owed nor forbidden.
                 alive.remove(&handle);
