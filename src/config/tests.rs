@@ -57,9 +57,18 @@ fn the_sample_shows_the_defaults() {
             others.push(name);
         }
     }
-    // Those of which it says that there is none by default.
-    let none = ["environment", "issue", "unwrap", "shred", "conversations"];
-    assert_eq!(others, none);
+    // Those of which it says that there is none by default, or that they follow another option.
+    let known = [
+        "environment",
+        "shreds_per_client",
+        "shreds_per_keyspace",
+        "shreds_at_least",
+        "issue",
+        "unwrap",
+        "shred",
+        "conversations",
+    ];
+    assert_eq!(others, known);
 }
 
 #[test]
