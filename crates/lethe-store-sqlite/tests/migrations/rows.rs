@@ -223,7 +223,9 @@ fn approvals_once() -> String {
         0,
         0,
     ];
-    let after = [36_000, 3_600, 86_400_000, 500, 0, 0, 0, 0, 0, 0, 0, 0];
+    let after = [
+        36_000, 3_600, 86_400_000, 500, 3_600, 5_401, 0, 0, 0, 0, 0, 0,
+    ];
     let numbers = before.iter().chain(&after);
     let settings: Vec<u8> = numbers.flat_map(|number| number.to_be_bytes()).collect();
     let settings: String = settings.iter().map(|byte| format!("{byte:02x}")).collect();
