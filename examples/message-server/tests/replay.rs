@@ -87,7 +87,7 @@ async fn invented_conversations_are_played_where_no_recording_is_given() {
     let server = Server::start(&keys).await;
     let arguments = ReplayArguments {
         input: None,
-        ..arguments(&server, "", &["--days", "2", "--shred-rooms", "1"])
+        ..arguments(&server, "none.gz", &["--days", "2", "--shred-rooms", "1"])
     };
     assert!(replay::run(arguments).await.unwrap());
     assert_eq!(keys.shreds().len(), 1);
