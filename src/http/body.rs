@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,7 +145,12 @@ fn own(body: Bytes) -> Bytes {
 /// Parses an object; unknown fields are refused by the type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     let parsed = serde_json::from_slice(body);
-    let parsed = parsed.map_err(|error| invalid_json::<T>(body, &error))?;
+    let parsed = parsed.map_err(|error: serde_json::Error| {
+        if error.to_string().starts_with(TOO_MANY) {
+            return Problem::new(Code::TooLarge, TOO_MANY);
+        }
+        invalid_json::<T>(body, &error)
+    })?;
     if is_object(body) {
         Ok(parsed)
     } else {
@@ -217,34 +223,41 @@ fn reason(message: &str) -> String {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch<'a> {
-    #[serde(borrow, deserialize_with = "at_most")]
-    items: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    items: AtMost<&'a RawValue>,
 }
 
 const TOO_MANY: &str = "a batch has at most 1,000 items";
 
-/// Stops at the first item that is too much.
-fn at_most<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<&'de RawValue>, D::Error> {
-    struct Bounded;
-    impl<'de> Visitor<'de> for Bounded {
-        type Value = Vec<&'de RawValue>;
+/// At most [`MOST_ITEMS`]; reading stops at the first that is too much.
+#[derive(Debug)]
+pub(super) struct AtMost<T>(pub(super) Vec<T>);
 
-        fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            to.write_str("a list of items")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut items = Vec::new();
-            while let Some(item) = list.next_element()? {
-                if items.len() == MOST_ITEMS {
-                    return Err(A::Error::custom(TOO_MANY));
-                }
-                items.push(item);
-            }
-            Ok(items)
-        }
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AtMost<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Bounded(PhantomData)).map(Self)
     }
-    from.deserialize_seq(Bounded)
+}
+
+struct Bounded<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("a list of items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() == MOST_ITEMS {
+                return Err(A::Error::custom(TOO_MANY));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
 }
 
 /// Whether the first name is `items`, as it is usually written.
@@ -270,18 +283,12 @@ impl<T> Items<T> {
         if !looks_like_batch(body) {
             return parse(body).map(Self::One);
         }
-        let batch: Batch<'a> = match serde_json::from_slice(body) {
-            Ok(batch) => batch,
-            Err(error) if error.to_string().starts_with(TOO_MANY) => {
-                return Err(Problem::new(Code::TooLarge, TOO_MANY));
-            }
-            Err(error) => return Err(invalid_json::<Batch<'a>>(body, &error)),
-        };
-        if batch.items.is_empty() {
+        let AtMost(items) = parse::<Batch<'a>>(body)?.items;
+        if items.is_empty() {
             return Err(Problem::invalid("a batch has at least 1 item"));
         }
         let item = |raw: &&'a RawValue| parse(raw.get().as_bytes());
-        Ok(Self::Many(batch.items.iter().map(item).collect()))
+        Ok(Self::Many(items.iter().map(item).collect()))
     }
 }
 

@@ -11,7 +11,7 @@ use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
 use crate::access::Role;
 use crate::forgetting::Wanted;
 use crate::http::approvals::question;
-use crate::http::body::{self, MOST_ITEMS};
+use crate::http::body::{self, AtMost};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
@@ -28,16 +28,16 @@ pub(crate) struct CreateAcross;
 pub(crate) struct ShredAcross<'a> {
     /// 1 to 1,000.
     #[serde(default, borrow)]
-    #[schema(min_items = 1, max_items = 1000)]
-    items: Option<Vec<ShredAcrossItem<'a>>>,
+    #[schema(value_type = Option<Vec<ShredAcrossItem>>, min_items = 1, max_items = 1000)]
+    items: Option<AtMost<ShredAcrossItem<'a>>>,
     /// As in a shred.
     #[serde(default, borrow)]
     #[schema(min_length = 1, max_length = 256)]
     conversation: Option<Cow<'a, str>>,
     /// Their names, 1 to 1,000.
     #[serde(default, borrow)]
-    #[schema(min_items = 1, max_items = 1000)]
-    keyspaces: Option<Vec<Cow<'a, str>>>,
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 1000)]
+    keyspaces: Option<AtMost<Cow<'a, str>>>,
     /// Why, in at most 256 characters.
     #[serde(default, borrow)]
     #[schema(max_length = 256)]
@@ -91,8 +91,8 @@ impl Operation for CreateAcross {
 
 fn items(body: ShredAcross<'_>) -> Result<Vec<ShredAcrossItem<'_>>, Problem> {
     let items = match (body.items, body.conversation, body.keyspaces) {
-        (Some(items), None, None) => items,
-        (None, Some(conversation), Some(keyspaces)) => {
+        (Some(AtMost(items)), None, None) => items,
+        (None, Some(conversation), Some(AtMost(keyspaces))) => {
             let item = |keyspace| ShredAcrossItem {
                 keyspace,
                 conversation: conversation.clone(),
@@ -102,11 +102,10 @@ fn items(body: ShredAcross<'_>) -> Result<Vec<ShredAcrossItem<'_>>, Problem> {
         }
         _ => return Err(Problem::invalid("items, or conversation and keyspaces")),
     };
-    match items.len() {
-        0 => Err(Problem::invalid("at least 1 item")),
-        1..=MOST_ITEMS => Ok(items),
-        _ => Err(Problem::new(Code::TooLarge, "at most 1,000 items")),
+    if items.is_empty() {
+        return Err(Problem::invalid("at least 1 item"));
     }
+    Ok(items)
 }
 
 /// What is not granted is not told of.
