@@ -129,7 +129,10 @@ fn keys_that_everybody_may_read_and_files_that_hold_nothing() {
     fails(&files, "daemon.key: every user may read this key");
     set_mode(&files.key, 0o640);
     files.ca.clone_from(&files.key);
-    fails(&files, "daemon.key: holds no certificate");
+    fails(
+        &files,
+        "daemon.key: line 1: a block 'PRIVATE KEY' does not belong into this file",
+    );
 }
 
 #[test]
