@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{Halt, Ports};
 use lethe_core::claim::{Lease, confirm, release};
-use lethe_core::clock::{Mark, SteadyClock};
+use lethe_core::clock::SteadyClock;
 use lethe_core::hsm_move::{Devices, locate, published_keys};
 use lethe_core::identity::DeploymentId;
 use lethe_core::initialise::{Initialised, initialise};
@@ -28,7 +28,7 @@ use tokio::sync::{oneshot, watch};
 use crate::access::{Access, Gate};
 use crate::admission::{self, Admission, open_files};
 use crate::approvals::{self, Approvals};
-use crate::clock::{HandshakeClock, SystemClock};
+use crate::clock::{ClockMark, HandshakeClock, SystemClock};
 use crate::config::{Config, LimitsSection};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{Acceptor, Ledger};
@@ -107,9 +107,16 @@ impl App {
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
         let is_alone = claim::take(&ports).await?;
-        let live = Arc::new(Live::new(Arc::clone(&outlives), config.cache.limits()));
+        let live = Live::new(
+            Arc::clone(&outlives),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            config.cache.limits(),
+        );
+        let live = Arc::new(live);
         let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
         let ledger = Arc::new(ledger);
+        let mark = ClockMark::new(Arc::clone(&clock), Arc::clone(&outlives));
+        let mark = Arc::new(mark);
         let limits = KeeperLimits {
             max_objects: max_objects(config, &moves),
             keep_receipts: config.receipts.keep,
@@ -166,6 +173,7 @@ impl App {
             ledger,
             store: outlives,
             clock,
+            mark,
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
             gate,
@@ -290,7 +298,11 @@ impl App {
         moves.abort();
         self.service.flush_key_uses().await;
         watch.abort();
+        // After a halt nothing is touched.
         if ended.is_ok() {
+            if let Err(error) = self.service.mark.write().await {
+                tracing::warn!(%error, "the time of the stop is not written down");
+            }
             give_up_claim(&self.ports, self.service.deployment).await;
         }
         self.store.close().await;
@@ -315,11 +327,8 @@ async fn steady_clock(
     config: &Config,
     store: &dyn Store,
 ) -> Result<SteadyClock<SystemClock>, StoreError> {
-    let mark = Mark {
-        high_water: store.clock_high_water().await?,
-        lag: store.clock_lag().await?,
-    };
-    Ok(SteadyClock::new(SystemClock, mark, config.clock.max_gap))
+    let mark = store.clock_mark().await?;
+    Ok(SteadyClock::new(SystemClock, mark, config.clock.trust()))
 }
 
 fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {

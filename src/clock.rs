@@ -1,13 +1,17 @@
 //! The one place that reads clocks.
 
+mod mark;
 #[cfg(debug_assertions)]
 mod shifted;
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use lethe_core::ports::Clock;
+use lethe_core::ports::{BootId, Clock};
 use lethe_core::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+
+pub use mark::ClockMark;
 
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +33,24 @@ impl Clock for SystemClock {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
     }
+
+    fn boot_id(&self) -> Option<BootId> {
+        static ID: OnceLock<Option<BootId>> = OnceLock::new();
+        *ID.get_or_init(|| {
+            #[cfg(debug_assertions)]
+            if let Some(id) = shifted::boot_id() {
+                return Some(id);
+            }
+            let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+            uuid(text.trim())
+        })
+    }
+}
+
+/// The 16 bytes of a UUID as text.
+fn uuid(text: &str) -> Option<BootId> {
+    let id: lethe_core::receipt::RequestId = text.parse().ok()?;
+    Some(*id.as_bytes())
 }
 
 /// The wall clock as a TLS handshake reads it. Certificates and revocation lists are judged by it alone, on
@@ -67,6 +89,13 @@ mod tests {
             before <= now && now <= after,
             "{before:?} {now:?} {after:?}"
         );
+    }
+
+    #[test]
+    fn the_boot_has_a_name() {
+        let named = std::path::Path::new("/proc/sys/kernel/random/boot_id").exists();
+        assert_eq!(SystemClock.boot_id().is_some(), named);
+        assert_eq!(SystemClock.boot_id(), SystemClock.boot_id());
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use lethe_core::batch::{Advance, BatchError, Halt, Holders};
-use lethe_core::directory::{Directory, Entry};
+use lethe_core::batch::{Advance, BatchError, Halt, Holders, check_keyspaces};
+use lethe_core::directory::{Commitments, Directory, Entry};
 use lethe_core::identity::DeploymentId;
 use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::page_cache::{CacheLimits, Grown, PageCache};
-use lethe_core::ports::{HsmError, KeyspaceRow, Store, StoreError, VersionRow};
+use lethe_core::ports::{Clock, HsmError, KeyspaceRow, Store, StoreError, VersionRow};
 use lethe_core::refusals::Refusals;
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
@@ -25,6 +25,8 @@ use parking_lot::Mutex;
 const LOOK: Duration = Duration::from_micros(100);
 /// Uses of a keyring are far shorter than a request may take.
 const LONGEST_USE: Duration = Duration::from_secs(60);
+/// Between a look at the clock and the new keyring, in milliseconds, while the change is not confirmed.
+const REPLACING: u64 = 1_000;
 /// A page that is just being replaced: ask again with the next keyring.
 const REPLACED: Duration = Duration::from_millis(1);
 
@@ -41,12 +43,13 @@ pub struct Live {
     /// Keyrings that were replaced and may still be looked at.
     replaced: Mutex<Vec<Weak<Keyring>>>,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Live {
     /// Nothing yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, limits: CacheLimits) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: CacheLimits) -> Self {
         let pages = Arc::new(PageCache::new(limits));
         let refusals = Arc::<Refusals>::default();
         let keyring = Keyring {
@@ -63,6 +66,7 @@ impl Live {
             page_bytes: AtomicU64::new(0),
             replaced: Mutex::default(),
             store,
+            clock,
         }
     }
 
@@ -130,16 +134,6 @@ impl Live {
         }
     }
 
-    /// Takes over names and settings from the store.
-    ///
-    /// # Errors
-    /// [`Halt::DirectoryDisagrees`], or of the store.
-    pub async fn reload_keyspaces(&self, directory: &Directory) -> Result<(), BatchError> {
-        let keyspaces = self.keyspaces(directory).await?;
-        self.replace(|keyring| keyring.keyspaces = keyspaces);
-        Ok(())
-    }
-
     /// One task replaces the keyring, so nothing is lost in between.
     fn replace(&self, change: impl FnOnce(&mut Keyring)) {
         let present = self.keyring();
@@ -182,18 +176,22 @@ impl Live {
         }
     }
 
-    /// All keyspaces anew: tables and directory must name the same versions.
+    /// All keyspaces anew: tables and directory must name the same versions and settings.
     async fn keyspaces(
         &self,
         directory: &Directory,
     ) -> Result<HashMap<KeyspaceName, Arc<LiveKeyspace>>, BatchError> {
         let rows = self.store.keyspaces().await?;
+        check_keyspaces(&rows, directory)?;
         let versions: usize = rows.iter().map(|row| row.versions.len()).sum();
         if versions != directory.entries().len() {
             return Err(Halt::DirectoryDisagrees.into());
         }
+        // Until the keyring is replaced keys go out by the rules before.
+        let now = self.clock.now().saturating_add(REPLACING);
         let live = rows.iter().map(|row| {
-            let keyspace = live_keyspace(row, directory)?;
+            let moved = directory.commitments().map(|it| it.moved_on(row, now));
+            let keyspace = live_keyspace(moved.as_ref().unwrap_or(row), directory)?;
             Some((row.name.clone(), Arc::new(keyspace)))
         });
         let live: Option<HashMap<_, _>> = live.collect();
@@ -208,11 +206,11 @@ impl Holders for Live {
             sequence,
             directory,
             grown,
+            keyspaces_changed,
             dropped,
         } = advance;
         let present = self.keyring();
-        let same = grown.is_some() && same_trees(&present, directory);
-        let keyspaces = if same {
+        let keyspaces = if grown.is_some() && !keyspaces_changed {
             let changed: Vec<TreeId> = grown.iter().flatten().map(|grown| grown.tree).collect();
             with_roots(&present, directory, &changed)
         } else {
@@ -238,14 +236,6 @@ impl Live {
             None => self.pages.restart(sequence),
         }
     }
-}
-
-fn same_trees(keyring: &Keyring, directory: &Directory) -> bool {
-    let keyspaces = keyring.keyspaces.values();
-    let mut trees = keyspaces.flat_map(|keyspace| keyspace.versions.iter().map(|it| it.tree));
-    let count: usize = keyring.keyspaces.values().map(|it| it.versions.len()).sum();
-    count == directory.entries().len()
-        && trees.all(|tree| directory.entry(tree.keyspace, tree.version).is_some())
 }
 
 /// The keyspaces as they are, but for where the covers of some trees begin.
@@ -274,6 +264,7 @@ fn with_roots(
         *keyspace = Arc::new(LiveKeyspace {
             name: keyspace.name.clone(),
             versions: keyspace.versions.iter().map(version).collect(),
+            deployment_key: keyspace.deployment_key.clone(),
             ..**keyspace
         });
     }
@@ -298,5 +289,6 @@ fn live_keyspace(row: &KeyspaceRow, directory: &Directory) -> Option<LiveKeyspac
         expiries_until: row.expiries_until,
         minimum_version: row.minimum_version,
         versions: row.versions.iter().map(version).collect::<Option<_>>()?,
+        deployment_key: directory.commitments().map(Commitments::key),
     })
 }

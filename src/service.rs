@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::claim::Lease;
-use lethe_core::clock::SteadyClock;
+use lethe_core::clock::{Doubt, SteadyClock};
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::{AuditSink, Clock, HsmStatus, Store, VerificationKey};
 use lethe_core::succession::PublishedKey;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::access::Gate;
 use crate::admission::Admission;
 use crate::approvals::Approvals;
-use crate::clock::SystemClock;
+use crate::clock::{ClockMark, SystemClock};
 use crate::entropy::SystemEntropy;
 use crate::forgetting::{AcceptorHandle, Ledger};
 use crate::hsm_moves::HsmMoves;
@@ -37,6 +37,8 @@ pub struct Service {
     pub live: Arc<Live>,
     /// Steady time.
     pub clock: Arc<SteadyClock<SystemClock>>,
+    /// What of it is written down.
+    pub mark: Arc<ClockMark>,
     /// Randomness.
     pub entropy: SystemEntropy,
     /// Where records go before a key leaves.
@@ -150,9 +152,12 @@ impl Service {
     #[must_use]
     pub fn clock_trouble(&self) -> Option<String> {
         let doubt = self.clock.doubt().or(self.clock.reading().doubt)?;
+        let why = match doubt {
+            Doubt::Rebooted => "nobody can tell how long the service was down".to_owned(),
+            jump => format!("the wall clock jumped ({})", jump.name()),
+        };
         Some(format!(
-            "the wall clock jumped ({}): nothing is destroyed by the time until `lethe clock confirm`",
-            doubt.name()
+            "{why}: nothing is destroyed by the time until `lethe clock confirm`"
         ))
     }
 }

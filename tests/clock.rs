@@ -162,8 +162,16 @@ async fn a_jump_back_is_confirmed_and_turns_no_time_back() {
     // The time since boot tells that it lives.
     api.unwrap("chat", "room", &wrapped).await.ok(200);
     assert!(time(&dev).await >= before);
-    // Nothing tells how long this pause is.
+    // On the same boot of the machine its clock tells how long the pause is.
     dev.kill();
+    dev.run();
+    suspect(&dev).await;
+    let api = dev.api(Role::MessageServer);
+    api.unwrap("chat", "room", &wrapped).await.ok(200);
+    refused(&api.issue("chat", "room").await, 503, "clock_suspect");
+    // On another one nothing does.
+    dev.kill();
+    dev.set_boot(2);
     dev.run();
     suspect(&dev).await;
     all_wait_for_the_operator(&dev, &wrapped).await;
@@ -227,7 +235,8 @@ async fn expires(dev: &Dev, api: &Api, wrapped: &str, soon: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wall_clock_that_stands_still_stretches_no_retention() {
-    let mut dev = Dev::start_with(|text| text.replace("\"30d\"", "\"1s\""));
+    // More than a slow start takes: it is known how long the service was down.
+    let mut dev = Dev::start_with(|text| text.replace("\"30d\"", "\"10m\""));
     dev.stop();
     #[allow(clippy::disallowed_methods, reason = "the wall clock to stop")]
     let now = std::time::SystemTime::now()
@@ -283,6 +292,103 @@ async fn a_wall_clock_that_comes_back_serves_again_and_destroys_when_confirmed()
         versions().await != before
     })
     .await;
+}
+
+/// Milliseconds until an instant on the real clock.
+fn until(instant: jiff::Timestamp) -> Duration {
+    let left = instant.as_millisecond() - jiff::Timestamp::now().as_millisecond();
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_with_the_clock_put_back_stretches_no_retention() {
+    let mut dev = start();
+    let operator = dev.api(Role::Operator);
+    operator.set_keyspace("brief", "3s", "1s").await.ok(201);
+    for killed in [false, true] {
+        let issued = dev.api(Role::MessageServer).issue("brief", "room").await;
+        let issued = issued.ok(201);
+        if killed {
+            dev.kill();
+        } else {
+            dev.stop();
+        }
+        tokio::time::sleep(until(expiry(&issued)) + Duration::from_secs(1)).await;
+        // Before the stop, and well within what a wall clock may lack.
+        dev.set_wall_clock("-60000");
+        dev.run();
+        let api = dev.api(Role::MessageServer);
+        let wrapped = issued["wrapped_key"].as_str().unwrap();
+        refused(&api.unwrap("brief", "room", wrapped).await, 410, "expired");
+        assert!(!is_suspect(&dev).await);
+        expires(&dev, &api, wrapped, expiry(&issued).as_second() + 1).await;
+    }
+}
+
+/// On another boot of the machine, where nobody knows how long the service was down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_as_expired_stays_refused() {
+    let mut dev = start();
+    let operator = dev.api(Role::Operator);
+    operator.set_keyspace("brief", "3s", "1s").await.ok(201);
+    for doubted in [false, true] {
+        let api = dev.api(Role::MessageServer);
+        let wrapped = api.issue("brief", "room").await.text("wrapped_key");
+        if doubted {
+            shift(&dev, 100);
+            suspect(&dev).await;
+        }
+        // The instant at which it is refused; nothing is written down because of the time then.
+        eventually("it expires", async || {
+            api.unwrap("brief", "room", &wrapped).await.code() == "expired"
+        })
+        .await;
+        dev.kill();
+        dev.set_boot(if doubted { 3 } else { 2 });
+        dev.set_wall_clock("-60000");
+        dev.run();
+        let api = dev.api(Role::MessageServer);
+        refused(&api.unwrap("brief", "room", &wrapped).await, 410, "expired");
+        assert!(!is_suspect(&dev).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_may_want_to_confirm_the_time_after_each_reboot() {
+    let mut dev = start();
+    let api = dev.api(Role::MessageServer);
+    let wrapped = api.issue("chat", "room").await.text("wrapped_key");
+    dev.edit(|text| {
+        text.replace(
+            "max_gap = \"30d\"",
+            "max_gap = \"30d\"\nafter_reboot = \"confirm\"",
+        )
+    });
+    dev.restart();
+    assert!(!is_suspect(&dev).await);
+    dev.stop();
+    dev.set_boot(2);
+    for _ in 0..2 {
+        dev.run();
+        suspect(&dev).await;
+        let api = dev.api(Role::MessageServer);
+        refused(&api.issue("chat", "room").await, 503, "clock_suspect");
+        let opened = api.unwrap("chat", "room", &wrapped).await;
+        refused(&opened, 503, "clock_suspect");
+        let (status, text) = dev.ops("/readyz").await;
+        assert!(status == 503 && text.contains("how long"), "{text}");
+        // Another start on this boot does not know it either.
+        dev.stop();
+    }
+    dev.run();
+    assert_eq!(confirm(&dev)["was"], "rebooted");
+    for _ in 0..2 {
+        let api = dev.api(Role::MessageServer);
+        api.unwrap("chat", "room", &wrapped).await.ok(200);
+        api.issue("chat", "room").await.ok(201);
+        assert!(!is_suspect(&dev).await);
+        dev.restart();
+    }
 }
 
 /// Batches under way, in tasks of their own.

@@ -2,6 +2,8 @@
 //! gives no receipt.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "forget_restore/altered.rs"]
+mod altered;
 mod support;
 
 use std::path::{Path, PathBuf};

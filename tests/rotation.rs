@@ -161,36 +161,70 @@ async fn the_last_use_of_each_version_is_shown_by_client() {
 
 const ID: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
 
-/// With the version that a shred was accepted under goes what tells whose id it is.
+/// With the version that a shred was accepted under everything goes that was made of its keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_that_cannot_be_compared_any_more_is_refused() {
-    let dev = Dev::start();
+async fn an_id_stays_that_of_its_conversation_when_the_version_is_gone() {
+    let mut dev = Dev::start();
     let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
     let bobs = api.issue("chat", "bob").await.text("wrapped_key");
-    api.shred_as("chat", "alice", ID).await.ok(200);
+    let first = api.shred_as("chat", "alice", ID).await.ok(200);
     let path = format!("{CHAT}/versions");
     operator.post_bytes(&path, "").await.ok(201);
     let bobs = api.rewrap("chat", "bob", &bobs).await.text("wrapped_key");
     operator.delete(&format!("{path}/1")).await.ok(200);
-    refused(&api.shred_as("chat", "bob", ID).await, 409, "conflict");
-    api.unwrap("chat", "bob", &bobs).await.ok(200);
-    let shown = api.get(&format!("{CHAT}/shreds/{ID}")).await.ok(200);
-    assert_eq!(shown["state"], "destroyed");
+    for restarted in [false, true] {
+        if restarted {
+            dev.restart();
+        }
+        let api = dev.api(Role::MessageServer);
+        refused(&api.shred_as("chat", "bob", ID).await, 409, "conflict");
+        api.unwrap("chat", "bob", &bobs).await.ok(200);
+        // Whom the receipt speaks of can still be shown.
+        let again = api.shred_as("chat", "alice", ID).await.ok(200);
+        assert_eq!(again, first);
+        assert!(again["opening"].is_object(), "{again}");
+    }
 }
 
-/// Somebody has written to the database of a stopped service.
+fn expiry(issued: &Value) -> jiff::Timestamp {
+    issued["expires_at"].as_str().unwrap().parse().unwrap()
+}
+
+/// Until the new version is there the old one issues on, however long the HSM takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_receipt_that_does_not_verify_is_not_answered() {
-    let mut dev = Dev::start();
-    let done = dev.api(Role::MessageServer).shred("chat", "one").await;
-    let done = done.ok(200);
-    dev.stop();
-    let mut database = dev.database().await;
-    let edit = "UPDATE batch SET destroyed_at_ms = destroyed_at_ms - 1";
-    sqlx::raw_sql(edit).execute(&mut database).await.unwrap();
-    sqlx::Connection::close(database).await.unwrap();
-    dev.run();
-    let path = format!("{CHAT}/shreds/{}", done["id"].as_str().unwrap());
-    let shown = dev.api(Role::MessageServer).get(&path).await;
-    refused(&shown, 503, "store_unavailable");
+async fn a_rotation_that_waits_for_the_hsm_drops_no_live_key() {
+    let dev = Dev::start();
+    let operator = dev.api(Role::Operator);
+    let path = "/v1/keyspaces/brief";
+    let brief =
+        json!({ "retention": "6s", "granularity": "1s", "rotation": "30d", "cache_ttl": "1s" });
+    operator.put(path, &brief).await.ok(201);
+    let api = dev.api(Role::MessageServer);
+    dev.hsm_sim(&["fault", "set", "hang"]);
+    let asked = dev.api(Role::Operator);
+    let rotate = format!("{path}/versions");
+    let rotated = tokio::spawn(async move { asked.post_bytes(&rotate, "").await.status });
+    let first = expiry(&api.issue("brief", "room").await.ok(201));
+    let last = loop {
+        let issued = api.issue("brief", "room").await.ok(201);
+        if expiry(&issued).as_second() >= first.as_second() + 4 {
+            break issued;
+        }
+        tokio::task::yield_now().await;
+    };
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    assert_eq!(rotated.await.unwrap(), 201);
+    let wrapped = last["wrapped_key"].as_str().unwrap();
+    loop {
+        let opened = api.unwrap("brief", "room", wrapped).await;
+        if opened.code() == "expired" {
+            break;
+        }
+        opened.ok(200);
+    }
+    // And it does go, with its last bucket.
+    eventually("the first version is gone", async || {
+        versions(&operator, path).await == [2]
+    })
+    .await;
 }

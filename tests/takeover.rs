@@ -8,10 +8,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::Connection;
 use support::device::Daemon;
-use support::{Dev, Role, lethe, refused};
+use support::{Dev, Role, eventually, lethe, refused};
 
 /// Where the database is, as the configuration says it.
 fn place(dev: &Dev, at: &str) {
@@ -199,10 +199,21 @@ async fn a_copy_that_others_have_gone_on_from_wants_a_word_more() {
     let mut dev = Dev::start();
     let api = dev.api(Role::MessageServer);
     let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let operator = dev.api(Role::Operator);
+    let settings =
+        json!({ "retention": "2m", "granularity": "1s", "rotation": "30d", "cache_ttl": "1s" });
+    operator.put("/v1/keyspaces/brief", &settings).await.ok(201);
     copy(&dev, &folder(&dev, "new")).await;
     // New buckets, and no batch: the root is that of the copy.
-    let operator = dev.api(Role::Operator);
-    operator.set_keyspace("chat", "71h", "7m").await.ok(200);
+    let newest = async || -> i64 {
+        let mut database = dev.database().await;
+        // Those of the other keyspaces are days ahead.
+        let newest = "SELECT max(expiry_s) FROM bucket WHERE expiry_s < unixepoch() + 3600";
+        let newest = sqlx::query_scalar(newest).fetch_one(&mut database);
+        newest.await.unwrap()
+    };
+    let first = newest().await;
+    eventually("there are new buckets", async || newest().await != first).await;
     dev.stop();
     std::fs::remove_file(dev.dir().join("lethe.db")).unwrap();
     place(&dev, "new/lethe.db");

@@ -19,7 +19,7 @@ pub enum AppError {
     Tls(#[from] TlsError),
     /// The database.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The device.
     #[error(transparent)]
     Hsm(#[from] HsmError),
@@ -46,6 +46,15 @@ pub enum AppError {
     Batch(BatchError),
 }
 
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Altered(row) => Self::Halted(Halt::Altered(row)),
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl From<TakeoverError> for AppError {
     fn from(error: TakeoverError) -> Self {
         match error {
@@ -59,7 +68,7 @@ impl From<BatchError> for AppError {
     fn from(error: BatchError) -> Self {
         match error {
             BatchError::Halt(halt) => Self::Halted(halt),
-            BatchError::Store(error) => Self::Store(error),
+            BatchError::Store(error) => error.into(),
             BatchError::Hsm(error) => Self::Hsm(error),
             other => Self::Batch(other),
         }

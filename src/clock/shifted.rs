@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use lethe_core::ports::BootId;
+
 /// What the wall clock shows instead of `millis`.
 pub(super) fn wall(millis: u128) -> u128 {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -20,4 +22,13 @@ pub(super) fn wall(millis: u128) -> u128 {
         Some(("=", at)) => number(at),
         _ => millis,
     }
+}
+
+/// Another boot of the machine than the running one: a file beside that of the wall clock, `.boot`
+/// behind its name, has its number.
+pub(super) fn boot_id() -> Option<BootId> {
+    let mut file = std::env::var_os("LETHE_TEST_WALL_CLOCK")?;
+    file.push(".boot");
+    let number: u128 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    Some(number.to_be_bytes())
 }

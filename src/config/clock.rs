@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use lethe_core::clock::Trust;
 use serde::Deserialize;
 
 /// `[clock]`
@@ -9,17 +10,39 @@ pub struct ClockSection {
     /// A wall clock that jumps further is not believed until an operator confirms it.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub max_gap: Duration,
+    /// What is believed after a stop whose length nobody can tell.
+    pub after_reboot: AfterReboot,
+}
+
+/// What the wall clock counts for when the machine was booted anew, or is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterReboot {
+    /// It is believed, within `max_gap`.
+    Trust,
+    /// An operator confirms it first.
+    Confirm,
 }
 
 impl Default for ClockSection {
     fn default() -> Self {
         Self {
             max_gap: Duration::from_secs(6 * 3_600),
+            after_reboot: AfterReboot::Trust,
         }
     }
 }
 
 impl ClockSection {
+    /// For the steady time.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        Trust {
+            max_gap: self.max_gap,
+            confirm_after_reboot: self.after_reboot == AfterReboot::Confirm,
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let possible = Duration::from_secs(1)..=Duration::from_secs(36_600 * 86_400);
         if possible.contains(&self.max_gap) {

@@ -52,14 +52,19 @@ impl Ledger {
         }
     }
 
-    /// Adds what the store holds and nobody has done: at a start, and after an error. What the
-    /// store says is done is done, though the answer was lost. Only while no batch runs.
+    /// Adds what the store holds and nobody has done: at a start, and after an error. What is done
+    /// up to `done` is done, though the answer was lost. Only while no batch runs.
     ///
     /// # Errors
     /// Of the store.
-    pub async fn reload(&self, now: Timestamp) -> Result<(), StoreError> {
-        let done = self.store.fulfilled_up_to().await?;
-        let found = self.store.open_requests().await?;
+    pub async fn reload(&self, done: RequestNumber, now: Timestamp) -> Result<(), StoreError> {
+        let found = self.store.open_requests(done).await?;
+        for (expected, accepted) in (done.number() + 1..).zip(&found) {
+            // A number is given once, and none is left out.
+            if accepted.number.number() != expected {
+                return Err(StoreError::Altered(format!("request {expected}")));
+            }
+        }
         for accepted in &found {
             self.refusals.accept_again(targets(&accepted.request));
         }
@@ -187,8 +192,8 @@ impl Ledger {
         let finished = Finished::from_rows(deployment, &row, requests).ok_or_else(missing)?;
         let receipt = finished.receipt(number).ok_or_else(missing)?;
         if receipt.verify(keys).is_err() {
-            let row = format!("batch {}: its receipts do not verify", row.sequence);
-            return Err(StoreError::Corrupt(row));
+            let row = format!("batch {} or its requests", row.sequence);
+            return Err(StoreError::Altered(row));
         }
         // Whoever asks for one of its receipts asks for others.
         self.remember(Arc::new(finished));

@@ -10,7 +10,7 @@ use lethe_core::request::{Request, ShredLeaf, Wish};
 use super::new_request::Draft;
 use super::wanted::NotAccepted;
 
-pub(super) fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
+fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
     let version = keyspace.versions.last();
     Ok(version.ok_or(KeyError::VersionRetired)?)
 }

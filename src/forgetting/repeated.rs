@@ -20,8 +20,7 @@ pub(super) fn again(
     if request.keyspace != keyspace.id {
         return Err(NotAccepted::IdTaken);
     }
-    // With the version the tag's key is gone, and nobody can tell any more: another conversation's
-    // receipt would be taken for this one's.
+    // Another conversation's receipt would be taken for this one's.
     let opening = opening(keyspace, request, conversation).ok_or(NotAccepted::IdTaken)?;
     Ok(Admitted {
         accepted: earlier.clone(),
@@ -29,7 +28,8 @@ pub(super) fn again(
     })
 }
 
-/// The version whose address key made the request's tag: the newest at its acceptance.
+/// The version whose address key made the tag, where an earlier release accepted the request: the
+/// newest then.
 fn tag_version<'k>(keyspace: &'k LiveKeyspace, request: &Request) -> Option<&'k LiveVersion> {
     let newest = request.shredded_keys().last()?.version;
     let found = keyspace
@@ -45,36 +45,36 @@ pub(super) fn opening(
     request: &Request,
     conversation: &ConversationId,
 ) -> Option<Opening> {
-    let version = tag_version(keyspace, request)?;
     let Wish::Shred { tag, .. } = &request.wish else {
         return None;
     };
-    if version
-        .address_key
-        .idempotency_tag(request.id, conversation)
-        != *tag
-    {
+    if request.keyspace != keyspace.id {
         return None;
     }
+    let id = request.id;
+    let ours = keyspace.deployment_key.as_ref();
+    let ours = ours.filter(|key| key.idempotency_tag(id, conversation) == *tag);
+    let salt = match ours {
+        Some(key) => key.commitment_salt(id, conversation),
+        None => {
+            let key = &tag_version(keyspace, request)?.address_key;
+            (key.idempotency_tag(id, conversation) == *tag)
+                .then(|| key.commitment_salt(id, conversation))?
+        }
+    };
     Some(Opening {
-        salt: version
-            .address_key
-            .commitment_salt(request.id, conversation),
+        salt,
         keyspace: keyspace.id,
         conversation: conversation.clone(),
         keys: request.shredded_keys(),
     })
 }
 
-/// Whether a request that was prepared is the one that bears its id already. The tags of a shred
-/// agree when both were made under the same key versions.
+/// Whether a request that was prepared is the one that bears its id already.
 #[must_use]
 pub fn is_same(earlier: &Request, prepared: &Request) -> bool {
-    let versions = |request: &Request| request.shredded_keys().last().map(|key| key.version);
     let wish = match (&earlier.wish, &prepared.wish) {
-        (Wish::Shred { tag: one, .. }, Wish::Shred { tag: other, .. }) => {
-            one == other || versions(earlier) != versions(prepared)
-        }
+        (Wish::Shred { tag: one, .. }, Wish::Shred { tag: other, .. }) => one == other,
         (one, other) => one == other,
     };
     earlier.keyspace == prepared.keyspace && wish

@@ -23,7 +23,7 @@ pub enum Wanted {
 pub struct Admitted {
     /// The request.
     pub accepted: AcceptedRequest,
-    /// Of a shred, while the version that it was accepted under lives.
+    /// Of a shred.
     pub opening: Option<Opening>,
 }
 

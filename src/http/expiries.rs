@@ -51,8 +51,8 @@ impl Operation for Expiries {
             let receipt = expiry_receipt(call.service.deployment, row);
             let receipt = receipt.filter(|receipt| receipt.verify(&keys).is_ok());
             let Some(receipt) = receipt else {
-                let row = format!("expiry {} does not verify", row.expiry.as_seconds());
-                return Err(StoreError::Corrupt(row).into());
+                let row = format!("expiry {}", row.expiry.as_seconds());
+                return Err(StoreError::Altered(row).into());
             };
             let receipt = RawValue::from_string(receipt.to_json()).map_err(Problem::invalid)?;
             expiries.push(ExpiryAnswer {

@@ -193,7 +193,7 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         let code = match error {
             KeyError::UnknownKeyspace => Code::UnknownKeyspace,
-            KeyError::Expired => Code::Expired,
+            KeyError::Expired(_) => Code::Expired,
             KeyError::Shredded => Code::Shredded,
             KeyError::VersionRetired => Code::VersionRetired,
             KeyError::Invalid(_) => Code::InvalidWrappedKey,

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, header};
 use lethe_core::audit::{Event, Record};
+use lethe_core::clock::Judgement;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;
 use lethe_core::refusals::Target;
@@ -256,7 +257,7 @@ impl Pipeline {
             };
             self.record::<O>(&call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
-            if let Some(done) = self.check_again::<O>(outcome?)? {
+            if let Some(done) = self.check_again::<O>(outcome?).await? {
                 O::left(call, &done);
                 return Ok(done);
             }
@@ -359,7 +360,7 @@ impl Pipeline {
 
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
-    fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
+    async fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
         let refusals = &self.service.live.refusals;
         let refused = |leaf: &LeafId| {
             let targets = [
@@ -373,7 +374,11 @@ impl Pipeline {
             return Ok(None);
         }
         if let Some(expiry) = done.earliest_expiry() {
-            Problem::of_expiry(self.service.clock.judge(expiry))?;
+            let judged = self.service.clock.judge(expiry);
+            if judged == Judgement::Expired {
+                Box::pin(self.service.mark.reach(expiry.instant())).await?;
+            }
+            Problem::of_expiry(judged)?;
         }
         if !done.keys.is_empty() {
             self.check_lease()?;

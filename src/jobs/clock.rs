@@ -1,6 +1,6 @@
 use lethe_core::approval::{Action, GivenApproval};
 use lethe_core::batch::BatchError;
-use lethe_core::clock::{Confirmation, Doubt};
+use lethe_core::clock::{Doubt, Mark};
 use lethe_core::ports::Effect;
 
 use super::handle::{ClockConfirmed, KeeperError};
@@ -24,7 +24,7 @@ impl Keeper {
                 jump = doubt.name(),
                 time_ms = reading.now.as_millis(),
                 wall_clock_ms = reading.wall.as_millis(),
-                "the wall clock jumped: nothing is destroyed by the time until `lethe clock confirm`"
+                "the wall clock is doubted: nothing is destroyed by the time until `lethe clock confirm`"
             );
         }
     }
@@ -45,7 +45,8 @@ impl Keeper {
             return Err(KeeperError::NeedsApproval(action, None));
         }
         if was.is_some() {
-            self.write_confirmation(confirmed, approval).await?;
+            let mark = service.clock.mark_of(confirmed);
+            self.write_confirmation(&mark, approval).await?;
             service.clock.adopt(confirmed);
             self.clock_was_said = false;
             tracing::warn!(
@@ -67,15 +68,15 @@ impl Keeper {
 
     async fn write_confirmation(
         &self,
-        confirmed: Confirmation,
+        mark: &Mark,
         approval: Option<&GivenApproval>,
     ) -> Result<(), KeeperError> {
         let Some(given) = approval else {
-            let written = self.ports.store.confirm_clock(confirmed).await;
+            let written = self.ports.store.confirm_clock(mark).await;
             return Ok(written.map_err(BatchError::from)?);
         };
         let store = &self.approvals.store;
-        let approved = store.approve(given, Effect::Clock(confirmed)).await;
+        let approved = store.approve(given, Effect::Clock(mark)).await;
         let approved = approved.map_err(BatchError::from)?;
         approved.map(drop).ok_or(KeeperError::NotWaiting)
     }

@@ -20,7 +20,7 @@ impl Keeper {
         let (begun, count) = (self.ports.clock.since_boot(), requests.len());
         let work = Work {
             requests,
-            versions: Vec::new(),
+            ..Work::default()
         };
         let trace = match &service.telemetry {
             Some(telemetry) => telemetry.batch(count),

@@ -54,12 +54,11 @@ pub struct Keeper {
     pub(super) clock_was_said: bool,
     /// The last batch failed; the next one waits for the tick.
     pub(super) held_up: bool,
-    /// The store's settings are newer than the keyring's.
-    settings_changed: bool,
     /// When buckets may be made again.
     buckets_after: Duration,
     ticked: Duration,
     marked: Timestamp,
+    tidied: Timestamp,
     looked: Timestamp,
     /// A call failed: the next look is due.
     pub(super) hsm_failed: bool,
@@ -128,16 +127,18 @@ impl Keeper {
             clock_is_sound: false,
             clock_was_said: false,
             held_up: false,
-            settings_changed: false,
             buckets_after: Duration::ZERO,
             ticked: Duration::ZERO,
             marked: Timestamp::from_millis(0),
+            tidied: Timestamp::from_millis(0),
             looked: Timestamp::from_millis(0),
             hsm_failed: false,
             seen: None,
             commands,
         };
         keeper.settle(finished).await?;
+        keeper.begin_commitments().await?;
+        keeper.settle_rules().await?;
         keeper.make_buckets().await?;
         Ok((keeper, handle))
     }
@@ -218,12 +219,26 @@ impl Keeper {
     }
 
     /// After a recovery: what was done is said, what is open is refused and waits.
-    async fn settle(&mut self, finished: Vec<Finished>) -> Result<(), BatchError> {
-        for finished in finished {
+    async fn settle(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
+        if let Some(finished) = finished {
             self.ledger.finish(finished, self.boot_time());
         }
-        self.ledger.reload(self.boot_time()).await?;
+        let commitments = self.current.as_ref().and_then(Current::commitments);
+        let done = match commitments {
+            Some(commitments) => commitments.fulfilled,
+            None => self.ports.store.fulfilled_up_to().await?,
+        };
+        self.ledger.reload(done, self.boot_time()).await?;
         Ok(())
+    }
+
+    /// The first batch of this release commits to what the store holds.
+    async fn begin_commitments(&mut self) -> Result<(), BatchError> {
+        let current = self.current.as_ref();
+        match current.and_then(Current::commitments) {
+            Some(_) => Ok(()),
+            None => self.batch(Work::default()).await,
+        }
     }
 
     async fn obey(&mut self, service: &Service, command: Command) -> Result<(), Halt> {
@@ -278,7 +293,12 @@ impl Keeper {
 
     async fn tick(&mut self, service: &Service) -> Result<(), Halt> {
         self.ticked = self.ports.clock.since_boot();
+        if let Some(row) = self.ports.store.altered() {
+            // Whoever asked for it.
+            return Err(Halt::Altered(row.to_owned()));
+        }
         self.watch_clock(service);
+        self.write_mark(service).await;
         self.reap(service).await?;
         let marked = self.marked;
         let done = self.upkeep().await;
@@ -293,21 +313,28 @@ impl Keeper {
         Ok(())
     }
 
+    /// Every few seconds, whatever else works or is doubted.
+    async fn write_mark(&mut self, service: &Service) {
+        let now = self.ports.clock.now();
+        if now.as_millis() < self.marked.as_millis() + MARK {
+            return;
+        }
+        match service.mark.write().await {
+            Ok(()) => self.marked = now,
+            Err(error) => tracing::warn!(%error, "the time is not written down"),
+        }
+    }
+
     pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
         self.recovered().await?;
         // Shreds need no buckets.
         self.held_up = false;
-        if self.settings_changed {
-            self.reload_keyspaces().await?;
-        }
+        self.settle_rules().await?;
         self.make_buckets().await?;
         let now = self.ports.clock.now();
-        if now.as_millis() >= self.marked.as_millis() + MARK {
-            self.ports.store.raise_clock_high_water(now).await?;
-            self.marked = now;
-            if self.clock_is_sound {
-                self.tidy(now).await?;
-            }
+        if self.clock_is_sound && now.as_millis() >= self.tidied.as_millis() + MARK {
+            self.tidy(now).await?;
+            self.tidied = now;
         }
         // With nothing to do nobody would find out that the device is gone, or is back.
         if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
@@ -363,16 +390,6 @@ impl Keeper {
                 Err(error)
             }
         }
-    }
-
-    /// Names and settings are those of the store.
-    pub(super) async fn reload_keyspaces(&mut self) -> Result<(), BatchError> {
-        self.settings_changed = true;
-        if let Some(current) = &self.current {
-            self.live.reload_keyspaces(current.directory()).await?;
-            self.settings_changed = false;
-        }
-        Ok(())
     }
 }
 

@@ -1,11 +1,11 @@
-use lethe_core::approval::Scope;
-use lethe_core::batch::{BatchError, NewVersion, Work};
+use lethe_core::approval::{ApprovalState, GivenApproval, Scope};
+use lethe_core::batch::{BatchError, Halt, IssueRules, NewVersion, Work, checked_keyspaces};
 use lethe_core::buckets::required;
 use lethe_core::directory::Entry;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyring::LiveKeyspace;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS, Policy};
-use lethe_core::ports::{Effect, Entropy, KeyspaceRow, SettingsChange, VersionRow};
+use lethe_core::ports::{Entropy, KeyspaceRow, StoreError, VersionRow};
 use lethe_core::refusals::{Refusal, Target};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
@@ -17,8 +17,6 @@ use crate::approvals::{Needed, lengthens};
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
-/// A write to a busy store, at most, in milliseconds.
-const WRITING: u64 = 15_000;
 /// Rows that go at one time, in transactions.
 const TIDIED: usize = 20;
 
@@ -53,32 +51,44 @@ impl Keeper {
             self.create_keyspace(name, policy).await?;
             return Ok(Put::Created);
         };
-        // Calls under way, and those until the keyring is replaced, go by the old settings.
-        let until = self
-            .ports
-            .clock
-            .now()
-            .saturating_add(self.longest_request + WRITING);
-        let change = SettingsChange {
+        // Until the keyring is replaced keys go out by the settings before.
+        let since = self.ports.clock.now();
+        let row = self.keyspace_row(present.id).await?;
+        let lease = since.saturating_add(present.policy.cache_ttl().as_millis());
+        let expiry = since.saturating_add(present.policy.longest_life_seconds() * 1_000);
+        let row = KeyspaceRow {
             policy,
             minimum_version: minimum,
-            leases_until: until.saturating_add(present.policy.cache_ttl().as_millis()),
-            expiries_until: until.saturating_add(present.policy.longest_life_seconds() * 1_000),
+            leases_until: present.leases_until.max(lease),
+            expiries_until: present.expiries_until.max(expiry),
+            ..row
         };
-        let set = match &settings.approval {
-            None => self.ports.store.set_policy(present.id, &change).await,
-            Some(given) => {
-                let effect = Effect::Settings(present.id, &change);
-                let approved = self.approvals.store.approve(given, effect).await;
-                approved.map(|it| it.is_some())
-            }
-        };
-        if !set.map_err(BatchError::from)? && settings.approval.is_some() {
-            return Err(KeeperError::NotWaiting);
+        if let Some(given) = &settings.approval {
+            self.check_waits(given).await?;
         }
-        self.reload_keyspaces().await?;
+        let work = Work {
+            keyspaces: vec![row],
+            approved: settings.approval,
+            ..Work::default()
+        };
+        match self.change_rules(since, work).await {
+            // Withdrawn meanwhile, or given by somebody else: nothing was changed.
+            Err(BatchError::Store(StoreError::NotWaiting)) => return Err(KeeperError::NotWaiting),
+            done => done?,
+        }
         let lengthened = lengthens(&present.policy, &policy);
         Ok(Put::Updated { lengthened })
+    }
+
+    /// Before the HSM does anything for it; what counts is that it still waits when the batch is
+    /// committed.
+    async fn check_waits(&self, given: &GivenApproval) -> Result<(), KeeperError> {
+        let approval = self.approvals.store.approval(given.id).await;
+        let approval = approval.map_err(BatchError::from)?;
+        match approval.map(|it| it.state) {
+            Some(ApprovalState::Waiting) => Ok(()),
+            _ => Err(KeeperError::NotWaiting),
+        }
     }
 
     /// Here, where nothing changes meanwhile: the smallest version, unless the settings are to wait, or
@@ -110,6 +120,57 @@ impl Keeper {
                 Err(KeeperError::NeedsApproval(Box::new(action), Some(scope)))
             }
         }
+    }
+
+    async fn keyspace_row(&self, id: KeyspaceId) -> Result<KeyspaceRow, KeeperError> {
+        let current = self.current.as_ref().ok_or(Halt::NotInitialised);
+        let directory = current.map_err(BatchError::from)?.directory();
+        let rows = checked_keyspaces(&self.ports, directory).await?;
+        let mut rows = rows.into_iter();
+        rows.find(|row| row.id == id)
+            .ok_or(KeeperError::UnknownKeyspace)
+    }
+
+    /// A batch after which keys are issued by other rules than before. The times in it count from
+    /// `since`, and are moved on once nobody issues by the rules before any more.
+    async fn change_rules(&mut self, since: Timestamp, work: Work) -> Result<(), BatchError> {
+        let work = Work {
+            rules: IssueRules::ChangeFrom(since),
+            ..work
+        };
+        self.batch(work).await?;
+        match self.settle_rules().await {
+            Err(BatchError::Halt(halt)) => Err(halt.into()),
+            Err(error) => {
+                // The change is made; the keyring has its times, and the next tick tries again.
+                tracing::warn!(%error, "the times of a change are not written down yet");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes down until when keys were issued by rules that were replaced, if that is still to be
+    /// done: now, or before a crash at the latest.
+    pub(super) async fn settle_rules(&mut self) -> Result<(), BatchError> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        let Some(commitments) = current.commitments() else {
+            return Ok(());
+        };
+        if commitments.changing_since.is_none() {
+            return Ok(());
+        }
+        let rows = checked_keyspaces(&self.ports, current.directory()).await?;
+        let now = self.ports.clock.now();
+        let moved = rows.iter().map(|row| commitments.moved_on(row, now));
+        let work = Work {
+            keyspaces: moved.collect(),
+            rules: IssueRules::Settled,
+            ..Work::default()
+        };
+        self.batch(work).await
     }
 
     /// Not one whose erase is accepted.
@@ -169,9 +230,16 @@ impl Keeper {
             leases_until: Timestamp::from_millis(0),
             expiries_until: Timestamp::from_millis(0),
             minimum_version: KeyVersion::FIRST,
-            versions: vec![self.version_row(KeyVersion::FIRST)],
+            versions: vec![VersionRow {
+                version: KeyVersion::FIRST,
+                created_at: self.ports.clock.now(),
+            }],
         };
-        self.make_version(NewVersion::First(row, entry)).await
+        let work = Work {
+            versions: vec![NewVersion::First(row, entry)],
+            ..Work::default()
+        };
+        self.batch(work).await
     }
 
     /// A new newest version with randomness of its own.
@@ -189,29 +257,22 @@ impl Keeper {
         let id = present.id;
         drop(present);
         let entry = draw_entry(self.ports.entropy.as_ref(), id, next)?;
-        let row = self.version_row(next);
-        Ok(self.make_version(NewVersion::Next(row, entry)).await?)
+        let since = self.ports.clock.now();
+        let row = VersionRow {
+            version: next,
+            created_at: since,
+        };
+        let work = Work {
+            versions: vec![NewVersion::Next(row, entry)],
+            ..Work::default()
+        };
+        Ok(self.change_rules(since, work).await?)
     }
 
     /// A new root; all below it is read as before.
     pub(super) async fn rotate_root(&mut self) -> Result<(), KeeperError> {
         self.upkeep().await?;
         Ok(self.batch(Work::default()).await?)
-    }
-
-    fn version_row(&self, version: KeyVersion) -> VersionRow {
-        VersionRow {
-            version,
-            created_at: self.ports.clock.now(),
-        }
-    }
-
-    async fn make_version(&mut self, version: NewVersion) -> Result<(), BatchError> {
-        let work = Work {
-            requests: Vec::new(),
-            versions: vec![version],
-        };
-        self.batch(work).await
     }
 
     /// Rows of dropped trees, and receipts that were kept long enough, go bit by bit.

@@ -1,6 +1,6 @@
 use lethe_core::batch::{BatchError, Halt, check_ours};
 use lethe_core::ports::Clock;
-use lethe_core::time::Timestamp;
+use lethe_core::time::{Expiry, Timestamp};
 
 use super::keeper::Keeper;
 use crate::clock::SystemClock;
@@ -21,11 +21,24 @@ impl Keeper {
             service.condition.lock().overdue.clear();
             return Ok(());
         }
+        // Time must not run back over a restart to before what is refused from now on, and
+        // destroyed.
+        let expired = self
+            .buckets
+            .overdue(now)
+            .into_iter()
+            .map(|(expiry, _)| expiry);
+        let expired = expired.max().map_or(now, Expiry::instant);
+        let marked = service.mark.reach(expired).await;
         if !self.clock_is_sound {
             self.say_overdue(service, now);
             return Ok(());
         }
-        if let Err(error) = self.prepare_to_destroy(service, now).await {
+        let prepared = match marked {
+            Ok(()) => self.prepare_to_destroy(service).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = prepared {
             self.say_overdue(service, now);
             service.metrics.failed_destroys.inc();
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
@@ -60,15 +73,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// Time must not run back over a restart to before what is destroyed now, and nobody may still
-    /// look at its key.
-    async fn prepare_to_destroy(
-        &self,
-        service: &Service,
-        now: Timestamp,
-    ) -> Result<(), BatchError> {
+    /// The time is written down; nobody may still look at the key of what is destroyed now.
+    async fn prepare_to_destroy(&self, service: &Service) -> Result<(), BatchError> {
         check_ours(&self.ports, service.deployment).await?;
-        self.ports.store.raise_clock_high_water(now).await?;
         self.ports.store.barrier().await?;
         self.live.until_unused().await
     }

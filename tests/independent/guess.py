@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Which requests to forget speak of a conversation that is guessed: whoever holds the database and
-the inside of the HSM can test it, as long as the version lives.
+the inside of the HSM can test it, as long as the request stands there.
 
     guess.py --dump dump.json --guesses guesses.jsonl COPY_FOLDER
 
@@ -29,14 +29,17 @@ def shreds(folder: pathlib.Path):
     database.close()
 
 
-def opening(entries, shred, conversation: bytes):
+def opening(seized, shred, conversation: bytes):
     """None when the shred is of another conversation, or nobody can tell any more."""
     request, keyspace, tag, commitment, leaves = shred
-    newest, generation, _ = leaves[-1]
-    for entry in entries.get((keyspace, newest), ()):
-        key = entry.address_key
+    newest, generation, newest_address = leaves[-1]
+    entries = seized.entries.get((keyspace, newest), ())
+    # Earlier releases made the tag with the address key of the newest version.
+    keys = {it.key for it in seized.commitments} | {entry.address_key for entry in entries}
+    for key in keys:
         if keyed(key, b"lethe/v1/request-tag" + request + conversation)[:16] == tag:
-            assert leaves[-1][2] == address(key, conversation, generation)
+            for entry in entries:
+                assert newest_address == address(entry.address_key, conversation, generation)
             salt = keyed(key, b"lethe/v1/request-salt" + request + conversation)
             keys = [(version, generation) for version, generation, _ in leaves]
             assert receipt.commitment(salt, keyspace, conversation, keys) == commitment
@@ -55,7 +58,7 @@ def main() -> None:
     guesses = [json.loads(line) for line in read_lines(arguments.guesses)]
     for shred in shreds(arguments.copy):
         for guess in guesses:
-            found = opening(seized.entries, shred, guess.encode())
+            found = opening(seized, shred, guess.encode())
             if found:
                 salt, keys = found
                 shown = {

@@ -28,8 +28,13 @@ class Seized:
         self.forest = Forest(self.deployment, self.archive)
         #: (keyspace id, version) to the entries of all directories that open.
         self.entries = defaultdict(set)
-        for entry in self.open_directories():
-            self.entries[entry.tree].add(entry)
+        #: Commitments of all directories that open.
+        self.commitments = set()
+        for entries, commitments in self.open_directories():
+            for entry in entries:
+                self.entries[entry.tree].add(entry)
+            if commitments:
+                self.commitments.add(commitments)
         #: Expiry to bucket keys.
         self.columns = defaultdict(set)
         for expiry, secret in self.open_buckets():
@@ -44,7 +49,7 @@ class Seized:
                 aad = b"lethe/v1/directory" + self.deployment + number
                 clear = key and gcm_open(key, NONCE, directory, aad)
                 if clear:
-                    yield from read_directory(clear)
+                    yield read_directory(clear)
 
     def open_buckets(self):
         for expiry, key_id, iv, sealed in self.archive.buckets:

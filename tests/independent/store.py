@@ -78,14 +78,18 @@ class Archive:
                 self.add_tail(row_id, sealed)
             case (None, int(sequence), int(), bytes(root), bytes(iv), bytes(sealed), bytes(directory)):
                 self.add_meta(sequence, root, iv, sealed, directory)
-            case (None, bytes(key), bytes(iv), bytes(sealed)):
+            # Rows written before the last columns came lack them: here and below.
+            case (None, bytes(key), bytes(iv), bytes(sealed)) | (
+                None, bytes(key), bytes(iv), bytes(sealed), bytes() | None
+            ):
                 self.add_bucket(row_id, key, iv, sealed)
             case (None, bytes(keyspace), int(version), int(), int()):
                 self.add_tree(row_id, keyspace, version)
             case (bytes(keyspace), str(name), int(), int(), int(), int(), *_):
                 self.add_keyspace(keyspace, name)
-            # Rows written before the last column came lack it.
-            case (None, bytes(deployment), int() | None, *rest) if len(rest) < 2:
+            case (None, bytes(deployment), int() | None) | (
+                None, bytes(deployment), int() | None, int(), *_
+            ):
                 self.add_deployment(deployment)
 
     def add_deployment(self, deployment) -> None:

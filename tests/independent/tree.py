@@ -21,6 +21,18 @@ class Entry(NamedTuple):
         return self.keyspace, self.version
 
 
+class Commitments(NamedTuple):
+    """What a directory says of the store's other rows, and the deployment key."""
+
+    key: bytes
+    fulfilled: int
+    keyspaces: bytes
+    changing_since: int
+    time: int
+    #: Sequence, first and last request, and replaced root of the last batch that fulfilled some; or None.
+    batch: tuple | None
+
+
 class Malformed(Exception):
     """Opens, and is not what docs/FORMATS.md says."""
 
@@ -30,7 +42,16 @@ def need(condition: bool, what: str) -> None:
         raise Malformed(what)
 
 
+def read_commitments(clear: bytes) -> Commitments:
+    need(len(clear) in (90, 130) and clear[0] == 1, "what stands behind the entries")
+    key, fulfilled, keyspaces, since, time, has_batch = struct.unpack(">32sQ32sQQB", clear[1:90])
+    need(has_batch == (len(clear) == 130), "batch of a directory")
+    batch = struct.unpack(">QQQ16s", clear[90:]) if has_batch else None
+    return Commitments(key, fulfilled, keyspaces, since, time, batch)
+
+
 def read_directory(clear: bytes):
+    """Its entries, and its commitments: None of an earlier release."""
     (count,), rest, entries = struct.unpack(">I", clear[:4]), clear[4:], []
     for _ in range(count):
         keyspace, version, address_key, kind, secret = struct.unpack(">16sI32sB32s", rest[:85])
@@ -40,10 +61,9 @@ def read_directory(clear: bytes):
             (forgotten,), rest = struct.unpack(">Q", rest[:8]), rest[8:]
             need(forgotten > 0, "a paged cover that forgets nothing")
         entries.append(Entry(keyspace, version, address_key, kind == 1, secret))
-    need(not rest, "bytes behind the directory")
     trees = [entry.tree for entry in entries]
     need(trees == sorted(set(trees)), "order of the directory")
-    return entries
+    return entries, read_commitments(rest) if rest else None
 
 
 def read_page(clear: bytes, depth: int):

@@ -165,6 +165,13 @@ impl Dev {
         std::fs::rename(draft, self.wall_clock()).unwrap();
     }
 
+    /// Which boot of the machine the service finds itself on, from its next start on. Only with a
+    /// wall clock that can be put wrong.
+    pub fn set_boot(&self, number: u128) {
+        let file = self.folder.path().join("wall-clock.boot");
+        std::fs::write(file, number.to_string()).unwrap();
+    }
+
     /// Starts it and waits until it is ready.
     pub fn run(&mut self) {
         if let Err(status) = self.try_run() {

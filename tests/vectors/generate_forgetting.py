@@ -112,11 +112,26 @@ def leaves():
         yield {"address": f"{address:016x}", "leaf": leaf}
 
 
+def keyspaces_digest() -> bytes:
+    """Of two keyspaces, the first of two versions."""
+    first = KEYSPACE + number(4, 2) + b"chat" + number(259_200, 8) + number(3_600, 8)
+    first += number(2_592_000_000, 8) + number(300_000, 8) + number(7, 8) + number(8, 8) + number(3, 4)
+    first += number(2, 1) + number(3_600, 8) + number(86_400, 8)
+    first += number(2, 4) + number(VERSION, 4) + number(5, 8) + number(VERSION + 1, 4) + number(6, 8)
+    second = b"\xff" * 16 + number(1, 2) + b"b" + number(3_600, 8) + number(60, 8)
+    second += number(86_400_000, 8) + number(0, 8) + number(0, 8) + number(0, 8) + number(1, 4)
+    second += number(0, 1) + number(1, 4) + number(1, 4) + number(9, 8)
+    return hashlib.sha256(b"lethe/v1/keyspaces" + number(2, 4) + first + second).digest()
+
+
 def meta(top: bytes):
     """The directory: this tree, and one that has forgotten nothing."""
     entries = number(2, 4)
     entries += KEYSPACE + number(VERSION, 4) + made("address key") + b"\x01" + top + number(len(FORGOTTEN), 8)
     entries += KEYSPACE + number(VERSION + 1, 4) + made("another address key") + b"\x00" + made("whole seed")
+    entries += b"\x01" + made("deployment key") + number(41, 8) + keyspaces_digest()
+    entries += number(1_523_642_400_000, 8) + number(1_523_642_400_013, 8)
+    entries += b"\x01" + number(SEQUENCE - 1, 8) + number(40, 8) + number(41, 8) + ROOTS[0]
     key, root, root_id, iv = made("directory key"), made("root"), bytes([0xA0] * 16), bytes(range(12))
     aad = DEPLOYMENT + number(SEQUENCE, 8)
     return {
@@ -233,6 +248,35 @@ def receipts():
     }
 
 
+#: A row of each table with a MAC, as SQLite has its columns.
+ROWS = {
+    "deployment": [1, DEPLOYMENT, 1_523_642_400_000, 0, bytes([0xB0] * 16), 86_400_000, 25],
+    "request": [41, bytes([0xC1] * 16), 1, KEYSPACE, 1_523_642_400_000, 1_523_642_700_250]
+    + [bytes([1] * 16), bytes([2] * 32), bytes([3] * 28), None, None],
+    "bucket": [1_523_642_400, BUCKET, bytes(12), bytes([4] * 48)],
+    "signing_key": [2, SIGNER, 1, bytes([5] * 32), bytes([6] * 16), bytes([7] * 64)],
+    "hsm_move": [1, 0],
+    "a text": ["smörgåsbord", None, -1],
+}
+
+
+def column(value) -> bytes:
+    if value is None:
+        return b"\x00"
+    if isinstance(value, int):
+        return b"\x01" + value.to_bytes(8, "big", signed=True)
+    kind, octets = (b"\x02", value.encode()) if isinstance(value, str) else (b"\x03", value)
+    return kind + number(len(octets), 4) + octets
+
+
+def rows():
+    for table, values in ROWS.items():
+        data = b"lethe/v1/row" + number(len(table), 2) + table.encode() + b"".join(map(column, values))
+        shown = [{"hex": value.hex()} if isinstance(value, bytes) else value for value in values]
+        mac = hmac.digest(made("deployment key"), data, "sha256")
+        yield {"table": table, "columns": shown, "mac": mac.hex()}
+
+
 def main() -> None:
     cover = Cover()
     vectors = {
@@ -246,6 +290,7 @@ def main() -> None:
         "bucket": bucket(),
         "derived": keyed(),
         "signed": receipts(),
+        "rows": list(rows()),
     }
     print(json.dumps(vectors, indent=1, ensure_ascii=False))
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use doubt::{Confirmation, Doubt, Judgement, Mark, Reading};
+pub use doubt::{BootPoint, Confirmation, Doubt, Judgement, Mark, Reading, Trust};
 
-use crate::ports::Clock;
+use crate::ports::{BootId, Clock};
 use crate::time::{Expiry, Timestamp};
 
 /// A clock over the [`Clock`] port. Cheap: two clock reads and a few atomics.
@@ -37,27 +37,76 @@ pub struct SteadyClock<C> {
 }
 
 impl<C: Clock> SteadyClock<C> {
-    /// Starts at the wall clock, or at the stored high-water mark where the wall clock is behind
-    /// it. Where they are more than `max_gap` apart, the mark counts and the clock is doubted.
-    pub fn new(clock: C, mark: Mark, max_gap: Duration) -> Self {
-        let max_gap = millis(max_gap);
+    /// Goes on from the stored mark: on the same boot of the machine by the time since boot, which
+    /// tells how long the service was down; else at the wall clock, or at the mark where the wall
+    /// clock is behind it. Where they are more than `max_gap` apart, the mark counts and the clock is
+    /// doubted.
+    pub fn new(clock: C, mark: Mark, trust: Trust) -> Self {
+        let max_gap = millis(trust.max_gap);
         let lag = millis(mark.lag);
         let boot = boot(&clock);
         let wall = signed(clock.now()).saturating_add(lag) - boot;
-        let floor = mark.high_water.map_or(wall, |mark| signed(mark) - boot);
-        let (start, doubt) = match wall.saturating_sub(floor) {
-            gap if gap > max_gap => (floor, Doubt::Ahead.number()),
-            gap if gap < -max_gap => (floor, Doubt::BehindAtStart.number()),
-            _ => (wall.max(floor), 0),
+        let same_boot = mark
+            .boot
+            .filter(|then| clock.boot_id() == Some(then.id) && millis(then.since_boot) <= boot);
+        let then = same_boot.map_or(boot, |then| millis(then.since_boot));
+        let floor = mark.high_water.map(|mark| signed(mark) - then);
+        let gained = same_boot.map_or(0, |_| millis(mark.gained));
+        let start = floor.unwrap_or(wall);
+        let doubt = match wall.saturating_sub(start) {
+            gap if gap > max_gap - gained => Some(Doubt::Ahead),
+            gap if gap < -max_gap && same_boot.is_some() => Some(Doubt::Behind),
+            gap if gap < -max_gap => Some(Doubt::BehindAtStart),
+            _ if floor.is_none() || same_boot.is_some() => None,
+            _ => Some(Doubt::Rebooted).filter(|_| trust.confirm_after_reboot),
+        };
+        let offset = if doubt.is_none() {
+            start.max(wall)
+        } else {
+            start
+        };
+        // What was unknown before this start is believed, or confirmed, from here on.
+        let anchor = if same_boot.is_some() {
+            start - gained
+        } else {
+            offset
         };
         Self {
             clock,
             max_gap,
-            offset: AtomicI64::new(start),
-            anchor: AtomicI64::new(start),
+            offset: AtomicI64::new(offset),
+            anchor: AtomicI64::new(anchor),
             lag: AtomicI64::new(lag),
-            doubt: AtomicU8::new(doubt),
+            doubt: AtomicU8::new(doubt.map_or(0, Doubt::number)),
             watched: Mutex::new(wall),
+        }
+    }
+
+    /// Where the clock stands, to be written down. Not on which boot as long as nobody has confirmed
+    /// how long the service was down: the next start would take that for known.
+    pub fn mark(&self) -> Mark {
+        let since_boot = self.clock.since_boot();
+        let confirmed = !self.doubt().is_some_and(Doubt::is_of_start);
+        let id = self.clock.boot_id().filter(|_| confirmed);
+        let offset = self.offset.load(Ordering::Relaxed);
+        let anchor = self.anchor.load(Ordering::Acquire);
+        Mark {
+            high_water: Some(timestamp(offset.saturating_add(millis(since_boot)))),
+            lag: duration(self.lag.load(Ordering::Acquire)),
+            boot: id.map(|id| BootPoint { id, since_boot }),
+            gained: duration(offset.saturating_sub(anchor)),
+        }
+    }
+
+    /// As [`Self::mark`], as it will be once the clock goes by a confirmation.
+    pub fn mark_of(&self, confirmed: Confirmation) -> Mark {
+        let since_boot = self.clock.since_boot();
+        let id = self.clock.boot_id();
+        Mark {
+            high_water: Some(confirmed.time),
+            lag: confirmed.lag,
+            boot: id.map(|id| BootPoint { id, since_boot }),
+            gained: Duration::ZERO,
         }
     }
 
@@ -85,10 +134,10 @@ impl<C: Clock> SteadyClock<C> {
         Reading {
             now: timestamp(offset.saturating_add(boot)),
             wall: timestamp(wall),
-            doubt: if ahead {
-                Some(Doubt::Ahead)
-            } else {
-                self.doubt().filter(|doubt| behind && doubt.is_behind())
+            doubt: match self.doubt() {
+                Some(Doubt::Rebooted) => Some(Doubt::Rebooted),
+                _ if ahead => Some(Doubt::Ahead),
+                doubt => doubt.filter(|doubt| behind && doubt.is_behind()),
             },
         }
     }
@@ -118,7 +167,7 @@ impl<C: Clock> SteadyClock<C> {
         };
         *watched = least;
         if let Some(doubt) = doubt
-            && self.doubt() != Some(Doubt::BehindAtStart)
+            && !self.doubt().is_some_and(Doubt::is_of_start)
         {
             self.doubt.store(doubt.number(), Ordering::Release);
         }
@@ -178,6 +227,14 @@ impl<C: Clock> Clock for SteadyClock<C> {
 
     fn since_boot(&self) -> Duration {
         self.clock.since_boot()
+    }
+
+    fn boot_id(&self) -> Option<BootId> {
+        self.clock.boot_id()
+    }
+
+    fn mark(&self) -> Mark {
+        Self::mark(self)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Byte layout in `docs/FORMATS.md`.
 
+mod commitments;
 mod encoding;
 
 use aws_lc_rs::aead::Aad;
@@ -13,6 +14,8 @@ use crate::keyspace::KeyVersion;
 use crate::secret::Secret32;
 use crate::single_use::{cipher, zero_nonce};
 use crate::tree::{CoverRoot, Tree, TreeId};
+
+pub use commitments::{Commitments, keyspaces_digest};
 
 /// One key version's secrets.
 pub struct Entry {
@@ -46,10 +49,11 @@ impl Entry {
     }
 }
 
-/// All live key versions, ascending by keyspace and version.
+/// All live key versions, ascending by keyspace and version, and what holds of the store's other rows.
 #[derive(Default)]
 pub struct Directory {
     entries: Vec<Entry>,
+    commitments: Option<Commitments>,
 }
 
 /// A directory that does not open, or that no release of ours wrote.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::audit::KeyEvent;
 use crate::conversation::ConversationId;
+use crate::deployment_key::DeploymentKey;
 use crate::grid;
 use crate::identity::KeyspaceId;
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy, Retention};
@@ -54,6 +55,8 @@ pub struct LiveKeyspace {
     pub minimum_version: KeyVersion,
     /// Oldest first, never empty.
     pub versions: Vec<Arc<LiveVersion>>,
+    /// For the ids of shreds; none only until an earlier release's deployment has one.
+    pub deployment_key: Option<DeploymentKey>,
 }
 
 /// All that opens now.

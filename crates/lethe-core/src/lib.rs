@@ -11,6 +11,7 @@ pub mod buckets;
 pub mod claim;
 pub mod clock;
 pub mod conversation;
+pub mod deployment_key;
 pub mod directory;
 pub mod duration;
 pub mod grid;

@@ -11,13 +11,14 @@ use lethe_core::request::{Request, RequestNumber};
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
+use crate::authentic::Authenticity;
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
 use crate::errors::during;
-use crate::hsm_moves;
 use crate::open::SqliteStore;
 use crate::requests::{self, Columns, wish_columns};
-use crate::statements::{self, execute};
+use crate::statements::execute;
+use crate::{clock, hsm_moves};
 
 /// Rows deleted in one transaction, at most.
 const TOGETHER: i64 = 20;
@@ -112,7 +113,7 @@ impl ApprovalStore for SqliteStore {
         effect: Effect<'_>,
     ) -> Result<Option<RequestNumber>, StoreError> {
         let mut write = self.write("approve").await?;
-        let done = approve(&mut write.inner, given, effect).await;
+        let done = approve(&mut write.inner, &self.authentic, given, effect).await;
         write.finish(done).await
     }
 
@@ -163,7 +164,7 @@ impl ApprovalStore for SqliteStore {
         counts: &[ShredCount],
     ) -> Result<RequestNumber, StoreError> {
         let mut write = self.write("accept requests").await?;
-        let done = accept_counted(&mut write.inner, requests, counts).await;
+        let done = accept_counted(&mut write.inner, &self.authentic, requests, counts).await;
         write.finish(done).await
     }
 
@@ -190,10 +191,11 @@ impl ApprovalStore for SqliteStore {
 
 async fn accept_counted(
     connection: &mut SqliteConnection,
+    authentic: &Authenticity,
     requests: &[Request],
     counts: &[ShredCount],
 ) -> Result<RequestNumber, StoreError> {
-    let first = requests::accept(connection, requests).await?;
+    let first = requests::accept(connection, authentic, requests).await?;
     for ShredCount {
         asker,
         end,
@@ -364,26 +366,32 @@ async fn change(
     Ok(execute(connection, "change an approval", update).await? > 0)
 }
 
+/// From waiting to approved; false where it does not wait any more.
+pub(crate) async fn give(
+    connection: &mut SqliteConnection,
+    given: &GivenApproval,
+) -> Result<bool, StoreError> {
+    let decision = &given.decision;
+    change(connection, given.id, (2, None), decision.at, Some(decision)).await
+}
+
 async fn approve(
     connection: &mut SqliteConnection,
+    authentic: &Authenticity,
     given: &GivenApproval,
     effect: Effect<'_>,
 ) -> Result<Option<RequestNumber>, StoreError> {
-    let decision = &given.decision;
-    if !change(connection, given.id, (2, None), decision.at, Some(decision)).await? {
+    if !give(connection, given).await? {
         return Ok(None);
     }
     match effect {
         Effect::Requests(requests) => {
-            return requests::accept(connection, requests).await.map(Some);
+            return requests::accept(connection, authentic, requests)
+                .await
+                .map(Some);
         }
-        Effect::Settings(keyspace, change) => {
-            if !statements::set_policy(connection, keyspace, change).await? {
-                return Err(StoreError::Conflict("no such keyspace"));
-            }
-        }
-        Effect::Clock(confirmed) => statements::confirm_clock(connection, confirmed).await?,
-        Effect::HsmMove(keys) => hsm_moves::begin(connection, keys).await?,
+        Effect::Clock(mark) => clock::confirm(connection, authentic, mark).await?,
+        Effect::HsmMove(keys) => hsm_moves::begin(connection, authentic, keys).await?,
     }
     Ok(Some(RequestNumber::new(0)))
 }

@@ -5,15 +5,23 @@ use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{BatchCommit, KeyspaceChange, MetaRow, StoreError};
 use sqlx::SqliteConnection;
 
+use crate::authentic::{self, Authenticity};
 use crate::decode::signed;
 use crate::statements::{self, execute};
-use crate::{requests, trees};
+use crate::{approvals, clock, requests, trees};
 
 pub(crate) async fn commit_batch(
     connection: &mut SqliteConnection,
+    authentic: &Authenticity,
     batch: &BatchCommit,
 ) -> Result<(), StoreError> {
+    if let Some(given) = &batch.approved
+        && !approvals::give(connection, given).await?
+    {
+        return Err(StoreError::NotWaiting);
+    }
     replace_meta(connection, &batch.meta).await?;
+    clock::raise(connection, authentic, &batch.mark).await?;
     for change in &batch.trees {
         trees::change(connection, change).await?;
     }
@@ -23,7 +31,10 @@ pub(crate) async fn commit_batch(
     for change in &batch.keyspaces {
         apply(connection, change).await?;
     }
-    Ok(())
+    match &batch.begins {
+        Some(key) => authentic::seal_all(connection, key).await,
+        None => Ok(()),
+    }
 }
 
 /// The first batch inserts the row; every other finds the row of the sequence before, or none.
@@ -60,6 +71,7 @@ async fn apply(
         }
         KeyspaceChange::DropVersion(id, version) => drop_version(connection, *id, *version).await,
         KeyspaceChange::DropKeyspace(id) => drop_keyspace(connection, *id).await,
+        KeyspaceChange::Replace(row) => statements::replace_keyspace(connection, row).await,
     }
 }
 

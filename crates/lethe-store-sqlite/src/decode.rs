@@ -7,6 +7,7 @@ use lethe_core::approval::{
     Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, Pool, Principal, Scope,
     ShredCount, Void,
 };
+use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
@@ -104,22 +105,26 @@ pub(crate) fn deployment(row: &SqliteRow) -> Result<Option<DeploymentId>, StoreE
     Ok(source.optional_bytes("id")?.map(DeploymentId::from_bytes))
 }
 
-pub(crate) fn clock_high_water(row: &SqliteRow) -> Result<Option<Timestamp>, StoreError> {
+pub(crate) fn clock_mark(row: &SqliteRow) -> Result<Mark, StoreError> {
     let source = Source {
         row,
         table: "deployment",
     };
-    Ok(source
-        .optional_number("clock_high_water_ms")?
-        .map(Timestamp::from_millis))
-}
-
-pub(crate) fn clock_lag(row: &SqliteRow) -> Result<Duration, StoreError> {
-    let source = Source {
-        row,
-        table: "deployment",
+    let millis = |column| source.number(column).map(Duration::from_millis);
+    let boot = match source.optional_bytes("clock_boot_id")? {
+        None => None,
+        Some(id) => Some(BootPoint {
+            id,
+            since_boot: millis("clock_boot_ms")?,
+        }),
     };
-    source.number("clock_lag_ms").map(Duration::from_millis)
+    let high_water = source.optional_number("clock_high_water_ms")?;
+    Ok(Mark {
+        high_water: high_water.map(Timestamp::from_millis),
+        lag: millis("clock_lag_ms")?,
+        boot,
+        gained: millis("clock_gained_ms")?,
+    })
 }
 
 pub(crate) fn bucket(row: &SqliteRow) -> Result<BucketRow, StoreError> {

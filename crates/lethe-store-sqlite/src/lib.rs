@@ -4,9 +4,11 @@
 //! so that a deleted row leaves no bytes in free pages. One connection writes, a few read.
 
 mod approvals;
+mod authentic;
 mod batch;
 mod checkpoint;
 mod chunks;
+mod clock;
 mod decode;
 mod elsewhere;
 mod errors;

@@ -10,6 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
+use crate::authentic::Authenticity;
 use crate::checkpoint::Checkpoints;
 use crate::{errors, files};
 
@@ -26,6 +27,7 @@ pub struct SqliteStore {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
     pub(crate) place: Place,
+    pub(crate) authentic: Authenticity,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) files: files::Durable,
     // Last, so that the connections go before the lock does.
@@ -87,6 +89,7 @@ impl SqliteStore {
             writer,
             reader,
             place: files.place()?,
+            authentic: Authenticity::default(),
             checkpoints: Checkpoints::start(checkpointer),
             files,
             _lock: lock,

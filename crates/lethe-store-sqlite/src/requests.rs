@@ -1,5 +1,6 @@
 //! Requests to forget, and what says that they are fulfilled.
 
+use lethe_core::deployment_key::Column;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, StoreError};
@@ -7,8 +8,10 @@ use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
 use lethe_core::time::{Expiry, Timestamp};
 use sqlx::query_builder::Separated;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
+use crate::authentic::{Authenticity, REQUEST};
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
 use crate::errors::during;
@@ -19,7 +22,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT number, id, kind, keyspace_id, accepted_at_ms, leases_end_at_ms, tag,
-                    commitment, leaves, keyspace_name, version FROM request ",
+                    commitment, leaves, keyspace_name, version, mac FROM request ",
             $rest
         )
     };
@@ -115,8 +118,37 @@ fn leaf_bytes(leaf: &ShredLeaf) -> Vec<u8> {
     .concat()
 }
 
+impl Columns {
+    /// In the order of [`REQUEST`].
+    fn mac(&self, authentic: &Authenticity) -> Option<Vec<u8>> {
+        let mac = authentic.mac(
+            &REQUEST,
+            &[
+                Column::Integer(self.number),
+                Column::Blob(&self.id),
+                Column::Integer(self.kind),
+                Column::Blob(&self.keyspace),
+                Column::Integer(self.accepted_at),
+                Column::Integer(self.leases_end_at),
+                Column::blob(self.tag.as_deref()),
+                Column::blob(self.commitment.as_deref()),
+                Column::blob(self.leaves.as_deref()),
+                self.name.as_deref().map_or(Column::Null, Column::Text),
+                self.version.map_or(Column::Null, Column::Integer),
+            ],
+        );
+        mac.map(Vec::from)
+    }
+}
+
+fn checked(authentic: &Authenticity, row: &SqliteRow) -> Result<AcceptedRequest, StoreError> {
+    authentic.check(&REQUEST, row)?;
+    decode::request(row)
+}
+
 pub(crate) async fn accept(
     connection: &mut SqliteConnection,
+    authentic: &Authenticity,
     requests: &[Request],
 ) -> Result<RequestNumber, StoreError> {
     let last: Option<i64> =
@@ -131,7 +163,7 @@ pub(crate) async fn accept(
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
         let head = concat!(
-            "INSERT INTO request (number, accepted_at_ms, leases_end_at_ms, ",
+            "INSERT INTO request (number, accepted_at_ms, leases_end_at_ms, mac, ",
             wish_columns!(),
             ")"
         );
@@ -139,6 +171,7 @@ pub(crate) async fn accept(
             row.push_bind(columns.number);
             row.push_bind(columns.accepted_at);
             row.push_bind(columns.leases_end_at);
+            row.push_bind(columns.mac(authentic));
             columns.push_wish(&mut row);
         });
         let written = query.build().execute(&mut *connection);
@@ -149,6 +182,7 @@ pub(crate) async fn accept(
 
 pub(crate) async fn by_id(
     reader: &SqlitePool,
+    authentic: &Authenticity,
     ids: &[RequestId],
 ) -> Result<Vec<AcceptedRequest>, StoreError> {
     let mut found = Vec::new();
@@ -157,7 +191,7 @@ pub(crate) async fn by_id(
         let mut query = in_list(select!("WHERE id IN"), keys);
         let rows = query.build().fetch_all(reader).await;
         for row in rows.map_err(during("find requests"))? {
-            found.push(decode::request(&row)?);
+            found.push(checked(authentic, &row)?);
         }
     }
     Ok(found)
@@ -165,6 +199,7 @@ pub(crate) async fn by_id(
 
 pub(crate) async fn range(
     reader: &SqlitePool,
+    authentic: &Authenticity,
     first: RequestNumber,
     last: RequestNumber,
 ) -> Result<Vec<AcceptedRequest>, StoreError> {
@@ -174,21 +209,25 @@ pub(crate) async fn range(
         .fetch_all(reader)
         .await
         .map_err(during("read requests"))?;
-    rows.iter().map(decode::request).collect()
+    rows.iter().map(|row| checked(authentic, row)).collect()
 }
 
-pub(crate) async fn open(reader: &SqlitePool) -> Result<Vec<AcceptedRequest>, StoreError> {
-    let rows = sqlx::query(select!(
-        "WHERE number > (SELECT coalesce(max(last_request), 0) FROM batch) ORDER BY number"
-    ))
-    .fetch_all(reader)
-    .await
-    .map_err(during("read open requests"))?;
-    rows.iter().map(decode::request).collect()
+pub(crate) async fn open(
+    reader: &SqlitePool,
+    authentic: &Authenticity,
+    fulfilled: RequestNumber,
+) -> Result<Vec<AcceptedRequest>, StoreError> {
+    let rows = sqlx::query(select!("WHERE number > ? ORDER BY number"))
+        .bind(signed(fulfilled.number(), "request.number")?)
+        .fetch_all(reader)
+        .await
+        .map_err(during("read open requests"))?;
+    rows.iter().map(|row| checked(authentic, row)).collect()
 }
 
 pub(crate) async fn erase_of(
     reader: &SqlitePool,
+    authentic: &Authenticity,
     name: &KeyspaceName,
     id: KeyspaceId,
 ) -> Result<Option<RequestId>, StoreError> {
@@ -200,7 +239,10 @@ pub(crate) async fn erase_of(
     .fetch_optional(reader)
     .await
     .map_err(during("find an erase"))?;
-    let erase = row.as_ref().map(decode::request).transpose()?;
+    let erase = row
+        .as_ref()
+        .map(|row| checked(authentic, row))
+        .transpose()?;
     Ok(erase.map(|accepted| accepted.request.id))
 }
 
@@ -375,20 +417,4 @@ pub(crate) async fn expiries(
     .await
     .map_err(during("read expiries"))?;
     rows.iter().map(decode::expiry).collect()
-}
-
-/// The newest time that stands in a row of the last ones.
-pub(crate) async fn newest_time(reader: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar(
-        "SELECT max(time) FROM (
-             SELECT * FROM (SELECT accepted_at_ms AS time FROM request ORDER BY number DESC LIMIT 1)
-             UNION ALL
-             SELECT * FROM (SELECT destroyed_at_ms FROM batch ORDER BY sequence DESC LIMIT 2)
-             UNION ALL
-             SELECT * FROM (SELECT destroyed_at_ms FROM expiry ORDER BY expiry_s DESC LIMIT 1))",
-    )
-    .fetch_one(reader)
-    .await
-    .map_err(during("read the newest time"))?;
-    Ok(newest.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
 }

@@ -1,12 +1,12 @@
 //! The statements of the write transactions; each runs inside one that its caller began.
 
-use lethe_core::clock::Confirmation;
+use lethe_core::deployment_key::Column;
 use lethe_core::identity::{DeploymentId, KeyspaceId};
-use lethe_core::ports::{BucketRow, KeyspaceRow, Seat, SettingsChange, StoreError, VersionRow};
-use lethe_core::time::Timestamp;
+use lethe_core::ports::{BucketRow, KeyspaceRow, Seat, StoreError, VersionRow};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
 
+use crate::authentic::{Authenticity, BUCKET};
 use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::trees;
@@ -80,13 +80,7 @@ pub(crate) async fn create_keyspace(
     )
     .bind(keyspace.id.as_bytes().to_vec())
     .bind(keyspace.name.as_str().to_owned());
-    let settings = SettingsChange {
-        policy: keyspace.policy,
-        minimum_version: keyspace.minimum_version,
-        leases_until: keyspace.leases_until,
-        expiries_until: keyspace.expiries_until,
-    };
-    let insert = bind_settings(insert, &settings)?;
+    let insert = bind_settings(insert, keyspace)?;
     execute(connection, "create keyspace", insert).await?;
     for version in &keyspace.versions {
         insert_version(connection, keyspace.id, version).await?;
@@ -115,9 +109,9 @@ pub(crate) async fn insert_version(
 /// In the order of the columns, from retention to smallest version.
 fn bind_settings<'q>(
     statement: Statement<'q>,
-    settings: &SettingsChange,
+    keyspace: &KeyspaceRow,
 ) -> Result<Statement<'q>, StoreError> {
-    let policy = &settings.policy;
+    let policy = &keyspace.policy;
     let shorter = policy.shorter_retentions();
     let shorter: Vec<u8> = shorter
         .flat_map(|it| it.as_seconds().to_be_bytes())
@@ -138,68 +132,76 @@ fn bind_settings<'q>(
             "keyspace.cache_ttl_ms",
         )?)
         .bind(signed(
-            settings.leases_until.as_millis(),
+            keyspace.leases_until.as_millis(),
             "keyspace.leases_until_ms",
         )?)
         .bind(signed(
-            settings.expiries_until.as_millis(),
+            keyspace.expiries_until.as_millis(),
             "keyspace.expiries_until_ms",
         )?)
-        .bind(i64::from(settings.minimum_version.number())))
+        .bind(i64::from(keyspace.minimum_version.number())))
 }
 
-pub(crate) async fn set_policy(
+/// Its versions stay the same ones.
+pub(crate) async fn replace_keyspace(
     connection: &mut SqliteConnection,
-    id: KeyspaceId,
-    change: &SettingsChange,
-) -> Result<bool, StoreError> {
+    keyspace: &KeyspaceRow,
+) -> Result<(), StoreError> {
     let update = sqlx::query(
-        "UPDATE keyspace SET retention_s = ?, shorter_retentions_s = ?, granularity_s = ?, rotation_ms = ?, cache_ttl_ms = ?,
-                leases_until_ms = max(leases_until_ms, ?),
-                expiries_until_ms = max(expiries_until_ms, ?), minimum_version = ? WHERE id = ?",
+        "UPDATE keyspace SET retention_s = ?, shorter_retentions_s = ?, granularity_s = ?,
+                rotation_ms = ?, cache_ttl_ms = ?, leases_until_ms = ?, expiries_until_ms = ?,
+                minimum_version = ? WHERE id = ?",
     );
-    let update = bind_settings(update, change)?.bind(id.as_bytes().to_vec());
-    Ok(execute(connection, "set policy", update).await? > 0)
+    let id = keyspace.id.as_bytes().to_vec();
+    let update = bind_settings(update, keyspace)?.bind(id.clone());
+    let mut replaced = execute(connection, "replace keyspace", update).await?;
+    for version in &keyspace.versions {
+        let update = sqlx::query(
+            "UPDATE key_version SET created_at_ms = ? WHERE keyspace_id = ? AND version = ?",
+        )
+        .bind(signed(
+            version.created_at.as_millis(),
+            "key_version.created_at_ms",
+        )?)
+        .bind(id.clone())
+        .bind(i64::from(version.version.number()));
+        replaced += execute(connection, "replace key version", update).await?;
+    }
+    if replaced == 1 + keyspace.versions.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict("no such keyspace or key version"))
+    }
+}
+
+pub(crate) fn bucket_mac(
+    authentic: &Authenticity,
+    bucket: &BucketRow,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let columns = [
+        Column::Integer(signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?),
+        Column::Blob(bucket.key.as_bytes()),
+        Column::Blob(&bucket.sealed.iv),
+        Column::Blob(&bucket.sealed.ciphertext),
+    ];
+    Ok(authentic.mac(&BUCKET, &columns).map(Vec::from))
 }
 
 pub(crate) async fn create_buckets(
     connection: &mut SqliteConnection,
+    authentic: &Authenticity,
     buckets: &[BucketRow],
 ) -> Result<(), StoreError> {
     for bucket in buckets {
         let insert = sqlx::query(
-            "INSERT INTO bucket (expiry_s, hsm_key_id, iv, ciphertext) VALUES (?, ?, ?, ?)",
+            "INSERT INTO bucket (expiry_s, hsm_key_id, iv, ciphertext, mac) VALUES (?, ?, ?, ?, ?)",
         )
         .bind(signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?)
         .bind(bucket.key.as_bytes().to_vec())
         .bind(bucket.sealed.iv.to_vec())
-        .bind(bucket.sealed.ciphertext.to_vec());
+        .bind(bucket.sealed.ciphertext.to_vec())
+        .bind(bucket_mac(authentic, bucket)?);
         execute(connection, "create buckets", insert).await?;
     }
     Ok(())
-}
-
-pub(crate) async fn raise_clock_high_water(
-    connection: &mut SqliteConnection,
-    time: Timestamp,
-) -> Result<(), StoreError> {
-    let update = sqlx::query(
-        "UPDATE deployment SET clock_high_water_ms = max(coalesce(clock_high_water_ms, 0), ?)",
-    )
-    .bind(signed(time.as_millis(), "deployment.clock_high_water_ms")?);
-    match execute(connection, "raise clock high water", update).await? {
-        1 => Ok(()),
-        _ => Err(StoreError::Corrupt("deployment: not one row".into())),
-    }
-}
-
-pub(crate) async fn confirm_clock(
-    connection: &mut SqliteConnection,
-    confirmed: Confirmation,
-) -> Result<(), StoreError> {
-    raise_clock_high_water(connection, confirmed.time).await?;
-    let lag = u64::try_from(confirmed.lag.as_millis()).unwrap_or(u64::MAX);
-    let update = sqlx::query("UPDATE deployment SET clock_lag_ms = ?")
-        .bind(signed(lag, "deployment.clock_lag_ms")?);
-    execute(connection, "confirm clock", update).await.map(drop)
 }

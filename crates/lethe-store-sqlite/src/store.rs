@@ -1,15 +1,14 @@
 //! The port: reads on the read pool, each write one named transaction on the only writer.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use lethe_core::claim::Place;
-use lethe_core::clock::Confirmation;
+use lethe_core::clock::Mark;
+use lethe_core::deployment_key::DeploymentKey;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, HsmMove, KeyspaceRow, MetaRow, Seat,
-    SettingsChange, SignedDestruction, Store, StoreError,
+    SignedDestruction, Store, StoreError,
 };
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
@@ -20,7 +19,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::{batch, decode, hsm_moves, requests, statements, trees};
+use crate::{authentic, batch, clock, decode, hsm_moves, requests, statements, trees};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
@@ -36,14 +35,10 @@ impl SqliteStore {
     }
 
     async fn deployment_row(&self, name: &'static str) -> Result<SqliteRow, StoreError> {
-        let row = self
-            .rows(
-                name,
-                "SELECT id, clock_high_water_ms, clock_lag_ms FROM deployment",
-            )
-            .await?
-            .pop();
-        row.ok_or_else(|| StoreError::Corrupt("deployment: no row".into()))
+        let row = self.rows(name, clock::DEPLOYMENT).await?.pop();
+        let row = row.ok_or_else(|| StoreError::Corrupt("deployment: no row".into()))?;
+        self.authentic.check(&authentic::DEPLOYMENT, &row)?;
+        Ok(row)
     }
 }
 
@@ -57,6 +52,16 @@ impl Store for SqliteStore {
         let mut write = self.write("set deployment").await?;
         let done = statements::set_deployment(&mut write.inner, id).await;
         write.finish(done).await
+    }
+
+    async fn authenticate(&self, key: &DeploymentKey) -> Result<(), StoreError> {
+        self.authentic.begin(key.clone());
+        let mut reader = self.reader.acquire().await.map_err(during("check rows"))?;
+        self.authentic.check_used(&mut reader).await
+    }
+
+    fn altered(&self) -> Option<&str> {
+        self.authentic.altered()
     }
 
     fn place(&self) -> &Place {
@@ -93,8 +98,11 @@ impl Store for SqliteStore {
 
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError> {
         let mut write = self.write("commit batch").await?;
-        let done = batch::commit_batch(&mut write.inner, batch).await;
+        let done = batch::commit_batch(&mut write.inner, &self.authentic, batch).await;
         let done = write.finish(done).await;
+        if let (Ok(()), Some(key)) = (&done, &batch.begins) {
+            self.authentic.begin(key.clone());
+        }
         self.checkpoints.written(batch);
         done
     }
@@ -123,12 +131,12 @@ impl Store for SqliteStore {
 
     async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError> {
         let mut write = self.write("accept requests").await?;
-        let done = requests::accept(&mut write.inner, requests).await;
+        let done = requests::accept(&mut write.inner, &self.authentic, requests).await;
         write.finish(done).await
     }
 
     async fn requests_by_id(&self, ids: &[RequestId]) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::by_id(&self.reader, ids).await
+        requests::by_id(&self.reader, &self.authentic, ids).await
     }
 
     async fn requests(
@@ -136,7 +144,7 @@ impl Store for SqliteStore {
         first: RequestNumber,
         last: RequestNumber,
     ) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::range(&self.reader, first, last).await
+        requests::range(&self.reader, &self.authentic, first, last).await
     }
 
     async fn erase_of(
@@ -144,11 +152,14 @@ impl Store for SqliteStore {
         name: &KeyspaceName,
         id: KeyspaceId,
     ) -> Result<Option<RequestId>, StoreError> {
-        requests::erase_of(&self.reader, name, id).await
+        requests::erase_of(&self.reader, &self.authentic, name, id).await
     }
 
-    async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::open(&self.reader).await
+    async fn open_requests(
+        &self,
+        fulfilled: RequestNumber,
+    ) -> Result<Vec<AcceptedRequest>, StoreError> {
+        requests::open(&self.reader, &self.authentic, fulfilled).await
     }
 
     async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError> {
@@ -179,34 +190,29 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
-    async fn set_policy(
-        &self,
-        id: KeyspaceId,
-        change: &SettingsChange,
-    ) -> Result<bool, StoreError> {
-        let mut write = self.write("set policy").await?;
-        let done = statements::set_policy(&mut write.inner, id, change).await;
-        write.finish(done).await
-    }
-
     async fn buckets(&self) -> Result<Vec<BucketRow>, StoreError> {
-        let statement = "SELECT expiry_s, hsm_key_id, iv, ciphertext FROM bucket ORDER BY expiry_s";
+        let statement =
+            "SELECT expiry_s, hsm_key_id, iv, ciphertext, mac FROM bucket ORDER BY expiry_s";
+        let bucket = |row: &SqliteRow| {
+            self.authentic.check(&authentic::BUCKET, row)?;
+            decode::bucket(row)
+        };
         self.rows("read buckets", statement)
             .await?
             .iter()
-            .map(decode::bucket)
+            .map(bucket)
             .collect()
     }
 
     async fn create_buckets(&self, buckets: &[BucketRow]) -> Result<(), StoreError> {
         let mut write = self.write("create buckets").await?;
-        let done = statements::create_buckets(&mut write.inner, buckets).await;
+        let done = statements::create_buckets(&mut write.inner, &self.authentic, buckets).await;
         write.finish(done).await
     }
 
     async fn replace_buckets(&self, buckets: &[(HsmKeyId, BucketRow)]) -> Result<(), StoreError> {
         let mut write = self.write("replace buckets").await?;
-        let done = hsm_moves::replace_buckets(&mut write.inner, buckets).await;
+        let done = hsm_moves::replace_buckets(&mut write.inner, &self.authentic, buckets).await;
         write.finish(done).await
     }
 
@@ -222,23 +228,31 @@ impl Store for SqliteStore {
 
     async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
         let rows = self.rows("read signing keys", hsm_moves::SIGNING_KEYS);
-        rows.await?.iter().map(decode::signing_key).collect()
+        let signing_key = |row: &SqliteRow| {
+            self.authentic.check(&authentic::SIGNING_KEY, row)?;
+            decode::signing_key(row)
+        };
+        rows.await?.iter().map(signing_key).collect()
     }
 
     async fn hsm_move(&self) -> Result<Option<HsmMove>, StoreError> {
-        let rows = self.rows("read HSM move", "SELECT emptied FROM hsm_move");
-        rows.await?.first().map(decode::hsm_move).transpose()
+        let rows = self.rows("read HSM move", "SELECT row_id, emptied, mac FROM hsm_move");
+        let hsm_move = |row: &SqliteRow| {
+            self.authentic.check(&authentic::HSM_MOVE, row)?;
+            decode::hsm_move(row)
+        };
+        rows.await?.first().map(hsm_move).transpose()
     }
 
     async fn begin_hsm_move(&self, keys: &[PublishedKey]) -> Result<(), StoreError> {
         let mut write = self.write("begin HSM move").await?;
-        let done = hsm_moves::begin(&mut write.inner, keys).await;
+        let done = hsm_moves::begin(&mut write.inner, &self.authentic, keys).await;
         write.finish(done).await
     }
 
     async fn hsm_is_emptied(&self) -> Result<(), StoreError> {
         let mut write = self.write("HSM is emptied").await?;
-        let done = hsm_moves::emptied(&mut write.inner).await;
+        let done = hsm_moves::emptied(&mut write.inner, &self.authentic).await;
         write.finish(done).await
     }
 
@@ -248,25 +262,19 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
-    async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError> {
-        let written =
-            decode::clock_high_water(&self.deployment_row("read clock high water").await?)?;
-        Ok(written.max(requests::newest_time(&self.reader).await?))
+    async fn clock_mark(&self) -> Result<Mark, StoreError> {
+        decode::clock_mark(&self.deployment_row("read the clock's mark").await?)
     }
 
-    async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError> {
-        let mut write = self.write("raise clock high water").await?;
-        let done = statements::raise_clock_high_water(&mut write.inner, time).await;
+    async fn raise_clock_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        let mut write = self.write("raise the clock's mark").await?;
+        let done = clock::raise(&mut write.inner, &self.authentic, mark).await;
         write.finish(done).await
     }
 
-    async fn clock_lag(&self) -> Result<Duration, StoreError> {
-        decode::clock_lag(&self.deployment_row("read clock lag").await?)
-    }
-
-    async fn confirm_clock(&self, confirmed: Confirmation) -> Result<(), StoreError> {
-        let mut write = self.write("confirm clock").await?;
-        let done = statements::confirm_clock(&mut write.inner, confirmed).await;
+    async fn confirm_clock(&self, mark: &Mark) -> Result<(), StoreError> {
+        let mut write = self.write("confirm the clock").await?;
+        let done = clock::confirm(&mut write.inner, &self.authentic, mark).await;
         write.finish(done).await
     }
 }

@@ -4,6 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use lethe_core::clock::Mark;
 use lethe_core::ports::{Store, StoreError};
 use lethe_core::time::Timestamp;
 use lethe_store_sqlite::SqliteStore;
@@ -169,11 +170,11 @@ async fn nothing_is_written_while_a_file_is_another_than_the_one_in_use() {
             assert!(matches!(done, Err(StoreError::Unavailable(_))), "{name}");
         };
         refused(store.create_buckets(&[bucket(expiry)]).await);
-        refused(
-            store
-                .raise_clock_high_water(Timestamp::from_millis(1))
-                .await,
-        );
+        let mark = Mark {
+            high_water: Some(Timestamp::from_millis(1)),
+            ..Mark::default()
+        };
+        refused(store.raise_clock_mark(&mark).await);
         refused(store.accept(&[]).await.map(drop));
         refused(store.barrier().await);
         assert_eq!(store.buckets().await.unwrap().len(), before, "{name}");

@@ -12,7 +12,7 @@ use lethe_core::request::{Request, ShredLeaf, Wish};
 
 use super::{Answer, Group};
 use crate::forgetting::acceptor::By;
-use crate::forgetting::lives::{droppable, newest, newest_lives, still_to_do};
+use crate::forgetting::lives::{droppable, newest_lives, still_to_do};
 use crate::forgetting::new_request::{Draft, New};
 use crate::forgetting::repeated::{again, is_same, opening};
 use crate::forgetting::wanted::{Admitted, NotAccepted, Wanted};
@@ -82,20 +82,20 @@ impl Group<'_> {
         let leaves = self.leaves(name, conversation).await?;
         let keyring = self.acceptor.live.keyring();
         let keyspace = keyring.keyspace(name)?;
-        let version = newest(keyspace)?;
+        let key = keyspace.deployment_key.as_ref().ok_or(NotAccepted::Busy)?;
         let id = self.id(id)?;
         let keys = leaves.iter().map(|leaf| ShreddedKey {
             version: leaf.version,
             generation: leaf.generation,
         });
         let opening = Opening {
-            salt: version.address_key.commitment_salt(id, conversation),
+            salt: key.commitment_salt(id, conversation),
             keyspace: keyspace.id,
             conversation: conversation.clone(),
             keys: keys.collect(),
         };
         let wish = Wish::Shred {
-            tag: version.address_key.idempotency_tag(id, conversation),
+            tag: key.idempotency_tag(id, conversation),
             commitment: opening.commitment(),
             leaves,
         };

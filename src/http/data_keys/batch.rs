@@ -4,6 +4,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use lethe_core::audit::KeyEvent;
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace};
+use lethe_core::time::Expiry;
 use lethe_core::tree::{LeafId, PageReference, TreeId};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,8 @@ pub(super) enum Stop {
     Missing(Box<PageReference>),
     /// Nobody can tell yet.
     Pending,
+    /// It has expired then.
+    Expired(Expiry),
 }
 
 impl From<Problem> for Stop {
@@ -66,6 +69,7 @@ impl From<KeyError> for Stop {
         match error {
             KeyError::Missing(page) => Self::Missing(page),
             KeyError::Pending => Self::Pending,
+            KeyError::Expired(expiry) => Self::Expired(expiry),
             error => Self::Refused(error.into()),
         }
     }
@@ -177,6 +181,11 @@ async fn settle<T>(
         let live = &call.service.live;
         match stop {
             Stop::Refused(problem) => return Err(problem),
+            Stop::Expired(expiry) => {
+                // Boxed as below. It stays refused, whatever the clock says later.
+                Box::pin(call.service.mark.reach(expiry.instant())).await?;
+                return Err(KeyError::Expired(expiry).into());
+            }
             // Nothing old is held on to while waiting.
             Stop::Missing(page) => {
                 *keyring = live.keyring();

@@ -2,12 +2,16 @@
 
 use lethe_core::buckets::bucket_aad;
 use lethe_core::conversation::ConversationId;
+use lethe_core::deployment_key::Column;
 use lethe_core::directory::{Directory, root_aad};
-use lethe_core::identity::{DeploymentId, HsmKeyId};
-use lethe_core::ports::{SigningPurpose, VerificationKey};
+use lethe_core::duration::Span;
+use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
+use lethe_core::keyspace::{KeyVersion, Policy};
+use lethe_core::ports::{KeyspaceRow, SigningPurpose, VerificationKey, VersionRow};
 use lethe_core::receipt::{Opening, Receipt, RequestId};
+use lethe_core::request::RequestNumber;
 use lethe_core::secret::Secret32;
-use lethe_core::time::Expiry;
+use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Address, AddressKey, KeptPages, Lookup, PageReference, Row};
 use serde_json::Value;
 
@@ -90,6 +94,16 @@ fn from_the_root_to_every_leaf() {
     let [paged, _whole] = directory.entries() else {
         panic!("two entries");
     };
+    let commitments = directory.commitments().unwrap();
+    assert_eq!(commitments.fulfilled, RequestNumber::new(41));
+    let (sequence, batch) = commitments.batch.unwrap();
+    let written = vectors["meta"]["sequence"].as_u64().unwrap();
+    assert_eq!(sequence, written - 1);
+    assert_eq!(batch.first, RequestNumber::new(40));
+    assert_eq!(commitments.time, Timestamp::from_millis(1_523_642_400_013));
+    let since = commitments.changing_since.unwrap();
+    assert_eq!(since, Timestamp::from_millis(1_523_642_400_000));
+    assert!(directory.agrees_with(&keyspaces()));
     assert_eq!(paged.keyspace.to_string(), text(&vectors["keyspace"]));
     assert_eq!(
         u64::from(paged.version.number()),
@@ -118,6 +132,40 @@ fn from_the_root_to_every_leaf() {
         rows("pages") + rows("tails"),
         "every row was needed"
     );
+}
+
+/// In no order.
+fn keyspaces() -> [KeyspaceRow; 2] {
+    let version = |number, created_at| VersionRow {
+        version: KeyVersion::new(number).unwrap(),
+        created_at: Timestamp::from_millis(created_at),
+    };
+    let [hour, minute, day] = [3_600, 60, 86_400].map(Span::from_seconds);
+    let (three_days, month) = (Span::from_seconds(259_200), Span::from_seconds(2_592_000));
+    let (five_minutes, none) = (Span::from_seconds(300), Span::from_millis(0));
+    let vectors = vectors();
+    let newest = u32::try_from(vectors["version"].as_u64().unwrap()).unwrap();
+    let first = KeyspaceRow {
+        id: text(&vectors["keyspace"]).parse().unwrap(),
+        name: "chat".parse().unwrap(),
+        policy: Policy::new(three_days, hour, month, five_minutes)
+            .and_then(|policy| policy.with_shorter_retentions(&[day, hour]))
+            .unwrap(),
+        leases_until: Timestamp::from_millis(7),
+        expiries_until: Timestamp::from_millis(8),
+        minimum_version: KeyVersion::new(3).unwrap(),
+        versions: vec![version(newest, 5), version(newest + 1, 6)],
+    };
+    let second = KeyspaceRow {
+        id: KeyspaceId::from_bytes([0xff; 16]),
+        name: "b".parse().unwrap(),
+        policy: Policy::new(hour, minute, day, none).unwrap(),
+        leases_until: Timestamp::from_millis(0),
+        expiries_until: Timestamp::from_millis(0),
+        minimum_version: KeyVersion::FIRST,
+        versions: vec![version(1, 9)],
+    };
+    [second, first]
 }
 
 #[test]
@@ -150,6 +198,30 @@ fn what_an_address_key_derives() {
     let day = u32::try_from(derived["day"].as_u64().unwrap()).unwrap();
     let pseudonym = key.pseudonym(&conversation, day);
     assert_eq!(pseudonym.to_string(), text(&derived["pseudonym"]));
+}
+
+/// The directory's key makes the MACs of rows.
+#[test]
+fn rows_are_authentic() {
+    let vectors = vectors();
+    let directory = open_directory(&vectors);
+    let key = directory.commitments().unwrap().key();
+    for row in vectors["rows"].as_array().unwrap() {
+        let values = row["columns"].as_array().unwrap();
+        let blob = |value: &Value| value["hex"].as_str().map(|_| bytes(&value["hex"]));
+        let blobs: Vec<Option<Vec<u8>>> = values.iter().map(blob).collect();
+        let mut columns = Vec::new();
+        for (value, blob) in values.iter().zip(&blobs) {
+            columns.push(match (value, blob) {
+                (_, Some(blob)) => Column::Blob(blob),
+                (Value::String(text), _) => Column::Text(text),
+                (Value::Number(number), _) => Column::Integer(number.as_i64().unwrap()),
+                _ => Column::Null,
+            });
+        }
+        let table = text(&row["table"]);
+        assert_eq!(key.row_mac(table, &columns), array(&row["mac"]), "{table}");
+    }
 }
 
 #[test]

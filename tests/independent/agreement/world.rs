@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand;
+use lethe_core::clock::Mark;
 use lethe_core::directory::{Directory, Entry, root_aad};
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
@@ -168,6 +169,9 @@ impl World {
             keyspaces,
             trees,
             fulfilled,
+            mark: Mark::default(),
+            begins: None,
+            approved: None,
         };
         self.store.commit_batch(&commit).await.unwrap();
     }

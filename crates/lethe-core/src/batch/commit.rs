@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::commitments::{Change, check_next, commit_to};
 use super::load::{Overlay, load};
+use super::sign::Unsigned;
 use super::work::Work;
 use super::{BatchError, Current, Node};
 use crate::directory::root_aad;
@@ -35,11 +37,14 @@ pub(super) struct Committed {
     pub(super) replaced: Option<HsmKey>,
     /// For caches; none after a recovery.
     pub(super) grown: Option<Vec<Grown>>,
+    pub(super) keyspaces_changed: bool,
     pub(super) dropped: Vec<TreeId>,
     /// Leaves that must be found forgotten.
     pub(super) sample: Vec<LeafId>,
     /// What it fulfils.
     pub(super) requests: Vec<AcceptedRequest>,
+    /// A batch that is still to be signed, where a recovery found one.
+    pub(super) unsigned: Option<Unsigned>,
 }
 
 impl Rooted {
@@ -48,6 +53,9 @@ impl Rooted {
         let Self { mut current, root } = self;
         let sequence = current.sequence + 1;
         let replaced = current.root;
+        let rules = work.rules;
+        let approved = work.approved.clone();
+        check_next(&current.directory, &work.requests)?;
         let (plan, requests) = work.plan(&mut current.directory);
         let sample = sample(&plan.leaves);
         let (mut trees, mut grown) = (Vec::new(), Vec::new());
@@ -59,12 +67,24 @@ impl Rooted {
                 grown.push(growth);
             }
         }
+        let fulfilled = fulfilled(&requests, replaced.map(|root| root.id));
+        let mark = node.ports.clock.mark();
+        let change = Change {
+            keyspaces: &plan.keyspaces,
+            fulfilled,
+            rules,
+            mark: &mark,
+        };
+        let begins = commit_to(node.ports, &mut current, change).await?;
         let meta = seal_meta(node, &current, sequence, root).await?;
         let commit = BatchCommit {
             meta,
             keyspaces: plan.keyspaces,
             trees,
-            fulfilled: fulfilled(&requests, replaced.map(|root| root.id)),
+            fulfilled,
+            mark,
+            begins,
+            approved,
         };
         node.ports.store.commit_batch(&commit).await?;
         Ok(Committed {
@@ -75,9 +95,11 @@ impl Rooted {
             root,
             replaced,
             grown: Some(grown),
+            keyspaces_changed: !commit.keyspaces.is_empty(),
             dropped: plan.dropped,
             sample,
             requests,
+            unsigned: None,
         })
     }
 }

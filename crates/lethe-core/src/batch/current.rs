@@ -3,10 +3,10 @@
 use super::commit::{Committed, Rooted};
 use super::finished::Finished;
 use super::read_back::Acknowledged;
-use super::sign::sign_open;
+use super::sign::Unsigned;
 use super::work::Work;
 use super::{BatchError, Halt, Node, Ports, check_claim, roots};
-use crate::directory::Directory;
+use crate::directory::{Commitments, Directory};
 use crate::hsm_move::newest;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{HsmKey, KeyLabel, SigningPurpose};
@@ -28,8 +28,8 @@ pub struct Current {
 pub struct Recovered {
     /// The state.
     pub current: Current,
-    /// Batches that were done but for their signature.
-    pub finished: Vec<Finished>,
+    /// A batch that was done but for its signature.
+    pub finished: Option<Finished>,
 }
 
 impl Current {
@@ -39,8 +39,7 @@ impl Current {
     /// # Errors
     /// [`Halt`] when the store's root does not open; then nothing was destroyed.
     pub async fn recover(node: Node<'_>) -> Result<Recovered, BatchError> {
-        let (current, _) = Self::found(node.ports).await?.finish(node).await?;
-        let finished = sign_open(node.ports, &current).await?;
+        let (current, finished) = Self::found(node.ports).await?.finish(node).await?;
         Ok(Recovered { current, finished })
     }
 
@@ -51,9 +50,13 @@ impl Current {
     /// # Errors
     /// As [`Self::recover`].
     pub async fn take_over(node: Node<'_>) -> Result<Recovered, BatchError> {
-        let acknowledged = Self::found(node.ports).await?.acknowledged(node).await?;
+        let mut acknowledged = Self::found(node.ports).await?.acknowledged(node).await?;
+        let unsigned = acknowledged.committed.unsigned.take();
         let (current, _) = acknowledged.unswept().run(node, Work::default()).await?;
-        let finished = sign_open(node.ports, &current).await?;
+        let finished = match unsigned {
+            Some(unsigned) => Some(unsigned.sign(node.ports, &current).await?),
+            None => None,
+        };
         Ok(Recovered { current, finished })
     }
 
@@ -70,6 +73,7 @@ impl Current {
             .find(|(key, _)| key.id == meta.share.root)
             .ok_or_else(|| Halt::RootDoesNotOpen(meta.share.root.to_string()))?;
         let newest = roots.iter().map(|(_, epoch)| *epoch).max().unwrap_or(0);
+        let unsigned = Unsigned::find(ports).await?;
         Ok(Committed {
             deployment,
             epoch: newest.max(meta.epoch).saturating_add(1),
@@ -78,9 +82,12 @@ impl Current {
             root: root.0,
             replaced: None,
             grown: None,
+            keyspaces_changed: true,
             dropped: Vec::new(),
-            sample: Vec::new(),
+            // All: these rows have lain where others may write.
+            sample: unsigned.iter().flat_map(Unsigned::leaves).collect(),
             requests: Vec::new(),
+            unsigned,
         })
     }
 
@@ -118,6 +125,12 @@ impl Current {
     #[must_use]
     pub const fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What the directory says of the store's other rows.
+    #[must_use]
+    pub const fn commitments(&self) -> Option<&Commitments> {
+        self.directory.commitments()
     }
 
     /// Whose state this is.

@@ -16,6 +16,8 @@ pub struct Advance<'a> {
     pub directory: &'a Directory,
     /// What trees have forgotten; none when nothing known before can be relied on.
     pub grown: Option<Vec<Grown>>,
+    /// Keyspaces, their versions or settings are others.
+    pub keyspaces_changed: bool,
     /// Trees that are no more.
     pub dropped: Vec<TreeId>,
 }

@@ -9,6 +9,7 @@
 //! A step that fails leaves nothing to go on with: [`Current::recover`] finds out what holds.
 
 mod commit;
+mod commitments;
 mod current;
 mod finished;
 mod holders;
@@ -28,6 +29,7 @@ use crate::ports::{
     ClaimKind, Clock, Entropy, EntropyError, Hsm, HsmError, HsmKey, KeyLabel, Store, StoreError,
 };
 
+pub use commitments::{IssueRules, check_keyspaces, checked_keyspaces};
 pub(crate) use current::signing_key;
 pub use current::{Current, Recovered};
 pub use finished::Finished;
@@ -138,6 +140,11 @@ pub enum Halt {
         "the deployment has moved to another HSM: name that one in [hsm]. Nothing was destroyed"
     )]
     MovedAway,
+    /// A row that authenticates as nothing that was written, or one that is gone.
+    #[error(
+        "somebody has altered the store: {0} is not as this service wrote it. Nothing was destroyed, and nothing signed"
+    )]
+    Altered(String),
     /// A batch names requests that the store does not hold.
     #[error("the store lacks requests that were accepted: it is damaged")]
     RequestsMissing,
@@ -161,13 +168,22 @@ pub enum BatchError {
     Hsm(#[from] HsmError),
     /// Trying again may help, after [`Current::recover`].
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// Trying again may help.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// A person has to look.
     #[error(transparent)]
     Halt(#[from] Halt),
+}
+
+impl From<StoreError> for BatchError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Altered(row) => Self::Halt(Halt::Altered(row)),
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// Gone already is as good.

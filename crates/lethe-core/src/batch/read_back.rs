@@ -1,11 +1,13 @@
 //! Steps 4 to 6: the barrier; reading back as a restart would; and everybody forgets.
 
 use super::commit::Committed;
+use super::commitments::check_batch;
 use super::holders::Advance;
 use super::load::{Overlay, load};
 use super::{BatchError, Halt, Node, Ports};
 use crate::directory::{Directory, root_aad};
-use crate::ports::HsmError;
+use crate::ports::{Fulfilled, HsmError};
+use crate::request::{AcceptedRequest, Wish};
 use crate::tree::{LeafId, Lookup};
 
 /// The commit is flushed to every copy that could ever be promoted.
@@ -54,8 +56,12 @@ impl Flushed {
             committed.sequence,
         )
         .map_err(|_| Halt::DirectoryDoesNotOpen)?;
+        check_rows(ports, &committed, &directory).await?;
+        let unsigned = committed.unsigned.iter().flat_map(|it| &it.requests);
+        check_gone(&directory, committed.requests.iter().chain(unsigned))?;
+        let mut pages = Overlay::default();
         for leaf in &committed.sample {
-            check_forgotten(ports, &committed, &directory, *leaf).await?;
+            check_forgotten(ports, &committed, &directory, *leaf, &mut pages).await?;
         }
         Ok(ReadBack {
             committed,
@@ -64,23 +70,69 @@ impl Flushed {
     }
 }
 
-/// By pages from the store alone.
+/// Whatever was read before the directory was open is as it was written.
+async fn check_rows(
+    ports: &Ports,
+    committed: &Committed,
+    directory: &Directory,
+) -> Result<(), BatchError> {
+    let Some(commitments) = directory.commitments() else {
+        return Ok(());
+    };
+    ports.store.authenticate(&commitments.key()).await?;
+    if ports.store.clock_mark().await?.high_water < Some(commitments.time) {
+        return Err(Halt::Altered("deployment: the clock's mark".into()).into());
+    }
+    if let Some(found) = &committed.unsigned {
+        // They were read before the key was known.
+        let Fulfilled { first, last, .. } = found.fulfilled;
+        if ports.store.requests(first, last).await? != found.requests {
+            return Err(Halt::Altered(format!("request {} and on", first.number())).into());
+        }
+    }
+    check_batch(ports, commitments, committed.unsigned.as_ref()).await
+}
+
+/// Keyspaces and versions that were to be forgotten are not in the directory.
+fn check_gone<'r>(
+    directory: &Directory,
+    requests: impl Iterator<Item = &'r AcceptedRequest>,
+) -> Result<(), Halt> {
+    for AcceptedRequest { request, .. } in requests {
+        let keyspace = request.keyspace;
+        let lives = match &request.wish {
+            Wish::Shred { .. } => false,
+            Wish::EraseKeyspace(_) => {
+                let mut entries = directory.entries().iter();
+                entries.any(|entry| entry.keyspace == keyspace)
+            }
+            Wish::DropVersion(version) => directory.entry(keyspace, *version).is_some(),
+        };
+        if lives {
+            return Err(Halt::NotForgotten);
+        }
+    }
+    Ok(())
+}
+
+/// By pages from the store alone; a leaf of a tree that is gone is forgotten with it.
 async fn check_forgotten(
     ports: &Ports,
     committed: &Committed,
     directory: &Directory,
     leaf: LeafId,
+    pages: &mut Overlay<'_>,
 ) -> Result<(), BatchError> {
-    let entry = directory.entry(leaf.tree.keyspace, leaf.tree.version);
-    let entry = entry.ok_or(Halt::NotForgotten)?;
-    let mut pages = Overlay::default();
+    let Some(entry) = directory.entry(leaf.tree.keyspace, leaf.tree.version) else {
+        return Ok(());
+    };
     loop {
-        match entry.tree().lookup(leaf.address, &pages) {
+        match entry.tree().lookup(leaf.address, &*pages) {
             Lookup::Forgotten => return Ok(()),
             Lookup::Leaf(_) => return Err(Halt::NotForgotten.into()),
             Lookup::Missing(page) => {
                 let store = ports.store.as_ref();
-                load(store, committed.deployment, &[page], &mut pages).await?;
+                load(store, committed.deployment, &[page], pages).await?;
             }
         }
     }
@@ -97,6 +149,7 @@ impl ReadBack {
             sequence: committed.sequence,
             directory: &directory,
             grown: committed.grown.take(),
+            keyspaces_changed: committed.keyspaces_changed,
             dropped: std::mem::take(&mut committed.dropped),
         };
         node.holders.advance(advance).await?;

@@ -1,14 +1,16 @@
-//! Step 8: one signed statement for the batch. What a crash left without one gets it later: the
-//! sweep before has confirmed that its roots are gone.
+//! Step 8: one signed statement for the batch. What a crash left without one gets it by the recovery,
+//! after the same steps.
 
+use super::commitments::check_numbers;
 use super::finished::Finished;
 use super::sweep::Swept;
 use super::{BatchError, Current, Halt, Ports};
 use crate::identity::HsmKeyId;
-use crate::ports::{BatchRow, SignedDestruction};
+use crate::ports::{BatchRow, Fulfilled, SignedDestruction};
 use crate::receipt::{Batch, BatchReceipts, Facts, Method};
 use crate::request::AcceptedRequest;
 use crate::time::Timestamp;
+use crate::tree::LeafId;
 
 impl Swept {
     /// Signs for the batch's requests, if it has any, and keeps the signature.
@@ -20,32 +22,65 @@ impl Swept {
             current,
             requests,
             destroyed,
+            unsigned,
         } = self;
-        if requests.is_empty() {
-            return Ok((current, None));
-        }
-        let finished = sign(ports, &current, current.sequence, destroyed, requests).await?;
+        let finished = match unsigned {
+            Some(unsigned) => unsigned.sign(ports, &current).await?,
+            None if requests.is_empty() => return Ok((current, None)),
+            None => sign(ports, &current, current.sequence, destroyed, requests).await?,
+        };
         Ok((current, Some(finished)))
     }
 }
 
-/// Signs for every batch that has no signature yet. Only after a sweep.
-pub(super) async fn sign_open(
-    ports: &Ports,
-    current: &Current,
-) -> Result<Vec<Finished>, BatchError> {
-    let mut finished = Vec::new();
-    for BatchRow {
-        sequence,
-        fulfilled,
-        ..
-    } in ports.store.unsigned_batches().await?
-    {
-        let requests = ports.store.requests(fulfilled.first, fulfilled.last);
-        let destroyed = vec![fulfilled.replaced_root];
-        finished.push(sign(ports, current, sequence, destroyed, requests.await?).await?);
+/// A batch that a crash left without its signature: the last one that fulfilled requests.
+pub(super) struct Unsigned {
+    pub(super) sequence: u64,
+    pub(super) fulfilled: Fulfilled,
+    pub(super) requests: Vec<AcceptedRequest>,
+}
+
+impl Unsigned {
+    /// What stands in the store; not to be relied on before the directory says so.
+    pub(super) async fn find(ports: &Ports) -> Result<Option<Self>, BatchError> {
+        let mut rows = ports.store.unsigned_batches().await?.into_iter();
+        let Some(BatchRow {
+            sequence,
+            fulfilled,
+            ..
+        }) = rows.next_back()
+        else {
+            return Ok(None);
+        };
+        if let Some(older) = rows.next() {
+            return Err(Halt::Altered(format!("batch {}", older.sequence)).into());
+        }
+        let Fulfilled { first, last, .. } = fulfilled;
+        let requests = ports.store.requests(first, last).await?;
+        check_numbers(&requests, first)?;
+        if requests.last().map(|it| it.number) != Some(last) {
+            return Err(Halt::RequestsMissing.into());
+        }
+        Ok(Some(Self {
+            sequence,
+            fulfilled,
+            requests,
+        }))
     }
-    Ok(finished)
+
+    pub(super) fn leaves(&self) -> impl Iterator<Item = LeafId> {
+        self.requests.iter().flat_map(|it| it.request.leaves())
+    }
+
+    /// Only after a sweep.
+    pub(super) async fn sign(
+        self,
+        ports: &Ports,
+        current: &Current,
+    ) -> Result<Finished, BatchError> {
+        let destroyed = vec![self.fulfilled.replaced_root];
+        sign(ports, current, self.sequence, destroyed, self.requests).await
+    }
 }
 
 async fn sign(

@@ -2,6 +2,7 @@
 
 use super::commit::Committed;
 use super::read_back::Acknowledged;
+use super::sign::Unsigned;
 use super::{BatchError, Current, Halt, Ports, check_claim, destroy, roots};
 use crate::identity::HsmKeyId;
 use crate::ports::HsmKey;
@@ -16,6 +17,8 @@ pub(super) struct Swept {
     pub(super) requests: Vec<AcceptedRequest>,
     /// Root ids that are gone, that of the state before first.
     pub(super) destroyed: Vec<HsmKeyId>,
+    /// A batch that is still to be signed.
+    pub(super) unsigned: Option<Unsigned>,
 }
 
 /// Nothing is destroyed by who has lost a root of its own: another copy of the store has gone on.
@@ -58,6 +61,7 @@ impl Acknowledged {
             root,
             replaced,
             requests,
+            unsigned,
             ..
         } = committed;
         check_claim(ports, deployment).await?;
@@ -93,6 +97,7 @@ impl Acknowledged {
             current,
             requests,
             destroyed,
+            unsigned,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::IssueRules;
+use crate::approval::GivenApproval;
 use crate::directory::{Directory, Entry};
 use crate::identity::KeyspaceId;
 use crate::ports::{KeyspaceChange, KeyspaceRow, VersionRow};
@@ -16,13 +18,19 @@ pub enum NewVersion {
     Next(VersionRow, Entry),
 }
 
-/// What one batch does, in order: requests to forget, then new versions.
+/// What one batch does, in order: requests to forget, new versions, other settings.
 #[derive(Default)]
 pub struct Work {
     /// Neighbours in the order of acceptance.
     pub requests: Vec<AcceptedRequest>,
     /// New versions.
     pub versions: Vec<NewVersion>,
+    /// Keyspaces that are there, as they are to be.
+    pub keyspaces: Vec<KeyspaceRow>,
+    /// Whether keys are issued by other rules afterwards.
+    pub rules: IssueRules,
+    /// A second operator's approval that it carries out: given with the batch's commit.
+    pub approved: Option<GivenApproval>,
 }
 
 /// What it comes down to.
@@ -63,6 +71,8 @@ impl Work {
         for version in self.versions {
             plan.add(directory, version);
         }
+        let replaced = self.keyspaces.into_iter().map(KeyspaceChange::Replace);
+        plan.keyspaces.extend(replaced);
         (plan, self.requests)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ports::BootId;
 use crate::time::{Expiry, Timestamp};
 
 /// Where the clock stood, as the store remembers it.
@@ -11,6 +12,30 @@ pub struct Mark {
     pub high_water: Option<Timestamp>,
     /// By how much the steady time is ahead of the wall clock, as it was confirmed.
     pub lag: Duration,
+    /// What the time since boot was then: on the same boot it tells how long the service was down.
+    pub boot: Option<BootPoint>,
+    /// By how much the wall clock had gained on the time since boot, on that boot, since the last
+    /// confirmation.
+    pub gained: Duration,
+}
+
+/// A moment on one boot of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootPoint {
+    /// Which boot.
+    pub id: BootId,
+    /// The time since it.
+    pub since_boot: Duration,
+}
+
+/// How far a wall clock is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// One that is further away needs a confirmation.
+    pub max_gap: Duration,
+    /// Whether it needs one after each stop whose length nobody can tell: over another boot of the
+    /// machine, or on another machine.
+    pub confirm_after_reboot: bool,
 }
 
 /// A confirmed clock, to be written down.
@@ -31,6 +56,8 @@ pub enum Doubt {
     Behind,
     /// Behind the stored mark at the start: nobody knows how long the service was down.
     BehindAtStart,
+    /// The machine was booted anew, and the configuration wants somebody to look then.
+    Rebooted,
 }
 
 impl Doubt {
@@ -40,6 +67,7 @@ impl Doubt {
         match self {
             Self::Ahead => "ahead",
             Self::Behind | Self::BehindAtStart => "behind",
+            Self::Rebooted => "rebooted",
         }
     }
 
@@ -47,11 +75,17 @@ impl Doubt {
         matches!(self, Self::Behind | Self::BehindAtStart)
     }
 
+    /// How long the service was down is not known until somebody confirms the time.
+    pub(super) const fn is_of_start(self) -> bool {
+        matches!(self, Self::BehindAtStart | Self::Rebooted)
+    }
+
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Ahead => 1,
             Self::Behind => 2,
             Self::BehindAtStart => 3,
+            Self::Rebooted => 4,
         }
     }
 
@@ -60,6 +94,7 @@ impl Doubt {
             1 => Some(Self::Ahead),
             2 => Some(Self::Behind),
             3 => Some(Self::BehindAtStart),
+            4 => Some(Self::Rebooted),
             _ => None,
         }
     }
@@ -96,7 +131,7 @@ impl Reading {
         }
         match self.doubt {
             Some(Doubt::Ahead) if expiry.has_passed(self.wall) => Judgement::Suspect,
-            Some(Doubt::BehindAtStart) => Judgement::Suspect,
+            Some(Doubt::BehindAtStart | Doubt::Rebooted) => Judgement::Suspect,
             _ => Judgement::Lives,
         }
     }

@@ -2,12 +2,16 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Wall clock and time since boot, in milliseconds.
-struct Hands(Mutex<(u64, u64)>);
+/// Wall clock and time since boot, in milliseconds, and which boot it is.
+struct Hands(Mutex<(u64, u64)>, Option<u8>);
 
 impl Hands {
     fn new(wall: u64, boot: u64) -> Self {
-        Self(Mutex::new((wall, boot)))
+        Self(Mutex::new((wall, boot)), None)
+    }
+
+    fn of_boot(id: u8, wall: u64, boot: u64) -> Self {
+        Self(Mutex::new((wall, boot)), Some(id))
     }
 
     fn set(&self, wall: u64, boot: u64) {
@@ -22,6 +26,9 @@ impl Clock for &Hands {
     fn since_boot(&self) -> Duration {
         Duration::from_millis(self.0.lock().unwrap().1)
     }
+    fn boot_id(&self) -> Option<BootId> {
+        self.1.map(|id| [id; 16])
+    }
 }
 
 const GAP: u64 = 10_000;
@@ -31,6 +38,7 @@ fn mark(high_water: Option<u64>, lag: u64) -> Mark {
     Mark {
         high_water: high_water.map(Timestamp::from_millis),
         lag: Duration::from_millis(lag),
+        ..Mark::default()
     }
 }
 
@@ -39,17 +47,22 @@ fn at(hands: &Hands, high_water: Option<u64>) -> SteadyClock<&Hands> {
 }
 
 fn restarted(hands: &Hands, mark: Mark) -> SteadyClock<&Hands> {
-    SteadyClock::new(hands, mark, Duration::from_millis(GAP))
+    SteadyClock::new(hands, mark, trust(false))
+}
+
+fn trust(confirm_after_reboot: bool) -> Trust {
+    Trust {
+        max_gap: Duration::from_millis(GAP),
+        confirm_after_reboot,
+    }
 }
 
 /// As the store would keep it.
 fn confirm(clock: &SteadyClock<&Hands>) -> Mark {
     let confirmed = clock.confirmation();
+    let mark = clock.mark_of(confirmed);
     clock.adopt(confirmed);
-    Mark {
-        high_water: Some(confirmed.time),
-        lag: confirmed.lag,
-    }
+    mark
 }
 
 fn judged(clock: &SteadyClock<&Hands>, expiry_ms: u64) -> Judgement {
@@ -217,6 +230,73 @@ fn behind_the_mark_at_the_start_nobody_knows_how_long_it_was_down() {
     assert_eq!(clock.watch(), Some(Doubt::BehindAtStart));
     assert_eq!(clock.now().as_millis(), YEAR + 8_000);
     assert_eq!(judged(&clock, 3 * YEAR), Judgement::Lives);
+}
+
+#[test]
+fn on_one_boot_the_time_down_counts_whatever_the_wall_clock_says() {
+    let hands = Hands::of_boot(1, YEAR, 1_000);
+    let mut mark = at(&hands, None).mark();
+    // Stopped, put back to where it was, started: again and again.
+    for stop in 1..=4 {
+        hands.set(YEAR + stop, 1_000 + stop * 2_000);
+        let clock = restarted(&hands, mark);
+        assert_eq!(clock.doubt(), None, "{stop}");
+        assert_eq!(clock.now().as_millis(), YEAR + stop * 2_000);
+        mark = clock.mark();
+    }
+    // Further back than the gap: doubted, but the time is known.
+    hands.set(YEAR, 50_000);
+    let clock = restarted(&hands, mark);
+    assert_eq!(clock.doubt(), Some(Doubt::Behind));
+    assert_eq!(clock.now().as_millis(), YEAR + 49_000);
+    assert_eq!(judged(&clock, YEAR + 49_000), Judgement::Expired);
+    assert_eq!(judged(&clock, 2 * YEAR), Judgement::Lives);
+}
+
+#[test]
+fn on_one_boot_restarts_do_not_let_the_wall_clock_gain_more() {
+    let hands = Hands::of_boot(1, YEAR, 0);
+    let mut mark = at(&hands, None).mark();
+    let mut doubted = None;
+    for start in 1..=3 {
+        hands.set(YEAR + start * (GAP / 2 + 1), start);
+        let clock = restarted(&hands, mark);
+        doubted = clock.watch();
+        assert!(clock.now().as_millis() <= YEAR + GAP + start);
+        mark = clock.mark();
+    }
+    assert_eq!(doubted, Some(Doubt::Ahead));
+}
+
+#[test]
+fn over_a_boot_nobody_knows_the_time_down_and_an_operator_may_want_to_confirm_it() {
+    let before = Hands::of_boot(1, YEAR, 500_000);
+    let mark = at(&before, None).mark();
+    // Booted anew; the same boot whose clock ran back; a machine that cannot name its boot.
+    for (id, boot) in [(Some(2), 600_000), (Some(1), 400_000), (None, 600_000)] {
+        let hands = Hands(Mutex::new((YEAR + 3, boot)), id);
+        let clock = restarted(&hands, mark);
+        assert_eq!(clock.doubt(), None);
+        assert_eq!(clock.now().as_millis(), YEAR + 3);
+        let mut clock = SteadyClock::new(&hands, mark, trust(true));
+        for _ in 0..2 {
+            assert_eq!(clock.watch(), Some(Doubt::Rebooted));
+            assert_eq!(clock.reading().doubt, Some(Doubt::Rebooted));
+            assert_eq!(judged(&clock, YEAR), Judgement::Expired);
+            assert_eq!(judged(&clock, 2 * YEAR), Judgement::Suspect);
+            // Another restart confirms nothing.
+            clock = SteadyClock::new(&hands, clock.mark(), trust(true));
+        }
+        let mark = confirm(&clock);
+        assert_eq!((clock.watch(), clock.reading().doubt), (None, None));
+        assert_eq!(judged(&clock, 2 * YEAR), Judgement::Lives);
+        let again = SteadyClock::new(&hands, mark, trust(true));
+        let known = (id.is_none()).then_some(Doubt::Rebooted);
+        assert_eq!(again.doubt(), known);
+    }
+    // The first start of all has no stop before it.
+    let first = SteadyClock::new(&before, Mark::default(), trust(true));
+    assert_eq!(first.doubt(), None);
 }
 
 #[test]

@@ -2,14 +2,21 @@
 
 use zeroize::Zeroizing;
 
-use super::{Directory, Entry, InvalidDirectory};
-use crate::identity::KeyspaceId;
+use super::{Commitments, Directory, Entry, InvalidDirectory};
+use crate::identity::{HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
+use crate::ports::Fulfilled;
+use crate::request::RequestNumber;
 use crate::secret::Secret32;
+use crate::time::Timestamp;
 use crate::tree::{CoverRoot, TopPage};
 
 /// Most bytes of an entry: keyspace id, version, address key, kind of cover, key, count.
 const LONGEST_ENTRY: usize = 16 + 4 + 32 + 1 + 32 + 8;
+/// Most bytes of what stands behind the entries.
+const LONGEST_COMMITMENTS: usize = 1 + 32 + 8 + 32 + 8 + 8 + 1 + 8 + 8 + 8 + 16;
+/// Begins what stands behind the entries.
+const COMMITMENTS: u8 = 1;
 /// The cover is one seed, nothing forgotten.
 const WHOLE: u8 = 0;
 /// The cover is paged: the key of the top page, and how many leaves are forgotten.
@@ -19,11 +26,14 @@ impl Directory {
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
         // Room for the tag: a growing buffer would leave copies of keys behind.
         let mut page = Zeroizing::new(Vec::with_capacity(
-            4 + self.entries.len() * LONGEST_ENTRY + 16,
+            4 + self.entries.len() * LONGEST_ENTRY + LONGEST_COMMITMENTS + 16,
         ));
         page.extend_from_slice(&(self.entries.len() as u32).to_be_bytes());
         for entry in &self.entries {
             entry.encode_into(&mut page);
+        }
+        if let Some(commitments) = &self.commitments {
+            commitments.encode_into(&mut page);
         }
         page
     }
@@ -42,12 +52,71 @@ impl Directory {
             entries.push(entry);
             rest = behind;
         }
-        if rest.is_empty() {
-            Ok(Self { entries })
-        } else {
-            Err(InvalidDirectory)
+        let commitments = match rest {
+            // Of an earlier release.
+            [] => None,
+            [COMMITMENTS, rest @ ..] => Some(Commitments::decode(rest).ok_or(InvalidDirectory)?),
+            _ => return Err(InvalidDirectory),
+        };
+        Ok(Self {
+            entries,
+            commitments,
+        })
+    }
+}
+
+impl Commitments {
+    fn encode_into(&self, page: &mut Vec<u8>) {
+        page.push(COMMITMENTS);
+        page.extend_from_slice(self.secret.expose());
+        page.extend_from_slice(&self.fulfilled.number().to_be_bytes());
+        page.extend_from_slice(&self.keyspaces);
+        let since = self.changing_since.map_or(0, Timestamp::as_millis);
+        page.extend_from_slice(&since.to_be_bytes());
+        page.extend_from_slice(&self.time.as_millis().to_be_bytes());
+        page.push(self.batch.is_some().into());
+        if let Some((sequence, batch)) = &self.batch {
+            page.extend_from_slice(&sequence.to_be_bytes());
+            page.extend_from_slice(&batch.first.number().to_be_bytes());
+            page.extend_from_slice(&batch.last.number().to_be_bytes());
+            page.extend_from_slice(batch.replaced_root.as_bytes());
         }
     }
+
+    /// All of `bytes`.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (secret, rest) = bytes.split_first_chunk()?;
+        let (fulfilled, rest) = rest.split_first_chunk()?;
+        let (keyspaces, rest) = rest.split_first_chunk()?;
+        let (since, rest) = rest.split_first_chunk()?;
+        let (time, rest) = rest.split_first_chunk()?;
+        let since = Some(u64::from_be_bytes(*since)).filter(|since| *since > 0);
+        Some(Self {
+            secret: copied(secret),
+            fulfilled: RequestNumber::new(u64::from_be_bytes(*fulfilled)),
+            keyspaces: *keyspaces,
+            changing_since: since.map(Timestamp::from_millis),
+            time: Timestamp::from_millis(u64::from_be_bytes(*time)),
+            batch: decode_batch(rest)?,
+        })
+    }
+}
+
+fn decode_batch(bytes: &[u8]) -> Option<Option<(u64, Fulfilled)>> {
+    let rest = match bytes {
+        [0] => return Some(None),
+        [1, rest @ ..] => rest,
+        _ => return None,
+    };
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let (first, rest) = rest.split_first_chunk()?;
+    let (last, rest) = rest.split_first_chunk()?;
+    let fulfilled = Fulfilled {
+        first: RequestNumber::new(u64::from_be_bytes(*first)),
+        last: RequestNumber::new(u64::from_be_bytes(*last)),
+        replaced_root: HsmKeyId::from_bytes(rest.try_into().ok()?),
+    };
+    Some(Some((u64::from_be_bytes(*sequence), fulfilled)))
 }
 
 impl Entry {
@@ -145,13 +214,46 @@ mod tests {
         bytes
     }
 
+    /// What stands behind the entries, spelled out: nothing, without a batch, with one, or neither.
+    fn commitments_of(kind: u8, number: u64) -> Vec<u8> {
+        let numbers = |count: usize| number.to_be_bytes().repeat(count);
+        let mut bytes = [vec![1], vec![5; 32], numbers(1), vec![6; 32], numbers(2)].concat();
+        match kind {
+            0 => return Vec::new(),
+            1 => bytes.push(0),
+            2 => bytes.extend([vec![1], numbers(3), vec![7; 16]].concat()),
+            _ => bytes.push(2),
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_stands_behind_the_entries_comes_back() {
+        for kind in [1, 2] {
+            let page = [vec![0; 4], commitments_of(kind, 9)].concat();
+            let directory = Directory::decode(&page).unwrap();
+            let read = directory.commitments().unwrap();
+            assert_eq!(read.fulfilled, RequestNumber::new(9));
+            assert_eq!(read.changing_since, Some(Timestamp::from_millis(9)));
+            assert_eq!(read.batch.is_some(), kind == 2);
+            for length in 5..page.len() {
+                assert!(Directory::decode(&page[..length]).is_err(), "{length}");
+            }
+            let longer = [page, vec![0]].concat();
+            assert!(Directory::decode(&longer).is_err());
+        }
+        assert!(Directory::decode(&[0, 0, 0, 0, 2]).is_err());
+    }
+
     proptest::proptest! {
         #[test]
         fn a_page_has_one_encoding(
             count in 0_u32..4, kinds: [u8; 3], forgotten: u64, cut in 0_usize..8,
+            behind in 0_u8..4, numbers: u64,
         ) {
             let entries = (0..count).map(|n| bytes_of(n as u8, kinds[n as usize] % 3, forgotten));
             let mut page = [vec![0, 0, 0, count as u8], entries.collect::<Vec<_>>().concat()].concat();
+            page.extend(commitments_of(behind, numbers));
             page.truncate(page.len() - page.len().min(cut));
             if let Ok(directory) = Directory::decode(&page) {
                 proptest::prop_assert_eq!(&directory.encode()[..], &page[..]);

@@ -3,7 +3,7 @@
 use crate::audit::KeyEvent;
 use crate::ports::EntropyError;
 use crate::secret::Secret32;
-use crate::time::Timestamp;
+use crate::time::{Expiry, Timestamp};
 use crate::tree::{LeafId, PageReference};
 use crate::wrapped_key::{InvalidWrappedKey, WrappedKey};
 
@@ -53,7 +53,7 @@ pub enum KeyError {
     UnknownKeyspace,
     /// The bucket's time has passed.
     #[error("the key has expired")]
-    Expired,
+    Expired(Expiry),
     /// The conversation's generation was shredded.
     #[error("the conversation was shredded")]
     Shredded,

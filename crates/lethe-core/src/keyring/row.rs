@@ -97,7 +97,7 @@ impl Keyring {
         now: Timestamp,
     ) -> Result<(&'k LiveVersion, LiveRow), KeyError> {
         if header.expiry.has_passed(now) {
-            return Err(KeyError::Expired);
+            return Err(KeyError::Expired(header.expiry));
         }
         let version = self.version(keyspace, header.version)?;
         let address = version.address_key.address(conversation, header.generation);

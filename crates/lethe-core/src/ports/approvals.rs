@@ -1,9 +1,8 @@
 use async_trait::async_trait;
 
-use super::store::{SettingsChange, StoreError};
+use super::store::StoreError;
 use crate::approval::{Approval, ApprovalId, Decision, End, GivenApproval, ShredCount};
-use crate::clock::Confirmation;
-use crate::identity::KeyspaceId;
+use crate::clock::Mark;
 use crate::receipt::RequestId;
 use crate::request::{Request, RequestNumber};
 use crate::succession::PublishedKey;
@@ -29,15 +28,14 @@ pub enum Enqueued {
     ClientFull,
 }
 
-/// What is done in the transaction that approves it.
+/// What is done in the transaction that approves it. Settings of a keyspace are a batch's: see
+/// [`BatchCommit::approved`](super::BatchCommit::approved).
 #[derive(Debug, Clone, Copy)]
 pub enum Effect<'a> {
     /// Requests are accepted, as by [`Store::accept`](super::Store::accept).
     Requests(&'a [Request]),
-    /// A keyspace's settings are replaced.
-    Settings(KeyspaceId, &'a SettingsChange),
-    /// The time is confirmed.
-    Clock(Confirmation),
+    /// The time is confirmed, as by [`Store::confirm_clock`](super::Store::confirm_clock).
+    Clock(&'a Mark),
     /// A move to another HSM begins, with these keys.
     HsmMove(&'a [PublishedKey]),
 }

@@ -11,7 +11,7 @@ mod store;
 
 pub use approvals::{ApprovalStore, Capacity, Effect, Enqueued};
 pub use audit::{AuditError, AuditSink};
-pub use clock::Clock;
+pub use clock::{BootId, Clock};
 pub use entropy::{Entropy, EntropyError};
 pub use hsm::{
     ClaimKind, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, LabelError, SealedSecret,
@@ -20,6 +20,5 @@ pub use hsm::{
 pub use key_uses::{KeyUse, KeyUseStore, Uses};
 pub use store::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, Seat, SettingsChange, SignedDestruction, Store, StoreError, TreeChange,
-    VersionRow,
+    MetaRow, RootShare, Seat, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
 };

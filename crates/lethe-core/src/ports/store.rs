@@ -1,10 +1,10 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::hsm::{HsmKey, KeyLabel, SealedSecret};
+use crate::approval::GivenApproval;
 use crate::claim::Place;
-use crate::clock::Confirmation;
+use crate::clock::Mark;
+use crate::deployment_key::DeploymentKey;
 use crate::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::RequestId;
@@ -63,19 +63,6 @@ pub struct KeyspaceRow {
     pub versions: Vec<VersionRow>,
 }
 
-/// New settings of a keyspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsChange {
-    /// Counts for keys issued from now on.
-    pub policy: Policy,
-    /// Older versions are refused.
-    pub minimum_version: KeyVersion,
-    /// When the last `cache_until` under the settings before can have ended; never sinks.
-    pub leases_until: Timestamp,
-    /// When the last key issued under the settings before has expired; never sinks.
-    pub expiries_until: Timestamp,
-}
-
 /// The directory key under one HSM's root. One share opens it alone; k-of-n splits come with more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootShare {
@@ -124,6 +111,8 @@ pub enum KeyspaceChange {
     DropVersion(KeyspaceId, KeyVersion),
     /// A keyspace is forgotten with all its versions.
     DropKeyspace(KeyspaceId),
+    /// A keyspace gets other settings, or other times of its versions, which stay the same ones.
+    Replace(KeyspaceRow),
 }
 
 /// What a batch changes in the rows of one tree.
@@ -163,6 +152,12 @@ pub struct BatchCommit {
     pub trees: Vec<TreeChange>,
     /// None where nobody waits for a receipt.
     pub fulfilled: Option<Fulfilled>,
+    /// Where the clock stands; as [`Store::raise_clock_mark`].
+    pub mark: Mark,
+    /// The batch begins the deployment's key: every row that is there gets its MAC.
+    pub begins: Option<DeploymentKey>,
+    /// A second operator's approval that the batch carries out: it is given with it, or neither.
+    pub approved: Option<GivenApproval>,
 }
 
 /// What became true when the HSM had destroyed what it should, and its signature.
@@ -222,6 +217,12 @@ pub enum StoreError {
     /// A row that no release of ours wrote.
     #[error("the store holds what it cannot hold: {0}")]
     Corrupt(String),
+    /// A row that somebody else wrote or changed: its table and its key.
+    #[error("somebody has altered the store: {0} is not as this service wrote it")]
+    Altered(String),
+    /// The approval of a batch was withdrawn, has ended, or was given before.
+    #[error("the approval does not wait any more")]
+    NotWaiting,
     /// Something of this name, or in this place, is there already.
     #[error("conflict in the store: {0}")]
     Conflict(&'static str),
@@ -239,6 +240,14 @@ pub trait Store: Send + Sync {
     /// Sets the deployment's id, once: [`StoreError::Conflict`] when there is another.
     async fn set_deployment(&self, id: DeploymentId) -> Result<(), StoreError>;
 
+    /// From now on rows are written with their MACs, and checked before they are used; those that
+    /// were used before are checked here. The same key again only checks these again.
+    /// [`StoreError::Altered`] for a row that somebody else wrote or changed.
+    async fn authenticate(&self, key: &DeploymentKey) -> Result<(), StoreError>;
+
+    /// The first row that was found altered, whoever had asked for it.
+    fn altered(&self) -> Option<&str>;
+
     /// Where this store is.
     fn place(&self) -> &Place;
 
@@ -255,7 +264,8 @@ pub trait Store: Send + Sync {
     async fn meta(&self) -> Result<Option<MetaRow>, StoreError>;
 
     /// Writes a batch, all or nothing. [`StoreError::Conflict`] when the meta row is not of the
-    /// sequence before, a name is taken, or what is dropped is not there.
+    /// sequence before, a name is taken, or what is dropped is not there; [`StoreError::NotWaiting`]
+    /// when its approval does not wait any more.
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError>;
 
     /// The durability barrier, before anything is destroyed and before anything is used that no
@@ -298,8 +308,11 @@ pub trait Store: Send + Sync {
         id: KeyspaceId,
     ) -> Result<Option<RequestId>, StoreError>;
 
-    /// All requests that no batch has fulfilled, in order.
-    async fn open_requests(&self) -> Result<Vec<AcceptedRequest>, StoreError>;
+    /// All requests after `fulfilled`, in order.
+    async fn open_requests(
+        &self,
+        fulfilled: RequestNumber,
+    ) -> Result<Vec<AcceptedRequest>, StoreError>;
 
     /// Up to which request batches have fulfilled them; 0 before the first.
     async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError>;
@@ -316,10 +329,6 @@ pub trait Store: Send + Sync {
 
     /// Deletes some requests and expiries that were done before a time; false when none is left.
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError>;
-
-    /// Replaces a keyspace's settings. False when there is no such keyspace.
-    async fn set_policy(&self, id: KeyspaceId, change: &SettingsChange)
-    -> Result<bool, StoreError>;
 
     /// All buckets, soonest expiry first.
     async fn buckets(&self) -> Result<Vec<BucketRow>, StoreError>;
@@ -356,15 +365,12 @@ pub trait Store: Send + Sync {
     /// Writes down that the move is done; nothing when none is under way.
     async fn finish_hsm_move(&self) -> Result<(), StoreError>;
 
-    /// Highest time this deployment ever wrote, wherever.
-    async fn clock_high_water(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Where the clock stood when it was written down last.
+    async fn clock_mark(&self) -> Result<Mark, StoreError>;
 
-    /// Raises the high-water mark; never lowers it.
-    async fn raise_clock_high_water(&self, time: Timestamp) -> Result<(), StoreError>;
+    /// Writes down where the clock stands, but for its lag: nothing where a later time stands there.
+    async fn raise_clock_mark(&self, mark: &Mark) -> Result<(), StoreError>;
 
-    /// By how much the deployment's time is ahead of the wall clock, as it was confirmed last.
-    async fn clock_lag(&self) -> Result<Duration, StoreError>;
-
-    /// Raises the high-water mark to the confirmed time, never lowers it, and replaces the lag.
-    async fn confirm_clock(&self, confirmed: Confirmation) -> Result<(), StoreError>;
+    /// Writes down a confirmed clock with its lag; the time never sinks.
+    async fn confirm_clock(&self, mark: &Mark) -> Result<(), StoreError>;
 }

@@ -5,6 +5,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 
 use crate::approval::{ApprovalId, DigestKey};
 use crate::conversation::ConversationId;
+use crate::deployment_key::{request_salt, request_tag};
 use crate::grid::Generation;
 use crate::receipt::RequestId;
 use crate::request::IdempotencyTag;
@@ -89,21 +90,18 @@ impl AddressKey {
         Address(u64::from_be_bytes(first))
     }
 
-    /// First 16 bytes of `HMAC-SHA-256(key, "lethe/v1/request-tag" || request id || conversation)`.
+    /// As [`crate::deployment_key::DeploymentKey::idempotency_tag`], of requests that were accepted
+    /// before the deployment had a key.
     #[must_use]
     pub fn idempotency_tag(&self, id: RequestId, conversation: &ConversationId) -> IdempotencyTag {
-        let mut first = [0; 16];
-        let tag = self.of_request(b"lethe/v1/request-tag", id, conversation);
-        first.copy_from_slice(&tag.as_ref()[..16]);
-        IdempotencyTag::from_bytes(first)
+        request_tag(&self.0, id, conversation)
     }
 
-    /// The salt of a shred's commitment: `HMAC-SHA-256(key, "lethe/v1/request-salt" || request id ||
-    /// conversation)`. Stands in no row, and can be told again as long as the version lives.
+    /// As [`crate::deployment_key::DeploymentKey::commitment_salt`], of requests that were accepted
+    /// before the deployment had a key.
     #[must_use]
     pub fn commitment_salt(&self, id: RequestId, conversation: &ConversationId) -> Secret32 {
-        let salt = self.of_request(b"lethe/v1/request-salt", id, conversation);
-        Secret32::filled(|bytes| bytes.copy_from_slice(salt.as_ref()))
+        request_salt(&self.0, id, conversation)
     }
 
     /// Of an approval: `HMAC-SHA-256(key, "lethe/v1/approval-digest-key" || approval id)`.
@@ -115,14 +113,6 @@ impl AddressKey {
         let mut key = [0; 32];
         key.copy_from_slice(context.sign().as_ref());
         DigestKey::from_bytes(key)
-    }
-
-    fn of_request(&self, label: &[u8], id: RequestId, conversation: &ConversationId) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(label);
-        context.update(id.as_bytes());
-        context.update(conversation.as_bytes());
-        context.sign()
     }
 
     /// First 16 bytes of `HMAC-SHA-256(key, "lethe/v1/pseudonym" || day as u32 || conversation)`;

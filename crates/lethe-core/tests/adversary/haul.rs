@@ -116,14 +116,15 @@ impl Knowledge {
     fn read(&mut self, what: &Kept, clear: &[u8]) {
         match what {
             Kept::Meta { .. } => self.add_key(clear.try_into().unwrap()),
-            Kept::Directory { .. } => self.read_directory(&clear[4..]),
+            Kept::Directory { .. } => self.read_directory(clear),
             Kept::Page { tree, bits, depth } => self.read_page(raw(*tree), (*bits, *depth), clear),
             Kept::Tail { tree, depth, .. } => self.read_tail(raw(*tree), *depth, clear),
         }
     }
 
-    fn read_directory(&mut self, mut rest: &[u8]) {
-        while !rest.is_empty() {
+    fn read_directory(&mut self, clear: &[u8]) {
+        let (count, mut rest) = clear.split_first_chunk().unwrap();
+        for _ in 0..u32::from_be_bytes(*count) {
             let tree = (
                 rest[..16].try_into().unwrap(),
                 rest[16..20].try_into().unwrap(),
@@ -137,6 +138,10 @@ impl Knowledge {
                 self.add_key(key);
                 rest = &rest[93..];
             }
+        }
+        // The deployment key, if there is one.
+        if let Some(key) = rest.get(1..33) {
+            self.add_key(key.try_into().unwrap());
         }
     }
 

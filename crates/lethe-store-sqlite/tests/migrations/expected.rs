@@ -5,6 +5,7 @@ use std::time::Duration;
 use lethe_core::approval::{
     Action, Approval, ApprovalId, ApprovalState, Decision, End, Principal, Scope, Void,
 };
+use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
@@ -23,7 +24,6 @@ use lethe_core::tree::{Address, TreeId};
 use lethe_testkit::store_contract::{keyspace, policy};
 
 pub(crate) const DEPLOYMENT: DeploymentId = DeploymentId::from_bytes([0xde; 16]);
-pub(crate) const HIGH_WATER: Timestamp = Timestamp::from_millis(1_000_000);
 pub(crate) const NO_TIME: Timestamp = Timestamp::from_millis(0);
 const CHAT: KeyspaceId = KeyspaceId::from_bytes([1; 16]);
 const MAIL: KeyspaceId = KeyspaceId::from_bytes([2; 16]);
@@ -71,8 +71,17 @@ pub(crate) fn keyspaces(schema: i64) -> Vec<KeyspaceRow> {
     vec![chat, mail]
 }
 
-pub(crate) const fn clock_lag(schema: i64) -> Duration {
-    Duration::from_millis(if schema >= 5 { 250 } else { 0 })
+pub(crate) fn mark(schema: i64) -> Mark {
+    let boot = BootPoint {
+        id: [0xb0; 16],
+        since_boot: Duration::from_millis(4_000),
+    };
+    Mark {
+        high_water: Some(Timestamp::from_millis(1_000_000)),
+        lag: Duration::from_millis(if schema >= 5 { 250 } else { 0 }),
+        boot: (schema >= 11).then_some(boot),
+        gained: Duration::from_millis(if schema >= 11 { 30 } else { 0 }),
+    }
 }
 
 /// The trees that live, in the order of their numbers.

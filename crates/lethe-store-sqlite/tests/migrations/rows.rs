@@ -16,6 +16,7 @@ pub(crate) fn of_schema(version: i64) -> String {
         8 => hsm_moves(),
         9 => approvals_end(),
         10 => approvals_once(),
+        11 => authentic_rows(),
         12 => seat(),
         13 => format!(
             "UPDATE keyspace SET shorter_retentions_s = x'{:016x}{:016x}' WHERE name = 'chat'",
@@ -255,5 +256,18 @@ fn approvals_once() -> String {
         second(41),
         id(42),
         asked(42),
+    )
+}
+
+/// Those that later tables have are of nobody's key.
+fn authentic_rows() -> String {
+    let tables = ["deployment", "request", "bucket", "signing_key", "hsm_move"];
+    let mac = bytes(0xac, 32);
+    let macs = tables.map(|table| format!("UPDATE {table} SET mac = {mac};"));
+    let boot = bytes(0xb0, 16);
+    format!(
+        "UPDATE deployment SET clock_boot_id = {boot}, clock_boot_ms = 4000, clock_gained_ms = 30;
+         {}",
+        macs.concat()
     )
 }

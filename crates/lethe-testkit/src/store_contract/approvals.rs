@@ -6,16 +6,19 @@ use lethe_core::approval::{
     Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, GivenApproval, Pool,
     Principal, Scope, ShredCount, Void,
 };
-use lethe_core::clock::Confirmation;
+use lethe_core::clock::Mark;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, SettingsChange, Store};
+use lethe_core::ports::{
+    ApprovalStore, BatchCommit, Capacity, Effect, Enqueued, KeyspaceChange, KeyspaceRow, Store,
+    StoreError,
+};
 use lethe_core::receipt::RequestId;
 use lethe_core::request::{Request, RequestNumber, Wish};
 use lethe_core::time::Timestamp;
 
 use super::requests::{request, shred};
-use super::{Fixture, create, keyspace, policy};
+use super::{Fixture, batch, create, keyspace, policy};
 
 const ROOM: Capacity = Capacity {
     all: 7,
@@ -143,7 +146,7 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     assert_eq!(page(ApprovalId::FIRST, 2).await, [id(1), id(2)]);
     assert_eq!(page(id(2), 2).await, [id(3), id(4)]);
     // None of it is accepted.
-    assert_eq!(store.open_requests().await, Ok(vec![]));
+    assert_eq!(store.open_requests(RequestNumber::new(0)).await, Ok(vec![]));
 }
 
 /// Each changes once, whoever comes later; what ended is found by nobody who asks again, and keeps its
@@ -189,7 +192,10 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     assert_eq!(approve(5, 8).await, Ok(None));
     assert_eq!(approve(9, 8).await, Ok(None));
     // Accepted once, by the one that was approved.
-    let open = store.open_requests().await.expect("requests");
+    let open = store
+        .open_requests(RequestNumber::new(0))
+        .await
+        .expect("requests");
     assert_eq!(open.len(), 1);
     let ends = [
         (1, ApprovalState::Approved, Some(7)),
@@ -256,48 +262,61 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
     let requests = [shred(2), shred(1)];
     let effect = Effect::Requests(&requests);
     assert!(store.approve(&given(1, 7), effect).await.is_err());
-    let change = SettingsChange {
-        policy: policy(100),
-        minimum_version: KeyVersion::FIRST,
-        leases_until: Timestamp::from_millis(5),
-        expiries_until: Timestamp::from_millis(6),
+    let settings = |row: KeyspaceRow| {
+        let row = KeyspaceRow {
+            policy: policy(100),
+            ..row
+        };
+        BatchCommit {
+            approved: Some(given(2, 7)),
+            ..batch(2, vec![KeyspaceChange::Replace(row)])
+        }
     };
-    let none = KeyspaceId::from_bytes([9; 16]);
-    let effect = Effect::Settings(none, &change);
-    assert!(store.approve(&given(2, 7), effect).await.is_err());
+    let none = settings(keyspace(9, "chat"));
+    assert!(store.commit_batch(&none).await.is_err());
     for approval in &all {
         let kept = store.approval(approval.id).await;
         assert_eq!(kept, Ok(Some(approval.clone())));
     }
-    let open = store.open_requests().await.expect("requests");
+    let open = store
+        .open_requests(RequestNumber::new(0))
+        .await
+        .expect("requests");
     assert_eq!(open.len(), 1);
-    let effect = Effect::Settings(chat.id, &change);
-    assert!(
-        store
-            .approve(&given(2, 7), effect)
-            .await
-            .is_ok_and(|it| it.is_some())
-    );
+    assert_eq!(store.commit_batch(&settings(chat.clone())).await, Ok(()));
+    // Given once: the next batch with it changes nothing.
+    let again = BatchCommit {
+        approved: Some(given(2, 8)),
+        ..batch(3, vec![KeyspaceChange::Replace(chat)])
+    };
+    let again = store.commit_batch(&again).await;
+    assert_eq!(again, Err(StoreError::NotWaiting));
+    let meta = store.meta().await.expect("meta");
+    assert_eq!(meta.map(|it| it.sequence), Some(2));
+    let decided = store.approval(id(2)).await.expect("approval");
+    assert_eq!(decided.and_then(|it| it.decision), Some(decision(7)));
     let set = store.keyspaces().await.expect("keyspaces");
     assert_eq!(set[0].policy, policy(100));
-    let confirmed = Confirmation {
-        time: Timestamp::from_millis(77_000),
+    let confirmed = Mark {
+        high_water: Some(Timestamp::from_millis(77_000)),
         lag: Duration::from_millis(9),
+        ..Mark::default()
     };
-    let effect = Effect::Clock(confirmed);
+    let effect = Effect::Clock(&confirmed);
     assert!(
         store
             .approve(&given(3, 7), effect)
             .await
             .is_ok_and(|it| it.is_some())
     );
-    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(9)));
-    let again = Effect::Clock(Confirmation {
+    assert_eq!(store.clock_mark().await, Ok(confirmed));
+    let other = Mark {
         lag: Duration::from_millis(1),
         ..confirmed
-    });
+    };
+    let again = Effect::Clock(&other);
     assert_eq!(store.approve(&given(3, 8), again).await, Ok(None));
-    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(9)));
+    assert_eq!(store.clock_mark().await, Ok(confirmed));
 }
 
 /// One client cannot take all the room, and has it again when something of it is over.

@@ -10,13 +10,13 @@ mod trees;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::clock::Confirmation;
+use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
     ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyUseStore, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, SealedSecret, Seat, SettingsChange, Store, StoreError, VersionRow,
+    MetaRow, RootShare, SealedSecret, Seat, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 
@@ -127,6 +127,9 @@ pub fn batch(sequence: u64, keyspaces: Vec<KeyspaceChange>) -> BatchCommit {
         keyspaces,
         trees: Vec::new(),
         fulfilled: None,
+        mark: Mark::default(),
+        begins: None,
+        approved: None,
     }
 }
 
@@ -218,31 +221,37 @@ pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
     assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
 }
 
-/// A policy is replaced, of a keyspace that is there.
-pub async fn policies_are_replaced(fixture: impl Fixture) {
+/// Settings and times are replaced, of a keyspace and versions that are there.
+pub async fn keyspaces_are_replaced(fixture: impl Fixture) {
     let store = fixture.store();
     let row = keyspace(1, "chat");
-    let version = KeyVersion::new(3).expect("not zero");
-    let change = |hours, until| SettingsChange {
-        policy: policy(hours),
-        minimum_version: version,
-        leases_until: Timestamp::from_millis(until),
-        expiries_until: Timestamp::from_millis(until * 2),
-    };
-    let set = async |hours, until| store.set_policy(row.id, &change(hours, until)).await;
-    assert_eq!(set(5, 9).await, Ok(false));
     assert_eq!(create(&*store, 1, &row).await, Ok(()));
-    assert_eq!(set(6, 9).await, Ok(true));
-    // Leases and keys given out do not end sooner by a later change.
-    assert_eq!(set(5, 7).await, Ok(true));
-    let changed = KeyspaceRow {
-        policy: policy(5),
-        leases_until: Timestamp::from_millis(9),
-        expiries_until: Timestamp::from_millis(18),
-        minimum_version: version,
-        ..row
+    let version = |number, created_at| VersionRow {
+        version: KeyVersion::new(number).expect("not zero"),
+        created_at: Timestamp::from_millis(created_at),
     };
-    assert_eq!(store.keyspaces().await, Ok(vec![changed]));
+    let changed = |hours, versions| KeyspaceRow {
+        policy: policy(hours),
+        leases_until: Timestamp::from_millis(hours),
+        expiries_until: Timestamp::from_millis(hours * 2),
+        minimum_version: KeyVersion::new(3).expect("not zero"),
+        versions,
+        ..row.clone()
+    };
+    let whole = changed(6, vec![version(1, 77)]);
+    let strange = KeyspaceRow {
+        id: KeyspaceId::from_bytes([7; 16]),
+        ..whole.clone()
+    };
+    for refused in [strange, changed(5, vec![version(1, 7), version(2, 8)])] {
+        let change = vec![KeyspaceChange::Replace(refused)];
+        let done = store.commit_batch(&batch(2, change)).await;
+        assert!(matches!(done, Err(StoreError::Conflict(_))));
+        assert_eq!(store.keyspaces().await, Ok(vec![row.clone()]));
+    }
+    let change = vec![KeyspaceChange::Replace(whole.clone())];
+    assert_eq!(store.commit_batch(&batch(2, change)).await, Ok(()));
+    assert_eq!(store.keyspaces().await, Ok(vec![whole]));
 }
 
 /// Buckets are added all or none, and listed soonest first.
@@ -286,48 +295,54 @@ pub async fn buckets_go_by_expiry_and_key(fixture: impl Fixture) {
     assert_eq!(store.expiries(first.expiry, 5).await, Ok(vec![]));
 }
 
-/// The high-water mark never sinks.
+fn mark(time: u64, lag: u64, boot: Option<u8>) -> Mark {
+    let since_boot = Duration::from_millis(time + 1);
+    Mark {
+        high_water: Some(Timestamp::from_millis(time)),
+        lag: Duration::from_millis(lag),
+        boot: boot.map(|id| BootPoint {
+            id: [id; 16],
+            since_boot,
+        }),
+        gained: Duration::from_millis(time + 2),
+    }
+}
+
+/// The mark never sinks, and keeps its lag.
 pub async fn clock_never_sinks(fixture: impl Fixture) {
     let store = fixture.store();
-    assert_eq!(store.clock_high_water().await, Ok(None));
-    for (written, highest) in [(5, 5), (9, 9), (3, 9)] {
-        assert_eq!(
-            store
-                .raise_clock_high_water(Timestamp::from_millis(written))
-                .await,
-            Ok(())
-        );
-        assert_eq!(
-            store.clock_high_water().await,
-            Ok(Some(Timestamp::from_millis(highest)))
-        );
+    assert_eq!(store.clock_mark().await, Ok(Mark::default()));
+    let steps = [
+        (mark(5, 9, Some(1)), mark(5, 0, Some(1))),
+        (mark(9, 9, None), mark(9, 0, None)),
+        (mark(3, 9, Some(2)), mark(9, 0, None)),
+        (mark(9, 9, Some(2)), mark(9, 0, Some(2))),
+    ];
+    for (written, highest) in steps {
+        assert_eq!(store.raise_clock_mark(&written).await, Ok(()));
+        assert_eq!(store.clock_mark().await, Ok(highest));
     }
 }
 
 /// A confirmation raises the mark, never lowers it, and its lag replaces the one before.
 pub async fn clock_is_confirmed(mut fixture: impl Fixture) {
     let store = fixture.store();
-    assert_eq!(store.clock_lag().await, Ok(Duration::ZERO));
     for (time, lag, highest) in [(50, 7, 50), (20, 9, 50), (60, 0, 60), (60, 5, 60)] {
-        let confirmed = Confirmation {
-            time: Timestamp::from_millis(time),
-            lag: Duration::from_millis(lag),
-        };
-        assert_eq!(store.confirm_clock(confirmed).await, Ok(()));
-        assert_eq!(store.clock_lag().await, Ok(confirmed.lag));
-        let highest = Ok(Some(Timestamp::from_millis(highest)));
-        assert_eq!(store.clock_high_water().await, highest);
+        let confirmed = mark(time, lag, Some(1));
+        assert_eq!(store.confirm_clock(&confirmed).await, Ok(()));
+        let expected = mark(highest, lag, Some(1));
+        assert_eq!(store.clock_mark().await, Ok(expected));
     }
     drop(store);
     fixture.reopen().await;
     let store = fixture.store();
-    assert_eq!(store.clock_lag().await, Ok(Duration::from_millis(5)));
+    assert_eq!(store.clock_mark().await, Ok(mark(60, 5, Some(1))));
 }
 
 /// Everything is there after a restart, and the store is where it was.
 pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     let store = fixture.store();
-    let (id, time) = (DeploymentId::from_bytes([1; 16]), Timestamp::from_millis(7));
+    let (id, time) = (DeploymentId::from_bytes([1; 16]), mark(7, 0, Some(3)));
     let (place, seat) = (store.place().clone(), seat(None));
     assert_eq!(store.seat().await, Ok(None));
     assert_eq!(store.set_seat(&self::seat(Some(3))).await, Ok(()));
@@ -336,14 +351,14 @@ pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     assert_eq!(store.set_deployment(id).await, Ok(()));
     assert_eq!(create(&*store, 1, &keyspace(1, "chat")).await, Ok(()));
     assert_eq!(store.create_buckets(&[bucket(10)]).await, Ok(()));
-    assert_eq!(store.raise_clock_high_water(time).await, Ok(()));
+    assert_eq!(store.raise_clock_mark(&time).await, Ok(()));
     drop(store);
     fixture.reopen().await;
     let store = fixture.store();
     assert_eq!(store.deployment().await, Ok(Some(id)));
     assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
     assert_eq!(store.buckets().await, Ok(vec![bucket(10)]));
-    assert_eq!(store.clock_high_water().await, Ok(Some(time)));
+    assert_eq!(store.clock_mark().await, Ok(time));
     assert_eq!(store.place(), &place);
     assert_eq!(store.seat().await, Ok(Some(seat)));
 }
@@ -382,7 +397,7 @@ macro_rules! store_contract {
         $crate::store_contract!(@each $fixture:
             deployment_is_set_once, meta_goes_forward_one_by_one, batches_are_all_or_nothing,
             versions_and_keyspaces_come_and_go, keyspaces_come_back_by_name, keyspace_names_are_unique,
-            policies_are_replaced, buckets_are_all_or_none, buckets_go_by_expiry_and_key,
+            keyspaces_are_replaced, buckets_are_all_or_none, buckets_go_by_expiry_and_key,
             tree_rows_come_back, tree_rows_are_of_their_tree, dropped_trees_are_swept,
             requests_are_numbered_in_order, accepted_all_or_none, batches_fulfil_requests,
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
