@@ -77,7 +77,9 @@ pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, App
         Found::Elsewhere(claim) => claim,
     };
     let from: Option<Claim> = claim.from.parse().ok();
-    let left = from.and_then(|from| in_sight(&from, &claim.to).map(elsewhere));
+    // Another file at the very place: its lock is the one that is held here.
+    let left = from.filter(|from| from.place.path != claim.to.path);
+    let left = left.and_then(|from| in_sight(&from, &claim.to).map(elsewhere));
     if let Some(Elsewhere::Served(path)) = left {
         return Err(AppError::StillServed(path));
     }
