@@ -1,5 +1,7 @@
 """Two of schemathesis' checks, with what a JSON schema cannot say about this API, and one of ours. Nothing else is excluded."""
 
+import re
+
 import schemathesis
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
@@ -15,6 +17,7 @@ RELATIONS = (
     "a reason has at most 256 characters, and no control characters",
     "items, or conversation and keyspaces",
     "the items of a batch bear one reason",
+    "an id must be neither the nil nor the max UUID",
     "retentions: ",
 )
 
@@ -37,6 +40,10 @@ def refused_by_design(response, case):
     code, detail = problem(response)
     if detail.startswith("a purpose is 1 to 64 bytes"):
         return any(len(purpose.encode()) > 64 for purpose in purposes(case.body))
+    if detail.startswith("an id is a UUID"):
+        # What links several calls puts a list of ids, or one without its hyphens, where an id belongs.
+        asked = str(({**(case.path_parameters or {}), **(case.query or {})}).get("id"))
+        return not re.fullmatch("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", asked)
     return (
         (response.status_code == 400 and code == "invalid_wrapped_key")
         or (response.status_code == 410 and code in ("shredded", "expired", "version_retired"))
@@ -49,11 +56,14 @@ def answered_by_design(response, case):
     code, _ = problem(response)
     if response.status_code == 413 and code == "too_large":
         return True
-    if response.status_code != 200 or not isinstance(case.body, dict) or not isinstance(case.body.get("items"), list):
+    if response.status_code != 200 or not isinstance(case.body, dict):
+        return False
+    asked = case.body.get("items", case.body.get("ids"))
+    if not isinstance(asked, list):
         return False
     answers = response.json().get("items", [])
     refused = [answer for answer in answers if answer.get("error", {}).get("code") == "invalid_request"]
-    return len(answers) == len(case.body["items"]) and refused != []
+    return len(answers) == len(asked) and refused != []
 
 
 def unless(designed, check, ctx, response, case):

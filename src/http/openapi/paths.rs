@@ -322,7 +322,8 @@ fn reason() -> Value {
 }
 
 fn uuid() -> Value {
-    json!({ "type": "string", "format": "uuid" })
+    // The format alone lets the spelling without hyphens through.
+    json!({ "type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" })
 }
 
 /// One, or a batch.

@@ -191,6 +191,8 @@ fn approvals() -> Vec<Named> {
     for name in ["settings", "settings_before"] {
         approval["properties"][name] = reference("SettingsView");
     }
+    let mut approve_many = build::schema::<ApproveManyBody>();
+    approve_many["properties"]["ids"]["items"]["format"] = "uuid".into();
     // The same and more: said whole, because generators do not agree on allOf.
     let mut required = approval.clone();
     required["description"] = "The call waits for a second operator".into();
@@ -231,7 +233,7 @@ fn approvals() -> Vec<Named> {
         ("Approvals", list),
         ("ApprovalRequired", required),
         ("SettingsView", build::schema::<SettingsView>()),
-        ("ApproveMany", build::schema::<ApproveManyBody>()),
+        ("ApproveMany", approve_many),
         (
             "ApproveAnswers",
             answers(&[
