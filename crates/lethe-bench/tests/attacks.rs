@@ -47,6 +47,7 @@ fn try_all(names: &[&str]) {
         );
         assert_eq!(outcome["gained"]["skipped"], Value::Null);
     }
+    assert!(output.status.success(), "{said}\n{outcomes:#?}");
 }
 
 #[test]
