@@ -88,7 +88,8 @@ fn digest_of<'a>(approval: &'a Approval, name: &str) -> Result<&'a str, Failure>
     found.ok_or_else(|| Failure::new(format!("{} has no {name}", approval.id)))
 }
 
-/// A list is sent in parts, in order, and each part that waits is an approval.
+/// A list is sent in parts, some of them at once, and each part that waits is an approval: which part it
+/// is, its digest says.
 fn compare_list(
     path: &Path,
     format: Option<Format>,
@@ -98,28 +99,19 @@ fn compare_list(
     let mut rest = conversations.as_slice();
     approvals.sort_by_key(|approval| approval.id);
     approvals.dedup_by_key(|approval| approval.id);
-    for approval in &approvals {
-        let count = approval.more.get("conversations").and_then(Value::as_u64);
-        let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
-        let key = Base64::decode_vec(digest_of(approval, "digest_key")?).ok();
-        let key = key.and_then(|key| key.try_into().ok());
-        let keyspace = approval.keyspace.as_deref().and_then(|it| it.parse().ok());
-        let part = rest.split_at_checked(count);
-        let same = key
-            .zip(keyspace)
-            .zip(part)
-            .is_some_and(|((key, keyspace), part)| {
-                rest = part.1;
-                let pairs = part.0.iter().map(|conversation| (&keyspace, conversation));
-                let digest = DigestKey::from_bytes(key).digest(pairs);
-                digest_of(approval, "digest").is_ok_and(|it| it == Base64::encode_string(&digest))
-            });
-        if !same {
-            let (id, path) = (approval.id, path.display());
+    while let Some(first) = approvals.first() {
+        let id = first.id;
+        let next = approvals.iter().enumerate();
+        let mut next = next.filter_map(|(place, it)| Some((place, without_part(it, rest)?)));
+        let Some((place, left)) = next.next() else {
+            let path = path.display();
             return Err(Failure::new(format!(
                 "{id} was not asked for with the list {path}"
             )));
-        }
+        };
+        drop(next);
+        rest = left;
+        approvals.remove(place);
     }
     match rest.len() {
         0 => Ok(()),
@@ -128,6 +120,22 @@ fn compare_list(
             path.display()
         ))),
     }
+}
+
+/// What is left of a list behind the part that an approval was asked for with; none if the list does
+/// not begin with it.
+fn without_part<'a>(
+    approval: &Approval,
+    list: &'a [ConversationId],
+) -> Option<&'a [ConversationId]> {
+    let count = approval.more.get("conversations").and_then(Value::as_u64)?;
+    let (part, left) = list.split_at_checked(usize::try_from(count).ok()?)?;
+    let key = Base64::decode_vec(digest_of(approval, "digest_key").ok()?).ok()?;
+    let key = DigestKey::from_bytes(key.try_into().ok()?);
+    let keyspace = approval.keyspace.as_deref()?.parse().ok()?;
+    let digest = key.digest(part.iter().map(|conversation| (&keyspace, conversation)));
+    let same = digest_of(approval, "digest").ok()? == Base64::encode_string(&digest);
+    same.then_some(left)
 }
 
 /// Each once, in order.
