@@ -60,8 +60,8 @@ impl Seized {
     pub async fn tops(self) -> Vec<Vec<u8>> {
         let directory = self.directory().await;
         let mut tops = Vec::new();
-        let mut rest = &directory[4..];
-        while !rest.is_empty() {
+        let (count, mut rest) = directory.split_first_chunk().unwrap();
+        for _ in 0..u32::from_be_bytes(*count) {
             let (kind, cover) = rest[ENTRY_HEAD..].split_first().unwrap();
             tops.push(cover[..32].to_vec());
             // A paged one counts its leaves behind the key.
