@@ -57,7 +57,7 @@ impl Hsm for Pkcs11Hsm {
         };
         let tried = AtomicBool::new(false);
         self.pool
-            .run(move |call| {
+            .change(move |call| {
                 // The first attempt may have made it before its session was lost.
                 let tried = tried.swap(true, Ordering::SeqCst);
                 operations::create_key(call, key, tried).map(|()| key)
@@ -106,7 +106,7 @@ impl Hsm for Pkcs11Hsm {
     async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
         let sent = Arc::new(AtomicBool::new(false));
         self.pool
-            .run(move |call| {
+            .change(move |call| {
                 // A destroy whose answer was lost may have worked.
                 if sent.load(Ordering::SeqCst) && operations::ensure_gone(call, key).is_ok() {
                     return Ok(());
@@ -135,7 +135,7 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<(), HsmError> {
         let text = text.to_owned();
         self.pool
-            .run(move |call| claim::set_claim(call, deployment, kind, &text))
+            .change(move |call| claim::set_claim(call, deployment, kind, &text))
             .await
     }
 
@@ -149,7 +149,7 @@ impl Hsm for Pkcs11Hsm {
         kind: ClaimKind,
     ) -> Result<(), HsmError> {
         self.pool
-            .run(move |call| claim::remove_claim(call, deployment, kind))
+            .change(move |call| claim::remove_claim(call, deployment, kind))
             .await
     }
 
@@ -162,7 +162,7 @@ impl Hsm for Pkcs11Hsm {
         let label = signing::label(deployment, purpose);
         let tried = AtomicBool::new(false);
         self.pool
-            .run(move |call| {
+            .change(move |call| {
                 let tried = tried.swap(true, Ordering::SeqCst);
                 signing::create(call, id, &label, tried)?;
                 let public_key = signing::public_key(call, id, &label)?;
@@ -201,7 +201,7 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<(), HsmError> {
         let label = signing::label(deployment, purpose);
         self.pool
-            .run(move |call| signing::destroy(call, id, &label))
+            .change(move |call| signing::destroy(call, id, &label))
             .await
     }
 

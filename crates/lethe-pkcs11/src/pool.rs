@@ -46,16 +46,20 @@ struct Shared {
 /// The pool. Dropping it waits until idle threads have closed their sessions and ended: the process
 /// may exit next, and the module's destructors must not meet them. Hung ones end when their call
 /// does.
-pub(crate) struct Pool(Arc<Shared>);
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    /// Held by the one call that makes or removes objects: see [`Pool::change`].
+    changing: tokio::sync::Mutex<()>,
+}
 
 impl Drop for Pool {
     fn drop(&mut self) {
         let threads = {
-            let mut state = self.0.state.lock();
+            let mut state = self.shared.state.lock();
             state.closed = true;
             std::mem::take(&mut state.threads)
         };
-        self.0.wake.notify_all();
+        self.shared.wake.notify_all();
         let mut patience = ENDING;
         for thread in threads {
             while !thread.is_finished() && !patience.is_zero() {
@@ -78,13 +82,30 @@ impl Pool {
             state: Mutex::default(),
             wake: Condvar::new(),
         });
-        let pool = Self(shared);
+        let pool = Self {
+            shared,
+            changing: tokio::sync::Mutex::new(()),
+        };
         for _ in 0..threads {
-            if !pool.0.add_thread() {
+            if !pool.shared.add_thread() {
                 return Err(HsmError::Unavailable("no thread".into()));
             }
         }
         Ok(pool)
+    }
+
+    /// Runs an operation that makes or removes objects, after the one before it has ended or its
+    /// caller has left. SoftHSM2 fails now and then when two sessions do so at once
+    /// (`CKR_GENERAL_ERROR`, issue 573 of its project), and no device makes keys often.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&Call<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, HsmError> {
+        let limit = self.shared.device.config.call_timeout;
+        let _changing = tokio::time::timeout(limit, self.changing.lock())
+            .await
+            .map_err(|_| HsmError::Unavailable("no answer in time".into()))?;
+        self.run(operation).await
     }
 
     /// Runs an operation on a thread of the pool. It may run twice, when the session was lost.
@@ -95,7 +116,7 @@ impl Pool {
         let ticket = Arc::new(Ticket::default());
         let (sender, receiver) = oneshot::channel();
         let theirs = Arc::clone(&ticket);
-        self.0.push(Box::new(move |device, held| {
+        self.shared.push(Box::new(move |device, held| {
             if !theirs.start() {
                 return true;
             }
@@ -109,10 +130,10 @@ impl Pool {
         }))?;
         // From here on, leaving in whatever way (time-out, dropped future) gives the call up.
         let _leave = Leave {
-            shared: &self.0,
+            shared: &self.shared,
             ticket,
         };
-        match tokio::time::timeout(self.0.device.config.call_timeout, receiver).await {
+        match tokio::time::timeout(self.shared.device.config.call_timeout, receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(HsmError::Unavailable("the call's thread ended".into())),
             Err(_) => Err(HsmError::Unavailable("no answer in time".into())),
