@@ -10,6 +10,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/check-dependencies
+	scripts/check-docs
 
 # Everything on embedded defaults in ./lethe-dev, in the foreground.
 run:
