@@ -5,7 +5,7 @@ project = "Lethe"
 copyright = "the Lethe contributors"
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "client/README.md", "docs/**.md", "examples/*/README.md", "fuzz/README.md"]
+include_patterns = ["*.md", "client/README.md", "docs/**.md", "examples/*/README.md", "fuzz/README.md", "hsm-sim/README.md"]
 exclude_patterns = ["lethe-dev", "target"]
 
 # Anchors of headings, as platforms that show Markdown make them.
