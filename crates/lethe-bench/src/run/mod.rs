@@ -39,8 +39,8 @@ pub(crate) struct Run {
     /// Servers to measure; targets that need others are left open
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["control", "lethe", "openbao"])]
     only: Vec<Peer>,
-    /// Cases to measure, such as "control,lethe issue"; all of them without it
-    #[arg(long, value_delimiter = ',')]
+    /// Cases to measure, such as "control;lethe issue, new connection"; all of them without it
+    #[arg(long, value_delimiter = ';')]
     cases: Vec<String>,
     /// Numbers of connections to measure with; all of them without it
     #[arg(long, value_delimiter = ',')]
