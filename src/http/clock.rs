@@ -17,7 +17,7 @@ pub(crate) struct ConfirmClock;
 
 #[derive(Serialize)]
 struct ConfirmationAnswer {
-    /// What was doubted: `ahead`, `behind`, or nothing: `trusted`.
+    /// Why the clock was doubted: `ahead`, `behind`, `rebooted`; `trusted` where it was not.
     was: &'static str,
     /// The service's time from now on.
     now: Rfc3339,

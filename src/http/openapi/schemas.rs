@@ -269,7 +269,7 @@ fn keyspaces() -> Vec<Named> {
 fn deployment() -> Vec<Named> {
     let rotation = json!({ "sequence": number("Batches so far", 0) });
     let confirmation = json!({
-        "was": word("How the wall clock had jumped; trusted where it had not", &["ahead", "behind", "trusted"]),
+        "was": word("Why the clock was doubted; trusted where it was not", &["ahead", "behind", "rebooted", "trusted"]),
         "now": time("The service's time from now on"),
         "wall_clock": time("The wall clock, which the service's time never runs behind") });
     let expiry = json!({ "expired_at": time("When the bucket expired"),
@@ -322,7 +322,8 @@ fn deployment() -> Vec<Named> {
 
 fn status() -> Vec<Named> {
     let mut status = build::schema::<StatusAnswer>();
-    build::words(&mut status, "clock_state", &["trusted", "ahead", "behind"]);
+    let clock_states = ["trusted", "ahead", "behind", "rebooted"];
+    build::words(&mut status, "clock_state", &clock_states);
     vec![
         ("Status", status),
         ("HsmDeviceStatus", build::schema::<HsmDeviceStatus>()),

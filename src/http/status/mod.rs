@@ -58,7 +58,7 @@ pub(super) struct StatusAnswer {
     audit: String,
     /// `ok`, or what is wrong.
     clock: String,
-    /// `trusted`, or how the wall clock jumped: `ahead`, `behind`.
+    /// `trusted`, or why the clock is doubted: `ahead`, `behind`, `rebooted`.
     clock_state: &'static str,
     /// What waits for a second operator.
     waiting_approvals: u64,
