@@ -1,9 +1,8 @@
-//! Conversations as people hold them: those of the recording beside the project where it is there,
-//! else made up, some busy and many quiet.
+//! Conversations as people hold them: those of the recording that `LETHE_RECORDING` names (lines of
+//! JSON with a member `conversation`, compressed by gzip), else made up, some busy and many quiet.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
@@ -15,8 +14,8 @@ struct Line {
 
 /// The conversation of each message, in the order of the messages, so many spread over all.
 pub fn conversations(messages: usize) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/chitchat.jsonl.gz");
-    let all = File::open(path).map_or_else(|_| made_up(), recorded);
+    let recording = std::env::var_os("LETHE_RECORDING").map(|path| File::open(path).unwrap());
+    let all = recording.map_or_else(made_up, recorded);
     let step = (all.len() / messages).max(1);
     all.into_iter().step_by(step).take(messages).collect()
 }
