@@ -34,8 +34,8 @@ test:
 	scripts/test-observability.sh $(DEBUG)
 	scripts/test-openapi.sh $(DEBUG)
 
-# The design's targets, keys first, then shreds (ten minutes for a million of them); BENCH_ARGS=--help
-# and SHREDS_ARGS=--help say what can be chosen.
+# Measures against the targets of docs/design.md#targets: keys, then shreds (ten minutes for a million of them), then
+# operations. BENCH_ARGS=--help, SHREDS_ARGS=--help and OPERATE_ARGS=--help say what can be chosen.
 bench:
 	cargo build --release -p lethe -p hsm-sim -p hsm-sim-pkcs11 -p lethe-bench
 	$${CARGO_TARGET_DIR:-target}/release/lethe-bench run $(BENCH_ARGS)

@@ -196,7 +196,7 @@ fn what_is_served_is_documented_and_the_other_way_round() {
     }
 }
 
-/// Who may call a route, by CONTRACT.md. A route that is not here fails the test.
+/// Who may call a route, as docs/reference/http-api.md says. A route that is not here fails the test.
 fn allowed(method: &Method, path: &str) -> &'static [Role] {
     use Role::{Auditor, MessageServer, Operator};
     match (method.as_str(), path) {

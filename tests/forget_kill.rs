@@ -1,5 +1,5 @@
 //! kill -9 at random moments, many times, while keys are issued and conversations shredded. At the
-//! end every receipt holds, and every key that none covers opens (promises P1 and P2).
+//! end every receipt holds, and every key that none covers opens (`docs/design.md#p1`, `docs/design.md#p2`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;

@@ -199,7 +199,7 @@ async fn routes(api: &Api) {
     assert_ne!(first, api.issue("chat", "a").await.request_id);
 }
 
-/// P3 and P4: neither log nor audit log nor database know a conversation.
+/// `docs/design.md#p3`, `docs/design.md#p4`: neither log nor audit log nor database know a conversation.
 fn nothing_readable(dev: &Dev) {
     assert!(dev.audit().contains("\"operation\":\"issue\""));
     let database = std::fs::read(dev.dir().join("lethe.db")).unwrap();

@@ -138,7 +138,7 @@ fn time(value: &Value) -> jiff::Timestamp {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// P7. A million of them belong to the benchmark: this is a debug build.
+/// `docs/design.md#p7`. A million of them belong to the benchmark: this is a debug build.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_take_no_row() {
     let dev = Dev::start();

@@ -1,5 +1,5 @@
 //! Seizure: whoever has every copy of the database, every wrapped key and the inside of the HSM opens
-//! every key that lives, and none that was shredded or has expired (promises P1 and P2). The attacker
+//! every key that lives, and none that was shredded or has expired (`docs/design.md#p1`, `docs/design.md#p2`). The attacker
 //! is `tests/independent/reader.py`, which shares nothing with the service but `docs/FORMATS.md`.
 #![allow(
     clippy::unwrap_used,

@@ -17,7 +17,7 @@ use crate::limits::Exceeded;
 
 /// Every error code of the API; also the label in metrics and audit records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the documentation: CONTRACT.md")]
+#[allow(missing_docs, reason = "docs/reference/errors.md explains each")]
 pub enum Code {
     InvalidRequest,
     InvalidWrappedKey,

@@ -1,6 +1,6 @@
 //! The road of every request: identify, authorize, run, record, check again, answer. Whatever an
 //! endpoint does, it cannot be reached by a stranger and no key leaves before its record is
-//! durable (promise P4).
+//! durable (`docs/design.md#p4`).
 
 use std::borrow::Cow;
 use std::pin::pin;

@@ -17,11 +17,11 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures control, Lethe and OpenBao in one run and compares with the design's targets.
+    /// Measures control, Lethe and OpenBao in one run and compares with the targets of docs/design.md.
     Run(Run),
-    /// Shreds conversations by the million and compares with the design's targets.
+    /// Shreds conversations by the million and compares with the targets of docs/design.md.
     Shreds(Shreds),
-    /// Rotates under load and rewraps keys by the million, and compares with the design's targets.
+    /// Rotates under load and rewraps keys by the million, and compares with the targets of docs/design.md.
     Operate(Operate),
     /// Attacks a service of its own, one attack after the other, and says what a good client notices.
     Attacks(Attacks),

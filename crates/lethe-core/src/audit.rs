@@ -1,5 +1,5 @@
 //! One audit record: who did what when, to which pseudonym. No content, no key, no readable
-//! conversation id (promise P4). Field by field in `docs/FORMATS.md`.
+//! conversation id (`docs/design.md#p4`). Field by field in `docs/FORMATS.md`.
 
 use std::io::Write;
 

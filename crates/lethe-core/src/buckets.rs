@@ -1,5 +1,5 @@
-//! Buckets in the store and the HSM: made ahead of need, destroyed at their expiry. DESIGN
-//! section 4.
+//! Buckets in the store and the HSM: made ahead of need, destroyed at their expiry.
+//! `docs/design.md#buckets`.
 
 mod moving;
 

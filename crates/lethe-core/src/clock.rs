@@ -1,6 +1,6 @@
 //! Time that never runs backwards: `now >= high-water mark + time since boot elapsed`; and what a
 //! wall clock says that jumps further than a pause explains is not believed until a person confirms
-//! it. DESIGN section 8.
+//! it. `docs/design.md#clock`.
 
 mod doubt;
 #[cfg(test)]

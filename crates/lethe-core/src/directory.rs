@@ -1,5 +1,6 @@
 //! The directory: the address key and the cover of every live key version of every keyspace, as
-//! one page sealed under a single-use key, which stands under the HSM's root. DESIGN section 5.
+//! one page sealed under a single-use key, which stands under the HSM's root.
+//! `docs/design.md#directory`.
 //!
 //! Byte layout in `docs/FORMATS.md`.
 

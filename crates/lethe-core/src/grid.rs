@@ -1,7 +1,7 @@
 //! The grid: a wrapped key opens only where a living row (the conversation key, a leaf of the
 //! forgetting tree) crosses a living column (the bucket key, one for each expiry time).
 //!
-//! DESIGN section 4; byte layouts in `docs/FORMATS.md`.
+//! `docs/design.md#grid`; byte layouts in `docs/FORMATS.md`.
 
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;

@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness of its own; those come in through [`ports`]. Knows no
 //! other crate of the workspace, and neither HTTP, SQL, an async runtime nor PKCS#11. Start with
-//! [`grid`] (DESIGN section 4) and [`tree`] (section 5).
+//! [`grid`] (`docs/design.md#grid`) and [`tree`] (`docs/design.md#forgetting-tree`).
 
 pub mod approval;
 pub mod audit;

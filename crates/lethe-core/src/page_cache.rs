@@ -28,7 +28,7 @@ pub struct CacheLimits {
 }
 
 impl Default for CacheLimits {
-    /// All inner pages of more than a million shreds (DESIGN section 5), and the keys of some hundred
+    /// All inner pages of more than a million shreds (`docs/design.md#pages`), and the keys of some hundred
     /// thousand conversations.
     fn default() -> Self {
         Self {

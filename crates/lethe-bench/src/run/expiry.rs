@@ -57,7 +57,7 @@ async fn expire(lethe: &Lethe, bucket: &Bucket) -> Result<Result<f64, &'static s
         json!({"retention": span, "granularity": span, "rotation": "30d", "cache_ttl": "1s"});
     let path = format!("/v1/keyspaces/{}", bucket.keyspace);
     call(&lethe.operator, Method::Put, &path, "", &policy).await?;
-    // Buckets begin at multiples of their width since the epoch (DESIGN section 4).
+    // Buckets begin at multiples of their width since the epoch (`docs/design.md#buckets`).
     let begin = (clock::since_epoch().as_secs() / bucket.width + 1) * bucket.width;
     let (end, expiry) = (begin + bucket.width, begin + 2 * bucket.width);
     sleep_until(Duration::from_secs(begin)).await;

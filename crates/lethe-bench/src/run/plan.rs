@@ -21,7 +21,7 @@ const AT_ONCE: [usize; 2] = [4, 16];
 /// Conversations of a warm workload.
 const FEW: u64 = 64;
 /// Conversations of a cold one: more than a cache within the memory limit of the service holds
-/// for long, and the number of the design's target for the database.
+/// for long, and the number of the target for the database.
 const MANY: u64 = 1_000_000;
 /// Keys of a warm batch workload.
 const WARM_KEYS: u64 = 64_000;

@@ -1,4 +1,4 @@
-//! The design's targets (DESIGN section 10). A new one is one line in [`TARGETS`].
+//! The targets of keys: `docs/design.md#targets`. A new one is one line in [`TARGETS`].
 
 use super::results::Results;
 

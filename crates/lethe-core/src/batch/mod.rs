@@ -1,5 +1,5 @@
-//! The protocol by which the forgetting trees change (DESIGN section 6), as a typestate: each step
-//! consumes the one before, so the wrong order does not compile.
+//! The protocol by which the forgetting trees change (`docs/design.md#batch`), as a typestate:
+//! each step consumes the one before, so the wrong order does not compile.
 //!
 //! ```text
 //! Current -> Rooted -> Committed -> Flushed -> ReadBack -> Acknowledged -> Swept -> Current

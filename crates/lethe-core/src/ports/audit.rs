@@ -7,7 +7,7 @@ use crate::audit::Record;
 #[error("the audit log cannot be written: {0}")]
 pub struct AuditError(pub String);
 
-/// Where records go before a key leaves (promise P4).
+/// Where records go before a key leaves (`docs/design.md#p4`).
 #[async_trait]
 pub trait AuditSink: Send + Sync {
     /// Answers when the record is on the disk. A call that is dropped half-way may still write it.

@@ -24,7 +24,7 @@ pub enum KeyLabel {
     Root {
         /// Whose it is.
         deployment: DeploymentId,
-        /// Counts shred batches.
+        /// Counts batches.
         sequence: u64,
         /// Epoch of the leader that made it.
         epoch: u64,

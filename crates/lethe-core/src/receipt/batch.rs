@@ -22,7 +22,7 @@ pub struct Facts {
     pub deployment: DeploymentId,
     /// How.
     pub method: Method,
-    /// Counts shred batches; 0 for an expiry, which is none.
+    /// Counts batches; 0 for an expiry, which is none.
     pub sequence: u64,
     /// When the HSM had confirmed the last destruction.
     pub destroyed_at: Timestamp,

@@ -39,7 +39,7 @@ pub struct ShreddedKey {
 /// What opens a commitment; goes to the caller of the shred and is kept nowhere else.
 #[derive(Debug)]
 pub struct Opening {
-    /// 32 random bytes.
+    /// Derived from a secret of the service and the request (`docs/FORMATS.md`).
     pub salt: Secret32,
     /// The keyspace.
     pub keyspace: KeyspaceId,

@@ -1,4 +1,4 @@
-//! Receipts: the signed word that a shred or an expiry is complete. DESIGN section 6, step 8.
+//! Receipts: the signed statement that a shred or an expiry is complete. `docs/design.md#receipts`.
 //!
 //! One signature speaks for a batch: over its facts and the root of a Merkle tree over what it
 //! forgot. Each receipt bears the facts, one item, and the item's path; so it is checked alone, and

@@ -1,5 +1,6 @@
 //! The forgetting tree: a puncturable PRF after Goldreich, Goldwasser and Micali. A binary tree of
-//! seeds over 64-bit leaf addresses; a conversation key is a leaf. DESIGN section 5.
+//! seeds over 64-bit leaf addresses; a conversation key is a leaf.
+//! `docs/design.md#forgetting-tree`.
 //!
 //! What is kept is a *cover*: seeds whose subtrees hold every leaf that still exists. Nothing
 //! forgotten means one seed, the tree's own. Else the cover is cut into pages, each sealed once

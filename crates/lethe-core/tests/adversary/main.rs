@@ -1,4 +1,4 @@
-//! The adversary of DESIGN section 5 against random histories of a deployment.
+//! The adversary of `docs/design.md#forgetting-tree` against random histories of a deployment.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 mod haul;

@@ -1,4 +1,4 @@
-//! Where section 6 is not enough, and what would be.
+//! Where the rules of `docs/design.md#batch` are not enough for many nodes, and what would be.
 
 use crate::model::Protocol;
 use crate::mutation::Amendment::{
@@ -49,7 +49,7 @@ fn a_late_destroy_outdoes_a_restore() {
 }
 
 /// A root that is made too late, by a leader that is fenced off or by a call that was given up
-/// on, halts a leader as section 6 has it: `right_order` finds that. With this rule it does not.
+/// on, halts a leader without this rule: `right_order` finds that. With it none halts.
 #[test]
 fn sweeping_again_needs_no_person() {
     for scope in [scope::embedded(), scope::fail_over()] {

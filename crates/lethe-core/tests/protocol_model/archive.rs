@@ -1,4 +1,4 @@
-//! `W` of DESIGN section 2: all that was ever written outside the HSM, for ever.
+//! `W` of `docs/design.md#promises`: all that was ever written outside the HSM, for ever.
 //!
 //! Kept as what it is good for. A directory opens under its root and yields page keys; a page
 //! opens under its key, so all versions sealed under one key are the union of their leaves.

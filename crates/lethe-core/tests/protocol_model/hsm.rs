@@ -1,4 +1,4 @@
-//! The HSM: all roots of the deployment, those that no store names too. `S` of DESIGN section 2.
+//! The HSM: all roots of the deployment, those that no store names too. `S` of `docs/design.md#promises`.
 
 use crate::names::{Epoch, ROOTS, RootId, Sequence};
 use crate::set::{Member, Set};

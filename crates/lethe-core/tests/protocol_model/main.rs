@@ -1,4 +1,4 @@
-//! The shred protocol of DESIGN section 6 as an explicit-state model: every interleaving of two
+//! The shred protocol of `docs/design.md#batch` as an explicit-state model: every interleaving of two
 //! leaders, a reader, the HSM, the copies of the database and their operators, within a [`scope`].
 //!
 //! | step | where |

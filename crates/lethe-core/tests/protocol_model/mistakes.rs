@@ -1,4 +1,4 @@
-//! The mistakes that DESIGN section 6 lists, in its order: each is caught.
+//! The mistakes that `docs/design.md#mistakes` lists, in its order: each is caught.
 
 use crate::model::Protocol;
 use crate::mutation::Mutation;

@@ -14,7 +14,7 @@ use crate::scope::Scope;
 use crate::set::Set;
 use crate::state::State;
 
-/// The protocol, as DESIGN section 6 says or otherwise.
+/// The protocol, as `docs/design.md#batch` says or otherwise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Protocol {
     pub(crate) scope: Scope,

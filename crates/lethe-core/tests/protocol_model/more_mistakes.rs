@@ -1,4 +1,4 @@
-//! More rules of section 6, and those that it leaves to the reader: each is needed.
+//! More rules of the protocol, and those that many nodes need: each is needed.
 
 use crate::model::Protocol;
 use crate::mutation::Mutation;

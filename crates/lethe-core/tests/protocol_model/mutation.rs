@@ -1,9 +1,9 @@
-//! What a protocol may have less, or more, than DESIGN section 6 says.
+//! What a protocol may have less, or more, than `docs/design.md#batch` says.
 
 /// One rule that is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    // Those that section 6 lists, in its order.
+    // Those that `docs/design.md#mistakes` lists, in its order.
     /// Step 7 before the commit of step 3.
     DestroyBeforeCommit,
     /// A fail-over goes to a copy that the barrier does not ask.
@@ -27,7 +27,7 @@ pub(crate) enum Mutation {
     /// A retried transaction seals other pages under the keys of the first attempt.
     RetryKeepsPageKeys,
 
-    // More rules of section 6.
+    // More rules of the protocol.
     /// Step 2 checks the epoch in its database, not its own lease.
     FenceWithoutLease,
     /// The first sweep does not wait for older leases.
@@ -49,7 +49,7 @@ pub(crate) enum Mutation {
     /// A reader does not check again before it answers.
     AnswerUnchecked,
 
-    // Rules that section 6 leaves to the reader, and that the model needs.
+    // Rules for many nodes that the model needs.
     /// A take-over does not wait for the lock of the meta row.
     TakeOverWithoutLock,
     /// Step 5 does not read the fence back, so a take-over counts before it is flushed.
@@ -60,7 +60,7 @@ pub(crate) enum Mutation {
     AcknowledgeSequence,
 }
 
-/// One rule more, against what the model found section 6 to lack.
+/// One rule more, against what the model found the protocol to lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Amendment {
     /// Recovery waits out older leases before it opens meta, not only before it sweeps.

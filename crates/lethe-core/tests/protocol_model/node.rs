@@ -47,7 +47,7 @@ pub(crate) enum Halt {
     KnownRoot,
 }
 
-/// The steps of DESIGN section 6; the number is the last one that is done.
+/// The steps of `docs/design.md#batch`; the number is the last one that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// Crashed, or after an error: knows nothing.

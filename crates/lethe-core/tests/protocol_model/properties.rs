@@ -1,4 +1,4 @@
-//! The promises of DESIGN section 2, and what a search must have seen to be worth something.
+//! The promises of `docs/design.md#promises`, and what a search must have seen to be worth something.
 
 use stateright::Property;
 

@@ -1,4 +1,4 @@
-//! The protocol as section 6 has it, searched to the end.
+//! The protocol of `docs/design.md#batch`, searched to the end.
 
 use crate::model::Protocol;
 use crate::scope;

@@ -1,4 +1,4 @@
-//! The design's targets of shredding (DESIGN section 10).
+//! The targets of shredding: `docs/design.md#targets`.
 
 use super::super::results::Results;
 use super::super::targets::{Bound, Target, target};

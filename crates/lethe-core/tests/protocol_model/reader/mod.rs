@@ -1,4 +1,4 @@
-//! A node that only reads. DESIGN section 6, "Reads".
+//! A node that only reads. `docs/design.md#reads`.
 //!
 //! It stays with the primary, so a fail-over leaves it with the old one.
 
