@@ -87,5 +87,5 @@ kill -HUP "${children[0]}"
 sleep 2
 "$binaries/hsm-sim" fault clear device-removed --dir "$dir/lethe/hsm" >/dev/null
 
-python3 scripts/observability/check "$rules" "$tests" packaging/grafana/lethe.json docs/OPERATIONS.md src \
+python3 scripts/observability/check "$rules" "$tests" packaging/grafana/lethe.json docs/runbooks docs/reference/metrics.md src \
     "http://127.0.0.1:$ops/metrics" "http://127.0.0.1:$scraper"
