@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use lethe::access::{Access, Gate, Role, SpiffeId};
 use lethe::admission::{Account, Admission};
-use lethe::clock::HandshakeClock;
 use lethe::config::{AccessSection, CeilingSection, ClientEntry, LimitsSection, QuotaSection};
+use lethe::identity::tls::{Session, Tls};
+use lethe::identity::{Access, Gate, Role, SpiffeId};
 use lethe::limits::{Kind, Limits};
-use lethe::metrics::Metrics;
+use lethe::node::clock::HandshakeClock;
+use lethe::observability::metrics::Metrics;
 use lethe::pki::Authority;
-use lethe::tls::{Session, Tls};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Clock;

@@ -14,20 +14,20 @@ use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::access::Gate;
 use crate::admission::Admission;
 use crate::approvals::Approvals;
-use crate::clock::{ClockMark, SystemClock};
-use crate::entropy::SystemEntropy;
-use crate::forgetting::{AcceptorHandle, Ledger};
-use crate::hsm_moves::HsmMoves;
-use crate::jobs::KeeperHandle;
-use crate::key_uses::KeyUses;
+use crate::erasure::{AcceptorHandle, Ledger};
+use crate::identity::Gate;
+use crate::identity::tls::Handshakes;
+use crate::leader::KeeperHandle;
+use crate::leader::hsm_moves::HsmMoves;
 use crate::limits::Limits;
-use crate::live::Live;
-use crate::metrics::Metrics;
-use crate::telemetry::Telemetry;
-use crate::tls::Handshakes;
+use crate::node::clock::{ClockMark, SystemClock};
+use crate::node::entropy::SystemEntropy;
+use crate::node::key_uses::KeyUses;
+use crate::node::live::Live;
+use crate::observability::metrics::Metrics;
+use crate::observability::telemetry::Telemetry;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
 pub struct Service {

@@ -152,9 +152,9 @@ fn what_is_served_is_documented_and_the_other_way_round() {
         .into_iter()
         .map(|route| {
             let roles = route.roles.iter().map(|role| match role {
-                lethe::access::Role::MessageServer => Role::MessageServer.name(),
-                lethe::access::Role::Operator => Role::Operator.name(),
-                lethe::access::Role::Auditor => Role::Auditor.name(),
+                lethe::identity::Role::MessageServer => Role::MessageServer.name(),
+                lethe::identity::Role::Operator => Role::Operator.name(),
+                lethe::identity::Role::Auditor => Role::Auditor.name(),
             });
             let (method, roles) = (route.method.to_string(), roles.collect());
             (method, route.path.into(), route.operation.into(), roles)

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe::verification_keys::VerificationKeys;
+use lethe::node::verification_keys::VerificationKeys;
 use lethe_core::receipt::Receipt;
 use lethe_core::wrapped_key::WrappedKey;
 use parking_lot::Mutex;

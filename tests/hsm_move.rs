@@ -8,7 +8,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lethe::verification_keys::VerificationKeys;
+use lethe::node::verification_keys::VerificationKeys;
 use lethe_core::receipt::Receipt;
 use serde_json::Value;
 use support::{Api, Dev, Role, eventually, lethe};

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe::verification_keys::VerificationKeys;
+use lethe::node::verification_keys::VerificationKeys;
 use lethe_core::receipt::Receipt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ fn panics_are_logged_without_their_message() {
             format: LogFormat::Json,
             ..LogSection::default()
         };
-        lethe::logging::start(&section).unwrap();
+        lethe::observability::logging::start(&section).unwrap();
         panic!("room-of-alice-and-bob");
     }
     let output = Command::new(std::env::current_exe().unwrap())
@@ -37,7 +37,7 @@ fn panics_are_logged_without_their_message() {
 #[test]
 fn a_log_that_nobody_reads_any_more_ends_nothing() {
     if std::env::var_os(CHILD).is_some() {
-        lethe::logging::start(&LogSection::default()).unwrap();
+        lethe::observability::logging::start(&LogSection::default()).unwrap();
         // Until the reader is gone.
         let mut wait = String::new();
         std::io::stdin().read_to_string(&mut wait).unwrap();

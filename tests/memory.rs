@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
-use lethe::clock::SystemClock;
+use lethe::node::clock::SystemClock;
 use lethe_core::ports::Clock;
 use serde_json::{Value, json};
 use support::memory::{Memory, Needles};

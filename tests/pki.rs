@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lethe::clock::SystemClock;
 use lethe::config::ExpiredCrls;
-use lethe::tls::{Clients, Peer, server_config};
+use lethe::identity::tls::{Clients, Peer, server_config};
+use lethe::node::clock::SystemClock;
 use lethe_core::ports::Clock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;

@@ -28,8 +28,8 @@ fn alone(test: &str) -> String {
 }
 
 fn protect() {
-    lethe::logging::start(&lethe::config::LogSection::default()).unwrap();
-    lethe::memory::protect().report();
+    lethe::observability::logging::start(&lethe::config::LogSection::default()).unwrap();
+    lethe::app::memory::protect().report();
 }
 
 /// Kilobytes that are locked.

@@ -11,8 +11,7 @@ pub mod texts;
 
 // These two files alone: the packages around them are the whole service and the whole simulator,
 // and would take minutes to build.
-#[rustfmt::skip] // its tests are beside it, where this path does not lead
-#[path = "../../src/verification_keys.rs"]
+#[path = "../../src/node/verification_keys/mod.rs"]
 pub mod verification_keys;
 #[path = "../../hsm-sim/src/wire.rs"]
 pub mod wire;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::records::Records;
 use super::share::Share;
-use crate::access::SpiffeId;
 use crate::config::QuotaSection;
-use crate::metrics::Metrics;
+use crate::identity::SpiffeId;
+use crate::observability::metrics::Metrics;
 
 /// What a body under way is counted as beside its bytes: its buffers.
 const BODY: usize = 4_096;

@@ -27,9 +27,9 @@ pub use connection::{ActiveRequest, Connection};
 pub use pool::{Place, Pool};
 pub use summary::{record_refusals, record_unrecorded};
 
-use crate::access::{Access, SpiffeId};
 use crate::config::LimitsSection;
-use crate::metrics::Metrics;
+use crate::identity::{Access, SpiffeId};
+use crate::observability::metrics::Metrics;
 use account::Shares;
 
 /// HTTP/2 streams that a stranger may have open on one connection.

@@ -7,8 +7,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::access::SpiffeId;
 use crate::config::QuotaSection;
+use crate::identity::SpiffeId;
 
 /// The id of a stranger for a record. He chooses it, so a long one is shortened: its first 128 bytes,
 /// `~`, which no id has, and the first 8 bytes of its SHA-256.

@@ -6,7 +6,7 @@ use lethe_core::ports::{AuditError, HsmError, StoreError};
 use lethe_core::takeover::TakeoverError;
 
 use crate::config::ConfigError;
-use crate::tls::TlsError;
+use crate::identity::tls::TlsError;
 
 /// Why the service does not run, or stopped.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 use super::claim::{earlier, in_sight};
 use super::{AppError, open_devices, ports, steady_clock};
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::observability::metrics::Metrics;
 
 /// What was found.
 pub enum Prepared {

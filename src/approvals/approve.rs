@@ -8,8 +8,8 @@ use lethe_core::receipt::RequestId;
 use super::end::{due_end, end};
 use super::record::changed;
 use super::{Permission, superseding_erase};
-use crate::forgetting::{Admitted, NotAccepted, Wanted};
-use crate::jobs::{ClockConfirmed, KeeperError, Settings};
+use crate::erasure::{Admitted, NotAccepted, Wanted};
+use crate::leader::{ClockConfirmed, KeeperError, Settings};
 use crate::service::Service;
 
 /// It is approved, and done.

@@ -14,7 +14,7 @@ use lethe_core::time::Timestamp;
 
 use super::end::due_end;
 use super::{Caller, MOST};
-use crate::forgetting::{Admitted, NotAccepted, Wanted, is_same};
+use crate::erasure::{Admitted, NotAccepted, Wanted, is_same};
 use crate::service::Service;
 
 /// A call that asks for something that may need an approval.

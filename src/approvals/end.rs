@@ -6,7 +6,7 @@ use lethe_core::time::Timestamp;
 
 use super::keyspace_exists;
 use super::record::changed;
-use crate::access::{Role, SpiffeId};
+use crate::identity::{Role, SpiffeId};
 use crate::service::Service;
 
 /// How one that waits has to end now; none where it can be approved still.

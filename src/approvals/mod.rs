@@ -37,8 +37,8 @@ pub use permission::Permission;
 pub use settings::{Needed, lengthens};
 pub use sweep::sweep;
 
-use crate::access::SpiffeId;
 use crate::config::ApprovalsSection;
+use crate::identity::SpiffeId;
 use permission::Permit;
 use window::{WindowLimits, Windows};
 

@@ -7,7 +7,7 @@ use super::output::{Output, printable};
 use super::{Failure, app_failure, block_on, environment, warn_of_writers};
 use crate::app;
 use crate::config::Config;
-use crate::logging;
+use crate::observability::logging;
 
 /// `lethe init`
 #[derive(Args)]

@@ -11,8 +11,8 @@ use super::output::Output;
 use super::remote::Remote;
 use super::{Failure, block_on};
 use crate::config::read as read_file;
+use crate::node::verification_keys::{VerificationKeys, published_text, purpose_of};
 use crate::pki::write_public;
-use crate::verification_keys::{VerificationKeys, published_text, purpose_of};
 
 /// `lethe keys`
 #[derive(Subcommand)]

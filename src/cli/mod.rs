@@ -29,7 +29,7 @@ use lethe_core::ports::HsmError;
 
 use crate::app::AppError;
 use crate::config::Config;
-use crate::logging;
+use crate::observability::logging;
 use output::{Output, printable};
 
 /// A key management service that forgets.

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::Failure;
 use super::output::Output;
-use crate::access::SpiffeId;
-use crate::clock::SystemClock;
+use crate::identity::SpiffeId;
+use crate::node::clock::SystemClock;
 use crate::pki::{Authority, beside, revoke};
 
 const DAY: u64 = 86_400;

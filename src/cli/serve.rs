@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::{Failure, app_failure, block_on, environment, output, warn_of_writers};
 use crate::app::App;
+use crate::app::memory;
 use crate::config::Config;
-use crate::logging;
-use crate::memory;
+use crate::observability::logging;
 
 /// `lethe serve`
 #[derive(Args)]

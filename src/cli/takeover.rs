@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::output::{Output, ask, printable};
 use super::{Failure, app_failure, block_on, environment, warn_of_writers};
+use crate::app::memory;
 use crate::app::takeover::{Prepared, TakenOver, Takeover as Ready, prepare};
 use crate::config::Config;
-use crate::logging;
-use crate::memory;
+use crate::observability::logging;
 
 /// `lethe takeover`
 #[derive(Args)]

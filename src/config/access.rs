@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use crate::access::{ClientPattern, KeyspacePattern, Role};
+use crate::identity::{ClientPattern, KeyspacePattern, Role};
 
 /// `[access]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -15,11 +15,11 @@ use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
-use crate::access::{Role, SpiffeId};
 use crate::approvals::Caller;
+use crate::identity::{Role, SpiffeId};
 use crate::limits::Kind;
+use crate::observability::telemetry::Trace;
 use crate::service::Service;
-use crate::telemetry::Trace;
 
 /// One request on its way.
 pub(super) struct Call {
@@ -269,7 +269,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::RequestId;
-    use crate::entropy::SystemEntropy;
+    use crate::node::entropy::SystemEntropy;
 
     #[test]
     fn ids_are_all_different_and_in_no_order() {

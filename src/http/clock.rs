@@ -9,8 +9,8 @@ use super::approvals::not_made;
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
 use super::times::Rfc3339;
-use crate::access::Role;
-use crate::jobs::ClockConfirmed;
+use crate::identity::Role;
+use crate::leader::ClockConfirmed;
 
 /// `POST /v1/clock/confirmations`: the wall clock is right, though it jumped.
 pub(crate) struct ConfirmClock;

@@ -9,7 +9,7 @@ use super::call::{Call, Done, Operation};
 use super::page::Page;
 use super::problem::Problem;
 use super::times::Rfc3339;
-use crate::access::Role;
+use crate::identity::Role;
 
 /// `GET /v1/expiries`: the receipts of expired buckets, oldest first, in pages.
 pub(crate) struct Expiries;

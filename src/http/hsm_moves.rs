@@ -4,9 +4,9 @@ use serde::Serialize;
 use super::approvals::not_made;
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
-use crate::access::Role;
-use crate::hsm_moves::{DeviceName, HsmMoves};
-use crate::jobs::KeeperError;
+use crate::identity::Role;
+use crate::leader::KeeperError;
+use crate::leader::hsm_moves::{DeviceName, HsmMoves};
 
 /// `POST /v1/hsm/moves`: everything moves to the HSM of `[hsm_next]`. Answers when that has begun.
 pub(crate) struct MoveHsm;

@@ -22,7 +22,7 @@ use super::browser::{is_of_a_page, names_loopback};
 use super::server::{Limits, Transport, accept};
 use super::socket::Socket;
 use crate::admission::{Connection, Pool};
-use crate::metrics::Exposition;
+use crate::observability::metrics::Exposition;
 use crate::service::Service;
 
 /// What the ops listener needs.

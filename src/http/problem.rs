@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::answer::{Response, response};
 use crate::approvals::{ApproveError, WithdrawError};
-use crate::forgetting::NotAccepted;
-use crate::jobs::KeeperError;
+use crate::erasure::NotAccepted;
+use crate::leader::KeeperError;
 use crate::limits::Exceeded;
 
 /// Every error code of the API; also the label in metrics and audit records.

@@ -28,11 +28,11 @@ use super::path::Path;
 use super::problem::{Code, Problem};
 use super::server::Connected;
 use super::time_limit::TimedOut;
-use crate::access::{Grant, Rules, SpiffeId};
 use crate::admission::{RequestPermit, records};
-use crate::clock::{HandshakeClock, SystemClock};
+use crate::identity::{Grant, Rules, SpiffeId};
+use crate::node::clock::{HandshakeClock, SystemClock};
+use crate::observability::telemetry::Trace;
 use crate::service::Service;
-use crate::telemetry::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The service's time in milliseconds, so that leases can be kept on a monotonic clock.

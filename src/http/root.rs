@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
-use crate::access::Role;
+use crate::identity::Role;
 
 /// `POST /v1/root/rotations`: a new root in the HSM, now.
 pub(crate) struct RotateRoot;

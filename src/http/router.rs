@@ -23,7 +23,7 @@ use super::server::Connected;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
 use super::{approvals, shreds, versions};
-use crate::access::Role;
+use crate::identity::Role;
 use crate::service::Service;
 
 /// One endpoint as it is reached.

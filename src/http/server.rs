@@ -24,11 +24,11 @@ use super::answer::Unanswered;
 use super::router::Router;
 use super::socket::Socket;
 use super::time_limit::TimeLimit;
-use crate::access::{Access, SpiffeId};
 use crate::admission::{self, Account, Admission, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
-use crate::clock::HandshakeClock;
+use crate::identity::tls::{Accepted, ClientStream, Session};
+use crate::identity::{Access, SpiffeId};
+use crate::node::clock::HandshakeClock;
 use crate::service::Service as Lethe;
-use crate::tls::{Accepted, ClientStream, Session};
 
 /// What a client may send ahead of what is read, on a connection and on each of its streams.
 const CLIENT_WINDOW: u32 = 256 << 10;

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
-use crate::access::Role;
-use crate::verification_keys::{pem, purpose_name};
+use crate::identity::Role;
+use crate::node::verification_keys::{pem, purpose_name};
 
 /// `GET /v1/verification-keys`: from memory, so that receipts can be checked while the HSM is away.
 pub(crate) struct VerificationKeys;

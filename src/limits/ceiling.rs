@@ -10,8 +10,8 @@ use lethe_core::identity::KeyspaceId;
 use lethe_core::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use crate::access::SpiffeId;
 use crate::config::CeilingSection;
+use crate::identity::SpiffeId;
 
 /// Steps in which a window slides.
 const STEPS: u64 = 16;

@@ -11,9 +11,9 @@ use governor::{Quota, RateLimiter};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::time::Timestamp;
 
-use crate::access::SpiffeId;
 use crate::config::{LimitsSection, QuotaSection};
-use crate::metrics::Metrics;
+use crate::identity::SpiffeId;
+use crate::observability::metrics::Metrics;
 
 use ceiling::{Ceilings, Standing};
 

@@ -9,7 +9,7 @@ use rcgen::{
 use time::OffsetDateTime;
 
 use super::files::{beside, write_private, write_public};
-use crate::access::SpiffeId;
+use crate::identity::SpiffeId;
 
 /// Why a certificate was not made.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use lethe::verification_keys::to_text;
+use lethe::node::verification_keys::to_text;
 use lethe_core::conversation::ConversationId;
 use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};

@@ -1,6 +1,6 @@
 //! What may be in a file, and what is read of a long one.
 
-use lethe::verification_keys::{pem, to_text};
+use lethe::node::verification_keys::{pem, to_text};
 use serde_json::json;
 
 use crate::auditor::{Auditor, shred};

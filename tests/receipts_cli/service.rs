@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use lethe::verification_keys::VerificationKeys;
+use lethe::node::verification_keys::VerificationKeys;
 use serde_json::Value;
 
 use crate::support::{self, Dev, Role};

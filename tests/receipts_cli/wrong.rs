@@ -1,6 +1,6 @@
 //! A receipt, a key or an opening that is not the right one is refused, each for its reason.
 
-use lethe::verification_keys::to_text;
+use lethe::node::verification_keys::to_text;
 use serde_json::{Value, json};
 
 use crate::auditor::{Auditor, opening, shred};

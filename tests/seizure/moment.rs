@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use lethe::clock::SystemClock;
+use lethe::node::clock::SystemClock;
 use lethe_core::ports::Clock;
 use lethe_core::time::Timestamp;
 

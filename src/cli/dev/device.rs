@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use crate::cli::Failure;
-use crate::logging;
+use crate::observability::logging;
 use crate::pki::write_private;
 
 const LOOKS: u32 = 2_000;

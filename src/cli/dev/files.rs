@@ -9,11 +9,11 @@ use lethe_core::ports::Clock;
 use lethe_core::succession::PublishedKey;
 
 use super::device::binary;
-use crate::access::SpiffeId;
 use crate::cli::Failure;
-use crate::clock::SystemClock;
+use crate::identity::SpiffeId;
+use crate::node::clock::SystemClock;
+use crate::node::verification_keys::published_text;
 use crate::pki::{ensure_development, write_private, write_public};
-use crate::verification_keys::published_text;
 
 const ROLES: [&str; 3] = ["message-server", "operator", "auditor"];
 

@@ -11,11 +11,11 @@ use lethe_core::duration::Span;
 use lethe_core::keyspace::Policy;
 
 use super::{Failure, app_failure, block_on, environment, output};
+use crate::app::memory;
 use crate::app::{self, App, AppError};
 use crate::config::Config;
-use crate::jobs::Settings;
-use crate::logging;
-use crate::memory;
+use crate::leader::Settings;
+use crate::observability::logging;
 use crate::service::Service;
 
 /// `lethe dev`

@@ -10,7 +10,7 @@ use super::reading::{self, Found};
 use super::report::{Report, Valid};
 use crate::cli::Failure;
 use crate::cli::output::{Output, json_text, printable};
-use crate::verification_keys::VerificationKeys;
+use crate::node::verification_keys::VerificationKeys;
 
 /// Longest file of keys that is read.
 const LONGEST_KEYS: u64 = 1 << 20;

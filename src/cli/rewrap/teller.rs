@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::lines::Bad;
 use crate::cli::output::printable;
-use crate::logging;
+use crate::observability::logging;
 
 /// Bad lines that are told one by one: a million of them would help nobody.
 const MOST_TOLD: u32 = 100;

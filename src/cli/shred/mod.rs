@@ -22,7 +22,7 @@ pub(super) use self::told::Told;
 use super::output::{Output, ask, printable};
 use super::remote::Remote;
 use super::{Failure, block_on};
-use crate::logging;
+use crate::observability::logging;
 use crate::pki::beside;
 
 /// `lethe shred`

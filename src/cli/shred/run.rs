@@ -14,7 +14,7 @@ use super::receipts::Receipts;
 use super::told::{self, Told};
 use crate::cli::Failure;
 use crate::cli::output::{Output, json_text, printable};
-use crate::logging;
+use crate::observability::logging;
 
 /// As many as one call takes.
 const BATCH: usize = 1_000;

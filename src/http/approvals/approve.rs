@@ -7,9 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::show::find;
-use crate::access::Role;
 use crate::approvals::{Approved, Outcome, approve};
-use crate::forgetting::{Admitted, NotAccepted};
+use crate::erasure::{Admitted, NotAccepted};
 use crate::http::body;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::clock::confirmed;
@@ -17,6 +16,7 @@ use crate::http::hsm_moves::shown;
 use crate::http::keyspaces::KeyspaceView;
 use crate::http::problem::{Code, Problem};
 use crate::http::shreds::{Waited, await_many, await_one};
+use crate::identity::Role;
 
 /// `POST /v1/approvals/{id}`: a second operator approves. Answered as the call that asked would have
 /// been.

@@ -3,11 +3,11 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 use serde::Serialize;
 
 use super::view::ApprovalView;
-use crate::access::Role;
 use crate::approvals::effective;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `GET /v1/approvals`: what waits for a second operator, oldest first, in pages.
 pub(crate) struct List;

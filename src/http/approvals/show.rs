@@ -2,10 +2,10 @@ use hyper::StatusCode;
 use lethe_core::approval::{Approval, ApprovalId, ApprovalState, End, Void};
 
 use super::view::ApprovalView;
-use crate::access::Role;
 use crate::approvals::{digest_key, effective, superseding_erase};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
+use crate::identity::Role;
 
 /// `GET /v1/approvals/{id}`: how far it is; to operators, and to who asked.
 pub(crate) struct Show;

@@ -7,7 +7,7 @@ use super::view::ApprovalView;
 use crate::approvals::{Question, digest_key};
 use crate::http::call::{Call, Done};
 use crate::http::problem::Problem;
-use crate::jobs::KeeperError;
+use crate::leader::KeeperError;
 
 /// Answers a call that waits for a second operator: `202`, and where to look.
 #[derive(Serialize)]

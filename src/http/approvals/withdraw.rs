@@ -2,10 +2,10 @@ use hyper::StatusCode;
 
 use super::show::find_for;
 use super::view::ApprovalView;
-use crate::access::Role;
 use crate::approvals::withdraw;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `DELETE /v1/approvals/{id}`: what waits is taken back, by any operator or by who asked.
 pub(crate) struct Withdraw;

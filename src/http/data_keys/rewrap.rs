@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::batch::{self, Item, Leaving, Look};
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
+use crate::identity::Role;
 use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/data-keys/rewrap`: the same data key under the newest version.

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::batch::{self, Item, Leaving, Look};
 use super::encoded::Encoded;
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
+use crate::identity::Role;
 use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/data-keys/unwrap`: the data key of a wrapped key.

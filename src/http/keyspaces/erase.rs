@@ -1,14 +1,14 @@
 use lethe_core::approval::Action;
 use serde::Deserialize;
 
-use crate::access::Role;
 use crate::approvals::Reply;
-use crate::forgetting::Wanted;
+use crate::erasure::Wanted;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
 use crate::http::shreds::{Waited, await_one, chosen_id};
+use crate::identity::Role;
 
 /// `DELETE /v1/keyspaces/{keyspace}`: all of it, gone for good.
 pub(crate) struct Erase;

@@ -2,10 +2,10 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::view::KeyspaceView;
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `GET /v1/keyspaces`: those granted, by name, in pages.
 pub(crate) struct List;

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::view::KeyspaceView;
-use crate::access::Role;
 use crate::http::approvals::not_made;
 use crate::http::body;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
-use crate::jobs::{self, Settings};
+use crate::identity::Role;
+use crate::leader::{self, Settings};
 
 /// `PUT /v1/keyspaces/{keyspace}`: counts for keys issued from now on.
 pub(crate) struct Put;
@@ -58,8 +58,8 @@ impl Operation for Put {
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
-            jobs::Put::Created => StatusCode::CREATED,
-            jobs::Put::Updated { .. } => StatusCode::OK,
+            leader::Put::Created => StatusCode::CREATED,
+            leader::Put::Updated { .. } => StatusCode::OK,
         };
         Done::json(status, &KeyspaceView::new(keyspace, &keyring, call))
     }

@@ -1,9 +1,9 @@
 use hyper::StatusCode;
 
 use super::view::KeyspaceView;
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `GET /v1/keyspaces/{keyspace}`
 pub(crate) struct Show;

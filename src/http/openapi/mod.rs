@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Done, Operation};
 use super::problem::{Code, Problem};
 use super::router::routes;
-use crate::access::Role;
+use crate::identity::Role;
 
 /// `GET /v1/openapi.json`
 pub(crate) struct Specification;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{header, reference};
-use crate::access::Role;
 use crate::http::problem::Code;
+use crate::identity::Role;
 
 /// Every endpoint may refuse with these: the road does.
 const ON_THE_ROAD: [Code; 5] = [

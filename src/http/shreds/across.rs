@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use super::answer::Waited;
 use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
-use crate::access::Role;
-use crate::forgetting::Wanted;
+use crate::erasure::Wanted;
 use crate::http::approvals::question;
 use crate::http::body::{self, AtMost};
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
+use crate::identity::Role;
 use crate::limits::Kind;
 
 /// `POST /v1/shreds`: conversations of several keyspaces in one call. All of the keyspaces are granted and

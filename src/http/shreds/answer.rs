@@ -9,7 +9,7 @@ use lethe_core::request::Request;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::forgetting::Admitted;
+use crate::erasure::Admitted;
 use crate::http::call::{Call, Done};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;

@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 
 use super::answer::{RequestAnswer, Waited, await_one};
 use super::chosen_id;
-use crate::access::Role;
 use crate::approvals::{Asked, Reply};
-use crate::forgetting::{Admitted, NotAccepted, Wanted};
+use crate::erasure::{Admitted, NotAccepted, Wanted};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::{common, reason};
+use crate::identity::Role;
 use crate::limits::Kind;
 
 /// `POST /v1/keyspaces/{keyspace}/shreds`: all keys of a conversation, gone for good.

@@ -4,9 +4,9 @@ use lethe_core::request::AcceptedRequest;
 use serde::Serialize;
 
 use super::answer::RequestAnswer;
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::problem::{Code, Problem};
+use crate::identity::Role;
 
 /// `GET /v1/keyspaces/{keyspace}/shreds/{id}`: how far a request to forget is. Without the opening:
 /// no conversation id is kept.

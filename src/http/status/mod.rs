@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::call::{Call, Done, Operation};
 use super::problem::Problem;
 use super::times::Rfc3339;
-use crate::access::Role;
+use crate::identity::Role;
 use crate::service::Condition;
 pub(super) use keyspace::{BucketsStatus, ClientUses, KeyVersionStatus, KeyspaceStatus};
 pub(super) use parts::{HsmDeviceStatus, NodeStatus};

@@ -1,9 +1,9 @@
 use hyper::StatusCode;
 
-use crate::access::Role;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::keyspaces::KeyspaceView;
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `POST /v1/keyspaces/{keyspace}/versions`: new issues use a new key version.
 pub(crate) struct Create;

@@ -1,11 +1,11 @@
 use lethe_core::approval::Action;
 use lethe_core::keyspace::KeyVersion;
 
-use crate::access::Role;
-use crate::forgetting::Wanted;
+use crate::erasure::Wanted;
 use crate::http::call::{Call, Done, Operation};
 use crate::http::keyspaces::forget;
 use crate::http::problem::Problem;
+use crate::identity::Role;
 
 /// `DELETE /v1/keyspaces/{keyspace}/versions/{version}`: all keys of an old version, gone for good.
 pub(crate) struct Drop;

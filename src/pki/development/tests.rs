@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 
 use super::*;
-use crate::tls::Peer;
+use crate::identity::tls::Peer;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const FILES: [&str; 6] = [

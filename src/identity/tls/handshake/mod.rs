@@ -1,0 +1,169 @@
+//! Handshakes with strangers, on threads of their own: what one of them computes waits for no
+//! client's request and no timer waits for it. How much a stranger may send is bounded.
+
+mod failure;
+mod stream;
+mod threads;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::ports::Clock as _;
+use lethe_tls::is_hybrid;
+use parking_lot::Mutex;
+use rustls::NamedGroup;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use failure::Failure;
+use failure::FailureLog;
+pub use stream::ClientStream;
+use threads::HandshakeThreads;
+
+use super::{Session, Tls};
+use crate::identity::{Gate, SpiffeId};
+use crate::node::clock::HandshakeClock;
+use crate::observability::metrics::Metrics;
+
+/// Clients without a hybrid key exchange that are remembered.
+const MOST_REMEMBERED: usize = 100;
+
+/// Runs handshakes.
+#[derive(Debug)]
+pub struct Handshakes {
+    threads: HandshakeThreads,
+    metrics: Metrics,
+    log: FailureLog,
+    classical: Mutex<VecDeque<SpiffeId>>,
+}
+
+/// A client that showed a certificate which is taken.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// To talk over.
+    pub stream: TlsStream<ClientStream<S>>,
+    /// Who it is.
+    pub session: Arc<Session>,
+}
+
+type Refused = (Failure, io::Error);
+
+impl Handshakes {
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(metrics: Metrics) -> io::Result<Self> {
+        Ok(Self {
+            threads: HandshakeThreads::start()?,
+            metrics,
+            log: FailureLog::default(),
+            classical: Mutex::default(),
+        })
+    }
+
+    /// The whole handshake of a connection, within `limit`, under the rules in force now. Why one
+    /// fails is counted and logged here.
+    ///
+    /// # Errors
+    /// The reason; the connection is dropped.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        address: IpAddr,
+        gate: &Gate,
+        limit: Duration,
+    ) -> Result<Accepted<S>, Failure> {
+        match self.run(stream, gate, limit).await {
+            Ok(accepted) => {
+                let group = group(&accepted.stream);
+                self.metrics.handshake(group);
+                if !is_hybrid(group) {
+                    self.remember_classical(accepted.session.shown_id());
+                }
+                Ok(accepted)
+            }
+            Err((reason, error)) => {
+                self.metrics.failed_handshake(reason);
+                self.log.note(reason, address, &error);
+                Err(reason)
+            }
+        }
+    }
+
+    /// The clients that connected last with a classical key exchange, since the start.
+    pub fn classical_clients(&self) -> Vec<SpiffeId> {
+        self.classical.lock().iter().cloned().collect()
+    }
+
+    fn remember_classical(&self, client: Option<&SpiffeId>) {
+        let Some(client) = client else {
+            return;
+        };
+        let mut known = self.classical.lock();
+        known.retain(|other| other != client);
+        known.push_back(client.clone());
+        if known.len() > MOST_REMEMBERED {
+            known.pop_front();
+        }
+    }
+
+    async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        gate: &Gate,
+        limit: Duration,
+    ) -> Result<Accepted<S>, Refused> {
+        let end = Instant::now() + limit;
+        // Where nothing has come yet nothing is to be computed.
+        let stream = match timeout_at(end, ClientStream::begin(stream)).await {
+            Ok(begun) => begun.map_err(|error| (Failure::Probe, error))?,
+            Err(_) => return Err((Failure::Silent, io::ErrorKind::TimedOut.into())),
+        };
+        let handshake = async {
+            let (tls, trust) = {
+                let rules = gate.rules();
+                (rules.tls().clone(), rules.trust())
+            };
+            let handshake = handshake(stream, tls, trust);
+            self.threads.run(handshake, &self.metrics).await
+        };
+        match timeout_at(end, handshake).await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => Err((Failure::Internal, io::Error::other("its task ended"))),
+            Err(_) => Err((Failure::TimedOut, io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+/// The messages of a handshake, then the certificates' facts.
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: ClientStream<S>,
+    tls: Tls,
+    trust: u64,
+) -> Result<Accepted<S>, Refused> {
+    let refused = |error| (Failure::of(&error), error);
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let start = start.await.map_err(refused)?;
+    let config = tls.config_for(&start.client_hello());
+    let mut stream = start.into_stream(config).await.map_err(refused)?;
+    stream.get_mut().0.handshake_is_done();
+    let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+    let chain = chain.unwrap_or_default();
+    let session = Session::new(chain, trust, HandshakeClock.now());
+    let session = session.ok_or_else(|| {
+        let error = io::Error::other("no certificate");
+        (Failure::NoCertificate, error)
+    })?;
+    let session = Arc::new(session);
+    Ok(Accepted { stream, session })
+}
+
+fn group<S>(stream: &TlsStream<ClientStream<S>>) -> NamedGroup {
+    let group = stream.get_ref().1.negotiated_key_exchange_group();
+    group.map_or(NamedGroup::Unknown(0), |group| group.name())
+}

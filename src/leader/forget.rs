@@ -1,0 +1,50 @@
+use lethe_core::batch::{Halt, Work};
+
+use super::keeper::Keeper;
+use crate::observability::telemetry::Trace;
+use crate::service::Service;
+
+/// Requests of one batch, at most.
+const TOGETHER: usize = 4_096;
+
+impl Keeper {
+    /// One batch of what is accepted, if there is any.
+    pub(super) async fn forget(&mut self, service: &Service) -> Result<(), Halt> {
+        if self.held_up {
+            return Ok(());
+        }
+        let requests = self.ledger.next(TOGETHER);
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let (begun, count) = (self.ports.clock.since_boot(), requests.len());
+        let work = Work {
+            requests,
+            ..Work::default()
+        };
+        let trace = match &service.telemetry {
+            Some(telemetry) => telemetry.batch(count),
+            None => Trace::default(),
+        };
+        let done = trace.within(async {
+            self.recovered().await?;
+            self.batch(work).await
+        });
+        let done = done.await;
+        let took = self.ports.clock.since_boot().saturating_sub(begun);
+        match done {
+            Ok(()) => {
+                let metrics = &service.metrics;
+                metrics.forgotten(count, took, self.live.page_bytes());
+                metrics.backlog(self.ledger.backlog(), service.now());
+                Ok(())
+            }
+            Err(error) => {
+                self.held_up = true;
+                trace.failed();
+                tracing::warn!(%error, "a batch was not finished; trying again");
+                self.report(service, Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Background work: one task owns the deployment's state and changes it, batch by batch.
+
+mod clock;
+mod forget;
+mod handle;
+mod hsm_move;
+pub mod hsm_moves;
+mod keeper;
+mod keyspaces;
+mod reaper;
+mod rotation;
+mod watch;
+
+pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
+pub use keeper::{Keeper, KeeperLimits};
+pub use watch::Watch;

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use lethe_core::batch::Halt;
+use lethe_core::keyring::LiveKeyspace;
+use lethe_core::keyspace::{KeyVersion, KeyspaceName, MAX_LIVE_VERSIONS};
+use lethe_core::refusals::Target;
+use lethe_core::time::Timestamp;
+use lethe_core::tree::TreeId;
+
+use super::handle::KeeperError;
+use super::keeper::Keeper;
+use crate::approvals::Permission;
+use crate::erasure::Wanted;
+use crate::service::Service;
+
+impl Keeper {
+    /// New versions for keyspaces whose newest is old or has forgotten much; old versions go with
+    /// their last bucket. What fails is tried again at the next tick.
+    pub(super) async fn rotate_what_is_due(&mut self, service: &Service) -> Result<(), Halt> {
+        let now = self.ports.clock.now();
+        let mut due: Vec<KeyspaceName> = Vec::new();
+        // The keyring must not be held on to: a batch waits until nobody looks at it any more.
+        let keyspaces: Vec<Arc<LiveKeyspace>> =
+            self.live.keyring().keyspaces.values().cloned().collect();
+        for keyspace in &keyspaces {
+            if self.clock_is_sound {
+                for version in outlived(keyspace, now) {
+                    self.drop_version(service, keyspace, version);
+                }
+            }
+            if self.is_due(keyspace, now) {
+                due.push(keyspace.name.clone());
+            }
+        }
+        drop(keyspaces);
+        for name in due {
+            self.rotate_by_itself(service, &name).await?;
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, keyspace: &LiveKeyspace, now: Timestamp) -> bool {
+        let Some(newest) = keyspace.versions.last() else {
+            return false;
+        };
+        let age = keyspace.policy.rotation().as_millis();
+        let old = self.clock_is_sound && now >= newest.created_at.saturating_add(age)
+            || newest.root.forgotten() >= self.rotate_after_shreds;
+        // Old ones go first; until then the newest serves on.
+        old && keyspace.versions.len() < MAX_LIVE_VERSIONS
+            && self
+                .live
+                .refusals
+                .of(Target::Keyspace(keyspace.id))
+                .is_none()
+    }
+
+    async fn rotate_by_itself(
+        &mut self,
+        service: &Service,
+        name: &KeyspaceName,
+    ) -> Result<(), Halt> {
+        match self.rotate(name).await {
+            Ok(()) => tracing::info!(keyspace = %name, "a new key version"),
+            Err(KeeperError::Batch(error)) => return self.report(service, Err(error)),
+            Err(error) => tracing::warn!(keyspace = %name, %error, "no new key version"),
+        }
+        Ok(())
+    }
+
+    /// By the road of all that is forgotten, with a receipt.
+    fn drop_version(&self, service: &Service, keyspace: &LiveKeyspace, version: KeyVersion) {
+        let tree = TreeId {
+            keyspace: keyspace.id,
+            version,
+        };
+        let refusals = &self.live.refusals;
+        let is_refused = refusals.of(Target::Tree(tree)).is_some()
+            || refusals.of(Target::Keyspace(keyspace.id)).is_some();
+        if is_refused {
+            return;
+        }
+        let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());
+        tokio::spawn(async move {
+            let wanted = vec![Wanted::Drop(version)];
+            let permission = Permission::outlived(tree);
+            let accepted = acceptor.accept_permitted(name.clone(), wanted, permission);
+            let accepted = accepted.await;
+            if accepted.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
+                let version = version.number();
+                tracing::info!(keyspace = %name, version, "a key version goes with its last bucket");
+            } else {
+                tracing::warn!(keyspace = %name, "an old key version stays for now");
+            }
+        });
+    }
+}
+
+/// Old versions whose last key has expired.
+fn outlived(keyspace: &LiveKeyspace, now: Timestamp) -> Vec<KeyVersion> {
+    let pairs = keyspace.versions.windows(2);
+    pairs
+        .filter(|pair| now >= keyspace.last_expiry(pair[1].created_at))
+        .map(|pair| pair[0].tree.version)
+        .collect()
+}

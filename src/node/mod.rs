@@ -1,0 +1,7 @@
+//! What every node does: it opens keys, and knows the time and the public keys of its deployment.
+
+pub mod clock;
+pub mod entropy;
+pub mod key_uses;
+pub mod live;
+pub mod verification_keys;

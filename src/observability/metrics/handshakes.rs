@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::registry::Registry;
+use rustls::NamedGroup;
+
+use super::Metrics;
+use crate::identity::tls::Failure;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Group {
+    group: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Reason {
+    reason: &'static str,
+}
+
+const GROUPS: [NamedGroup; 5] = [
+    NamedGroup::X25519MLKEM768,
+    NamedGroup::secp256r1MLKEM768,
+    NamedGroup::X25519,
+    NamedGroup::secp256r1,
+    NamedGroup::secp384r1,
+];
+
+const fn name(group: NamedGroup) -> &'static str {
+    match group {
+        NamedGroup::X25519MLKEM768 => "X25519MLKEM768",
+        NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768",
+        NamedGroup::X25519 => "x25519",
+        NamedGroup::secp256r1 => "secp256r1",
+        NamedGroup::secp384r1 => "secp384r1",
+        _ => "other",
+    }
+}
+
+impl Metrics {
+    /// A handshake is done.
+    pub fn handshake(&self, group: NamedGroup) {
+        let group = name(group);
+        self.handshakes.get_or_create(&Group { group }).inc();
+    }
+
+    /// One came to nothing. Who looks whether the port is open has not begun one.
+    pub fn failed_handshake(&self, reason: Failure) {
+        if reason == Failure::Probe {
+            self.probes.inc();
+            return;
+        }
+        let reason = reason.label();
+        self.failed_handshakes
+            .get_or_create(&Reason { reason })
+            .inc();
+    }
+
+    /// What handshakes and checks of certificates cost.
+    pub fn handshake_computed(&self, took: Duration) {
+        self.handshake_seconds.inc_by(took.as_secs_f64());
+    }
+
+    pub(super) fn begin_handshakes(&self) {
+        for group in GROUPS {
+            let group = name(group);
+            self.handshakes.get_or_create_owned(&Group { group });
+        }
+        for reason in Failure::COUNTED {
+            let reason = reason.label();
+            self.failed_handshakes
+                .get_or_create_owned(&Reason { reason });
+        }
+    }
+
+    pub(super) fn register_handshakes(&self, to: &mut Registry) {
+        to.register(
+            "tls_handshakes",
+            "TLS handshakes that were done, by key exchange",
+            self.handshakes.clone(),
+        );
+        to.register(
+            "failed_handshakes",
+            "TLS handshakes that failed, by reason",
+            self.failed_handshakes.clone(),
+        );
+        to.register(
+            "tcp_probes",
+            "Connections that were closed without a byte",
+            self.probes.clone(),
+        );
+        to.register(
+            "handshake_cpu_seconds",
+            "Processor time of handshakes and of checks of certificates",
+            self.handshake_seconds.clone(),
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! What Prometheus reads.
+
+mod frequent;
+mod handshakes;
+mod hsm;
+mod open;
+mod parts;
+mod register;
+#[cfg(test)]
+mod tests;
+mod zeros;
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use lethe_core::clock::Reading;
+use lethe_core::ports::AuditSink;
+use lethe_core::time::Timestamp;
+
+use crate::erasure::Backlog;
+use crate::service::Condition;
+
+use frequent::Frequent;
+use handshakes::{Group, Reason};
+pub use hsm::MeteredHsm;
+use parts::Parts;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    operation: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    call: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+/// No label: what may be absent is a family of one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Alone {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Became {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Budget {
+    budget: &'static str,
+}
+
+/// All metrics; cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Issue and unwrap.
+    frequent: [Frequent; 2],
+    requests: Family<Request, Counter>,
+    request_seconds: Family<Operation, Histogram, fn() -> Histogram>,
+    keys: Family<Operation, Counter>,
+    hsm_calls: Family<Call, Counter>,
+    hsm_seconds: Family<Operation, Histogram>,
+    audit_seconds: Histogram,
+    /// Buckets that live.
+    pub live_buckets: Gauge,
+    /// Keyspaces.
+    pub keyspaces: Gauge,
+    /// Seconds until the next bucket dies; below 0 it is late.
+    pub next_expiry: Gauge,
+    /// Seconds since the oldest bucket that should be gone should have gone.
+    pub expiry_lag: Gauge,
+    /// Destroys that failed and will be tried again.
+    pub failed_destroys: Counter,
+    expiry_destroy_seconds: Histogram,
+    requests_forgotten: Counter,
+    batch_seconds: Histogram,
+    page_bytes: Counter,
+    open_requests: Gauge,
+    oldest_open_request: Gauge,
+    approvals: Family<Became, Counter>,
+    /// What waits for a second operator.
+    pub waiting_approvals: Gauge,
+    /// Keyspaces whose settings let keys, or leases of them, live longer than before.
+    pub lengthened_keyspaces: Counter,
+    clock_suspect: Gauge,
+    clock_lead: Gauge,
+    /// Requests under way.
+    pub requests_under_way: Gauge,
+    /// Clients that unwrap more different conversations than they may.
+    pub clients_above_ceiling: Gauge,
+    /// How often a client began to.
+    pub ceilings_reached: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    handshakes: Family<Group, Counter>,
+    failed_handshakes: Family<Reason, Counter>,
+    probes: Counter,
+    handshake_seconds: Counter<f64, AtomicU64>,
+    /// Connections that were closed because their client is not taken any more.
+    pub cut_off: Counter,
+    budget_used: Family<Budget, Gauge>,
+    budget_limit: Family<Budget, Gauge>,
+    budget_exceeded: Family<Budget, Counter>,
+    /// Refusals that are on record as a number only.
+    pub unrecorded_refusals: Counter,
+    reloads: Family<Outcome, Counter>,
+    certificate_left: Gauge,
+    /// Spans that a collector took.
+    pub spans_exported: Counter,
+    /// Spans that were lost.
+    pub spans_dropped: Counter,
+    parts: Parts,
+    /// Absent while there are no lists.
+    crl_left: Family<Alone, Gauge>,
+}
+
+/// 50 us to 13 s, doubling.
+fn latencies() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 2.0, 19))
+}
+
+impl Metrics {
+    /// All metrics, and where they are read.
+    #[must_use]
+    pub fn new() -> (Self, Exposition) {
+        let requests = Family::default();
+        let request_seconds = Family::new_with_constructor(latencies as fn() -> Histogram);
+        let keys = Family::default();
+        let frequent = ["issue", "unwrap"]
+            .map(|operation| Frequent::of(operation, &requests, &request_seconds, &keys));
+        let metrics = Self {
+            frequent,
+            requests,
+            request_seconds,
+            keys,
+            hsm_calls: Family::default(),
+            hsm_seconds: Family::new_with_constructor(latencies),
+            audit_seconds: latencies(),
+            live_buckets: Gauge::default(),
+            keyspaces: Gauge::default(),
+            next_expiry: Gauge::default(),
+            expiry_lag: Gauge::default(),
+            failed_destroys: Counter::default(),
+            expiry_destroy_seconds: latencies(),
+            requests_forgotten: Counter::default(),
+            batch_seconds: latencies(),
+            page_bytes: Counter::default(),
+            open_requests: Gauge::default(),
+            oldest_open_request: Gauge::default(),
+            approvals: Family::default(),
+            waiting_approvals: Gauge::default(),
+            lengthened_keyspaces: Counter::default(),
+            clock_suspect: Gauge::default(),
+            clock_lead: Gauge::default(),
+            requests_under_way: Gauge::default(),
+            clients_above_ceiling: Gauge::default(),
+            ceilings_reached: Counter::default(),
+            connections: Gauge::default(),
+            handshakes: Family::default(),
+            failed_handshakes: Family::default(),
+            probes: Counter::default(),
+            handshake_seconds: Counter::default(),
+            cut_off: Counter::default(),
+            budget_used: Family::default(),
+            budget_limit: Family::default(),
+            budget_exceeded: Family::default(),
+            unrecorded_refusals: Counter::default(),
+            reloads: Family::default(),
+            certificate_left: Gauge::default(),
+            spans_exported: Counter::default(),
+            spans_dropped: Counter::default(),
+            crl_left: Family::default(),
+            parts: Parts::default(),
+        };
+        let mut registry = Registry::default();
+        metrics.register(registry.sub_registry_with_prefix("lethe"));
+        metrics.parts.register_process(&mut registry);
+        (metrics, Exposition(registry))
+    }
+
+    /// What the background work saw.
+    pub fn condition(&self, condition: &Condition, max_objects: u64) {
+        self.parts.seen(condition, max_objects);
+    }
+
+    /// What is looked up only when it is read.
+    pub fn measure_process(&self) {
+        self.parts.measure_process();
+    }
+
+    /// The same of the audit log.
+    pub fn measure_audit(&self, audit: &dyn AuditSink) {
+        self.parts.measure_audit(audit);
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, operation: &'static str, code: &'static str, took: Duration) {
+        if code == "ok"
+            && let Some(frequent) = self.frequent(operation)
+        {
+            frequent.answered(took);
+            return;
+        }
+        self.requests
+            .get_or_create(&Request { operation, code })
+            .inc();
+        self.request_seconds
+            .get_or_create(&Operation { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Data keys left.
+    pub fn keys_left(&self, operation: &'static str, count: usize) {
+        match self.frequent(operation) {
+            Some(frequent) => frequent.keys.inc_by(count as u64),
+            None => self
+                .keys
+                .get_or_create(&Operation { operation })
+                .inc_by(count as u64),
+        };
+    }
+
+    fn frequent(&self, operation: &str) -> Option<&Frequent> {
+        self.frequent.iter().find(|it| it.is(operation))
+    }
+
+    /// Counts who wanted more of a budget than there was.
+    pub fn budget_exceeded(&self, budget: &'static str) -> Counter {
+        self.budget_exceeded.get_or_create_owned(&Budget { budget })
+    }
+
+    /// How much of a budget is in use.
+    pub fn budget(&self, budget: &'static str, used: usize, limit: usize) {
+        let label = Budget { budget };
+        self.budget_used.get_or_create(&label).set(used as i64);
+        self.budget_limit.get_or_create(&label).set(limit as i64);
+    }
+
+    /// A changed configuration was read.
+    pub fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&Outcome { result }).inc();
+    }
+
+    /// What ends with time.
+    pub fn validity(&self, certificate: Timestamp, crl: Option<Timestamp>, now: Timestamp) {
+        let left = |end: Timestamp| (end.as_millis() as i64 - now.as_millis() as i64) / 1_000;
+        self.certificate_left.set(left(certificate));
+        match crl {
+            Some(end) => {
+                self.crl_left.get_or_create(&Alone {}).set(left(end));
+            }
+            None => self.crl_left.clear(),
+        }
+    }
+
+    /// A record became durable.
+    pub fn recorded(&self, took: Duration) {
+        self.audit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A bucket was destroyed.
+    pub fn bucket_destroyed(&self, took: Duration) {
+        self.expiry_destroy_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch of requests is done.
+    /// `page_bytes` is what was written since the start.
+    pub fn forgotten(&self, requests: usize, took: Duration, page_bytes: u64) {
+        self.requests_forgotten.inc_by(requests as u64);
+        let before = self.page_bytes.get();
+        self.page_bytes.inc_by(page_bytes.saturating_sub(before));
+        self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What became of an approval.
+    pub fn approval(&self, outcome: &'static str) {
+        self.approvals.get_or_create(&Became { outcome }).inc();
+    }
+
+    /// What the clocks say.
+    pub fn clock(&self, reading: &Reading, suspect: bool) {
+        self.clock_suspect.set(suspect.into());
+        let lead = |later: Timestamp, earlier: Timestamp| {
+            (later.as_millis().saturating_sub(earlier.as_millis()) / 1_000) as i64
+        };
+        let (now, wall) = (reading.now, reading.wall);
+        self.clock_lead.set(lead(wall, now) - lead(now, wall));
+    }
+
+    /// What waits.
+    pub fn backlog(&self, backlog: Backlog, now: Timestamp) {
+        self.open_requests.set(backlog.requests as i64);
+        let age = |oldest: Timestamp| now.as_millis().saturating_sub(oldest.as_millis()) / 1_000;
+        let age = backlog.oldest.map_or(0, age);
+        self.oldest_open_request.set(age as i64);
+    }
+
+    fn hsm_called(&self, call: &'static str, result: &'static str, took: Duration) {
+        self.hsm_calls.get_or_create(&Call { call, result }).inc();
+        self.hsm_seconds
+            .get_or_create(&Operation { operation: call })
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// The registry.
+#[derive(Debug)]
+pub struct Exposition(Registry);
+
+impl Exposition {
+    /// The text format of OpenMetrics.
+    #[must_use]
+    pub fn open_metrics(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.0);
+        text
+    }
+
+    /// The text format of Prometheus, 0.0.4: a counter's description bears the name of its samples.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = self.open_metrics();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let counters: HashSet<&str> = types.filter_map(|it| it.strip_suffix(" counter")).collect();
+        let mut plain = String::with_capacity(text.len());
+        for line in text.lines() {
+            let mut words = line.splitn(4, ' ');
+            let (Some("#"), Some(kind), Some(name), rest) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                if line != "# EOF" {
+                    plain.push_str(line);
+                    plain.push('\n');
+                }
+                continue;
+            };
+            let end = if counters.contains(name) {
+                "_total"
+            } else {
+                ""
+            };
+            if kind != "UNIT" {
+                let rest = rest.unwrap_or_default();
+                plain.push_str(&format!("# {kind} {name}{end} {rest}\n"));
+            }
+        }
+        plain
+    }
+}

@@ -1,0 +1,233 @@
+//! From spans that ended to the collector. Whoever ends a span never waits: what does not fit into the
+//! queue is dropped and counted.
+
+use std::time::Duration;
+
+use http::Uri;
+use opentelemetry::Context;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::client::Client;
+use crate::observability::metrics::Metrics;
+
+/// Spans that wait, at most.
+const WAITING: usize = 4_096;
+/// Spans in one delivery.
+const TOGETHER: usize = 512;
+/// From the first span of a delivery to its begin.
+const GATHERING: Duration = Duration::from_secs(1);
+/// For all deliveries at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Where spans go when they end.
+#[derive(Debug)]
+pub(super) struct Queue {
+    spans: mpsc::Sender<SpanData>,
+    metrics: Metrics,
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if self.spans.try_send(span).is_err() {
+            self.metrics.spans_dropped.inc();
+        }
+    }
+
+    /// The delivery is flushed when it stops.
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// The task that delivers.
+#[derive(Debug)]
+pub struct Delivery {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Delivery {
+    /// Begins to deliver to `endpoint`.
+    pub(super) fn start(
+        client: Client,
+        endpoint: &Uri,
+        patience: Duration,
+        resource: &Resource,
+        metrics: Metrics,
+    ) -> Result<(Queue, Self), std::io::Error> {
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(endpoint.to_string())
+            .with_timeout(patience)
+            .build();
+        let mut exporter = exporter.map_err(std::io::Error::other)?;
+        exporter.set_resource(resource);
+        let (sender, spans) = mpsc::channel(WAITING);
+        let (stop, stopped) = watch::channel(false);
+        let queue = Queue {
+            spans: sender,
+            metrics: metrics.clone(),
+        };
+        let courier = Courier {
+            exporter,
+            spans,
+            stopped,
+            patience,
+            metrics,
+            fails: false,
+        };
+        let task = tokio::spawn(courier.run());
+        Ok((queue, Self { stop, task }))
+    }
+
+    /// Delivers what waits, for a short time; what is not delivered then is lost.
+    pub async fn stop(mut self) {
+        // It may have ended.
+        let _ = self.stop.send(true);
+        if timeout(FLUSH, &mut self.task).await.is_err() {
+            self.task.abort();
+            tracing::warn!("the last traces were not delivered");
+        }
+    }
+}
+
+struct Courier {
+    exporter: SpanExporter,
+    spans: mpsc::Receiver<SpanData>,
+    stopped: watch::Receiver<bool>,
+    patience: Duration,
+    metrics: Metrics,
+    /// The last delivery failed, and the log says so.
+    fails: bool,
+}
+
+impl Courier {
+    async fn run(mut self) {
+        loop {
+            let spans = self.gather().await;
+            if spans.is_empty() {
+                return;
+            }
+            self.deliver(spans).await;
+        }
+    }
+
+    /// What ends within a moment of the first; none when all is over.
+    async fn gather(&mut self) -> Vec<SpanData> {
+        let mut spans = Vec::new();
+        let mut due = None;
+        while spans.len() < TOGETHER {
+            let room = TOGETHER - spans.len();
+            let open = !self.spans.is_closed();
+            let moment = sleep_until(due.unwrap_or_else(Instant::now));
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stopped), if open => self.spans.close(),
+                () = moment, if due.is_some() && open => break,
+                more = self.spans.recv_many(&mut spans, room) => if more == 0 {
+                    break;
+                },
+            }
+            due = due.or_else(|| Some(Instant::now() + GATHERING));
+        }
+        spans
+    }
+
+    async fn deliver(&mut self, spans: Vec<SpanData>) {
+        let count = spans.len() as u64;
+        let delivered = match timeout(self.patience, self.exporter.export(spans)).await {
+            Ok(delivered) => delivered.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".into()),
+        };
+        match delivered {
+            Ok(()) => {
+                self.metrics.spans_exported.inc_by(count);
+                if self.fails {
+                    tracing::info!("traces are delivered again");
+                }
+                self.fails = false;
+            }
+            Err(error) => {
+                self.metrics.spans_dropped.inc_by(count);
+                if !self.fails {
+                    tracing::warn!(%error, "traces are not delivered, and are lost until they are");
+                }
+                self.fails = true;
+            }
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+
+    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tokio::runtime::Runtime;
+
+    use super::super::resolver::Resolver;
+    use super::*;
+
+    /// For what takes no time, on a busy machine.
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// The end as a command has it: a stop, then a runtime that waits for all that blocks in it.
+    #[test]
+    fn a_resolver_that_hangs_does_not_hold_up_the_end() {
+        static ASKED: AtomicBool = AtomicBool::new(false);
+        let resolver = Resolver::new(|_, _| {
+            ASKED.store(true, Ordering::Relaxed);
+            loop {
+                std::thread::park();
+            }
+        });
+        let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
+        let runtime = Runtime::new().unwrap();
+        let stopped_in = runtime.block_on(async {
+            let (client, patience) = (Client { resolver }, Duration::from_secs(60));
+            let resource = Resource::builder_empty().build();
+            let (metrics, _) = Metrics::new();
+            let (queue, delivery) =
+                Delivery::start(client, &endpoint, patience, &resource, metrics).unwrap();
+            let provider = SdkTracerProvider::builder().with_span_processor(queue);
+            drop(provider.build().tracer("lethe").start("a span"));
+            let asked = async {
+                while !ASKED.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(SOON * 6, asked).await.unwrap();
+            let begun = Instant::now();
+            delivery.stop().await;
+            begun.elapsed()
+        });
+        assert!(stopped_in < FLUSH + SOON, "{stopped_in:?}");
+        let (tell, ended) = channel();
+        std::thread::spawn(move || {
+            drop(runtime);
+            tell.send(()).unwrap();
+        });
+        ended.recv_timeout(SOON).expect("the runtime ends");
+    }
+}

@@ -1,0 +1,126 @@
+//! Traces by OTLP, where the configuration names a collector; without one nothing here runs.
+//!
+//! What a span says is the program's own: routes as they are written in the router, codes, counts. No
+//! conversation, keyspace, key, id of a request or client, and of what a caller sent only the two ids of its `traceparent`.
+
+mod client;
+mod export;
+mod parent;
+mod resolver;
+mod trace;
+
+use std::collections::HashMap;
+
+use http::HeaderMap;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+
+pub use export::Delivery;
+pub use trace::{Part, Trace};
+
+use client::Client;
+use resolver::Resolver;
+
+use crate::config::TelemetrySection;
+use crate::http::Route;
+use crate::observability::metrics::Metrics;
+
+/// Begins traces.
+#[derive(Debug)]
+pub struct Telemetry {
+    tracer: SdkTracer,
+    /// By the operation's name.
+    routes: HashMap<&'static str, Named>,
+}
+
+#[derive(Debug)]
+struct Named {
+    name: String,
+    method: String,
+    path: &'static str,
+}
+
+impl Telemetry {
+    /// None where the configuration names no collector. Inside a runtime.
+    ///
+    /// # Errors
+    /// What keeps traces from being sent; not that the collector is away.
+    pub fn start(
+        section: &TelemetrySection,
+        routes: Vec<Route>,
+        metrics: &Metrics,
+    ) -> Result<Option<(Self, Delivery)>, std::io::Error> {
+        let endpoint = section.endpoint().map_err(std::io::Error::other)?;
+        let Some(endpoint) = endpoint else {
+            return Ok(None);
+        };
+        let resource = Resource::builder_empty()
+            .with_service_name(section.service_name.clone())
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let client = Client {
+            resolver: Resolver::new(resolver::system),
+        };
+        let patience = section.timeout;
+        let (queue, delivery) =
+            Delivery::start(client, &endpoint, patience, &resource, metrics.clone())?;
+        let ratio = Sampler::TraceIdRatioBased(section.sample_ratio);
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(ratio)))
+            .with_resource(resource)
+            .with_span_processor(queue)
+            .build();
+        let telemetry = Self {
+            tracer: provider.tracer("lethe"),
+            routes: routes.into_iter().map(named).collect(),
+        };
+        Ok(Some((telemetry, delivery)))
+    }
+
+    /// A request has come.
+    #[must_use]
+    pub fn request(&self, operation: &'static str, headers: &HeaderMap) -> Trace {
+        let context = Context::new();
+        let context = match parent::of(headers) {
+            Some(parent) => context.with_remote_span_context(parent),
+            None => context,
+        };
+        let builder = SpanBuilder::from_name(operation).with_kind(SpanKind::Server);
+        let mut span = self.tracer.build_with_context(builder, &context);
+        if !span.is_recording() {
+            return Trace::default();
+        }
+        if let Some(Named { name, method, path }) = self.routes.get(operation) {
+            span.update_name(name.clone());
+            span.set_attribute(KeyValue::new("http.request.method", method.clone()));
+            span.set_attribute(KeyValue::new("http.route", *path));
+            span.set_attribute(KeyValue::new("url.scheme", "https"));
+        }
+        Trace::of(&self.tracer, span)
+    }
+
+    /// A batch that forgets begins: many requests, so a trace of its own.
+    #[must_use]
+    pub fn batch(&self, requests: usize) -> Trace {
+        let builder = SpanBuilder::from_name("forget batch");
+        let mut span = self.tracer.build_with_context(builder, &Context::new());
+        if !span.is_recording() {
+            return Trace::default();
+        }
+        let requests = i64::try_from(requests).unwrap_or(i64::MAX);
+        span.set_attribute(KeyValue::new("lethe.items", requests));
+        Trace::of(&self.tracer, span)
+    }
+}
+
+fn named(route: Route) -> (&'static str, Named) {
+    let named = Named {
+        name: format!("{} {}", route.method, route.path),
+        method: route.method.to_string(),
+        path: route.path,
+    };
+    (route.operation, named)
+}
