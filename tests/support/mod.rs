@@ -11,6 +11,7 @@ pub mod api;
 pub mod approvals;
 pub mod collector;
 pub mod device;
+pub mod independent;
 pub mod line;
 pub mod memory;
 pub mod pki;
@@ -54,6 +55,14 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn lethe(words: &[&str]) -> Command {
     let mut command = Command::new(binary("lethe"));
     command.args(words).stdin(Stdio::null());
+    command
+}
+
+/// A test of this program, to be run again in a process of its own; `module` is its `module_path!()`.
+pub fn this_test(module: &str, test: &str) -> Command {
+    let (_program, module) = module.split_once("::").unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("{module}::{test}"), "--nocapture"]);
     command
 }
 

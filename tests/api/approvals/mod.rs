@@ -1,0 +1,10 @@
+//! What destroys much, or lets anything live longer, waits for a second operator.
+
+mod cli;
+mod deployment;
+mod ends;
+mod once;
+mod seen;
+mod settings;
+mod two_operators;
+mod windows;

@@ -1,0 +1,330 @@
+//! Shredding as clients see it: what is gone, what goes on, what is said of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::shreds::shredded_keys;
+use crate::support::{Api, Dev, Role, eventually, refused};
+use serde_json::{Value, json};
+
+const SHREDS: &str = "/v1/keyspaces/chat/shreds";
+const FIRST: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
+const SECOND: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4c";
+
+fn generation(wrapped: &str) -> u16 {
+    let wrapped: lethe_core::wrapped_key::WrappedKey = wrapped.parse().unwrap();
+    wrapped.header().generation.number()
+}
+
+async fn issued(api: &Api, conversation: &str) -> String {
+    api.issue("chat", conversation).await.text("wrapped_key")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_is_gone_and_goes_on() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let (old, other) = (issued(&api, "room").await, issued(&api, "other").await);
+    let done = api.shred("chat", "room").await.ok(200);
+    assert_eq!(done["state"], "destroyed");
+    assert_eq!(shredded_keys(&done), [(1, 0)]);
+    for field in ["accepted_at", "destroyed_at", "leases_end_at", "id"] {
+        assert!(done[field].is_string(), "{field}: {done}");
+    }
+    assert!(!done["receipt"].to_string().contains("room"), "{done}");
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    refused(&api.rewrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "other", &other).await.ok(200);
+
+    let new = issued(&api, "room").await;
+    assert_eq!(generation(&new), 1);
+    api.unwrap("chat", "room", &new).await.ok(200);
+    let id = done["id"].as_str().unwrap();
+    for role in Role::ALL {
+        let shown = dev.api(role).get(&format!("{SHREDS}/{id}")).await.ok(200);
+        assert_eq!(shown["receipt"], done["receipt"]);
+        assert_eq!(shown["state"], "destroyed");
+    }
+    // All of it after a restart, from the store.
+    dev.stop();
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    refused(&api.unwrap("chat", "room", &old).await, 410, "shredded");
+    api.unwrap("chat", "room", &new).await.ok(200);
+    api.unwrap("chat", "other", &other).await.ok(200);
+    let shown = api.get(&format!("{SHREDS}/{id}")).await.ok(200);
+    assert_eq!(shown["receipt"], done["receipt"]);
+    assert_eq!(
+        shredded_keys(&api.shred("chat", "room").await.ok(200)),
+        [(1, 1)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_means_one_request() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let first = api.shred_as("chat", "room", FIRST).await.ok(200);
+    let later = issued(&api, "room").await;
+    let again = api.shred_as("chat", "room", FIRST).await.ok(200);
+    assert_eq!(again, first);
+    api.unwrap("chat", "room", &later).await.ok(200);
+    let stolen = api.shred_as("chat", "another", FIRST).await;
+    refused(&stolen, 409, "conflict");
+    let kept = issued(&api, "another").await;
+    assert_eq!(generation(&kept), 0);
+    refused(
+        &api.shred_as("chat", "room", "x").await,
+        400,
+        "invalid_request",
+    );
+    api.shred_as("chat", "room", &SECOND.to_uppercase())
+        .await
+        .ok(200);
+    refused(&api.unwrap("chat", "room", &later).await, 410, "shredded");
+    let unknown = format!("{SHREDS}/00000000-0000-4000-8000-000000000000");
+    refused(&api.get(&unknown).await, 404, "not_found");
+    refused(
+        &api.get(&format!("{SHREDS}/x")).await,
+        400,
+        "invalid_request",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_answers_each_item() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let mut items: Vec<Value> = (0..1_000)
+        .map(|room| json!({ "conversation": format!("room {room}") }))
+        .collect();
+    items[7] = json!({ "conversation": "bad\u{7}" });
+    items[8] = json!({ "conversation": "room 9" });
+    let kept = issued(&api, "room 1000").await;
+    let gone = issued(&api, "room 9").await;
+    let done = api.post(SHREDS, &json!({ "items": items })).await.ok(200);
+    let answers = done["items"].as_array().unwrap();
+    assert_eq!(answers.len(), 1_000);
+    assert_eq!(answers[7]["error"]["code"], "invalid_request");
+    // The same conversation twice is one shred.
+    assert_eq!(answers[8]["id"], answers[9]["id"]);
+    assert_eq!(answers[8]["receipt"], answers[9]["receipt"]);
+    let destroyed = answers.iter().filter(|it| it["state"] == "destroyed");
+    assert_eq!(destroyed.count(), 999);
+    refused(&api.unwrap("chat", "room 9", &gone).await, 410, "shredded");
+    api.unwrap("chat", "room 1000", &kept).await.ok(200);
+    assert_eq!(generation(&issued(&api, "room 9").await), 1);
+
+    for (items, status, code) in [(0, 400, "invalid_request"), (1_001, 413, "too_large")] {
+        let body = json!({ "items": vec![json!({ "conversation": "c" }); items] });
+        refused(&api.post(SHREDS, &body).await, status, code);
+    }
+    let auditor = dev.api(Role::Auditor);
+    refused(&auditor.shred("chat", "room").await, 403, "forbidden");
+    refused(&api.shred("none", "room").await, 404, "unknown_keyspace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shreds_at_the_same_time_are_one_and_one_after_a_new_key_is_another() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let calls = (0..8).map(|_| {
+        let api = api.clone();
+        tokio::spawn(async move { api.shred("chat", "room").await.ok(200) })
+    });
+    let mut generations = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        generations.extend(shredded_keys(&call.await.unwrap()));
+    }
+    // Nothing was issued in between, so whoever came while one ran joined it.
+    let next = generation(&issued(&api, "room").await);
+    generations.sort_unstable();
+    generations.dedup();
+    assert_eq!(generations.len(), usize::from(next));
+
+    // While the HSM is slow, a second shred joins the first until a key of the next generation leaves.
+    dev.hsm_sim(&["fault", "set", "latency-ms", "150"]);
+    let first = api.shred_async("chat", "slow").await.ok(202);
+    let joined = api.shred_async("chat", "slow").await.ok(202);
+    assert_eq!(shredded_keys(&first), shredded_keys(&joined));
+    assert_ne!(first["id"], joined["id"]);
+    let between = issued(&api, "slow").await;
+    let third = api.shred_async("chat", "slow").await.ok(202);
+    assert_eq!(shredded_keys(&third), [(1, 1)]);
+    refused(&api.unwrap("chat", "slow", &between).await, 410, "shredded");
+    dev.hsm_sim(&["fault", "clear", "--all"]);
+    for accepted in [first, joined, third] {
+        assert_eq!(accepted["state"], "accepted");
+        let path = format!("{SHREDS}/{}", accepted["id"].as_str().unwrap());
+        eventually("it is destroyed", async || {
+            api.get(&path).await.ok(200)["state"] == "destroyed"
+        })
+        .await;
+    }
+}
+
+/// From the answer on (and from acceptance on) no key of the old generation comes out by any call,
+/// whatever runs at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_key_of_the_old_generation_leaves_after_acceptance() {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    for round in 0..10 {
+        let room = format!("room {round}");
+        let old = issued(&api, &room).await;
+        let over = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = (0..6)
+            .map(|caller| {
+                let (api, room, old) = (api.clone(), room.clone(), old.clone());
+                let over = Arc::clone(&over);
+                tokio::spawn(async move { call_until(caller % 3, &api, &room, &old, &over).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let accepted = api.shred_async("chat", &room).await.ok(202);
+        let shredded = shredded_keys(&accepted)[0].1;
+        over.store(true, Ordering::SeqCst);
+        let after = issued(&api, &room).await;
+        assert!(u64::from(generation(&after)) > shredded);
+        refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
+        refused(&api.rewrap("chat", &room, &old).await, 410, "shredded");
+        for caller in callers {
+            caller.await.unwrap();
+        }
+    }
+}
+
+/// What it got before the shred was accepted is its own; what it asked for afterwards is refused,
+/// or of the next generation.
+async fn call_until(kind: u8, api: &Api, room: &str, old: &str, over: &AtomicBool) {
+    loop {
+        let asked_after = over.load(Ordering::SeqCst);
+        let answer = match kind {
+            0 => api.issue("chat", room).await,
+            1 => api.unwrap("chat", room, old).await,
+            _ => api.rewrap("chat", room, old).await,
+        };
+        match (kind, answer.status) {
+            (0, 201) => {
+                let issued = generation(&answer.text("wrapped_key"));
+                assert_eq!(issued > 0, asked_after || issued > 0);
+            }
+            (1 | 2, 200) => assert!(!asked_after, "asked after acceptance: {}", answer.body),
+            (1 | 2, 410) => {}
+            (_, status) => panic!("{status} {}", answer.body),
+        }
+        if asked_after {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_and_keyspaces_are_dropped_whole() {
+    let mut dev = Dev::start();
+    let (api, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let versions = "/v1/keyspaces/chat/versions";
+    let first = issued(&api, "room").await;
+    let rotated = operator.post_bytes(versions, "").await.ok(201);
+    assert_eq!(rotated["versions"].as_array().unwrap().len(), 2);
+    let second = issued(&api, "room").await;
+    let moved = api.rewrap("chat", "room", &first).await.ok(200);
+    assert_eq!(moved["version"], 2);
+    // A shred is of every live version.
+    assert_eq!(
+        shredded_keys(&operator.shred("chat", "gone").await.ok(200)),
+        [(1, 0), (2, 0)]
+    );
+    refused(
+        &operator.delete(&format!("{versions}/2")).await,
+        409,
+        "conflict",
+    );
+    refused(
+        &operator.delete(&format!("{versions}/9")).await,
+        404,
+        "not_found",
+    );
+    refused(
+        &operator.delete(&format!("{versions}/0")).await,
+        400,
+        "invalid_request",
+    );
+    refused(
+        &api.delete(&format!("{versions}/1")).await,
+        403,
+        "forbidden",
+    );
+    let dropped = operator.delete(&format!("{versions}/1")).await.ok(200);
+    assert_eq!(dropped["receipt"]["item"]["kind"], "version_drop");
+    refused(
+        &api.unwrap("chat", "room", &first).await,
+        410,
+        "version_retired",
+    );
+    api.unwrap("chat", "room", &second).await.ok(200);
+    let moved = moved["wrapped_key"].as_str().unwrap();
+    api.unwrap("chat", "room", moved).await.ok(200);
+
+    let erased = operator.delete("/v1/keyspaces/chat").await.ok(200);
+    assert_eq!(erased["receipt"]["item"]["kind"], "keyspace_erase");
+    refused(
+        &api.unwrap("chat", "room", &second).await,
+        404,
+        "unknown_keyspace",
+    );
+    refused(
+        &operator.delete("/v1/keyspaces/chat").await,
+        404,
+        "unknown_keyspace",
+    );
+    let id = erased["id"].as_str().unwrap();
+    let shown = operator.get(&format!("{SHREDS}/{id}")).await.ok(200);
+    assert_eq!(shown["receipt"], erased["receipt"]);
+    // One of the same name is another.
+    operator.set_keyspace("chat", "48h", "1h").await.ok(201);
+    refused(
+        &api.unwrap("chat", "room", &second).await,
+        400,
+        "invalid_wrapped_key",
+    );
+    dev.stop();
+    dev.run();
+    dev.api(Role::MessageServer)
+        .issue("chat", "room")
+        .await
+        .ok(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_most_eight_versions_live() {
+    let dev = Dev::start();
+    let operator = dev.api(Role::Operator);
+    let versions = "/v1/keyspaces/chat/versions";
+    for _ in 0..7 {
+        operator.post_bytes(versions, "").await.ok(201);
+    }
+    refused(&operator.post_bytes(versions, "").await, 409, "conflict");
+    let shredded = operator.shred("chat", "room").await.ok(200);
+    assert_eq!(shredded_keys(&shredded).len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_has_its_receipt() {
+    let dev = Dev::start();
+    let operator = dev.api(Role::Operator);
+    operator.set_keyspace("brief", "1s", "1s").await.ok(201);
+    eventually("a bucket expires", async || {
+        let listed = dev.api(Role::Auditor).get("/v1/expiries?limit=5").await;
+        let listed = listed.ok(200);
+        let expiries = listed["expiries"].as_array().unwrap();
+        let kind = |expiry: &Value| expiry["receipt"]["item"]["kind"] == "bucket_expiry";
+        !expiries.is_empty() && expiries.iter().all(kind)
+    })
+    .await;
+    for bad in ["limit=0", "limit=x", "after=-1", "other=1"] {
+        let answer = operator.get(&format!("/v1/expiries?{bad}")).await;
+        refused(&answer, 400, "invalid_request");
+    }
+}
