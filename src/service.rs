@@ -7,9 +7,9 @@ use std::time::Duration;
 use lethe_core::claim::Lease;
 use lethe_core::clock::{Doubt, SteadyClock};
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{AuditSink, Clock, HsmStatus, Store, VerificationKey};
+use lethe_core::ports::{AuditSink, Clock, Store, VerificationKey};
 use lethe_core::succession::PublishedKey;
-use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use crate::node::clock::{ClockMark, SystemClock};
 use crate::node::entropy::SystemEntropy;
 use crate::node::key_uses::KeyUses;
 use crate::node::live::Live;
+use crate::node::status::{Condition, ThisNode};
 use crate::observability::metrics::Metrics;
 use crate::observability::telemetry::Telemetry;
 
@@ -44,7 +45,7 @@ pub struct Service {
     /// Where records go before a key leaves.
     pub audit: Arc<dyn AuditSink>,
     /// Who gets in and may do what; reloaded while requests go on.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     /// Where clients show their certificates.
     pub handshakes: Handshakes,
     /// What Prometheus reads.
@@ -82,39 +83,6 @@ pub struct Service {
     pub request_timeout: Duration,
     /// Traces, where a collector is configured.
     pub telemetry: Option<Telemetry>,
-}
-
-/// What works and what does not, as the background work last saw it.
-#[derive(Debug, Clone, Default)]
-pub struct Condition {
-    /// Why the HSM failed last, until it works again.
-    pub hsm: Option<String>,
-    /// Why the store failed last, until it works again.
-    pub store: Option<String>,
-    /// What the HSM said of itself when it last answered.
-    pub seen: Option<Seen>,
-    /// Buckets that should be gone and are not, by expiry.
-    pub overdue: Vec<Expiry>,
-    /// Why what the configuration now says is not in force.
-    pub configuration: Option<String>,
-}
-
-/// What the HSM said of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub status: HsmStatus,
-}
-
-/// The process that serves, as operators tell it from others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThisNode {
-    /// Its host.
-    pub name: String,
-    /// Since when it serves.
-    pub started_at: Timestamp,
 }
 
 impl Service {

@@ -6,6 +6,7 @@ pub mod memory;
 pub mod reload;
 pub mod takeover;
 
+use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -42,9 +43,10 @@ use crate::node::clock::{ClockMark, HandshakeClock, SystemClock};
 use crate::node::entropy::SystemEntropy;
 use crate::node::key_uses::KeyUses;
 use crate::node::live::Live;
+use crate::node::status::{Condition, ThisNode};
 use crate::observability::metrics::{Exposition, Metrics};
-use crate::observability::telemetry::{Delivery, Telemetry};
-use crate::service::{Condition, Service, ThisNode};
+use crate::observability::telemetry::{Delivery, Route, Telemetry};
+use crate::service::Service;
 
 pub use error::AppError;
 
@@ -161,7 +163,7 @@ impl App {
             name: host_name(),
             started_at: clock.now(),
         };
-        let telemetry = Telemetry::start(&config.telemetry, http::routes(), &metrics)?;
+        let telemetry = Telemetry::start(&config.telemetry, span_routes(), &metrics)?;
         let (telemetry, delivery) = telemetry.unzip();
         let service = Service {
             deployment,
@@ -178,7 +180,7 @@ impl App {
             mark,
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
-            gate,
+            gate: Arc::new(gate),
             handshakes: Handshakes::new(metrics.clone())?,
             limits: Limits::new(&config.limits, metrics.clone()),
             admission: Admission::new(
@@ -313,6 +315,22 @@ impl App {
         }
         ended
     }
+}
+
+/// By operation.
+fn span_routes() -> HashMap<&'static str, Route> {
+    let routes = http::routes().into_iter();
+    let route = |it: http::Route| {
+        let method = it.method.to_string();
+        (
+            it.operation,
+            Route {
+                method,
+                path: it.path,
+            },
+        )
+    };
+    routes.map(route).collect()
 }
 
 /// Of the HSM that new objects go to.

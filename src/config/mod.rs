@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use lethe_pkcs11::TokenSelector;
 use serde::Deserialize;
 
-pub use access::{AccessSection, ClientEntry};
+pub use access::{AccessSection, ClientEntry, ClientPattern, KeyspacePattern, Role, SpiffeId};
 pub use approvals::ApprovalsSection;
 pub use audit::AuditSection;
 pub use cache::CacheSection;

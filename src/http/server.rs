@@ -202,7 +202,7 @@ impl Arriving {
         let Some(account) = self.occupy(&session) else {
             return;
         };
-        let mut over = Arc::clone(&session).watch(&self.service);
+        let mut over = Arc::clone(&session).watch(&self.service.gate);
         let _open = metrics.open_connection();
         // Whatever is under way is dropped with the connection when its client is not taken any more.
         tokio::select! {

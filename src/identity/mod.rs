@@ -1,49 +1,15 @@
 //! Who may do what: a client is its SPIFFE id, has one role, and is granted keyspaces.
 
-mod client;
 mod gate;
-mod pattern;
-mod spiffe;
 pub mod tls;
 
 use std::collections::HashMap;
 
-use lethe_core::keyspace::KeyspaceName;
-use serde::Deserialize;
-
-pub use client::ClientPattern;
 pub use gate::{Gate, Rules};
-pub use pattern::KeyspacePattern;
-pub use spiffe::SpiffeId;
+use lethe_core::keyspace::KeyspaceName;
 
-use crate::config::AccessSection;
-
-/// What a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Issues and unwraps.
-    MessageServer,
-    /// Sets policies.
-    Operator,
-    /// Reads.
-    Auditor,
-}
-
-impl Role {
-    /// All.
-    pub const ANY: &'static [Self] = &[Self::MessageServer, Self::Operator, Self::Auditor];
-
-    /// As the configuration names it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MessageServer => "message-server",
-            Self::Operator => "operator",
-            Self::Auditor => "auditor",
-        }
-    }
-}
+use crate::config::{AccessSection, ClientPattern, KeyspacePattern};
+pub use crate::config::{Role, SpiffeId};
 
 /// What one client may do.
 #[derive(Debug, Clone)]
@@ -101,7 +67,7 @@ impl Access {
     pub fn grant(&self, client: &SpiffeId) -> Option<&Grant> {
         self.ids.get(client).or_else(|| {
             // Without patterns a stranger costs one look.
-            let mut above = client::above(client).filter(|_| !self.below.is_empty());
+            let mut above = client.above().filter(|_| !self.below.is_empty());
             above.find_map(|prefix| self.below.get(prefix))
         })
     }

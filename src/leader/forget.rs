@@ -36,7 +36,8 @@ impl Keeper {
             Ok(()) => {
                 let metrics = &service.metrics;
                 metrics.forgotten(count, took, self.live.page_bytes());
-                metrics.backlog(self.ledger.backlog(), service.now());
+                let backlog = self.ledger.backlog();
+                metrics.backlog(backlog.requests, backlog.oldest, service.now());
                 Ok(())
             }
             Err(error) => {

@@ -14,7 +14,8 @@ use crate::approvals::Approvals;
 use crate::erasure::Ledger;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::live::Live;
-use crate::service::{Seen, Service};
+use crate::node::status::Seen;
+use crate::service::Service;
 
 /// Longest pause between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);

@@ -126,7 +126,8 @@ impl Keeper {
             .set(self.buckets.live(now).len() as i64);
         let keyspaces = self.live.keyring().keyspaces.len();
         metrics.keyspaces.set(keyspaces as i64);
-        metrics.backlog(self.ledger.backlog(), now);
+        let backlog = self.ledger.backlog();
+        metrics.backlog(backlog.requests, backlog.oldest, now);
         let seconds = |later: u64, earlier: u64| later as i64 - earlier as i64;
         let now_s = now.as_millis() / 1_000;
         let next = self

@@ -11,7 +11,7 @@ use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 
-use crate::identity::SpiffeId;
+use crate::config::SpiffeId;
 
 /// Clients of one version that are told apart; the others are counted together, without a name.
 const MOST_CLIENTS: usize = 1_000;

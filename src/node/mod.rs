@@ -4,4 +4,5 @@ pub mod clock;
 pub mod entropy;
 pub mod key_uses;
 pub mod live;
+pub mod status;
 pub mod verification_keys;

@@ -9,7 +9,7 @@ use rcgen::{
 use time::OffsetDateTime;
 
 use super::files::{beside, write_private, write_public};
-use crate::identity::SpiffeId;
+use crate::config::SpiffeId;
 
 /// Why a certificate was not made.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use x509_parser::prelude::{GeneralName, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use super::files::beside;
-use crate::identity::SpiffeId;
+use crate::config::SpiffeId;
 
 /// What a certificate must say for whom it was made.
 pub(super) enum Subject<'a> {

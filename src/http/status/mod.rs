@@ -13,7 +13,7 @@ use super::call::{Call, Done, Operation};
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::identity::Role;
-use crate::service::Condition;
+use crate::node::status::Condition;
 pub(super) use keyspace::{BucketsStatus, ClientUses, KeyVersionStatus, KeyspaceStatus};
 pub(super) use parts::{HsmDeviceStatus, NodeStatus};
 

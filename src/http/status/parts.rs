@@ -2,7 +2,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::times::Rfc3339;
-use crate::service::{Condition, Service};
+use crate::node::status::Condition;
+use crate::service::Service;
 
 /// The HSM as the background work last saw it.
 #[derive(Serialize, ToSchema)]

@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use super::{Clients, Peer};
 use crate::identity::{Gate, Rules, SpiffeId};
 use crate::node::clock::HandshakeClock;
-use crate::service::Service;
 
 /// Timers stand still while the machine sleeps, so the clock is looked at from time to time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -136,11 +135,11 @@ impl Session {
     /// A task that ends once the client would not get in any more. One of its own: the connection's
     /// would look at its timers at every step of every request.
     #[must_use]
-    pub fn watch(self: Arc<Self>, service: &Arc<Service>) -> JoinHandle<()> {
-        let service = Arc::clone(service);
-        service.gate.add(&self);
+    pub fn watch(self: Arc<Self>, gate: &Arc<Gate>) -> JoinHandle<()> {
+        let gate = Arc::clone(gate);
+        gate.add(&self);
         tokio::spawn(async move {
-            let reason = self.over(&service.gate, &HandshakeClock).await;
+            let reason = self.over(&gate, &HandshakeClock).await;
             let client = self.peer.spiffe_id.as_ref().map(tracing::field::display);
             tracing::info!(client, %reason, "cut off: this client is not taken any more");
         })

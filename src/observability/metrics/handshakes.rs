@@ -5,7 +5,6 @@ use prometheus_client::registry::Registry;
 use rustls::NamedGroup;
 
 use super::Metrics;
-use crate::identity::tls::Failure;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Group {
@@ -43,16 +42,16 @@ impl Metrics {
         self.handshakes.get_or_create(&Group { group }).inc();
     }
 
-    /// One came to nothing. Who looks whether the port is open has not begun one.
-    pub fn failed_handshake(&self, reason: Failure) {
-        if reason == Failure::Probe {
-            self.probes.inc();
-            return;
-        }
-        let reason = reason.label();
+    /// One came to nothing.
+    pub fn failed_handshake(&self, reason: &'static str) {
         self.failed_handshakes
             .get_or_create(&Reason { reason })
             .inc();
+    }
+
+    /// Somebody looked whether the port is open, and has begun no handshake.
+    pub fn probe(&self) {
+        self.probes.inc();
     }
 
     /// What handshakes and checks of certificates cost.
@@ -65,8 +64,11 @@ impl Metrics {
             let group = name(group);
             self.handshakes.get_or_create_owned(&Group { group });
         }
-        for reason in Failure::COUNTED {
-            let reason = reason.label();
+    }
+
+    /// Shows each reason from the start.
+    pub fn begin_failed_handshakes(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
             self.failed_handshakes
                 .get_or_create_owned(&Reason { reason });
         }

@@ -26,8 +26,7 @@ use lethe_core::clock::Reading;
 use lethe_core::ports::AuditSink;
 use lethe_core::time::Timestamp;
 
-use crate::erasure::Backlog;
-use crate::service::Condition;
+use crate::node::status::Condition;
 
 use frequent::Frequent;
 use handshakes::{Group, Reason};
@@ -308,10 +307,10 @@ impl Metrics {
     }
 
     /// What waits.
-    pub fn backlog(&self, backlog: Backlog, now: Timestamp) {
-        self.open_requests.set(backlog.requests as i64);
+    pub fn backlog(&self, requests: usize, oldest: Option<Timestamp>, now: Timestamp) {
+        self.open_requests.set(requests as i64);
         let age = |oldest: Timestamp| now.as_millis().saturating_sub(oldest.as_millis()) / 1_000;
-        let age = backlog.oldest.map_or(0, age);
+        let age = oldest.map_or(0, age);
         self.oldest_open_request.set(age as i64);
     }
 

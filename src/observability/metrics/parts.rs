@@ -7,8 +7,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use lethe_core::ports::AuditSink;
 
+use crate::node::status::Condition;
 use crate::observability::logging;
-use crate::service::Condition;
 
 /// As the background work last saw it.
 #[derive(Debug, Clone, Default)]

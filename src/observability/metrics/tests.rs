@@ -11,7 +11,7 @@ use lethe_core::time::Expiry;
 
 use super::*;
 use crate::identity::tls::Failure;
-use crate::service::Seen;
+use crate::node::status::Seen;
 
 /// Answers each call with the next error.
 struct Failing(Mutex<Vec<HsmError>>);
@@ -179,8 +179,8 @@ fn names_and_values_are_those_that_dashboards_read() {
     metrics.expiry_lag.set(3);
     metrics.failed_destroys.inc();
     metrics.connections.inc();
-    metrics.failed_handshake(Failure::Expired);
-    metrics.failed_handshake(Failure::Probe);
+    metrics.failed_handshake(Failure::Expired.label());
+    metrics.probe();
     metrics.handshake(rustls::NamedGroup::X25519MLKEM768);
     metrics.handshake_computed(Duration::from_millis(1_500));
     assert_shown(
@@ -212,6 +212,7 @@ fn names_and_values_are_those_that_dashboards_read() {
 fn what_may_happen_begins_at_zero() {
     let (metrics, exposition) = Metrics::new();
     metrics.begin(&[("issue", vec!["ok", "quota_exceeded"])]);
+    metrics.begin_failed_handshakes(Failure::COUNTED.map(Failure::label));
     assert_shown(
         &exposition,
         &[

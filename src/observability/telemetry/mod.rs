@@ -25,7 +25,6 @@ use client::Client;
 use resolver::Resolver;
 
 use crate::config::TelemetrySection;
-use crate::http::Route;
 use crate::observability::metrics::Metrics;
 
 /// Begins traces.
@@ -33,14 +32,16 @@ use crate::observability::metrics::Metrics;
 pub struct Telemetry {
     tracer: SdkTracer,
     /// By the operation's name.
-    routes: HashMap<&'static str, Named>,
+    routes: HashMap<&'static str, Route>,
 }
 
+/// What a span of an operation says.
 #[derive(Debug)]
-struct Named {
-    name: String,
-    method: String,
-    path: &'static str,
+pub struct Route {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path with its parameters, as the router has it.
+    pub path: &'static str,
 }
 
 impl Telemetry {
@@ -50,7 +51,7 @@ impl Telemetry {
     /// What keeps traces from being sent; not that the collector is away.
     pub fn start(
         section: &TelemetrySection,
-        routes: Vec<Route>,
+        routes: HashMap<&'static str, Route>,
         metrics: &Metrics,
     ) -> Result<Option<(Self, Delivery)>, std::io::Error> {
         let endpoint = section.endpoint().map_err(std::io::Error::other)?;
@@ -75,7 +76,7 @@ impl Telemetry {
             .build();
         let telemetry = Self {
             tracer: provider.tracer("lethe"),
-            routes: routes.into_iter().map(named).collect(),
+            routes,
         };
         Ok(Some((telemetry, delivery)))
     }
@@ -93,8 +94,8 @@ impl Telemetry {
         if !span.is_recording() {
             return Trace::default();
         }
-        if let Some(Named { name, method, path }) = self.routes.get(operation) {
-            span.update_name(name.clone());
+        if let Some(Route { method, path }) = self.routes.get(operation) {
+            span.update_name(format!("{method} {path}"));
             span.set_attribute(KeyValue::new("http.request.method", method.clone()));
             span.set_attribute(KeyValue::new("http.route", *path));
             span.set_attribute(KeyValue::new("url.scheme", "https"));
@@ -114,13 +115,4 @@ impl Telemetry {
         span.set_attribute(KeyValue::new("lethe.items", requests));
         Trace::of(&self.tracer, span)
     }
-}
-
-fn named(route: Route) -> (&'static str, Named) {
-    let named = Named {
-        name: format!("{} {}", route.method, route.path),
-        method: route.method.to_string(),
-        path: route.path,
-    };
-    (route.operation, named)
 }

@@ -5,7 +5,7 @@ use lethe_core::time::Timestamp;
 
 use super::authority::{Authority, PkiError};
 use super::check::{Subject, is_fresh};
-use crate::identity::SpiffeId;
+use crate::config::SpiffeId;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

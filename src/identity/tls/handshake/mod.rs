@@ -58,6 +58,7 @@ impl Handshakes {
     /// # Errors
     /// When the system gives no threads.
     pub fn new(metrics: Metrics) -> io::Result<Self> {
+        metrics.begin_failed_handshakes(Failure::COUNTED.map(Failure::label));
         Ok(Self {
             threads: HandshakeThreads::start()?,
             metrics,
@@ -88,7 +89,10 @@ impl Handshakes {
                 Ok(accepted)
             }
             Err((reason, error)) => {
-                self.metrics.failed_handshake(reason);
+                match reason {
+                    Failure::Probe => self.metrics.probe(),
+                    reason => self.metrics.failed_handshake(reason.label()),
+                }
                 self.log.note(reason, address, &error);
                 Err(reason)
             }

@@ -20,6 +20,13 @@ impl SpiffeId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What it is below, the nearest first: `spiffe://d/a/`, then `spiffe://d/`.
+    pub fn above(&self) -> impl Iterator<Item = &str> {
+        // The slashes of the scheme end at 9 (`spiffe://`), and no domain is empty.
+        let slashes = self.0.rmatch_indices('/').map(|(at, _)| at + 1);
+        slashes.take_while(|end| *end > 9).map(|end| &self.0[..end])
+    }
 }
 
 impl fmt::Display for SpiffeId {
@@ -102,5 +109,12 @@ mod tests {
         assert!(id(255, 1) && !id(256, 1));
         // 9 bytes of scheme, 1 of domain, 1 slash.
         assert!(id(1, 2_037) && !id(1, 2_038));
+    }
+
+    #[test]
+    fn whole_segments_nearest_first() {
+        let id: SpiffeId = "spiffe://d/a/bc".parse().unwrap();
+        let above: Vec<_> = id.above().collect();
+        assert_eq!(above, ["spiffe://d/a/", "spiffe://d/"]);
     }
 }

@@ -47,14 +47,6 @@ impl<'de> Deserialize<'de> for ClientPattern {
     }
 }
 
-/// What an id is below, the nearest first: `spiffe://d/a/`, then `spiffe://d/`.
-pub(super) fn above(id: &SpiffeId) -> impl Iterator<Item = &str> {
-    let text = id.as_str();
-    // The slashes of the scheme end at 9 (`spiffe://`), and no domain is empty.
-    let slashes = text.rmatch_indices('/').map(|(at, _)| at + 1);
-    slashes.take_while(|end| *end > 9).map(|end| &text[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,12 +72,5 @@ mod tests {
         ] {
             assert!(bad.parse::<ClientPattern>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn whole_segments_nearest_first() {
-        let id: SpiffeId = "spiffe://d/a/bc".parse().unwrap();
-        let above: Vec<_> = above(&id).collect();
-        assert_eq!(above, ["spiffe://d/a/", "spiffe://d/"]);
     }
 }

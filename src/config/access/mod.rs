@@ -1,8 +1,16 @@
+mod client;
+mod pattern;
+mod role;
+mod spiffe;
+
 use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use crate::identity::{ClientPattern, KeyspacePattern, Role};
+pub use client::ClientPattern;
+pub use pattern::KeyspacePattern;
+pub use role::Role;
+pub use spiffe::SpiffeId;
 
 /// `[access]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

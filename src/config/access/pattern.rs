@@ -13,11 +13,15 @@ pub enum KeyspacePattern {
 }
 
 impl KeyspacePattern {
-    pub(super) const fn is_all(&self) -> bool {
+    /// Whether it matches every name.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
         matches!(self, Self::Prefix(prefix) if prefix.is_empty())
     }
 
-    pub(super) fn matches(&self, keyspace: &KeyspaceName) -> bool {
+    /// Whether it matches this name.
+    #[must_use]
+    pub fn matches(&self, keyspace: &KeyspaceName) -> bool {
         match self {
             Self::Name(name) => name == keyspace,
             Self::Prefix(prefix) => keyspace.as_str().starts_with(prefix.as_str()),
