@@ -13,18 +13,18 @@ use serde_json::value::RawValue;
 use super::problem::{Code, Problem};
 use crate::admission::{Connection, RequestPermit};
 
-/// Largest body.
+/// Largest body of a request.
 pub(super) const MOST_BYTES: usize = 1 << 20;
-/// A body that is cheaper to copy than to keep.
+/// Largest body that is copied instead of kept in the buffer of the connection.
 const SMALL: usize = 4_096;
-/// How much of a body that is refused is read and thrown away.
+/// How many bytes of a refused body are read and discarded.
 const DISCARD_BYTES: u64 = 64 << 20;
-/// For how long.
+/// How long a refused body is read.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// Largest batch.
 pub(super) const MOST_ITEMS: usize = 1_000;
 
-/// Whether the headers of a request allow its body, or that it has none.
+/// Checks the headers that describe the body of a request.
 pub(super) fn check_headers(
     version: Version,
     headers: &HeaderMap,
@@ -39,7 +39,7 @@ pub(super) fn check_headers(
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return unsupported("the body must not have a content encoding such as gzip");
     }
-    // Over HTTP/2 hyper does not say `100 Continue`, and some clients wait for it without an end.
+    // Over HTTP/2 hyper does not send `100 Continue`, and some clients wait for it without a limit.
     if version == Version::HTTP_2 && headers.contains_key(header::EXPECT) {
         let why = "Expect: 100-continue is not supported over HTTP/2: send the body at once";
         return Err(Problem::new(Code::ExpectationFailed, why));
@@ -53,7 +53,7 @@ fn is_json(media_type: &HeaderValue) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
-/// Reads a body of at most [`MOST_BYTES`] whose bytes its client may take.
+/// Reads a body of at most [`MOST_BYTES`]. Its bytes count against the share of the client.
 pub(super) async fn read(
     body: &mut Incoming,
     permit: &mut RequestPermit,
@@ -110,9 +110,9 @@ fn too_many_bytes() -> Problem {
     Problem::new(Code::Overloaded, "too many bytes of bodies are under way")
 }
 
-/// Reads what is left of a body that is refused, within bounds, and throws it away: many clients send
-/// all of it before they look at the answer, and take a connection that is closed meanwhile for a
-/// failure. Who waits for `100 Continue` sends nothing.
+/// Reads the rest of a refused body, within bounds, and discards it. Many clients send the whole body
+/// before they read the answer, and report a failure when the connection is closed before that. A
+/// client that waits for `100 Continue` sends no body.
 pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming, connection: &Connection) {
     if body.is_end_stream()
         || headers.contains_key(header::EXPECT)
@@ -132,8 +132,8 @@ pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming, connection
     let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
-/// A small body is copied: while a request holds on to a piece of the connection's buffer, hyper makes
-/// and wipes a new one of 8 KiB for what may come next.
+/// Copies a small body. While a request keeps a piece of the connection's buffer, hyper allocates a new
+/// buffer of 8 KiB for the next bytes, and the allocator wipes it.
 fn own(body: Bytes) -> Bytes {
     if body.len() <= SMALL {
         Bytes::copy_from_slice(&body)
@@ -142,7 +142,7 @@ fn own(body: Bytes) -> Bytes {
     }
 }
 
-/// Parses an object; unknown fields are refused by the type.
+/// Parses a JSON object. The type `T` refuses unknown fields.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     let parsed = serde_json::from_slice(body);
     let parsed = parsed.map_err(|error: serde_json::Error| {
@@ -158,17 +158,17 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem
     }
 }
 
-/// serde also takes a list for a struct, its fields in order; the API does not.
+/// serde also accepts a list of the fields in order for a struct. The API does not.
 fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"{")
 }
 
 const NOT_WHOLE: &str = "a whole number is expected";
 
-/// A whole number or null. JSON knows one kind of number, and some clients write `1.0` for 1.
+/// Reads a whole number or null. JSON has one kind of number, and some clients write `1.0` for 1.
 pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     let number = Option::<f64>::deserialize(from)?;
-    // Every u32 is exact in an f64, so nothing is rounded to one.
+    // An f64 holds every u32 exactly, so no value is rounded.
     let whole = |number: f64| {
         let range = 0.0..=f64::from(u32::MAX);
         (number.fract() == 0.0 && range.contains(&number)).then_some(number as u32)
@@ -177,14 +177,14 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D
     number.map(|it| whole(it).ok_or_else(invalid)).transpose()
 }
 
-/// The reason, with the field and the type that it should have, and without the values of the request:
-/// those may be ids.
+/// Says which field is wrong and which type it should have. Values of the request are left out: they may
+/// be ids.
 fn invalid_json<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) -> Problem {
     let place = format!("(line {}, column {})", error.line(), error.column());
     if error.classify() != serde_json::error::Category::Data {
         return Problem::invalid(format_args!("the body is not JSON {place}"));
     }
-    // Where it was is looked for only now: it would cost every request.
+    // Parsing with paths is slower, so the path is looked up only after an error.
     let json = &mut serde_json::Deserializer::from_slice(body);
     let located: Result<T, _> = serde_path_to_error::deserialize(json);
     let path = located.err().map(|error| error.path().to_string());
@@ -197,7 +197,7 @@ fn invalid_json<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Erro
     }
 }
 
-/// What serde says without what it found.
+/// The message of serde without the value that it found.
 fn reason(message: &str) -> String {
     let message = message
         .rsplit_once(" at line ")
@@ -213,7 +213,7 @@ fn reason(message: &str) -> String {
         (it, _) if it.ends_with(", expected f64") => "expected a number".into(),
         (it, _) if it.contains(", expected struct ") => "expected an object".into(),
         (_, Some(kind)) => format!("expected {kind}"),
-        // Of ours: see `whole`.
+        // Our own message, see `whole`.
         _ if message == NOT_WHOLE => message.into(),
         _ => "a field has a wrong value".into(),
     }
@@ -229,7 +229,7 @@ struct Batch<'a> {
 
 const TOO_MANY: &str = "a batch has at most 1,000 items";
 
-/// At most [`MOST_ITEMS`]; reading stops at the first that is too much.
+/// A list of at most [`MOST_ITEMS`]. Parsing stops at the first item above that.
 #[derive(Debug)]
 pub(super) struct AtMost<T>(pub(super) Vec<T>);
 
@@ -260,7 +260,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
     }
 }
 
-/// Whether the first name is `items`, as it is usually written.
+/// Whether the first member is called `items`.
 fn looks_like_batch(body: &[u8]) -> bool {
     let rest = body.trim_ascii_start().strip_prefix(b"{");
     rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"items\""))
@@ -270,12 +270,12 @@ fn looks_like_batch(body: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) enum Items<T> {
     One(T),
-    /// A bad item is an answer of its own.
+    /// An item that is not valid gets an error of its own.
     Many(Vec<Result<T, Problem>>),
 }
 
 impl<T> Items<T> {
-    /// An item has no field `items` and a batch has no other: one look tells which it is.
+    /// Parses an item or a batch. An item has no field `items`, and a batch has no other field.
     pub(super) fn parse<'a>(body: &'a [u8]) -> Result<Self, Problem>
     where
         T: Deserialize<'a>,
@@ -364,7 +364,7 @@ mod tests {
             panic!("a batch");
         };
         assert_eq!(items.len(), MOST_ITEMS);
-        // What follows is not looked at: it would be no JSON.
+        // The rest is not parsed, so it need not be JSON.
         for end in ["]}", "###"] {
             let refused = Items::<Item>::parse(batch(MOST_ITEMS + 1, end).as_bytes());
             assert_eq!(refused.unwrap_err().code, Code::TooLarge);

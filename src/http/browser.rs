@@ -1,5 +1,5 @@
-//! What tells the request of a web page from that of a program. A browser may hold a client's
-//! certificate, or reach loopback, and sends what a foreign page asks for.
+//! Tells a request of a web page from a request of a program. A browser may hold a client
+//! certificate or reach loopback, and it sends requests that a foreign page makes.
 
 use hyper::header::{HOST, HeaderName, ORIGIN};
 use hyper::http::uri::Authority;
@@ -7,7 +7,7 @@ use hyper::{HeaderMap, Request};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a page asks; a person who types an address is none.
+/// Whether a web page made the request. A person who types an address into the browser is not a page.
 pub(super) fn is_of_a_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN)
         || headers
@@ -15,14 +15,14 @@ pub(super) fn is_of_a_page(headers: &HeaderMap) -> bool {
             .is_some_and(|site| site.as_bytes() != b"none")
 }
 
-/// Whether a request names this host as loopback. A page's own name may be made to lead here (DNS
-/// rebinding), and then the browser holds both for one site.
+/// Whether a request names this host by a loopback name. With DNS rebinding the name of a foreign page
+/// resolves to this host, and the browser then takes both for one site.
 pub(super) fn names_loopback<B>(request: &Request<B>) -> bool {
     let authority = match request.headers().get(HOST) {
         Some(host) => Authority::try_from(host.as_bytes()).map(Some),
         None => Ok(request.uri().authority().cloned()),
     };
-    // Without one it is no browser.
+    // A browser always sends a host.
     authority.is_ok_and(|host| host.is_none_or(|host| is_loopback(host.host())))
 }
 

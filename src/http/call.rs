@@ -21,40 +21,40 @@ use crate::limits::Kind;
 use crate::observability::telemetry::Trace;
 use crate::service::Service;
 
-/// One request on its way.
+/// One request that has been admitted.
 pub(super) struct Call {
     pub(super) service: Arc<Service>,
-    /// Who calls.
+    /// The client that calls.
     pub(super) client: SpiffeId,
-    /// SHA-256 of its certificate's public key.
+    /// SHA-256 of the public key in its certificate.
     pub(super) key: [u8; 32],
-    /// When it was identified; the whole request has one time.
+    /// Time of the request. It stays the same until the answer.
     pub(super) now: Timestamp,
-    /// What is to be said against that time; looked at anew before the answer.
+    /// Reading of the clock, with its doubts. It is checked again before the answer.
     pub(super) reading: Reading,
-    /// The keyspace in the path.
+    /// The keyspace in the path, if the path has one.
     pub(super) keyspace: Option<KeyspaceName>,
-    /// Empty where the endpoint takes none.
+    /// The body. Empty when the endpoint takes none.
     pub(super) body: Bytes,
-    /// Behind `?`.
+    /// The query of the URL, without `?`.
     pub(super) query: String,
-    /// Named parts of the path but for the keyspace.
+    /// Parameters of the path other than the keyspace.
     pub(super) parameters: Vec<(String, String)>,
-    /// `Prefer: respond-async` (RFC 7240): an answer as soon as it is accepted.
+    /// `Prefer: respond-async` (RFC 7240): the client wants an answer as soon as the request is accepted.
     pub(super) respond_async: bool,
-    /// What is traced of it.
+    /// Trace of the request.
     pub(super) trace: Trace,
 }
 
 impl Call {
-    /// Whether a keyspace is granted to the caller; for lists.
+    /// Whether a keyspace is granted to the caller. Lists use it as a filter.
     pub(super) fn grants(&self, keyspace: &KeyspaceName) -> bool {
         let rules = self.service.gate.rules();
         let grant = rules.access().grant(&self.client);
         grant.is_some_and(|grant| grant.allows(keyspace))
     }
 
-    /// Whether what an approval is about is granted to the caller: its keyspace, or all of them where it
+    /// Whether the subject of an approval is granted to the caller: its keyspace, or all keyspaces when it
     /// concerns the whole deployment.
     pub(super) fn grants_approval(&self, approval: &Approval) -> bool {
         let rules = self.service.gate.rules();
@@ -65,7 +65,7 @@ impl Call {
         })
     }
 
-    /// Who calls, as one of two.
+    /// The caller as one of the two principals of an approval.
     pub(super) fn principal(&self) -> Principal {
         Principal {
             client: self.client.as_str().into(),
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    /// Who calls, as shreds are counted.
+    /// The caller as the counting of shreds sees it.
     pub(super) fn caller(&self) -> Caller {
         let rules = self.service.gate.rules();
         let grant = rules.access().grant(&self.client);
@@ -88,7 +88,7 @@ impl Call {
         }
     }
 
-    /// What the caller decides, now.
+    /// A decision of the caller at the time of the request.
     pub(super) fn decision(&self) -> Decision {
         Decision {
             by: self.principal(),
@@ -96,19 +96,20 @@ impl Call {
         }
     }
 
-    /// For what is done before its record is written: nothing is when none could be.
+    /// Checks that the audit log can be written. Endpoints that act before their record is written call it
+    /// first.
     pub(super) fn check_audit(&self) -> Result<(), Problem> {
         let audit = self.service.audit.check();
         audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
     }
 
-    /// Takes keys off the caller's quota.
+    /// Takes `count` keys off the quota of the caller.
     pub(super) fn take(&self, kind: Kind, count: usize) -> Result<(), Problem> {
         let limits = &self.service.limits;
         Ok(limits.take(&self.client, kind, count, self.now)?)
     }
 
-    /// For what is computed from the time.
+    /// Refuses while the clock is in doubt. Endpoints that compute something from the time call it.
     pub(super) fn check_clock(&self) -> Result<(), Problem> {
         match self.reading.doubt {
             None => Ok(()),
@@ -116,12 +117,12 @@ impl Call {
         }
     }
 
-    /// A key leaves only while it is certain that it has not expired.
+    /// Refuses a key unless it is certain that it has not expired.
     pub(super) fn check_expiry(&self, expiry: Expiry) -> Result<(), Problem> {
         Problem::of_expiry(self.reading.judge(expiry))
     }
 
-    /// A named part of the path; `what` says how it should look.
+    /// Parses a parameter of the path. `what` says how it should look.
     pub(super) fn parameter<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Problem> {
         let mut found = self.parameters.iter().filter(|(it, _)| it == name);
         let text = found.next().map(|(_, text)| text.parse());
@@ -129,7 +130,7 @@ impl Call {
             .ok_or_else(|| Problem::invalid(what))
     }
 
-    /// The keyspace of an endpoint that has one in its path.
+    /// The keyspace in the path, for an endpoint whose path has one.
     pub(super) fn keyspace(&self) -> Result<&KeyspaceName, Problem> {
         self.keyspace
             .as_ref()
@@ -137,41 +138,42 @@ impl Call {
     }
 }
 
-/// What an endpoint did: the answer, and what of it goes on record.
-pub(super) struct Done {
+/// The result of an endpoint: the answer, and the facts for the audit record.
+pub(super) struct Outcome {
     pub(super) status: StatusCode,
-    /// For the record: `ok`, or what it waits for.
-    pub(super) outcome: &'static str,
-    /// JSON; it does not leave before the record is durable.
+    /// Outcome in the audit record: `ok`, or what the call waits for.
+    pub(super) recorded_as: &'static str,
+    /// JSON. It is not sent before the record is durable.
     pub(super) body: Vec<u8>,
+    /// Keys in the answer.
     pub(super) keys: Vec<KeyEvent>,
-    /// Rows that must still live when the answer leaves.
+    /// Leaves of the tree that must still live when the answer is sent.
     pub(super) leaves: Vec<LeafId>,
-    /// How many refusals there had been when it began.
+    /// Value of the counter of refusals when the endpoint began.
     pub(super) refusals: u64,
-    /// Items of a batch that were refused.
+    /// Number of items of a batch that were refused.
     pub(super) refused: u32,
-    /// Requests to forget that were accepted, or are written down and wait, behind the approval: such
-    /// an answer is never a failure any more.
+    /// Requests to forget that were accepted or wait for approval, with the approval first. An answer
+    /// that has some must not become a failure any more.
     pub(super) requests: Vec<ForgetId>,
-    /// Why the caller asked for it.
+    /// The reason that the caller gave.
     pub(super) reason: Option<Box<str>>,
-    /// Where to ask again.
+    /// Value of `Location`: where the caller can ask for the state.
     pub(super) location: Option<String>,
 }
 
-impl Done {
+impl Outcome {
     /// An answer without keys.
     pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(Problem::invalid)?;
         Ok(Self::new(status, body))
     }
 
-    /// An answer without keys yet.
+    /// An answer that has no keys yet.
     pub(super) const fn new(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
-            outcome: "ok",
+            recorded_as: "ok",
             body,
             keys: Vec::new(),
             leaves: Vec::new(),
@@ -183,40 +185,44 @@ impl Done {
         }
     }
 
-    /// Keys, requests to forget, and items refused.
+    /// Number of keys, requests to forget and refused items.
     pub(super) const fn items(&self) -> usize {
         self.keys.len() + self.requests.len() + self.refused as usize
     }
 
-    /// The first of its keys to expire.
+    /// The earliest expiry of its keys.
     pub(super) fn earliest_expiry(&self) -> Option<Expiry> {
         self.keys.iter().map(|key| key.expiry).min()
     }
 }
 
-/// An endpoint: who may call it, and what it does. It neither authorizes nor records.
-pub(super) trait Operation: Send + Sync + 'static {
-    /// In audit records and metrics.
+/// An endpoint: who may call it, and what it does. The pipeline authorizes and records.
+pub(super) trait Endpoint: Send + Sync + 'static {
+    /// Name of the operation in audit records, metrics and the OpenAPI document.
     const NAME: &'static str;
+    /// Roles that may call it.
     const ROLES: &'static [Role];
     /// Whether it takes a JSON body.
     const BODY: bool;
-    /// Whether it concerns the whole deployment: the caller needs a grant of all keyspaces.
+    /// Whether it concerns the whole deployment. If so, the caller needs a grant of all keyspaces.
     const WHOLE_DEPLOYMENT: bool = false;
-    /// Whether it goes on to its record when the client hangs up: what it did cannot be undone.
-    const LASTS: bool = false;
+    /// Whether it runs until its record is written when the client closes the connection. True when its
+    /// effect cannot be undone.
+    const RUNS_TO_COMPLETION: bool = false;
 
-    fn run(call: &Call) -> impl Future<Output = Result<Done, Problem>> + Send;
+    /// Translates the call into calls of the service.
+    fn run(call: &Call) -> impl Future<Output = Result<Outcome, Problem>> + Send;
 
-    /// Its keys are on record and leave.
-    fn left(_: &Call, _: &Done) {}
+    /// Runs after the record is durable, just before the keys are sent.
+    fn released(_: &Call, _: &Outcome) {}
 }
 
-/// `x-request-id`: random, so that it tells nobody how much others ask for, and does not come again.
+/// Value of `x-request-id`. It is random: it shows no client how many requests others make, and does not
+/// repeat after a restart.
 #[derive(Clone, Copy)]
 pub(super) struct RequestId([u8; RequestId::DIGITS]);
 
-/// Random bytes at hand, for one thread.
+/// A stock of random bytes for one thread.
 struct Random {
     bytes: [u8; RequestId::BYTES * 64],
     left: usize,
@@ -235,7 +241,7 @@ impl RequestId {
     pub(super) fn new(entropy: &impl Entropy) -> Self {
         RANDOM.with_borrow_mut(|random| {
             if random.left == 0 {
-                // Without randomness ids repeat; no data key is issued then either.
+                // Without randomness ids repeat. No data key is issued then either.
                 let _ = entropy.fill(&mut random.bytes);
                 random.left = random.bytes.len();
             }
@@ -244,7 +250,7 @@ impl RequestId {
         })
     }
 
-    /// In lower-case hexadecimal.
+    /// Writes bytes as lower-case hexadecimal digits.
     fn of(bytes: &[u8]) -> Self {
         let mut text = [0; Self::DIGITS];
         for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {

@@ -6,33 +6,33 @@ use lethe_core::time::Timestamp;
 use serde::Serialize;
 
 use super::approvals::not_made;
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::identity::Role;
 use crate::leader::ClockConfirmed;
 
-/// `POST /v1/clock/confirmations`: the wall clock is right, though it jumped.
+/// `POST /v1/clock/confirmations`: an operator confirms that the wall clock is right although it jumped.
 pub(crate) struct ConfirmClock;
 
 #[derive(Serialize)]
 struct ConfirmationAnswer {
-    /// Why the clock was doubted: `ahead`, `behind`, `rebooted`; `trusted` where it was not.
+    /// The doubt before: `ahead`, `behind` or `rebooted`, and `trusted` if there was none.
     was: &'static str,
     /// The service's time from now on.
     now: Rfc3339,
-    /// The wall clock, which the service's time never runs behind.
+    /// The wall clock. The service's time is never behind it.
     wall_clock: Rfc3339,
 }
 
-impl Operation for ConfirmClock {
+impl Endpoint for ConfirmClock {
     const NAME: &'static str = "confirm_clock";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const WHOLE_DEPLOYMENT: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_audit()?;
         match call.service.keeper.confirm_clock(None).await {
             Ok(done) => confirmed(call, Some(done)),
@@ -41,8 +41,9 @@ impl Operation for ConfirmClock {
     }
 }
 
-/// The answer once it is confirmed; what there is to say of a confirmation long done.
-pub(super) fn confirmed(call: &Call, done: Option<ClockConfirmed>) -> Result<Done, Problem> {
+/// The answer of a confirmation. `done` is `None` when it was carried out before and only its approval is
+/// answered again.
+pub(super) fn confirmed(call: &Call, done: Option<ClockConfirmed>) -> Result<Outcome, Problem> {
     let done = done.unwrap_or_else(|| {
         let reading = call.service.clock.reading();
         let lag = reading
@@ -60,7 +61,7 @@ pub(super) fn confirmed(call: &Call, done: Option<ClockConfirmed>) -> Result<Don
         now: Rfc3339(done.now),
         wall_clock: Rfc3339(earlier(done.now, done.lag)),
     };
-    Done::json(StatusCode::OK, &answer)
+    Outcome::json(StatusCode::OK, &answer)
 }
 
 fn earlier(time: Timestamp, by: Duration) -> Timestamp {

@@ -5,13 +5,13 @@ use lethe_core::time::Expiry;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::page::Page;
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::identity::Role;
 
-/// `GET /v1/expiries`: the receipts of expired buckets, oldest first, in pages.
+/// `GET /v1/expiries`: lists the receipts of expired buckets, oldest first.
 pub(crate) struct Expiries;
 
 #[derive(Serialize)]
@@ -24,17 +24,17 @@ struct ExpiryAnswer {
 #[derive(Serialize)]
 struct ExpiriesAnswer {
     expiries: Vec<ExpiryAnswer>,
-    /// For `after` of the next page; none on the last.
+    /// Value of `after` for the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
 }
 
-impl Operation for Expiries {
+impl Endpoint for Expiries {
     const NAME: &'static str = "list_expiries";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         // Seconds since the Unix epoch.
         let page = Page::<u64>::of(&call.query)?;
         if page.after > i64::MAX.cast_unsigned() {
@@ -61,6 +61,6 @@ impl Operation for Expiries {
                 receipt,
             });
         }
-        Done::json(StatusCode::OK, &ExpiriesAnswer { expiries, next })
+        Outcome::json(StatusCode::OK, &ExpiriesAnswer { expiries, next })
     }
 }

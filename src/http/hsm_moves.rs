@@ -2,32 +2,32 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::approvals::not_made;
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::problem::Problem;
 use crate::identity::Role;
 use crate::leader::KeeperError;
 use crate::leader::hsm_moves::{DeviceName, HsmMoves};
 
-/// `POST /v1/hsm/moves`: everything moves to the HSM of `[hsm_next]`. Answers when that has begun.
+/// `POST /v1/hsm/moves`: moves everything to the HSM of `[hsm_next]`. It answers when the move has begun.
 pub(crate) struct MoveHsm;
 
-/// `GET /v1/hsm/moves`: how far it is.
+/// `GET /v1/hsm/moves`: shows the progress of the move.
 pub(crate) struct ShowHsmMove;
 
 #[derive(Serialize)]
 struct MoveAnswer {
-    /// `unconfigured`, `ready`, `moving`, `moved`.
+    /// `unconfigured`, `ready`, `moving` or `moved`.
     state: &'static str,
     /// The HSM of `[hsm]`.
     from: DeviceView,
     /// The HSM of `[hsm_next]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<DeviceView>,
-    /// Live buckets.
+    /// Number of live buckets.
     buckets: usize,
-    /// Those of them that have moved.
+    /// Number of live buckets that have moved.
     moved_buckets: usize,
-    /// Why it does not go on, until it does.
+    /// Why the move does not make progress, while it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
@@ -67,17 +67,17 @@ impl MoveAnswer {
     }
 }
 
-impl Operation for MoveHsm {
+impl Endpoint for MoveHsm {
     const NAME: &'static str = "move_hsm";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const WHOLE_DEPLOYMENT: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_audit()?;
         let moves = &call.service.hsm_moves;
-        // Before the keeper waits for it: it may take a while.
+        // Opened here and not in the keeper, because it may take long.
         if moves.reopened().await.is_none() {
             return Err(KeeperError::NoOtherHsm.into());
         }
@@ -88,20 +88,20 @@ impl Operation for MoveHsm {
     }
 }
 
-/// The answer once it has begun.
-pub(super) fn shown(call: &Call) -> Result<Done, Problem> {
+/// The answer of a move that has begun.
+pub(super) fn shown(call: &Call) -> Result<Outcome, Problem> {
     let moves = &call.service.hsm_moves;
-    let mut done = Done::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
-    done.location = Some("/v1/hsm/moves".to_owned());
-    Ok(done)
+    let mut outcome = Outcome::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
+    outcome.location = Some("/v1/hsm/moves".to_owned());
+    Ok(outcome)
 }
 
-impl Operation for ShowHsmMove {
+impl Endpoint for ShowHsmMove {
     const NAME: &'static str = "show_hsm_move";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        Done::json(StatusCode::OK, &MoveAnswer::of(&call.service.hsm_moves))
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        Outcome::json(StatusCode::OK, &MoveAnswer::of(&call.service.hsm_moves))
     }
 }

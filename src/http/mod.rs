@@ -1,4 +1,4 @@
-//! The API over HTTP. [`road`] is the way of every request; the endpoints only translate.
+//! The API over HTTP. Every request runs through [`pipeline`]; an endpoint only translates.
 
 mod answer;
 mod approvals;
@@ -14,9 +14,9 @@ mod openapi;
 pub mod ops;
 mod page;
 mod path;
+mod pipeline;
 mod problem;
 mod reason;
-mod road;
 mod root;
 mod router;
 mod server;

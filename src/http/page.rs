@@ -1,18 +1,18 @@
-//! Lists come in pages: `?limit=` and `?after=`.
+//! Paging of lists: `?limit=` and `?after=`.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
-/// Which part of a list is wanted.
+/// The part of a list that a caller asks for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page<A> {
-    /// 1 to 1,000.
+    /// Number of entries, 1 to 1,000.
     #[serde(default = "usual")]
     pub(super) limit: u32,
-    /// What the page before ended with.
+    /// The last entry of the page before.
     #[serde(default)]
     pub(super) after: A,
 }
@@ -22,7 +22,7 @@ const fn usual() -> u32 {
 }
 
 impl<A: DeserializeOwned + Default> Page<A> {
-    /// Out of a query.
+    /// Parses the query of a URL.
     pub(super) fn of(query: &str) -> Result<Self, Problem> {
         let page: Self = serde_urlencoded::from_str(query)
             .map_err(|_| Problem::invalid("the query takes limit and after"))?;

@@ -15,7 +15,7 @@ use crate::erasure::NotAccepted;
 use crate::leader::KeeperError;
 use crate::limits::Exceeded;
 
-/// Every error code of the API; also the label in metrics and audit records.
+/// Every error code of the API. The names are also labels in metrics and outcomes in audit records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "docs/reference/errors.md explains each")]
 pub enum Code {
@@ -97,14 +97,14 @@ impl Code {
     }
 }
 
-/// An error as clients see it (RFC 9457). Says nothing of the inside.
+/// An error as clients see it (RFC 9457). It contains no internal details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What programs look at.
+    /// The code that programs read.
     pub code: Code,
-    /// What people read.
+    /// The explanation that people read.
     pub detail: Cow<'static, str>,
-    /// Seconds after which it may be better, for `Retry-After`; where that is sent.
+    /// Seconds after which a retry may succeed. Sent as `Retry-After` with 429 and 503.
     pub retry_after: u64,
 }
 
@@ -118,7 +118,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A code and its explanation.
+    /// Makes a problem of a code and its explanation.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -127,13 +127,13 @@ impl Problem {
         }
     }
 
-    /// The wall clock jumped, and nobody has confirmed it.
+    /// The wall clock jumped, and no operator has confirmed it yet.
     pub(super) fn clock_suspect() -> Self {
         let detail = "the wall clock jumped: an operator has to look and say `lethe clock confirm`";
         Self::new(Code::ClockSuspect, detail)
     }
 
-    /// What keeps a key from opening at this time.
+    /// Refuses a key that has expired, or may have expired.
     pub(super) fn of_expiry(judged: Judgement) -> Result<(), Self> {
         match judged {
             Judgement::Lives => Ok(()),
@@ -142,12 +142,12 @@ impl Problem {
         }
     }
 
-    /// A request that says something impossible.
+    /// A request that is not valid.
     pub fn invalid(detail: impl std::fmt::Display) -> Self {
         Self::new(Code::InvalidRequest, detail.to_string())
     }
 
-    /// As the client gets it (RFC 9457).
+    /// The response that the client gets (RFC 9457).
     pub(super) fn response(&self) -> Response {
         let status = self.code.status();
         let body = Body {
@@ -182,7 +182,7 @@ impl From<Exceeded> for Problem {
             ),
         };
         Self {
-            // Rounded up. A quota has room then; a window has slid a step, which may not be enough.
+            // Rounded up. The quota has room by then. A sliding window has moved one step, which may not be enough.
             retry_after: left.as_secs() + 1,
             ..Self::new(Code::QuotaExceeded, detail)
         }

@@ -1,11 +1,11 @@
-//! Why somebody wants something destroyed, in his own words: on record, and shown to the second operator.
+//! The reason that a caller gives for a destruction. It goes into the audit record and is shown to the second operator.
 
 use super::problem::Problem;
 
-/// Characters, at most.
+/// Largest number of characters.
 const MOST: usize = 256;
 
-/// A reason as it came; an empty one is none.
+/// Checks a reason. An empty text counts as no reason.
 pub(super) fn reason(text: Option<&str>) -> Result<Option<Box<str>>, Problem> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -18,7 +18,7 @@ pub(super) fn reason(text: Option<&str>) -> Result<Option<Box<str>>, Problem> {
     Ok(Some(text.into()))
 }
 
-/// That of a batch: all of its items bear the same, or none.
+/// The reason of a batch. All items that give one must give the same.
 pub(super) fn common<'a>(
     texts: impl Iterator<Item = Option<&'a str>>,
 ) -> Result<Option<Box<str>>, Problem> {

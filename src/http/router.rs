@@ -8,7 +8,7 @@ use matchit::InsertError;
 
 use super::answer::{Answer, Response};
 use super::body;
-use super::call::Operation;
+use super::call::Endpoint;
 use super::clock::ConfirmClock;
 use super::data_keys::{Issue, Rewrap, Unwrap};
 use super::expiries::Expiries;
@@ -16,10 +16,10 @@ use super::hsm_moves::{MoveHsm, ShowHsmMove};
 use super::keyspaces::{Erase, List, Put, Show};
 use super::openapi::Specification;
 use super::path::Path;
+use super::pipeline::{Arrival, handle_boxed};
 use super::problem::{Code, Problem};
-use super::road::{Arrival, travel};
 use super::root::RotateRoot;
-use super::server::Connected;
+use super::server::ConnectionContext;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
 use super::{approvals, shreds, versions};
@@ -40,7 +40,7 @@ pub struct Route {
 }
 
 /// Runs an endpoint.
-type Handler = fn(Arc<Service>, Arc<Connected>, Path, Request<Incoming>) -> Answer;
+type Handler = fn(Arc<Service>, Arc<ConnectionContext>, Path, Request<Incoming>) -> Answer;
 
 /// What a path answers to.
 type Methods = Vec<(Method, Handler)>;
@@ -53,14 +53,14 @@ struct Table {
 }
 
 impl Table {
-    fn with<O: Operation>(mut self, method: Method, path: &'static str) -> Self {
+    fn with<E: Endpoint>(mut self, method: Method, path: &'static str) -> Self {
         let methods = self.paths.entry(path).or_default();
-        methods.push((method.clone(), travel::<O>));
+        methods.push((method.clone(), handle_boxed::<E>));
         self.routes.push(Route {
             method,
             path,
-            operation: O::NAME,
-            roles: O::ROLES,
+            operation: E::NAME,
+            roles: E::ROLES,
         });
         self
     }
@@ -126,7 +126,11 @@ impl Router {
     }
 
     /// Answers a request of a connection.
-    pub(super) fn answer(&self, connected: &Arc<Connected>, request: Request<Incoming>) -> Answer {
+    pub(super) fn answer(
+        &self,
+        connected: &Arc<ConnectionContext>,
+        request: Request<Incoming>,
+    ) -> Answer {
         if request.method() == Method::HEAD {
             let answer = self.whole(&Method::GET, connected, request);
             return Box::pin(async { answer.await.without_content() });
@@ -139,7 +143,7 @@ impl Router {
     fn whole(
         &self,
         method: &Method,
-        connected: &Arc<Connected>,
+        connected: &Arc<ConnectionContext>,
         request: Request<Incoming>,
     ) -> Answer {
         let Ok(found) = self.paths.at(request.uri().path()) else {
@@ -162,7 +166,7 @@ impl Router {
     /// The answer where there is no endpoint.
     fn refuse(
         &self,
-        connected: &Arc<Connected>,
+        connected: &Arc<ConnectionContext>,
         request: Request<Incoming>,
         response: Response,
     ) -> Answer {

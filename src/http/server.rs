@@ -137,7 +137,7 @@ impl<S> Answers for S where
 }
 
 /// A connection as its requests see it.
-pub(super) struct Connected {
+pub(super) struct ConnectionContext {
     /// Who is at its other end.
     pub(super) session: Arc<Session>,
     /// What that one may take.
@@ -154,7 +154,7 @@ pub(super) struct Connected {
     pub(super) keep_alive: Option<HeaderValue>,
 }
 
-impl Connected {
+impl ConnectionContext {
     /// What its client may take.
     pub(super) fn account(&self) -> Guard<Arc<Account>> {
         self.account.load()
@@ -230,7 +230,7 @@ impl Arriving {
         let stranger = account.client().is_none();
         let seconds = self.limits.idle_timeout.as_secs();
         let keep_alive = HeaderValue::from_str(&format!("timeout={seconds}")).ok();
-        let connected = Arc::new(Connected {
+        let connected = Arc::new(ConnectionContext {
             session,
             account: ArcSwap::new(account),
             seat: self.seat,

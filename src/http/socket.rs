@@ -1,7 +1,7 @@
-//! The TCP connection below TLS, which is closed so that what was sent arrives: a socket that is
-//! closed with unread bytes in it answers with a reset, and a reset takes back what its peer has not
-//! read yet. And it is read no faster than its requests account for: frames of HTTP/2 that ask for
-//! nothing (PING, SETTINGS, PRIORITY, empty DATA and the like) cost time as well.
+//! The TCP connection below TLS. It is closed so that the last answer arrives: closing a socket that has
+//! unread bytes sends a reset, and a reset discards what the peer has not read yet. It is read no faster
+//! than its requests account for, because HTTP/2 frames that belong to no request (PING, SETTINGS,
+//! PRIORITY, empty DATA and others) also cost time.
 
 use std::io;
 use std::pin::Pin;
@@ -16,38 +16,38 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::admission::Connection;
 
-/// How long a closed connection is read on.
+/// How long a closed connection is still read.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
-/// How much of it is read and thrown away.
+/// How many bytes of it are read and discarded.
 const CLOSE_BYTES: usize = 64 << 20;
-/// As much at once.
+/// Size of one such read.
 const CLOSE_BUFFER: usize = 16 << 10;
 
-/// Bytes that may come beyond what the requests account for: windows, heads and a handshake.
+/// Bytes that may be read beyond those that requests account for: windows, heads and a handshake.
 const SLACK: u64 = 512 << 10;
-/// As many more a second.
+/// Additional bytes for each second.
 const SLACK_PER_SECOND: u64 = 4 << 10;
-/// What is worth reading.
+/// Smallest allowance that is added at once.
 const LEAST: u64 = 1 << 10;
-/// Until it is looked again what may be read.
-const LOOK: Duration = Duration::from_millis(250);
+/// Wait before the allowance is computed again.
+const REFILL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A connection. Whoever drops it, at whatever point, closes it in order: no more is sent, what still
-/// comes is thrown away until the peer has closed too or the time is up. `S` is the seat that the
-/// connection occupies, which is free after that.
+/// A connection. Dropping it at any point closes it in order: nothing more is sent, and what still arrives
+/// is discarded until the peer has closed too or the time is up. `S` is the seat that the connection
+/// occupies. It is free after that.
 pub(crate) struct Socket<S: Send + 'static> {
-    /// Until it is dropped.
+    /// The stream and its seat. `None` after the socket was dropped.
     open: Option<(TcpStream, S)>,
     connection: Arc<Connection>,
     runtime: Handle,
-    /// The peer sends no more, or is gone: nothing is left to wait for.
+    /// The peer has closed its side or is gone, so closing need not wait for it.
     ended: bool,
     allowance: Allowance,
 }
 
-/// What may be read before it is looked what the requests account for.
+/// How many bytes may be read before the allowance is computed again.
 struct Allowance {
-    /// Below 0 when a read brought more.
+    /// Bytes left. Negative when a read returned more than the allowance.
     left: i64,
     accounted: u64,
     since: Instant,
@@ -64,7 +64,7 @@ impl Allowance {
         }
     }
 
-    /// Ready when something may be read.
+    /// Ready when bytes may be read.
     fn poll(&mut self, connection: &Connection, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.left > 0 {
@@ -72,7 +72,9 @@ impl Allowance {
             }
             self.refill(connection);
             if self.left <= 0 {
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                let timer = self
+                    .timer
+                    .get_or_insert_with(|| Box::pin(sleep(REFILL_INTERVAL)));
                 ready!(timer.as_mut().poll(context));
                 self.timer = None;
             }
@@ -83,7 +85,7 @@ impl Allowance {
         let accounted = connection.accounted();
         let millis = self.since.elapsed().as_millis() as u64;
         let more = accounted - self.accounted + millis * SLACK_PER_SECOND / 1_000;
-        // Not byte by byte.
+        // Not for every few bytes.
         if more >= LEAST {
             self.since = Instant::now();
             self.accounted = accounted;
@@ -93,9 +95,9 @@ impl Allowance {
 }
 
 impl<S: Send + 'static> Socket<S> {
-    /// Within the runtime that closes it.
+    /// Must be called within a runtime, which closes the socket later.
     pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>, seat: S) -> Self {
-        // Answers are small and whole: waiting to fill a segment would only delay them.
+        // Answers are small and written at once: waiting to fill a segment would only delay them.
         let _ = stream.set_nodelay(true);
         Self {
             open: Some((stream, seat)),
@@ -131,7 +133,7 @@ impl<S: Send + 'static> Drop for Socket<S> {
     }
 }
 
-/// Closes in order, within bounds.
+/// Closes in order, within bounds of time and bytes.
 async fn close(mut stream: TcpStream) {
     let _ = timeout(CLOSE_TIME, async {
         stream.shutdown().await?;
@@ -223,11 +225,11 @@ mod tests {
             client.write_all(&[1; 100_000]).await.unwrap();
             socket.write_all(b"the answer").await.unwrap();
             drop(socket);
-            // What is sent now finds nobody, and must not take the answer back.
+            // Nobody reads what is sent now. It must not cause a reset that discards the answer.
             client.write_all(&[2; 100_000]).await.unwrap();
-            let mut heard = Vec::new();
-            client.read_to_end(&mut heard).await.unwrap();
-            assert_eq!(heard, b"the answer");
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, b"the answer");
         }
     }
 
@@ -252,7 +254,7 @@ mod tests {
         sending.await.unwrap();
     }
 
-    /// Reads on until that many bytes have come, or for the time.
+    /// Reads until that many bytes have arrived or the time is up.
     async fn read_to(socket: &mut Socket<()>, bytes: u64, time: Duration) -> u64 {
         let connection = Arc::clone(&socket.connection);
         let mut buffer = vec![0; 16 << 10];
@@ -274,7 +276,7 @@ mod tests {
         let received = read_to(&mut socket, 3 * SLACK, Duration::from_secs(1)).await;
         let by_time = (begun.elapsed().as_secs() + 1) * SLACK_PER_SECOND;
         assert!(received <= SLACK + by_time + (16 << 10), "{received}");
-        // A body that is taken is no flood.
+        // Bytes of a body that was read are accounted for.
         socket.connection.took_body(8 * SLACK);
         let received = read_to(&mut socket, 2 * SLACK, Duration::from_secs(30)).await;
         assert!(received >= 2 * SLACK, "{received}");

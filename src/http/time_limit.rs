@@ -1,5 +1,5 @@
-//! A time limit for each request of a connection, for little: a timer that is armed once and
-//! moved on only when it has run out, not with every request.
+//! The timeout of each request of a connection. It is cheap: the timer is armed once and moved only when
+//! it has run out, not with every request.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,16 +11,16 @@ use tokio::time::{Instant, Sleep};
 
 type Timer = Pin<Box<Sleep>>;
 
-/// The limit took effect.
+/// The request took longer than its timeout.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TimedOut;
 
-/// The timer of a connection. One request uses it at a time; others beside it (HTTP/2) get timers of
-/// their own.
+/// The timer of a connection. One request at a time uses it. Other requests at the same time (HTTP/2) get
+/// timers of their own.
 #[derive(Debug, Default)]
 pub(super) struct TimeLimit(Mutex<Option<Timer>>);
 
-/// The timer, for one request.
+/// The timer while one request uses it.
 struct Borrowed<'a> {
     home: &'a TimeLimit,
     timer: Option<Timer>,
@@ -35,8 +35,8 @@ impl Drop for Borrowed<'_> {
 }
 
 impl Borrowed<'_> {
-    /// Ready at `deadline`. The timer may still be set to the deadline of an earlier request, and
-    /// wake in vain.
+    /// Ready at `deadline`. The timer may still be set to the deadline of an earlier request. It then wakes
+    /// too early and is reset.
     fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self
             .timer
@@ -52,8 +52,8 @@ impl Borrowed<'_> {
 }
 
 impl TimeLimit {
-    /// Runs `work`, which is dropped when it has taken `limit`. The limit is the same for all requests of a
-    /// connection.
+    /// Runs `work`, and drops it when it takes longer than `limit`. The limit is the same for all requests of
+    /// a connection.
     ///
     /// # Errors
     /// [`TimedOut`].

@@ -3,14 +3,14 @@ use std::fmt;
 use lethe_core::time::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// RFC 3339 in UTC with milliseconds.
+/// A time, written as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
-        // Retentions end far before the last year that can be written.
+        // Every retention ends long before the last year that can be written.
         let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
         write!(f, "{time:.3}")
     }

@@ -6,12 +6,13 @@ use lethe_core::succession::PublishedKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::problem::Problem;
 use crate::identity::Role;
 use crate::node::verification_keys::{pem, purpose_name};
 
-/// `GET /v1/verification-keys`: from memory, so that receipts can be checked while the HSM is away.
+/// `GET /v1/verification-keys`: shows the public keys. They come from memory, so that receipts can be
+/// checked while the HSM does not answer.
 pub(crate) struct VerificationKeys;
 
 #[derive(Serialize)]
@@ -53,14 +54,14 @@ impl From<&PublishedKey> for VerificationKeyView {
     }
 }
 
-impl Operation for VerificationKeys {
+impl Endpoint for VerificationKeys {
     const NAME: &'static str = "verification_keys";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let keys = Arc::clone(&call.service.verification_keys.borrow());
         let keys = keys.iter().map(VerificationKeyView::from).collect();
-        Done::json(StatusCode::OK, &KeysAnswer { keys })
+        Outcome::json(StatusCode::OK, &KeysAnswer { keys })
     }
 }

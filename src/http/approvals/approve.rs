@@ -7,37 +7,36 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::show::find;
-use crate::approvals::{Approved, Outcome, approve};
+use crate::approvals::{self, Approved, approve};
 use crate::erasure::{Admitted, NotAccepted};
 use crate::http::body;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::clock::confirmed;
 use crate::http::hsm_moves::shown;
 use crate::http::keyspaces::KeyspaceView;
 use crate::http::problem::{Code, Problem};
-use crate::http::shreds::{Waited, await_many, await_one};
+use crate::http::shreds::{WaitBudget, await_many, await_one};
 use crate::identity::Role;
 
-/// `POST /v1/approvals/{id}`: a second operator approves. Answered as the call that asked would have
-/// been.
+/// `POST /v1/approvals/{id}`: a second operator approves. The answer is that of the call that asked.
 pub(crate) struct Approve;
 
-impl Operation for Approve {
+impl Endpoint for Approve {
     const NAME: &'static str = "approve";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let id: ApprovalId = call.parameter("id", "an id is a UUID")?;
         call.check_audit()?;
-        let waited = Waited::for_call(call);
+        let budget = WaitBudget::for_call(call);
         let approved = approved(call, id).await?;
-        answer(call, &waited, approved).await
+        answer(call, &budget, approved).await
     }
 }
 
-/// `POST /v1/approvals`: several at once, each by itself; answered in their order.
+/// `POST /v1/approvals`: approves several, each independently. The answers are in the order of the ids.
 pub(crate) struct ApproveMany;
 
 /// Names what is approved.
@@ -49,7 +48,7 @@ pub(crate) struct ApproveManyBody {
     ids: Vec<String>,
 }
 
-/// Approvals in one call, at most: each may wait for disk and HSM.
+/// Largest number of approvals in one call. Each may wait for disk and HSM.
 const MOST: usize = 100;
 
 #[derive(Serialize)]
@@ -57,20 +56,20 @@ struct ManyAnswer {
     items: Vec<Box<RawValue>>,
 }
 
-impl Operation for ApproveMany {
+impl Endpoint for ApproveMany {
     const NAME: &'static str = "approve_many";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let body: ApproveManyBody = body::parse(&call.body)?;
         if !(1..=MOST).contains(&body.ids.len()) {
             return Err(Problem::invalid("1 to 100 ids"));
         }
         call.check_audit()?;
-        let waited = Waited::for_call(call);
-        // All of them before anybody waits for the end of one.
+        let budget = WaitBudget::for_call(call);
+        // All are approved before the call waits for the end of the first.
         let mut results = Vec::with_capacity(body.ids.len());
         for id in &body.ids {
             results.push(match id.parse() {
@@ -81,13 +80,13 @@ impl Operation for ApproveMany {
         let (mut items, mut requests, mut refused) = (Vec::new(), Vec::new(), 0);
         for result in results {
             let answered = match result {
-                Ok(approved) => answer(call, &waited, approved).await,
+                Ok(approved) => answer(call, &budget, approved).await,
                 Err(problem) => Err(problem),
             };
             items.push(match answered {
-                Ok(done) => {
-                    requests.extend(done.requests);
-                    String::from_utf8(done.body).map_err(Problem::invalid)?
+                Ok(outcome) => {
+                    requests.extend(outcome.requests);
+                    String::from_utf8(outcome.body).map_err(Problem::invalid)?
                 }
                 Err(problem) => {
                     refused += 1;
@@ -98,10 +97,10 @@ impl Operation for ApproveMany {
         }
         let items = items.into_iter().map(RawValue::from_string);
         let items = items.collect::<Result<_, _>>().map_err(Problem::invalid)?;
-        let mut done = Done::json(StatusCode::OK, &ManyAnswer { items })?;
-        done.requests = requests;
-        done.refused = refused;
-        Ok(done)
+        let mut outcome = Outcome::json(StatusCode::OK, &ManyAnswer { items })?;
+        outcome.requests = requests;
+        outcome.refused = refused;
+        Ok(outcome)
     }
 }
 
@@ -113,37 +112,39 @@ async fn approved(call: &Call, id: ApprovalId) -> Result<Approved, Problem> {
     Ok(approved)
 }
 
-async fn answer(call: &Call, waited: &Waited, approved: Approved) -> Result<Done, Problem> {
+async fn answer(call: &Call, budget: &WaitBudget, approved: Approved) -> Result<Outcome, Problem> {
     let Approved { approval, outcome } = approved;
-    let mut done = match outcome {
-        Outcome::Requests(admitted) => requests(call, waited, &approval, admitted).await?,
-        Outcome::Settings => settings(call, &approval)?,
-        Outcome::Clock(done) => confirmed(call, done)?,
-        Outcome::HsmMove => shown(call)?,
+    let mut answer = match outcome {
+        approvals::Outcome::Requests(admitted) => {
+            requests(call, budget, &approval, admitted).await?
+        }
+        approvals::Outcome::Settings => settings(call, &approval)?,
+        approvals::Outcome::Clock(confirmation) => confirmed(call, confirmation)?,
+        approvals::Outcome::HsmMove => shown(call)?,
     };
-    done.requests.insert(0, approval.id.as_request());
-    done.reason = approval.reason;
-    Ok(done)
+    answer.requests.insert(0, approval.id.as_request());
+    answer.reason = approval.reason;
+    Ok(answer)
 }
 
 async fn requests(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     approval: &Approval,
     admitted: Vec<Result<Admitted, NotAccepted>>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let nothing = || Problem::new(Code::Overloaded, "not accepted");
     let mut admitted = admitted.into_iter().map(|one| one.map_err(Problem::from));
     if let Action::Shred { single: false, .. } = approval.action {
-        return await_many(call, waited, admitted.collect()).await;
+        return await_many(call, budget, admitted.collect()).await;
     }
     let one = admitted.next().ok_or_else(nothing)??;
     let keyspace = approval.keyspace_name().ok_or_else(nothing)?;
-    await_one(call, keyspace, waited, &one).await
+    await_one(call, keyspace, budget, &one).await
 }
 
-/// The keyspace as it is by now: it may have been erased since, and another one bear its name.
-fn settings(call: &Call, approval: &Approval) -> Result<Done, Problem> {
+/// The keyspace as it is now. It may have been erased since, and another keyspace may have its name.
+fn settings(call: &Call, approval: &Approval) -> Result<Outcome, Problem> {
     let keyring = call.service.live.keyring();
     let scope = approval.scope.as_ref();
     let scope = scope.ok_or(KeyError::UnknownKeyspace)?;
@@ -152,5 +153,5 @@ fn settings(call: &Call, approval: &Approval) -> Result<Done, Problem> {
         return Err(KeyError::UnknownKeyspace.into());
     }
     let view = KeyspaceView::new(keyspace, &keyring, call);
-    Done::json(StatusCode::OK, &view)
+    Outcome::json(StatusCode::OK, &view)
 }

@@ -4,34 +4,34 @@ use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::approvals::effective;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `GET /v1/approvals`: what waits for a second operator, oldest first, in pages.
+/// `GET /v1/approvals`: lists what waits for a second operator, oldest first.
 pub(crate) struct List;
 
 #[derive(Serialize)]
 struct ListAnswer {
     approvals: Vec<ApprovalView>,
-    /// For `after` of the next page; none on the last.
+    /// Value of `after` for the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-impl Operation for List {
+impl Endpoint for List {
     const NAME: &'static str = "list_approvals";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let page = Page::<Option<String>>::of(&call.query)?;
         let after = page.after.as_deref().map(str::parse::<ApprovalId>);
         let after = after.transpose().map_err(Problem::invalid)?;
         let after = after.unwrap_or(ApprovalId::FIRST);
         let store = &call.service.approvals.store;
-        // One more tells whether there is a next page.
+        // One entry more shows whether there is a next page.
         let waiting = store.waiting_approvals(after, page.limit + 1);
         let mut waiting = waiting.await?;
         let more = waiting.len() > page.limit as usize;
@@ -44,6 +44,6 @@ impl Operation for List {
         waiting.retain(shown);
         let approvals = waiting.iter().map(|it| ApprovalView::new(it, None));
         let approvals = approvals.collect();
-        Done::json(StatusCode::OK, &ListAnswer { approvals, next })
+        Outcome::json(StatusCode::OK, &ListAnswer { approvals, next })
     }
 }

@@ -3,19 +3,19 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState, End, Void};
 
 use super::view::ApprovalView;
 use crate::approvals::{digest_key, effective, superseding_erase};
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
-/// `GET /v1/approvals/{id}`: how far it is; to operators, and to who asked.
+/// `GET /v1/approvals/{id}`: shows an approval to operators and to the client that asked for it.
 pub(crate) struct Show;
 
-impl Operation for Show {
+impl Endpoint for Show {
     const NAME: &'static str = "show_approval";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let approval = effective(&call.service, find_for(call).await?, call.now);
         let covered_by = match approval.state {
             ApprovalState::Ended(End::Void(Void::KeyspaceGone)) => {
@@ -25,11 +25,11 @@ impl Operation for Show {
         };
         let key = digest_key(&call.service, &approval).await?;
         let view = ApprovalView::new(&approval, covered_by).with_digest_key(key);
-        Done::json(StatusCode::OK, &view)
+        Outcome::json(StatusCode::OK, &view)
     }
 }
 
-/// The one in the path, if the caller is an operator or has asked for it.
+/// The approval in the path, if the caller is an operator or has asked for it.
 pub(super) async fn find_for(call: &Call) -> Result<Approval, Problem> {
     let id = call.parameter("id", "an id is a UUID")?;
     let approval = find(call, id).await?;
@@ -44,7 +44,7 @@ pub(super) async fn find_for(call: &Call) -> Result<Approval, Problem> {
     }
 }
 
-/// One that is granted: no other is there for this caller.
+/// An approval whose subject is granted to the caller. Any other is not found.
 pub(super) async fn find(call: &Call, id: ApprovalId) -> Result<Approval, Problem> {
     let found = call.service.approvals.store.approval(id).await?;
     found

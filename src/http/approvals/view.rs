@@ -107,7 +107,7 @@ impl From<&Policy> for SettingsView {
 }
 
 impl ApprovalView {
-    /// With what the list is compared by.
+    /// Adds the key of the digest.
     pub(crate) fn with_digest_key(mut self, key: Option<DigestKey>) -> Self {
         self.digest_key = key.map(|key| Base64::encode_string(key.as_bytes()));
         self

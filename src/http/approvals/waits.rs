@@ -5,24 +5,24 @@ use serde::Serialize;
 
 use super::view::ApprovalView;
 use crate::approvals::{Question, digest_key};
-use crate::http::call::{Call, Done};
+use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
 use crate::leader::KeeperError;
 
-/// Answers a call that waits for a second operator: `202`, and where to look.
+/// The answer of a call that waits for a second operator.
 #[derive(Serialize)]
 struct WaitsAnswer<'a, T: Serialize> {
     code: &'static str,
     #[serde(flatten)]
     approval: ApprovalView,
-    /// Ids of the requests that wait, to ask for once they are approved.
+    /// Ids of the requests that wait. The caller can ask for them after the approval.
     requests: Vec<String>,
-    /// Of a batch: what became of each item.
+    /// Results of the items of a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<&'a [T]>,
 }
 
-/// What a call asks for, and whether that waits.
+/// The check whether a call needs an approval.
 pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> Question<'_> {
     Question {
         service: &call.service,
@@ -33,8 +33,9 @@ pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> Question<'_> {
     }
 }
 
-/// The answer of a change that the keeper did not make: it waits where a second operator is needed.
-pub(crate) async fn not_made(call: &Call, error: KeeperError) -> Result<Done, Problem> {
+/// The answer of a change that the keeper did not make. If a second operator is needed, the call waits for
+/// one.
+pub(crate) async fn not_made(call: &Call, error: KeeperError) -> Result<Outcome, Problem> {
     match error {
         KeeperError::NeedsApproval(action, scope) => {
             let approval = question(call, None).change(*action, scope).await?;
@@ -44,13 +45,13 @@ pub(crate) async fn not_made(call: &Call, error: KeeperError) -> Result<Done, Pr
     }
 }
 
-/// The answer of a call that needs one.
+/// Answers `202` with the approval and its location.
 pub(crate) async fn waits<T: Serialize>(
     call: &Call,
     approval: &Approval,
     requests: Vec<RequestId>,
     items: Option<&[T]>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let key = digest_key(&call.service, approval).await?;
     let answer = WaitsAnswer {
         code: "approval_required",
@@ -58,10 +59,10 @@ pub(crate) async fn waits<T: Serialize>(
         requests: requests.iter().map(ToString::to_string).collect(),
         items,
     };
-    let mut done = Done::json(StatusCode::ACCEPTED, &answer)?;
-    done.outcome = "approval_required";
-    done.requests.push(approval.id.as_request());
-    done.requests.extend(requests);
-    done.location = Some(format!("/v1/approvals/{}", approval.id));
-    Ok(done)
+    let mut outcome = Outcome::json(StatusCode::ACCEPTED, &answer)?;
+    outcome.recorded_as = "approval_required";
+    outcome.requests.push(approval.id.as_request());
+    outcome.requests.extend(requests);
+    outcome.location = Some(format!("/v1/approvals/{}", approval.id));
+    Ok(outcome)
 }

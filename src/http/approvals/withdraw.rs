@@ -3,26 +3,26 @@ use hyper::StatusCode;
 use super::show::find_for;
 use super::view::ApprovalView;
 use crate::approvals::withdraw;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `DELETE /v1/approvals/{id}`: what waits is taken back, by any operator or by who asked.
+/// `DELETE /v1/approvals/{id}`: withdraws what waits. Any operator may do it, and the client that asked.
 pub(crate) struct Withdraw;
 
-impl Operation for Withdraw {
+impl Endpoint for Withdraw {
     const NAME: &'static str = "withdraw_approval";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = false;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let approval = find_for(call).await?;
         call.check_audit()?;
         let withdrawn = withdraw(&call.service, approval, call.decision()).await?;
         let answer = ApprovalView::new(&withdrawn, None);
-        let mut done = Done::json(StatusCode::OK, &answer)?;
-        done.requests.push(withdrawn.id.as_request());
-        Ok(done)
+        let mut outcome = Outcome::json(StatusCode::OK, &answer)?;
+        outcome.requests.push(withdrawn.id.as_request());
+        Ok(outcome)
     }
 }

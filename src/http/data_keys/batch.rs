@@ -9,13 +9,14 @@ use lethe_core::tree::{LeafId, PageReference, TreeId};
 use serde::{Deserialize, Serialize};
 
 use crate::http::body::Items;
-use crate::http::call::{Call, Done};
+use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
 use crate::limits::Kind;
 
-/// Items between two chances for other tasks.
+/// Number of items after which the task yields to others.
 const STRIDE: usize = 32;
-/// A shred is being accepted: that takes one write to the disk.
+/// Wait before an item is tried again while a shred is being accepted. Accepting takes one write to the
+/// disk.
 const PENDING: Duration = Duration::from_millis(1);
 
 #[derive(Serialize)]
@@ -31,40 +32,40 @@ struct Reason<'a> {
 
 /// An item of a call about data keys.
 pub(super) trait Item {
-    /// What a quota counts it as.
+    /// The quota that counts it.
     const KIND: Kind;
 
-    /// The conversation that it names.
+    /// Name of the conversation.
     fn conversation(&self) -> &str;
 }
 
-/// A key that leaves.
-pub(super) struct Leaving {
-    /// For the record.
+/// A key in the answer.
+pub(super) struct IssuedKey {
+    /// Its entry in the audit record.
     pub(super) event: KeyEvent,
-    /// Its rows, one or two; they must still live then.
+    /// The one or two leaves of the tree that it was computed from. They must still live when it is sent.
     pub(super) leaves: [LeafId; 2],
 }
 
-/// Why an item was not answered at once.
-pub(super) enum Stop {
-    /// It is refused.
+/// Why an item has no answer yet.
+pub(super) enum ItemError {
+    /// The item is refused.
     Refused(Problem),
-    /// Load this, and try again.
+    /// A page of the tree is not in memory. Load it and try again.
     Missing(Box<PageReference>),
-    /// Nobody can tell yet.
+    /// A shred that may concern it is being accepted. Try again.
     Pending,
-    /// It has expired then.
+    /// The key expired at this time.
     Expired(Expiry),
 }
 
-impl From<Problem> for Stop {
+impl From<Problem> for ItemError {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)
     }
 }
 
-impl From<KeyError> for Stop {
+impl From<KeyError> for ItemError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Missing(page) => Self::Missing(page),
@@ -75,65 +76,65 @@ impl From<KeyError> for Stop {
     }
 }
 
-/// One state of the world, and the keyspace of the call in it.
-pub(super) struct Look<'a> {
+/// One state of the keyring, with the keyspace of the call.
+pub(super) struct Snapshot<'a> {
     pub(super) keyring: &'a Keyring,
     pub(super) keyspace: &'a LiveKeyspace,
 }
 
-/// Runs one item or a batch. `run` writes its answer into the buffer, whose size is fixed ahead so
-/// that no growing leaves copies of keys behind, and says which key leaves.
+/// Runs one item or a batch. `run` writes the answer of an item into the buffer and returns its key. The
+/// buffer has its full size from the start: growing it would leave copies of keys behind.
 pub(super) async fn run<'a, T: Deserialize<'a> + Item>(
     call: &'a Call,
     one: StatusCode,
     bytes_each: usize,
-    run: impl Fn(&T, &Look<'_>, &mut Vec<u8>) -> Result<Leaving, Stop>,
-) -> Result<Done, Problem> {
+    run: impl Fn(&T, &Snapshot<'_>, &mut Vec<u8>) -> Result<IssuedKey, ItemError>,
+) -> Result<Outcome, Problem> {
     let refusals = call.service.live.refusals.changes();
     let mut keyring = call.service.live.keyring();
     keyring.keyspace(call.keyspace()?)?;
     let items = match Items::parse(&call.body)? {
         Items::One(item) => {
             take(call, &keyring, std::iter::once(&item), 1)?;
-            let mut done = Done::new(one, Vec::with_capacity(bytes_each));
-            done.refusals = refusals;
-            settle(call, &mut keyring, &item, &mut done, &run).await?;
-            return Ok(done);
+            let mut outcome = Outcome::new(one, Vec::with_capacity(bytes_each));
+            outcome.refusals = refusals;
+            run_item(call, &mut keyring, &item, &mut outcome, &run).await?;
+            return Ok(outcome);
         }
         Items::Many(items) => items,
     };
     take(call, &keyring, items.iter().flatten(), items.len())?;
     let room = 32 + items.len() * bytes_each;
-    let mut done = Done::new(StatusCode::OK, Vec::with_capacity(room));
-    done.refusals = refusals;
-    done.keys.reserve(items.len());
-    done.body.extend_from_slice(br#"{"items":["#);
+    let mut outcome = Outcome::new(StatusCode::OK, Vec::with_capacity(room));
+    outcome.refusals = refusals;
+    outcome.keys.reserve(items.len());
+    outcome.body.extend_from_slice(br#"{"items":["#);
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
-            done.body.push(b',');
+            outcome.body.push(b',');
         }
         if index % STRIDE == STRIDE - 1 {
             tokio::task::yield_now().await;
         }
         let answered = match item {
-            Ok(item) => settle(call, &mut keyring, &item, &mut done, &run).await,
+            Ok(item) => run_item(call, &mut keyring, &item, &mut outcome, &run).await,
             Err(problem) => Err(problem),
         };
         if let Err(problem) = answered {
-            refuse(&mut done, &problem)?;
+            refuse(&mut outcome, &problem)?;
         }
     }
-    done.body.extend_from_slice(b"]}");
-    Ok(done)
+    outcome.body.extend_from_slice(b"]}");
+    Ok(outcome)
 }
 
-/// Runs of neighbours of one key version among the keys that leave, with their number.
-pub(super) fn versions(done: &Done) -> impl Iterator<Item = (TreeId, u64)> {
-    let runs = done.leaves.chunk_by(|one, next| one.tree == next.tree);
+/// The key versions of the keys in the answer, each with the number of its keys that stand side by side.
+pub(super) fn versions(outcome: &Outcome) -> impl Iterator<Item = (TreeId, u64)> {
+    let runs = outcome.leaves.chunk_by(|one, next| one.tree == next.tree);
     runs.filter_map(|run| Some((run.first()?.tree, run.len() as u64)))
 }
 
-/// Takes the items off the caller's quota, before anything is computed for them.
+/// Takes the items off the quota of the caller, before anything is computed for them.
 fn take<'i, T: Item + 'i>(
     call: &Call,
     keyring: &Keyring,
@@ -150,59 +151,59 @@ fn take<'i, T: Item + 'i>(
     Ok(())
 }
 
-/// Tries until there is an answer; the whole request's time limit ends it.
-async fn settle<T>(
+/// Tries one item until it has an answer. The timeout of the request bounds the loop.
+async fn run_item<T>(
     call: &Call,
     keyring: &mut Arc<Keyring>,
     item: &T,
-    done: &mut Done,
-    run: &impl Fn(&T, &Look<'_>, &mut Vec<u8>) -> Result<Leaving, Stop>,
+    outcome: &mut Outcome,
+    run: &impl Fn(&T, &Snapshot<'_>, &mut Vec<u8>) -> Result<IssuedKey, ItemError>,
 ) -> Result<(), Problem> {
     loop {
-        let begun = done.body.len();
-        let look = Look {
+        let begun = outcome.body.len();
+        let snapshot = Snapshot {
             keyring,
             keyspace: keyring.keyspace(call.keyspace()?)?,
         };
-        let stop = match run(item, &look, &mut done.body) {
-            Ok(leaving) => {
-                done.keys.push(leaving.event);
-                let [first, second] = leaving.leaves;
-                done.leaves.push(first);
+        let error = match run(item, &snapshot, &mut outcome.body) {
+            Ok(key) => {
+                outcome.keys.push(key.event);
+                let [first, second] = key.leaves;
+                outcome.leaves.push(first);
                 if second != first {
-                    done.leaves.push(second);
+                    outcome.leaves.push(second);
                 }
                 return Ok(());
             }
-            Err(stop) => stop,
+            Err(error) => error,
         };
-        done.body.truncate(begun);
+        outcome.body.truncate(begun);
         let sequence = keyring.sequence;
         let live = &call.service.live;
-        match stop {
-            Stop::Refused(problem) => return Err(problem),
-            Stop::Expired(expiry) => {
-                // Boxed as below. It stays refused, whatever the clock says later.
+        match error {
+            ItemError::Refused(problem) => return Err(problem),
+            ItemError::Expired(expiry) => {
+                // Boxed as below. The mark keeps the key refused, whatever the clock says later.
                 Box::pin(call.service.mark.reach(expiry.instant())).await?;
                 return Err(KeyError::Expired(expiry).into());
             }
-            // Nothing old is held on to while waiting.
-            Stop::Missing(page) => {
+            // The old keyring is released before the wait.
+            ItemError::Missing(page) => {
                 *keyring = live.keyring();
-                // Boxed: it is rare, and every request would keep room for it.
+                // Boxed: it is rare, and without a box the future of every request would be larger.
                 Box::pin(live.load(call.service.deployment, &page, sequence)).await?;
             }
-            Stop::Pending => tokio::time::sleep(PENDING).await,
+            ItemError::Pending => tokio::time::sleep(PENDING).await,
         }
         *keyring = live.keyring();
     }
 }
 
-fn refuse(done: &mut Done, problem: &Problem) -> Result<(), Problem> {
-    done.refused += 1;
+fn refuse(outcome: &mut Outcome, problem: &Problem) -> Result<(), Problem> {
+    outcome.refused += 1;
     let error = Reason {
         code: problem.code.name(),
         detail: &problem.detail,
     };
-    serde_json::to_writer(&mut done.body, &Refusal { error }).map_err(Problem::invalid)
+    serde_json::to_writer(&mut outcome.body, &Refusal { error }).map_err(Problem::invalid)
 }

@@ -3,7 +3,7 @@ use lethe_core::secret::Secret32;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// A data key as standard base64, written straight into the answer.
+/// A data key as standard base64, written directly into the answer.
 pub(super) struct Encoded<'a>(pub(super) &'a Secret32);
 
 impl Serialize for Encoded<'_> {

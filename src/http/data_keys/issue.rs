@@ -7,15 +7,15 @@ use lethe_core::keyspace::{Policy, Retention};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Item, Leaving, Look};
+use super::batch::{self, IssuedKey, Item, Snapshot};
 use super::encoded::Encoded;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
 
-/// `POST /v1/keyspaces/{keyspace}/data-keys`: a new data key, plain and wrapped.
+/// `POST /v1/keyspaces/{keyspace}/data-keys`: issues a new data key, plain and wrapped.
 pub(crate) struct Issue;
 
 /// Asks for a data key.
@@ -72,18 +72,18 @@ impl Item for IssueItem<'_> {
     }
 }
 
-impl Operation for Issue {
+impl Endpoint for Issue {
     const NAME: &'static str = "issue";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_clock()?;
-        let answer = |item: &IssueItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+        let answer = |item: &IssueItem<'_>, snapshot: &Snapshot<'_>, body: &mut Vec<u8>| {
             let conversation =
                 ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
             let entropy = &call.service.entropy;
-            let Look { keyring, keyspace } = look;
+            let Snapshot { keyring, keyspace } = snapshot;
             let retention = item.retention(&keyspace.policy)?;
             let issued = keyring.issue(keyspace, &conversation, retention, call.now, entropy)?;
             let answer = IssueAnswer {
@@ -99,7 +99,7 @@ impl Operation for Issue {
                 expires_at: Rfc3339(issued.event.expiry.instant()),
             };
             serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
-            Ok(Leaving {
+            Ok(IssuedKey {
                 event: issued.event,
                 leaves: [issued.leaf; 2],
             })
@@ -107,8 +107,8 @@ impl Operation for Issue {
         batch::run(call, StatusCode::CREATED, 768, answer).await
     }
 
-    fn left(call: &Call, done: &Done) {
-        for (tree, count) in batch::versions(done) {
+    fn released(call: &Call, outcome: &Outcome) {
+        for (tree, count) in batch::versions(outcome) {
             let uses = &call.service.key_uses;
             uses.issued(tree, &call.client, count, call.now);
         }

@@ -7,14 +7,14 @@ use lethe_core::wrapped_key::WrappedKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Item, Leaving, Look};
-use crate::http::call::{Call, Done, Operation};
+use super::batch::{self, IssuedKey, Item, Snapshot};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
 
-/// `POST /v1/keyspaces/{keyspace}/data-keys/rewrap`: the same data key under the newest version.
+/// `POST /v1/keyspaces/{keyspace}/data-keys/rewrap`: wraps the same data key under the newest key version.
 pub(crate) struct Rewrap;
 
 /// Asks for a wrapped key under the newest version, with the same expiry.
@@ -50,17 +50,17 @@ impl Item for RewrapItem<'_> {
     }
 }
 
-impl Operation for Rewrap {
+impl Endpoint for Rewrap {
     const NAME: &'static str = "rewrap";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        let answer = |item: &RewrapItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        let answer = |item: &RewrapItem<'_>, snapshot: &Snapshot<'_>, body: &mut Vec<u8>| {
             let conversation =
                 ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
             let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
-            let Look { keyring, keyspace } = look;
+            let Snapshot { keyring, keyspace } = snapshot;
             let rewrapped = keyring.rewrap(keyspace, &conversation, &wrapped, call.now)?;
             call.check_expiry(rewrapped.event.expiry)?;
             let answer = RewrapAnswer {
@@ -70,7 +70,7 @@ impl Operation for Rewrap {
                 expires_at: Rfc3339(rewrapped.event.expiry.instant()),
             };
             serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
-            Ok(Leaving {
+            Ok(IssuedKey {
                 event: rewrapped.event,
                 leaves: rewrapped.leaves,
             })

@@ -7,15 +7,15 @@ use lethe_core::wrapped_key::WrappedKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::batch::{self, Item, Leaving, Look};
+use super::batch::{self, IssuedKey, Item, Snapshot};
 use super::encoded::Encoded;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
 
-/// `POST /v1/keyspaces/{keyspace}/data-keys/unwrap`: the data key of a wrapped key.
+/// `POST /v1/keyspaces/{keyspace}/data-keys/unwrap`: opens a wrapped key and returns its data key.
 pub(crate) struct Unwrap;
 
 /// Asks for the data key of a wrapped key.
@@ -60,18 +60,18 @@ impl Item for UnwrapItem<'_> {
     }
 }
 
-impl Operation for Unwrap {
+impl Endpoint for Unwrap {
     const NAME: &'static str = "unwrap";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        let answer = |item: &UnwrapItem<'_>, look: &Look<'_>, body: &mut Vec<u8>| {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        let answer = |item: &UnwrapItem<'_>, snapshot: &Snapshot<'_>, body: &mut Vec<u8>| {
             check_purpose(item.purpose.as_deref())?;
             let conversation =
                 ConversationId::try_from(&*item.conversation).map_err(Problem::invalid)?;
             let wrapped: WrappedKey = item.wrapped_key.parse().map_err(KeyError::Invalid)?;
-            let Look { keyring, keyspace } = look;
+            let Snapshot { keyring, keyspace } = snapshot;
             let opened = keyring.unwrap(keyspace, &conversation, &wrapped, call.now)?;
             call.check_expiry(opened.event.expiry)?;
             let answer = UnwrapAnswer {
@@ -82,7 +82,7 @@ impl Operation for Unwrap {
                 expires_at: Rfc3339(opened.event.expiry.instant()),
             };
             serde_json::to_writer(body, &answer).map_err(Problem::invalid)?;
-            Ok(Leaving {
+            Ok(IssuedKey {
                 event: opened.event,
                 leaves: [opened.leaf; 2],
             })
@@ -90,8 +90,8 @@ impl Operation for Unwrap {
         batch::run(call, StatusCode::OK, 512, answer).await
     }
 
-    fn left(call: &Call, done: &Done) {
-        for (tree, count) in batch::versions(done) {
+    fn released(call: &Call, outcome: &Outcome) {
+        for (tree, count) in batch::versions(outcome) {
             let uses = &call.service.key_uses;
             uses.unwrapped(tree, &call.client, count, call.now);
         }

@@ -2,28 +2,28 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::view::KeyspaceView;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::page::Page;
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `GET /v1/keyspaces`: those granted, by name, in pages.
+/// `GET /v1/keyspaces`: lists the keyspaces that are granted to the caller, by name.
 pub(crate) struct List;
 
 #[derive(Serialize)]
 struct ListAnswer {
     keyspaces: Vec<KeyspaceView>,
-    /// For `after` of the next page; none on the last.
+    /// Value of `after` for the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-impl Operation for List {
+impl Endpoint for List {
     const NAME: &'static str = "list_keyspaces";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let page = Page::<String>::of(&call.query)?;
         let limit = page.limit as usize;
         let keyring = call.service.live.keyring();
@@ -45,6 +45,6 @@ impl Operation for List {
             ))
         };
         let keyspaces = names.into_iter().filter_map(view).collect();
-        Done::json(StatusCode::OK, &ListAnswer { keyspaces, next })
+        Outcome::json(StatusCode::OK, &ListAnswer { keyspaces, next })
     }
 }

@@ -7,12 +7,13 @@ use utoipa::ToSchema;
 use super::view::KeyspaceView;
 use crate::http::approvals::not_made;
 use crate::http::body;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::identity::Role;
 use crate::leader::{self, Settings};
 
-/// `PUT /v1/keyspaces/{keyspace}`: counts for keys issued from now on.
+/// `PUT /v1/keyspaces/{keyspace}`: makes a keyspace or changes its settings. They hold for keys that are
+/// issued from now on.
 pub(crate) struct Put;
 
 /// A keyspace's settings.
@@ -41,13 +42,13 @@ pub(crate) struct PutBody {
     minimum_version: Option<u32>,
 }
 
-impl Operation for Put {
+impl Endpoint for Put {
     const NAME: &'static str = "put_keyspace";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let settings = read(&body::parse::<PutBody>(&call.body)?)?;
         let name = call.keyspace()?;
         let keeper = &call.service.keeper;
@@ -61,7 +62,7 @@ impl Operation for Put {
             leader::Put::Created => StatusCode::CREATED,
             leader::Put::Updated { .. } => StatusCode::OK,
         };
-        Done::json(status, &KeyspaceView::new(keyspace, &keyring, call))
+        Outcome::json(status, &KeyspaceView::new(keyspace, &keyring, call))
     }
 }
 

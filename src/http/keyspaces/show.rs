@@ -1,21 +1,21 @@
 use hyper::StatusCode;
 
 use super::view::KeyspaceView;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `GET /v1/keyspaces/{keyspace}`
+/// `GET /v1/keyspaces/{keyspace}`: shows one keyspace.
 pub(crate) struct Show;
 
-impl Operation for Show {
+impl Endpoint for Show {
     const NAME: &'static str = "show_keyspace";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let keyring = call.service.live.keyring();
         let keyspace = keyring.keyspace(call.keyspace()?)?;
-        Done::json(StatusCode::OK, &KeyspaceView::new(keyspace, &keyring, call))
+        Outcome::json(StatusCode::OK, &KeyspaceView::new(keyspace, &keyring, call))
     }
 }

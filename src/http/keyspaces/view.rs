@@ -101,7 +101,7 @@ impl KeyspaceView {
     }
 }
 
-/// Buckets alive that a policy reaches: those of its retention and those ahead.
+/// Live buckets that a policy can place keys in: those within its retention, and those made ahead.
 pub(crate) fn reached<'a>(
     policy: &'a Policy,
     keyring: &'a Keyring,

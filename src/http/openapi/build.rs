@@ -1,21 +1,22 @@
-//! Pieces of schemas. Each says what it means, and units where there are some.
+//! Parts of schemas. Each has a description, with units where it has some.
 
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
-/// A keyspace's name.
+/// Pattern of a keyspace's name.
 pub(super) const KEYSPACE: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
-/// Text without control characters.
+/// Pattern of a text without control characters.
 pub(super) const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
-/// Of a type that parses or writes a body.
+/// The schema of a type that parses or writes a body.
 pub(super) fn schema<T: PartialSchema>() -> Value {
-    // What a derived schema holds can always be written.
+    // A derived schema can always be written as JSON.
     let schema = serde_json::to_value(T::schema()).unwrap_or_default();
     with_int64(schema)
 }
 
-/// Of a type that has the members of another one among its own, said as one: generators do not agree on allOf.
+/// The schema of a type that flattens another type. It is written as one object, because generators do not
+/// agree on `allOf`.
 pub(super) fn flat<T: PartialSchema, U: PartialSchema>() -> Value {
     let derived = serde_json::to_value(T::schema()).unwrap_or_default();
     let mut flat = json!({ "type": "object", "description": derived["description"],
@@ -38,7 +39,7 @@ pub(super) fn flat<T: PartialSchema, U: PartialSchema>() -> Value {
 
 fn with_int64(mut schema: Value) -> Value {
     for (_, member) in schema["properties"].as_object_mut().into_iter().flatten() {
-        // A u32 does not fit into what generators take for an int32.
+        // Generators take int32 for a signed type, which a u32 does not fit into.
         if member["format"] == "int32" {
             member["format"] = "int64".into();
         }
@@ -46,14 +47,14 @@ fn with_int64(mut schema: Value) -> Value {
     schema
 }
 
-/// An object, all of whose members are always there.
+/// An object whose members are all required.
 pub(super) fn whole(description: &str, properties: Value) -> Value {
     let names = properties.as_object().into_iter().flat_map(|it| it.keys());
     let required: Vec<_> = names.cloned().collect();
     json!({ "type": "object", "description": description, "required": required, "properties": properties })
 }
 
-/// An object, some of whose members are always there.
+/// An object with some required members.
 pub(super) fn object(description: &str, required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "description": description, "required": required, "properties": properties })
 }
@@ -70,7 +71,7 @@ pub(super) fn word(description: &str, words: &[&str]) -> Value {
     json!({ "type": "string", "description": description, "enum": words })
 }
 
-/// RFC 3339, UTC.
+/// A time, RFC 3339 in UTC.
 pub(super) fn time(description: &str) -> Value {
     json!({ "type": "string", "format": "date-time", "description": description })
 }
@@ -79,7 +80,7 @@ pub(super) fn uuid(description: &str) -> Value {
     json!({ "type": "string", "format": "uuid", "description": description })
 }
 
-/// So many bytes in hex.
+/// A number of bytes in hexadecimal digits.
 pub(super) fn hex(description: &str, bytes: usize) -> Value {
     json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{}}}$", 2 * bytes), "description": description })
 }
@@ -88,7 +89,7 @@ pub(super) fn number(description: &str, minimum: u64) -> Value {
     json!({ "type": "integer", "format": "int64", "minimum": minimum, "description": description })
 }
 
-/// Says which words a member can be.
+/// Lists the values of a member.
 pub(super) fn words(schema: &mut Value, member: &str, words: &[&str]) {
     schema["properties"][member]["enum"] = words.into();
 }

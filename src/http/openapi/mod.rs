@@ -1,4 +1,4 @@
-//! OpenAPI 3.1 of the API: every status and code that an operation can answer with, and none else.
+//! The OpenAPI 3.1 document. It lists every status and code that an operation can answer with, and no other.
 
 mod build;
 mod operation;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::problem::{Code, Problem};
 use super::router::routes;
 use crate::identity::Role;
@@ -21,17 +21,17 @@ use crate::identity::Role;
 /// `GET /v1/openapi.json`
 pub(crate) struct Specification;
 
-impl Operation for Specification {
+impl Endpoint for Specification {
     const NAME: &'static str = "openapi";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(_: &Call) -> Result<Done, Problem> {
-        Done::json(StatusCode::OK, &document())
+    async fn run(_: &Call) -> Result<Outcome, Problem> {
+        Outcome::json(StatusCode::OK, &document())
     }
 }
 
-/// OpenAPI 3.1 of the API, with the schemas of the types that parse and write it.
+/// The OpenAPI 3.1 document. Its schemas come from the types that parse and write the bodies.
 #[must_use]
 pub fn document() -> Value {
     json!({
@@ -60,7 +60,7 @@ pub fn document() -> Value {
     })
 }
 
-/// What operations are about.
+/// Groups of operations.
 const TAGS: [(&str, &str); 6] = [
     ("data keys", "Issue, unwrap and rewrap data keys"),
     (
@@ -85,7 +85,7 @@ fn paths() -> Value {
     paths
 }
 
-/// Every code that an operation may refuse with, and those of what is no operation.
+/// Every code that an operation may refuse with, and the codes of requests that reach no operation.
 fn codes() -> Vec<&'static str> {
     let operations = paths::operations().into_iter();
     let named = operations.flat_map(|(_, _, it)| it.outcomes().1);
@@ -94,7 +94,7 @@ fn codes() -> Vec<&'static str> {
     codes.into_iter().collect()
 }
 
-/// What each operation's answers are counted as: `ok`, and the codes that it may refuse with.
+/// The outcomes of each operation in the metrics: `ok`, and the codes that it may refuse with.
 #[must_use]
 pub fn outcomes() -> Vec<(&'static str, Vec<&'static str>)> {
     let operations = paths::operations().into_iter();

@@ -8,8 +8,8 @@ use super::{header, reference};
 use crate::http::problem::Code;
 use crate::identity::Role;
 
-/// Every endpoint may refuse with these: the road does.
-const ON_THE_ROAD: [Code; 5] = [
+/// Codes that the pipeline may refuse every call with.
+const OF_THE_PIPELINE: [Code; 5] = [
     Code::Forbidden,
     Code::UnsupportedMediaType,
     Code::AuditUnavailable,
@@ -17,7 +17,7 @@ const ON_THE_ROAD: [Code; 5] = [
     Code::Overloaded,
 ];
 
-/// An operation that is being described.
+/// The description of an operation while it is built.
 pub(super) struct Described {
     id: &'static str,
     tag: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// `id` is its name in metrics and records too.
+    /// `id` is also its name in metrics and audit records.
     pub(super) fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Self {
         Self {
             id,
@@ -38,18 +38,18 @@ impl Described {
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
-            refusals: ON_THE_ROAD.into(),
+            refusals: OF_THE_PIPELINE.into(),
         }
     }
 
-    /// On a keyspace in the path.
+    /// Adds the keyspace in the path.
     pub(super) fn keyspace(self) -> Self {
         let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$", "examples": ["chat"] });
         self.path("keyspace", "The keyspace's name", name)
             .refuses(&[Code::UnknownKeyspace])
     }
 
-    /// With a named part of the path.
+    /// Adds a parameter of the path.
     pub(super) fn path(self, name: &str, description: &str, schema: Value) -> Self {
         self.parameter(
             json!({ "name": name, "in": "path", "required": true, "description": description,
@@ -58,7 +58,7 @@ impl Described {
         .refuses(&[Code::InvalidRequest])
     }
 
-    /// With something behind `?`.
+    /// Adds a parameter of the query.
     pub(super) fn query(self, name: &str, description: &str, schema: Value) -> Self {
         self.parameter(
             json!({ "name": name, "in": "query", "description": description, "schema": schema }),
@@ -66,14 +66,14 @@ impl Described {
         .refuses(&[Code::InvalidRequest])
     }
 
-    /// In pages.
+    /// Adds the parameters of paging.
     pub(super) fn pages(self, after: Value) -> Self {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
         self.query("limit", "At most so many; 100 where it is not given", limit)
             .query("after", "Where the page before ended: its next", after)
     }
 
-    /// `Prefer: respond-async` answers as soon as it is accepted.
+    /// Adds `Prefer: respond-async`.
     pub(super) fn prefer(self) -> Self {
         let text = json!({ "type": "string" });
         let description =
@@ -88,7 +88,7 @@ impl Described {
         self
     }
 
-    /// With a JSON body.
+    /// Adds a JSON body.
     pub(super) fn body(mut self, schema: Value) -> Self {
         self.body = Some(schema);
         self.refuses(&[
@@ -98,13 +98,13 @@ impl Described {
         ])
     }
 
-    /// Answers well with a status and a schema; several of one status are alternatives.
+    /// Adds a successful answer. Several schemas of one status are alternatives.
     pub(super) fn answers(mut self, status: u16, schema: &'static str) -> Self {
         self.answers.push((status, schema));
         self
     }
 
-    /// May refuse with these, beside what was said so far.
+    /// Adds codes that it may refuse with.
     pub(super) fn refuses(mut self, codes: &[Code]) -> Self {
         for code in codes {
             if !self.refusals.contains(code) {
@@ -114,13 +114,13 @@ impl Described {
         self
     }
 
-    /// Its name, and what its answers are counted as.
+    /// Its name, and the outcomes that its answers are counted under.
     pub(super) fn outcomes(&self) -> (&'static str, Vec<&'static str>) {
         let refusals = self.refusals.iter().map(|code| code.name());
         (self.id, std::iter::once("ok").chain(refusals).collect())
     }
 
-    /// As the document shows it, to these roles.
+    /// The operation in the document, for these roles.
     pub(super) fn value(self, roles: &[Role]) -> Value {
         let mut responses = serde_json::Map::new();
         let mut answers: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
@@ -168,13 +168,13 @@ fn answer(status: u16, mut schemas: Vec<Value>) -> Value {
         "content": { "application/json": { "schema": schema } } })
 }
 
-/// A problem, with the codes that it can bear.
+/// A problem, with the codes that it can have.
 fn refusal(status: u16, codes: &[&str]) -> Value {
     let mut headers = json!({ "x-request-id": header("RequestId") });
     if [429, 503].contains(&status) {
         headers["Retry-After"] = header("RetryAfter");
     }
-    // The codes beside the schema: one that is narrowed for each status is lost on most generators.
+    // The codes stand beside the schema: most generators ignore a schema that is narrowed for one status.
     json!({ "description": codes.join(", "), "headers": headers, "x-codes": codes,
         "content": { "application/problem+json": { "schema": reference("Problem") } } })
 }

@@ -1,11 +1,11 @@
-//! Receipts and openings, as docs/FORMATS.md has them.
+//! Schemas of receipts and openings, as docs/FORMATS.md describes them.
 
 use serde_json::{Value, json};
 
 use super::build::{array, hex, number, text, time, uuid, whole, word};
 use super::reference;
 
-/// All that they are made of.
+/// The schemas by name.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let receipt = json!({
         "format": word("The format of receipts", &["lethe/v1/receipt"]),
@@ -50,7 +50,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// What a receipt's item can be.
+/// The kinds of a receipt's item.
 const KINDS: [(&str, &str); 4] = [
     ("shred", "ShredRecord"),
     ("keyspace_erase", "KeyspaceEraseRecord"),
@@ -68,7 +68,7 @@ fn mapping() -> Value {
 }
 
 fn items() -> [(&'static str, Value); 4] {
-    // What each request to forget has.
+    // The members that each request to forget has.
     let request = |kind: &str, more: &[(&str, Value)]| {
         let mut members = json!({ "kind": word("What was asked for", &[kind]), "id": uuid("The request's"),
             "keyspace": hex("The keyspace's id", 16), "accepted_at": time("When it was accepted"),

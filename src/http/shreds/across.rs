@@ -6,19 +6,19 @@ use lethe_core::receipt::RequestId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::answer::Waited;
+use super::answer::WaitBudget;
 use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
 use crate::erasure::Wanted;
 use crate::http::approvals::question;
 use crate::http::body::{self, AtMost};
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
 use crate::identity::Role;
 use crate::limits::Kind;
 
-/// `POST /v1/shreds`: conversations of several keyspaces in one call. All of the keyspaces are granted and
-/// there, or nothing is done.
+/// `POST /v1/shreds`: shreds conversations of several keyspaces in one call. Unless all keyspaces exist and
+/// are granted, nothing is done.
 pub(crate) struct CreateAcross;
 
 /// Asks for conversations of several keyspaces to be shredded: `items`, or one `conversation` in several
@@ -61,14 +61,14 @@ pub(crate) struct ShredAcrossItem<'a> {
     id: Option<Cow<'a, str>>,
 }
 
-impl Operation for CreateAcross {
+impl Endpoint for CreateAcross {
     const NAME: &'static str = "shred_across";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        let waited = Waited::for_call(call);
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        let budget = WaitBudget::for_call(call);
         let body: ShredAcross<'_> = body::parse(&call.body)?;
         let reason = reason(body.reason.as_deref())?;
         let items = items(body)?;
@@ -83,9 +83,9 @@ impl Operation for CreateAcross {
             .iter()
             .map(|it| wanted_of(&it.conversation, it.id.as_deref()));
         let wanted: Vec<Result<Wanted, Problem>> = wanted.collect();
-        let mut done = shred(call, &waited, &named, wanted, reason.clone()).await?;
-        done.reason = reason;
-        Ok(done)
+        let mut outcome = shred(call, &budget, &named, wanted, reason.clone()).await?;
+        outcome.reason = reason;
+        Ok(outcome)
     }
 }
 
@@ -108,7 +108,7 @@ fn items(body: ShredAcross<'_>) -> Result<Vec<ShredAcrossItem<'_>>, Problem> {
     Ok(items)
 }
 
-/// What is not granted is not told of.
+/// Refuses without naming a keyspace, so that a caller learns nothing about keyspaces not granted to it.
 fn check(call: &Call, named: &[KeyspaceName]) -> Result<(), Problem> {
     if !named.iter().all(|keyspace| call.grants(keyspace)) {
         let why = "not all of these keyspaces are granted";
@@ -121,14 +121,14 @@ fn check(call: &Call, named: &[KeyspaceName]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Keyspace by keyspace: what of one has to wait, waits by itself.
+/// Shreds keyspace by keyspace. The shreds of one keyspace may wait for approval while others are accepted.
 async fn shred(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     named: &[KeyspaceName],
     wanted: Vec<Result<Wanted, Problem>>,
     reason: Option<Box<str>>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let mut keyspaces: Vec<&KeyspaceName> = named.iter().collect();
     keyspaces.sort_unstable();
     keyspaces.dedup();
@@ -156,7 +156,7 @@ async fn shred(
     }
     let mut requests: Vec<RequestId> = Vec::new();
     for (places, reply) in replies {
-        let (of_reply, accepted) = of_reply(call, waited, places.len(), reply).await?;
+        let (of_reply, accepted) = of_reply(call, budget, places.len(), reply).await?;
         requests.extend(accepted);
         for (place, answer) in places.into_iter().zip(of_reply) {
             answers[place] = Some(answer);
@@ -164,8 +164,8 @@ async fn shred(
     }
     let items: Vec<ItemAnswer> = answers.into_iter().flatten().collect();
     let refused = items.iter().filter(|it| it.is_refused()).count();
-    let mut done = Done::json(StatusCode::OK, &ItemsAnswer { items })?;
-    done.requests = requests;
-    done.refused = u32::try_from(refused).unwrap_or(u32::MAX);
-    Ok(done)
+    let mut outcome = Outcome::json(StatusCode::OK, &ItemsAnswer { items })?;
+    outcome.requests = requests;
+    outcome.refused = u32::try_from(refused).unwrap_or(u32::MAX);
+    Ok(outcome)
 }

@@ -1,4 +1,4 @@
-//! What is said of a request to forget.
+//! The answer to a request to forget.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::erasure::Admitted;
-use crate::http::call::{Call, Done};
+use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
 use crate::service::Service;
 
-/// After so long the answer is that it is accepted; long before a client gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for the end of a request. After that the answer says that it is accepted. It is much shorter
+/// than the timeouts of clients.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The answer of one request.
+/// The state of one request.
 #[derive(Serialize)]
 pub(crate) struct RequestAnswer {
     id: String,
@@ -60,23 +61,23 @@ impl RequestAnswer {
     }
 }
 
-/// How long a call waits for requests that it made.
-pub(crate) struct Waited(tokio::time::Instant);
+/// How long a call waits for the requests that it made.
+pub(crate) struct WaitBudget(tokio::time::Instant);
 
-impl Waited {
-    /// Not at all where the client prefers so.
+impl WaitBudget {
+    /// No wait at all when the client prefers an answer at once.
     pub(crate) fn for_call(call: &Call) -> Self {
-        // In time for the answer that it is accepted.
+        // Shorter than the timeout of the request, so that the call can still answer that it is accepted.
         let limit = call.service.request_timeout;
-        let patience = if call.respond_async {
+        let budget = if call.respond_async {
             Duration::ZERO
         } else {
-            PATIENCE.min(limit.saturating_sub(limit / 4))
+            WAIT_LIMIT.min(limit.saturating_sub(limit / 4))
         };
-        Self(tokio::time::Instant::now() + patience)
+        Self(tokio::time::Instant::now() + budget)
     }
 
-    /// The receipt, if it comes in time.
+    /// The receipt, if the request ends within the budget.
     pub(super) async fn receipt(
         &self,
         service: &Service,
@@ -98,13 +99,14 @@ impl Waited {
 pub(crate) async fn await_one(
     call: &Call,
     keyspace: &KeyspaceName,
-    waited: &Waited,
+    budget: &WaitBudget,
     admitted: &Admitted,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let request = &admitted.accepted.request;
-    // From the acceptance on nothing is a failure: who cannot be told the end hears the beginning.
+    // An accepted request is never answered by a failure. Without a receipt the answer says that it is
+    // accepted.
     let part = call.trace.part("wait for batches");
-    let receipt = waited.receipt(&call.service, admitted).await;
+    let receipt = budget.receipt(&call.service, admitted).await;
     drop(part);
     let receipt = receipt.unwrap_or_default();
     let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
@@ -113,7 +115,7 @@ pub(crate) async fn await_one(
     } else {
         StatusCode::ACCEPTED
     };
-    let mut done = Done::json(status, &answer)?;
+    let mut done = Outcome::json(status, &answer)?;
     done.requests.push(request.id);
     if status == StatusCode::ACCEPTED {
         done.location = Some(format!("/v1/keyspaces/{keyspace}/shreds/{}", request.id));

@@ -8,19 +8,19 @@ use lethe_core::request::Request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{RequestAnswer, Waited, await_one};
+use super::answer::{RequestAnswer, WaitBudget, await_one};
 use super::chosen_id;
 use crate::approvals::{Asked, Reply};
 use crate::erasure::{Admitted, NotAccepted, Wanted};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::{common, reason};
 use crate::identity::Role;
 use crate::limits::Kind;
 
-/// `POST /v1/keyspaces/{keyspace}/shreds`: all keys of a conversation, gone for good.
+/// `POST /v1/keyspaces/{keyspace}/shreds`: destroys all keys of a conversation. It cannot be undone.
 pub(crate) struct Create;
 
 /// Asks for a conversation to be shredded.
@@ -95,20 +95,20 @@ pub(super) struct ItemsAnswer {
     pub(super) items: Vec<ItemAnswer>,
 }
 
-impl Operation for Create {
+impl Endpoint for Create {
     const NAME: &'static str = "shred";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        let waited = Waited::for_call(call);
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        let budget = WaitBudget::for_call(call);
         match Items::<ShredItem<'_>>::parse(&call.body)? {
             Items::One(item) => {
                 call.take(Kind::Shred, 1)?;
                 let (wanted, reason) = (wanted(&item)?, reason(item.reason.as_deref())?);
                 with_reason(reason, async |reason| {
-                    one(call, &waited, wanted, reason).await
+                    one(call, &budget, wanted, reason).await
                 })
                 .await
             }
@@ -117,7 +117,7 @@ impl Operation for Create {
                 let reasons = items.iter().flatten().map(|it| it.reason.as_deref());
                 let reason = common(reasons)?;
                 with_reason(reason, async |reason| {
-                    many(call, &waited, items, reason).await
+                    many(call, &budget, items, reason).await
                 })
                 .await
             }
@@ -125,14 +125,14 @@ impl Operation for Create {
     }
 }
 
-/// What is done goes on record with its reason.
+/// Runs a shred and adds its reason to the audit record.
 async fn with_reason(
     reason: Option<Box<str>>,
-    shred: impl AsyncFnOnce(Option<Box<str>>) -> Result<Done, Problem>,
-) -> Result<Done, Problem> {
-    let mut done = shred(reason.clone()).await?;
-    done.reason = reason;
-    Ok(done)
+    shred: impl AsyncFnOnce(Option<Box<str>>) -> Result<Outcome, Problem>,
+) -> Result<Outcome, Problem> {
+    let mut outcome = shred(reason.clone()).await?;
+    outcome.reason = reason;
+    Ok(outcome)
 }
 
 fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
@@ -144,10 +144,11 @@ pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<Wanted, 
     Ok(Wanted::Shred(chosen_id(id)?, conversation))
 }
 
-/// The answers of `count` items, and the requests that were accepted or wait, behind their approval.
+/// The answers of `count` items, and the requests that were accepted or wait for approval, with the approval
+/// first.
 pub(super) async fn of_reply(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     count: usize,
     reply: Result<Reply, NotAccepted>,
 ) -> Result<(Vec<ItemAnswer>, Vec<RequestId>), Problem> {
@@ -174,14 +175,15 @@ pub(super) async fn of_reply(
             (Err(error), _) => ItemAnswer::refused(error.into()),
             (Ok(admitted), _) => {
                 requests.push(admitted.accepted.request.id);
-                answer(call, waited, &admitted).await?
+                answer(call, budget, &admitted).await?
             }
         });
     }
     Ok((answers, requests))
 }
 
-/// Without an audit log nothing is accepted: the record comes behind.
+/// Accepts shreds. The record is written afterwards, so nothing is accepted unless the audit log can be
+/// written.
 async fn accept(
     call: &Call,
     wanted: Vec<Wanted>,
@@ -198,10 +200,10 @@ async fn accept(
 
 async fn one(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     wanted: Wanted,
     reason: Option<Box<str>>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let mut items = match accept(call, vec![wanted], true, reason).await? {
         Reply::Waits(asked) => {
             return waits::<()>(call, &asked.approval, asked.requests, None).await;
@@ -209,15 +211,15 @@ async fn one(
         Reply::Answered(items) => items,
     };
     let admitted = items.pop().ok_or_else(nothing)??;
-    await_one(call, call.keyspace()?, waited, &admitted).await
+    await_one(call, call.keyspace()?, budget, &admitted).await
 }
 
 async fn many(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     items: Vec<Result<ShredItem<'_>, Problem>>,
     reason: Option<Box<str>>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     call.service.live.keyring().keyspace(call.keyspace()?)?;
     let mut good = Vec::with_capacity(items.len());
     let items = items.into_iter().map(|item| {
@@ -228,13 +230,13 @@ async fn many(
     match accept(call, good, false, reason).await? {
         Reply::Answered(answered) => {
             let answered = answered.into_iter().map(|it| it.map_err(Problem::from));
-            await_many(call, waited, in_place(items, answered)).await
+            await_many(call, budget, in_place(items, answered)).await
         }
-        Reply::Waits(asked) => some_wait(call, waited, items, asked).await,
+        Reply::Waits(asked) => some_wait(call, budget, items, asked).await,
     }
 }
 
-/// Each item's own problem, or what became of it.
+/// For each item its own problem, or its result.
 fn in_place<T>(
     items: Vec<Result<(), Problem>>,
     mut answered: impl Iterator<Item = Result<T, Problem>>,
@@ -244,20 +246,20 @@ fn in_place<T>(
     each.collect()
 }
 
-/// Those that were accepted before are answered; the others wait.
+/// Answers a batch of which some items were accepted before and the others wait for approval.
 async fn some_wait(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     items: Vec<Result<(), Problem>>,
     asked: Box<Asked>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let mut answers = Vec::with_capacity(items.len());
     for item in in_place(items, asked.items.into_iter().map(Ok)) {
         answers.push(match item {
             Ok(Err(NotAccepted::NeedsApproval(request))) => {
                 ItemAnswer::waits(&request, asked.approval.id)
             }
-            Ok(Ok(admitted)) => answer(call, waited, &admitted).await?,
+            Ok(Ok(admitted)) => answer(call, budget, &admitted).await?,
             Ok(Err(error)) => ItemAnswer::refused(error.into()),
             Err(problem) => ItemAnswer::refused(problem),
         });
@@ -268,16 +270,16 @@ async fn some_wait(
 /// The answer of a call that made many requests.
 pub(crate) async fn await_many(
     call: &Call,
-    waited: &Waited,
+    budget: &WaitBudget,
     items: Vec<Result<Admitted, Problem>>,
-) -> Result<Done, Problem> {
+) -> Result<Outcome, Problem> {
     let (mut answers, mut requests) = (Vec::with_capacity(items.len()), Vec::new());
     let part = call.trace.part("wait for batches");
     for item in items {
         answers.push(match item {
             Ok(admitted) => {
                 requests.push(admitted.accepted.request.id);
-                answer(call, waited, &admitted).await?
+                answer(call, budget, &admitted).await?
             }
             Err(problem) => ItemAnswer::refused(problem),
         });
@@ -287,15 +289,19 @@ pub(crate) async fn await_many(
         .iter()
         .filter(|it| matches!(it, ItemAnswer::Refused { .. }));
     let refused = u32::try_from(refused.count()).unwrap_or(u32::MAX);
-    let mut done = Done::json(StatusCode::OK, &ItemsAnswer { items: answers })?;
-    done.requests = requests;
-    done.refused = refused;
-    Ok(done)
+    let mut outcome = Outcome::json(StatusCode::OK, &ItemsAnswer { items: answers })?;
+    outcome.requests = requests;
+    outcome.refused = refused;
+    Ok(outcome)
 }
 
-async fn answer(call: &Call, waited: &Waited, admitted: &Admitted) -> Result<ItemAnswer, Problem> {
-    // From the acceptance on nothing is a failure.
-    let receipt = waited.receipt(&call.service, admitted).await;
+async fn answer(
+    call: &Call,
+    budget: &WaitBudget,
+    admitted: &Admitted,
+) -> Result<ItemAnswer, Problem> {
+    // An accepted request is never answered by a failure.
+    let receipt = budget.receipt(&call.service, admitted).await;
     let receipt = receipt.unwrap_or_default();
     let request = &admitted.accepted.request;
     let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;

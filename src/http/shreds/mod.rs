@@ -9,8 +9,8 @@ use lethe_core::receipt::RequestId;
 
 use super::problem::Problem;
 
-/// An id that the caller chose. Many of those who send the nil or the max UUID have none, and would all
-/// ask for one and the same request.
+/// Parses an id that the caller chose. Programs that have no id often send the nil or the max UUID. Both are
+/// refused, because all such calls would name the same request.
 pub(super) fn chosen_id(text: Option<&str>) -> Result<Option<RequestId>, Problem> {
     let id: Option<RequestId> = text.map(str::parse).transpose().map_err(Problem::invalid)?;
     let special = [
@@ -26,7 +26,7 @@ pub(super) fn chosen_id(text: Option<&str>) -> Result<Option<RequestId>, Problem
 }
 
 pub(super) use across::{CreateAcross, ShredAcross, ShredAcrossItem};
-pub(super) use answer::{Waited, await_one};
+pub(super) use answer::{WaitBudget, await_one};
 pub(super) use create::{Create, ShredItem, await_many};
 pub(super) use show::Show;
 

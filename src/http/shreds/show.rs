@@ -4,20 +4,20 @@ use lethe_core::request::AcceptedRequest;
 use serde::Serialize;
 
 use super::answer::RequestAnswer;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
-/// `GET /v1/keyspaces/{keyspace}/shreds/{id}`: how far a request to forget is. Without the opening:
-/// no conversation id is kept.
+/// `GET /v1/keyspaces/{keyspace}/shreds/{id}`: shows the state of a request to forget. The answer
+/// has no opening, because no conversation id is stored.
 pub(crate) struct Show;
 
-impl Operation for Show {
+impl Endpoint for Show {
     const NAME: &'static str = "show_shred";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let id: RequestId = call.parameter("id", "an id is a UUID")?;
         let found = call.service.store.requests_by_id(&[id]).await?;
         let Some(accepted) = found.first() else {
@@ -30,11 +30,11 @@ impl Operation for Show {
         let (service, keys) = (&call.service, call.service.verifiers());
         let receipt = service.ledger.receipt(service.deployment, number, &keys);
         let answer = RequestAnswer::new(&accepted.request, receipt.await?.as_ref(), None)?;
-        Done::json(StatusCode::OK, &answer)
+        Outcome::json(StatusCode::OK, &answer)
     }
 }
 
-/// One that waits for a second operator.
+/// A request that waits for a second operator.
 #[derive(Serialize)]
 struct WaitingAnswer {
     id: String,
@@ -42,7 +42,7 @@ struct WaitingAnswer {
     approval: String,
 }
 
-async fn waiting(call: &Call, id: RequestId) -> Result<Done, Problem> {
+async fn waiting(call: &Call, id: RequestId) -> Result<Outcome, Problem> {
     let store = &call.service.approvals.store;
     let found = store.waiting_requests(&[id]).await?;
     let (_, approval) = found.first().ok_or_else(unknown)?;
@@ -60,10 +60,11 @@ async fn waiting(call: &Call, id: RequestId) -> Result<Done, Problem> {
         state: "approval_required",
         approval: approval.id.to_string(),
     };
-    Done::json(StatusCode::OK, &answer)
+    Outcome::json(StatusCode::OK, &answer)
 }
 
-/// Of the keyspace in the path: the one that bears the name, or one that bore it and was erased.
+/// Whether a request belongs to the keyspace in the path: the one that has the name now, or an erased one
+/// that had it.
 async fn is_of(call: &Call, accepted: &AcceptedRequest) -> Result<bool, Problem> {
     let (name, id) = (call.keyspace()?, accepted.request.keyspace);
     let keyring = call.service.live.keyring();

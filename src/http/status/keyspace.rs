@@ -11,7 +11,7 @@ use crate::http::call::Call;
 use crate::http::keyspaces::{UsesView, reached};
 use crate::http::times::Rfc3339;
 
-/// Entries of a list of buckets; of more, neighbours are told together.
+/// Largest number of entries in the list of buckets. Neighbours are grouped when there are more.
 const MOST_ENTRIES: usize = 100;
 
 /// What a seizure now would find of one keyspace.
@@ -97,7 +97,7 @@ impl KeyspaceStatus {
             oldest_readable: Rfc3339(oldest_readable(keyspace, &live, overdue, now)),
             earlier_settings_until: Some(keyspace.expiries_until).filter(later).map(Rfc3339),
             live_buckets: live.len(),
-            buckets: told(&live, now),
+            buckets: grouped(&live, now),
             key_versions: versions
                 .iter()
                 .map(|it| KeyVersionStatus::new(it, call))
@@ -127,8 +127,8 @@ impl KeyVersionStatus {
     }
 }
 
-/// From the first key of the oldest bucket that is still there, expired or not, and not before the
-/// oldest version.
+/// The first time at which the oldest bucket that still exists could be issued from, and not before the
+/// oldest key version. An expired bucket counts until it is destroyed.
 fn oldest_readable(
     keyspace: &LiveKeyspace,
     live: &[Expiry],
@@ -138,10 +138,10 @@ fn oldest_readable(
     let policy = &keyspace.policy;
     let overdue = overdue.iter().copied();
     let there = overdue.chain(live.iter().copied());
-    // A short retention's bucket may die first and begin last.
+    // The bucket of a short retention may expire first and begin last.
     let first = there.filter_map(|expiry| grid::first_issue(policy, expiry));
     let first = match keyspace.expiries_until > now {
-        // In which buckets the keys of earlier settings are nobody knows.
+        // It is not known which buckets hold the keys of earlier settings.
         true => Timestamp::from_millis(0),
         false => first.min().unwrap_or(now),
     };
@@ -150,9 +150,9 @@ fn oldest_readable(
     first.max(created).min(now)
 }
 
-fn told(live: &[Expiry], now: Timestamp) -> Vec<BucketsStatus> {
+fn grouped(live: &[Expiry], now: Timestamp) -> Vec<BucketsStatus> {
     let together = live.len().div_ceil(MOST_ENTRIES).max(1);
-    let told = live.chunks(together).filter_map(|buckets| {
+    let groups = live.chunks(together).filter_map(|buckets| {
         let last = buckets.last()?.instant();
         Some(BucketsStatus {
             expires_at: Rfc3339(last),
@@ -160,7 +160,7 @@ fn told(live: &[Expiry], now: Timestamp) -> Vec<BucketsStatus> {
             count: buckets.len(),
         })
     });
-    told.collect()
+    groups.collect()
 }
 
 #[cfg(test)]
@@ -168,19 +168,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_buckets_are_told_together_and_none_is_lost() {
+    fn many_buckets_are_grouped_and_none_is_lost() {
         let now = Timestamp::from_millis(1_000_000);
         for count in [0, 1, 99, 100, 101, 1_999] {
             let live: Vec<_> = (1..=count)
                 .map(|n| Expiry::from_seconds(1_000 + n))
                 .collect();
-            let told = told(&live, now);
-            assert!(told.len() <= MOST_ENTRIES);
-            let sum: usize = told.iter().map(|it| it.count).sum();
+            let groups = grouped(&live, now);
+            assert!(groups.len() <= MOST_ENTRIES);
+            let sum: usize = groups.iter().map(|it| it.count).sum();
             assert_eq!(sum as u64, count);
-            assert_eq!(told.last().map_or(0, |it| it.seconds_left), count);
+            assert_eq!(groups.last().map_or(0, |it| it.seconds_left), count);
             if count <= 100 {
-                assert!(told.iter().all(|it| it.count == 1));
+                assert!(groups.iter().all(|it| it.count == 1));
             }
         }
     }

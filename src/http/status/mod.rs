@@ -1,4 +1,4 @@
-//! `GET /v1/status`. It looks at what is in memory alone, so it answers at once, whatever is away.
+//! `GET /v1/status`. It reads memory only, so it answers at once even when the HSM or the store does not.
 
 mod keyspace;
 mod parts;
@@ -9,7 +9,7 @@ use lethe_core::time::{Expiry, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::{Call, Done, Operation};
+use super::call::{Call, Endpoint, Outcome};
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::identity::Role;
@@ -17,7 +17,7 @@ use crate::node::status::Condition;
 pub(super) use keyspace::{BucketsStatus, ClientUses, KeyVersionStatus, KeyspaceStatus};
 pub(super) use parts::{HsmDeviceStatus, NodeStatus};
 
-/// `GET /v1/status`: what a seizure now would find.
+/// `GET /v1/status`: shows what a seizure now would find.
 pub(crate) struct Status;
 
 /// What a seizure now would find.
@@ -68,13 +68,13 @@ pub(super) struct StatusAnswer {
     keyspaces: Vec<KeyspaceStatus>,
 }
 
-impl Operation for Status {
+impl Endpoint for Status {
     const NAME: &'static str = "status";
     const ROLES: &'static [Role] = &[Role::Operator, Role::Auditor];
     const BODY: bool = false;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
-        Done::json(StatusCode::OK, &answer(call))
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
+        Outcome::json(StatusCode::OK, &answer(call))
     }
 }
 
@@ -122,7 +122,7 @@ fn answer(call: &Call) -> StatusAnswer {
     }
 }
 
-/// What the background work saw.
+/// Expired buckets that the background work has not destroyed yet.
 fn overdue(condition: &Condition, now: Timestamp) -> Vec<Expiry> {
     let overdue = condition.overdue.iter().copied();
     overdue.filter(|expiry| expiry.has_passed(now)).collect()
@@ -132,7 +132,7 @@ fn ok(reason: Option<String>) -> String {
     reason.unwrap_or_else(|| "ok".into())
 }
 
-/// Whole seconds from one time to another, 0 where that is not later.
+/// Whole seconds from `earlier` to `later`, and 0 when `later` is not later.
 fn since(earlier: Timestamp, later: Timestamp) -> u64 {
     later.as_millis().saturating_sub(earlier.as_millis()) / 1_000
 }

@@ -65,7 +65,7 @@ pub(in crate::http) struct NodeStatus {
 }
 
 impl NodeStatus {
-    /// Where the request arrived.
+    /// The node that received the request.
     pub(super) fn this(service: &Service) -> Self {
         let count = |gauge: i64| u64::try_from(gauge).unwrap_or(0);
         Self {

@@ -1,24 +1,24 @@
 use hyper::StatusCode;
 
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::keyspaces::KeyspaceView;
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `POST /v1/keyspaces/{keyspace}/versions`: new issues use a new key version.
+/// `POST /v1/keyspaces/{keyspace}/versions`: makes a new key version, which new keys are issued under.
 pub(crate) struct Create;
 
-impl Operation for Create {
+impl Endpoint for Create {
     const NAME: &'static str = "rotate_keyspace";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let name = call.keyspace()?;
         call.service.keeper.rotate(name.clone()).await?;
         let keyring = call.service.live.keyring();
         let view = KeyspaceView::new(keyring.keyspace(name)?, &keyring, call);
-        Done::json(StatusCode::CREATED, &view)
+        Outcome::json(StatusCode::CREATED, &view)
     }
 }

@@ -2,21 +2,22 @@ use lethe_core::approval::Action;
 use lethe_core::keyspace::KeyVersion;
 
 use crate::erasure::Wanted;
-use crate::http::call::{Call, Done, Operation};
+use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::keyspaces::forget;
 use crate::http::problem::Problem;
 use crate::identity::Role;
 
-/// `DELETE /v1/keyspaces/{keyspace}/versions/{version}`: all keys of an old version, gone for good.
+/// `DELETE /v1/keyspaces/{keyspace}/versions/{version}`: destroys all keys of an old key version. It
+/// cannot be undone.
 pub(crate) struct Drop;
 
-impl Operation for Drop {
+impl Endpoint for Drop {
     const NAME: &'static str = "drop_version";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
-    const LASTS: bool = true;
+    const RUNS_TO_COMPLETION: bool = true;
 
-    async fn run(call: &Call) -> Result<Done, Problem> {
+    async fn run(call: &Call) -> Result<Outcome, Problem> {
         let invalid = "a version is a number from 1 up";
         let number = call.parameter("version", invalid)?;
         let version = KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))?;

@@ -23,10 +23,10 @@ use tokio::task::JoinHandle;
 use super::answer::{Answer, Reply, Response, response};
 use super::body;
 use super::browser::is_of_a_page;
-use super::call::{Call, Done, Operation, RequestId};
+use super::call::{Call, Endpoint, Outcome, RequestId};
 use super::path::Path;
 use super::problem::{Code, Problem};
-use super::server::Connected;
+use super::server::ConnectionContext;
 use super::time_limit::TimedOut;
 use crate::admission::{RequestPermit, records};
 use crate::identity::{Grant, Rules, SpiffeId};
@@ -56,11 +56,11 @@ impl Arrival {
     }
 
     /// Sets what every answer bears.
-    fn sign(self, response: &mut Response, connected: &Connected) {
+    fn sign(self, response: &mut Response, connection: &ConnectionContext) {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.id.header());
         headers.insert(TIME, self.now.as_millis().into());
-        if let Some(keep_alive) = &connected.keep_alive {
+        if let Some(keep_alive) = &connection.keep_alive {
             headers.insert(KEEP_ALIVE, keep_alive.clone());
         }
     }
@@ -68,52 +68,52 @@ impl Arrival {
     /// The answer of a refusal. Strangers wait for theirs when they ask for too many.
     pub(super) async fn refuse(
         self,
-        connected: &Connected,
+        connection: &ConnectionContext,
         permit: RequestPermit,
         mut response: Response,
     ) -> Reply {
-        if let Some(delay) = connected.account().answer_delay() {
+        if let Some(delay) = connection.account().answer_delay() {
             tokio::time::sleep(delay).await;
         }
-        self.sign(&mut response, connected);
+        self.sign(&mut response, connection);
         Reply::refused(response, permit)
     }
 }
 
 /// The handler of an endpoint.
-pub(super) fn travel<O: Operation>(
+pub(super) fn handle_boxed<E: Endpoint>(
     service: Arc<Service>,
-    connected: Arc<Connected>,
+    connection: Arc<ConnectionContext>,
     path: Path,
     request: Request<Incoming>,
 ) -> Answer {
-    Box::pin(handle::<O>(service, connected, path, request))
+    Box::pin(handle::<E>(service, connection, path, request))
 }
 
-async fn handle<O: Operation>(
+async fn handle<E: Endpoint>(
     service: Arc<Service>,
-    connected: Arc<Connected>,
+    connection: Arc<ConnectionContext>,
     path: Path,
     request: Request<Incoming>,
 ) -> Reply {
     let begun = SystemClock.since_boot();
     let arrival = Arrival::new(&service);
     let trace = match &service.telemetry {
-        Some(telemetry) => telemetry.request(O::NAME, request.headers()),
+        Some(telemetry) => telemetry.request(E::NAME, request.headers()),
         None => Trace::default(),
     };
     let pipeline = Pipeline {
         service,
-        connected,
+        connection,
         arrival,
         trace,
     };
     let limit = pipeline.service.request_timeout;
-    let mut permit = pipeline.connected.account().request();
+    let mut permit = pipeline.connection.account().request();
     let result = {
         // Pinned where it is made and only lent, so that nothing of its size is moved or kept twice.
-        let work = pin!(pipeline.work::<O>(&mut permit, path, request));
-        let result = pipeline.connected.time_limit.within(limit, work).await;
+        let work = pin!(pipeline.work::<E>(&mut permit, path, request));
+        let result = pipeline.connection.time_limit.within(limit, work).await;
         result.unwrap_or_else(|TimedOut| {
             let why = "the request took too long";
             Err(Problem::new(Code::Overloaded, why))
@@ -125,41 +125,43 @@ async fn handle<O: Operation>(
     let took = SystemClock.since_boot().saturating_sub(begun);
     let Pipeline {
         service,
-        connected,
+        connection,
         trace,
         ..
     } = pipeline;
-    service.metrics.answered(O::NAME, code, took);
+    service.metrics.answered(E::NAME, code, took);
     match result {
-        Ok(done) => {
-            let items = done.items();
-            let mut response = answer(done);
+        Ok(outcome) => {
+            let items = outcome.items();
+            let mut response = answer(outcome);
             trace.answered(response.status(), code, items);
-            arrival.sign(&mut response, &connected);
+            arrival.sign(&mut response, &connection);
             Reply::answered(response, permit)
         }
         Err(problem) => {
             let response = problem.response();
             trace.answered(response.status(), code, 0);
-            arrival.refuse(&connected, permit, response).await
+            arrival.refuse(&connection, permit, response).await
         }
     }
 }
 
 /// A task that panics is a fault of ours, and no answer.
 async fn ended(
-    task: JoinHandle<Result<(Done, RequestPermit), Problem>>,
-) -> Result<(Done, RequestPermit), Problem> {
+    task: JoinHandle<Result<(Outcome, RequestPermit), Problem>>,
+) -> Result<(Outcome, RequestPermit), Problem> {
     task.await
         .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, "the request failed")))
 }
 
-fn answer(done: Done) -> Response {
+fn answer(outcome: Outcome) -> Response {
     let kind = HeaderValue::from_static("application/json");
-    let mut response = response(done.status, kind, done.body);
+    let mut response = response(outcome.status, kind, outcome.body);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let location = done.location.and_then(|it| HeaderValue::from_str(&it).ok());
+    let location = outcome
+        .location
+        .and_then(|it| HeaderValue::from_str(&it).ok());
     if let Some(location) = location {
         headers.insert(header::LOCATION, location);
     }
@@ -170,7 +172,7 @@ fn answer(done: Done) -> Response {
 #[derive(Clone)]
 struct Pipeline {
     service: Arc<Service>,
-    connected: Arc<Connected>,
+    connection: Arc<ConnectionContext>,
     arrival: Arrival,
     trace: Trace,
 }
@@ -178,30 +180,30 @@ struct Pipeline {
 impl Pipeline {
     /// What runs to completion goes on in a task of its own, with all that it holds, when its client
     /// hangs up; it begins when everything of its request is there.
-    async fn work<O: Operation>(
+    async fn work<E: Endpoint>(
         &self,
         permit: &mut RequestPermit,
         path: Path,
         request: Request<Incoming>,
-    ) -> Result<Done, Problem> {
-        let call = self.receive::<O>(permit, path, request).await?;
+    ) -> Result<Outcome, Problem> {
+        let call = self.receive::<E>(permit, path, request).await?;
         if !permit.admit() {
             let why = "too many requests are under way";
             return Err(Problem::new(Code::Overloaded, why));
         }
-        if !O::LASTS {
-            return self.run::<O>(&call).await;
+        if !E::RUNS_TO_COMPLETION {
+            return self.run::<E>(&call).await;
         }
-        let held = std::mem::replace(permit, self.connected.account().request());
+        let held = std::mem::replace(permit, self.connection.account().request());
         let pipeline = self.clone();
-        let task = tokio::spawn(async move { Ok((pipeline.run::<O>(&call).await?, held)) });
-        let (done, held) = ended(task).await?;
+        let task = tokio::spawn(async move { Ok((pipeline.run::<E>(&call).await?, held)) });
+        let (outcome, held) = ended(task).await?;
         *permit = held;
-        Ok(done)
+        Ok(outcome)
     }
 
     /// Who asks for what, and whether he may; then all of it.
-    async fn receive<O: Operation>(
+    async fn receive<E: Endpoint>(
         &self,
         permit: &mut RequestPermit,
         path: Path,
@@ -213,14 +215,14 @@ impl Pipeline {
             // Both under the same rules.
             let rules = self.service.gate.rules();
             let client = self.identify(&rules)?;
-            let authorized = self.authorize::<O>(&rules, &client, &parts.headers, &keyspace);
+            let authorized = self.authorize::<E>(&rules, &client, &parts.headers, &keyspace);
             (client, authorized)
         };
-        let connection = &self.connected.connection;
+        let connection = &self.connection.connection;
         let admitted = match authorized
-            .and_then(|()| body::check_headers(parts.version, &parts.headers, O::BODY))
+            .and_then(|()| body::check_headers(parts.version, &parts.headers, E::BODY))
         {
-            Ok(()) if O::BODY => body::read(&mut incoming, permit, connection).await,
+            Ok(()) if E::BODY => body::read(&mut incoming, permit, connection).await,
             admitted => admitted.map(|()| Bytes::new()),
         };
         let body = match admitted {
@@ -229,14 +231,14 @@ impl Pipeline {
                 body::discard(&parts.headers, &mut incoming, connection).await;
                 let named = keyspace.as_ref().ok().and_then(Option::as_ref);
                 let refused = Err(problem);
-                self.record::<O>(&client, named, &refused).await?;
+                self.record::<E>(&client, named, &refused).await?;
                 return Err(refused.err().unwrap_or_else(|| Problem::invalid("refused")));
             }
         };
         Ok(Call {
             service: Arc::clone(&self.service),
             client,
-            key: self.connected.session.key(),
+            key: self.connection.session.key(),
             now: self.arrival.now,
             reading: self.service.clock.reading(),
             keyspace: keyspace?,
@@ -249,22 +251,22 @@ impl Pipeline {
     }
 
     /// Once, but for a shred that came in between.
-    async fn run<O: Operation>(&self, call: &Call) -> Result<Done, Problem> {
+    async fn run<E: Endpoint>(&self, call: &Call) -> Result<Outcome, Problem> {
         loop {
             let outcome = match self.check_lease() {
-                Ok(()) => O::run(call).await,
+                Ok(()) => E::run(call).await,
                 Err(problem) => Err(problem),
             };
-            self.record::<O>(&call.client, call.keyspace.as_ref(), &outcome)
+            self.record::<E>(&call.client, call.keyspace.as_ref(), &outcome)
                 .await?;
-            if let Some(done) = self.check_again::<O>(outcome?).await? {
-                O::left(call, &done);
-                return Ok(done);
+            if let Some(outcome) = self.recheck::<E>(outcome?).await? {
+                E::released(call, &outcome);
+                return Ok(outcome);
             }
         }
     }
 
-    fn authorize<O: Operation>(
+    fn authorize<E: Endpoint>(
         &self,
         rules: &Rules,
         client: &SpiffeId,
@@ -272,31 +274,31 @@ impl Pipeline {
         keyspace: &Result<Option<KeyspaceName>, Problem>,
     ) -> Result<(), Problem> {
         let grant = rules.access().grant(client);
-        if grant.is_some() != self.connected.account().client().is_some() {
+        if grant.is_some() != self.connection.account().client().is_some() {
             let admission = &self.service.admission;
-            self.connected
+            self.connection
                 .change_account(admission, client, rules.access());
         }
-        authorize::<O>(grant, headers, keyspace)
+        authorize::<E>(grant, headers, keyspace)
     }
 
     /// A client is the SPIFFE id of its certificate, for as long as that is taken.
     fn identify(&self, rules: &Rules) -> Result<SpiffeId, Problem> {
-        let session = &self.connected.session;
+        let session = &self.connection.session;
         let client = session.client(rules, HandshakeClock.now()).cloned();
         client.map_err(|nobody| Problem::new(Code::Forbidden, nobody.to_string()))
     }
 
     /// A refusal is recorded too, but need not wait: no key leaves. Of very many refusals of one client,
     /// or of all strangers, only the number is.
-    async fn record<O: Operation>(
+    async fn record<E: Endpoint>(
         &self,
         client: &SpiffeId,
         keyspace: Option<&KeyspaceName>,
-        outcome: &Result<Done, Problem>,
+        result: &Result<Outcome, Problem>,
     ) -> Result<(), Problem> {
-        let done = outcome.as_ref().ok();
-        let client = match done {
+        let outcome = result.as_ref().ok();
+        let client = match outcome {
             Some(_) => Cow::Borrowed(client.as_str()),
             None => match self.refused_client(client) {
                 Some(client) => client,
@@ -307,15 +309,15 @@ impl Pipeline {
             time: self.arrival.now,
             request: self.arrival.id.as_str(),
             client: &client,
-            operation: O::NAME,
+            operation: E::NAME,
             keyspace,
-            outcome: outcome
+            outcome: result
                 .as_ref()
-                .map_or_else(|problem| problem.code.name(), |done| done.outcome),
-            keys: done.map_or(&[], |done| &done.keys),
-            refused: done.map_or(0, |done| done.refused),
-            requests: done.map_or(&[], |done| &done.requests),
-            reason: done.and_then(|done| done.reason.as_deref()),
+                .map_or_else(|problem| problem.code.name(), |outcome| outcome.recorded_as),
+            keys: outcome.map_or(&[], |outcome| &outcome.keys),
+            refused: outcome.map_or(0, |outcome| outcome.refused),
+            requests: outcome.map_or(&[], |outcome| &outcome.requests),
+            reason: outcome.and_then(|outcome| outcome.reason.as_deref()),
         });
         let part = self.trace.part("audit record");
         let begun = SystemClock.since_boot();
@@ -324,7 +326,7 @@ impl Pipeline {
         let took: Duration = SystemClock.since_boot().saturating_sub(begun);
         self.service.metrics.recorded(took);
         match appended {
-            Err(error) if done.is_some_and(|done| !done.requests.is_empty()) => {
+            Err(error) if outcome.is_some_and(|outcome| !outcome.requests.is_empty()) => {
                 tracing::error!(%error, "what is done and cannot be undone is not on record");
                 Ok(())
             }
@@ -347,7 +349,7 @@ impl Pipeline {
 
     /// A refused client for its record; none when the refusal was only counted.
     fn refused_client<'a>(&self, client: &'a SpiffeId) -> Option<Cow<'a, str>> {
-        let account = self.connected.account();
+        let account = self.connection.account();
         if !account.may_record_refusal() {
             account.count_unrecorded(1);
             return None;
@@ -360,7 +362,7 @@ impl Pipeline {
 
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
-    async fn check_again<O: Operation>(&self, done: Done) -> Result<Option<Done>, Problem> {
+    async fn recheck<E: Endpoint>(&self, outcome: Outcome) -> Result<Option<Outcome>, Problem> {
         let refusals = &self.service.live.refusals;
         let refused = |leaf: &LeafId| {
             let targets = [
@@ -370,25 +372,25 @@ impl Pipeline {
             ];
             targets.iter().any(|target| refusals.of(*target).is_some())
         };
-        if done.refusals != refusals.changes() && done.leaves.iter().any(refused) {
+        if outcome.refusals != refusals.changes() && outcome.leaves.iter().any(refused) {
             return Ok(None);
         }
-        if let Some(expiry) = done.earliest_expiry() {
+        if let Some(expiry) = outcome.earliest_expiry() {
             let judged = self.service.clock.judge(expiry);
             if judged == Judgement::Expired {
                 Box::pin(self.service.mark.reach(expiry.instant())).await?;
             }
             Problem::of_expiry(judged)?;
         }
-        if !done.keys.is_empty() {
+        if !outcome.keys.is_empty() {
             self.check_lease()?;
-            self.service.metrics.keys_left(O::NAME, done.keys.len());
+            self.service.metrics.keys_left(E::NAME, outcome.keys.len());
         }
-        Ok(Some(done))
+        Ok(Some(outcome))
     }
 }
 
-fn authorize<O: Operation>(
+fn authorize<E: Endpoint>(
     grant: Option<&Grant>,
     headers: &HeaderMap,
     keyspace: &Result<Option<KeyspaceName>, Problem>,
@@ -398,10 +400,10 @@ fn authorize<O: Operation>(
     if is_of_a_page(headers) {
         return Err(forbidden("a request of a web page is not taken"));
     }
-    if !O::ROLES.contains(&grant.role) {
+    if !E::ROLES.contains(&grant.role) {
         return Err(forbidden("this role may not do that"));
     }
-    if O::WHOLE_DEPLOYMENT && !grant.allows_all() {
+    if E::WHOLE_DEPLOYMENT && !grant.allows_all() {
         let why = "this concerns the whole deployment: a grant of all keyspaces (*) is needed";
         return Err(forbidden(why));
     }
