@@ -1,5 +1,6 @@
-//! Keeps what was fetched while its lease lasts, at most so many; fetches once for all who ask at
-//! the same time; and forgets, also what is still on its way.
+//! A cache of values with a lease. It holds a limited number of values until their leases end. Callers
+//! that need the same key at the same time share one fetch. Forgetting a key also covers the fetches
+//! that are in flight.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,35 +14,36 @@ use tokio::sync::OnceCell;
 
 use crate::error::Error;
 
-/// A value that may be kept for a time.
+/// A value that the cache may keep for a limited time.
 pub(crate) trait Leased {
-    /// Whether a kept value may still be used now.
+    /// Whether the value may still be used at `now`.
     fn usable(&self, now: Timestamp) -> bool;
 }
 
-type Flight<V> = OnceCell<Result<Arc<V>, Error>>;
+type Fetched<V> = OnceCell<Result<Arc<V>, Error>>;
 
 pub(crate) struct LeaseCache<K, V> {
     inner: Mutex<Inner<K, V>>,
     capacity: usize,
 }
 
-struct Boarding<V> {
-    flight: Arc<Flight<V>>,
-    passengers: usize,
+/// A fetch that has not ended, and the number of callers that wait for it.
+struct InFlight<V> {
+    fetched: Arc<Fetched<V>>,
+    waiters: usize,
 }
 
 struct Inner<K, V> {
     entries: unsync::Cache<K, Arc<V>>,
-    /// Fetches under way. Forgetting removes them: who asks later starts a new one, and what an
-    /// old one brings is not kept.
-    flights: HashMap<K, Boarding<V>>,
-    forgettings: u64,
+    /// Forgetting a key removes its fetch: a later caller starts a new fetch, and the result of the
+    /// removed one is not kept.
+    in_flight: HashMap<K, InFlight<V>>,
+    epoch: CacheEpoch,
 }
 
-/// How often was forgotten when a fetch began; see [`LeaseCache::insert`].
+/// Counts the calls of [`LeaseCache::forget`]; see [`LeaseCache::insert`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory(u64);
+pub(crate) struct CacheEpoch(u64);
 
 impl<K: Eq + Hash + Clone, V: Leased> LeaseCache<K, V> {
     /// A capacity of 0 keeps nothing.
@@ -49,59 +51,57 @@ impl<K: Eq + Hash + Clone, V: Leased> LeaseCache<K, V> {
         Self {
             inner: Mutex::new(Inner {
                 entries: unsync::Cache::new(capacity.max(1)),
-                flights: HashMap::new(),
-                forgettings: 0,
+                in_flight: HashMap::new(),
+                epoch: CacheEpoch(0),
             }),
             capacity,
         }
     }
 
-    /// The kept value, or what `fetch` brings. Those who wait for one fetch share its result and
-    /// its failure; when the one who fetches is cancelled, the next goes on.
+    /// The cached value, or the result of `fetch`. Callers that wait for one fetch share its result,
+    /// also a failure. If the caller that fetches is cancelled, the next waiter runs its own fetch.
     pub(crate) async fn get_or_fetch(
         &self,
         key: &K,
         now: Timestamp,
         fetch: impl Future<Output = Result<V, Error>>,
     ) -> Result<Arc<V>, Error> {
-        let flight = {
+        let fetched = {
             let mut inner = self.inner.lock();
             if let Some(found) = inner.fresh(key, now) {
                 return Ok(found);
             }
-            inner.board(key)
+            inner.join(key)
         };
-        let passenger = Passenger {
+        let waiter = Waiter {
             cache: self,
             key,
-            flight,
+            fetched,
         };
-        let flight = &passenger.flight;
-        let result = flight
-            .get_or_init(|| async { fetch.await.map(Arc::new) })
-            .await;
-        result.clone()
+        let fetch = || async { fetch.await.map(Arc::new) };
+        waiter.fetched.get_or_init(fetch).await.clone()
     }
 
-    /// The kept value.
+    /// The cached value, if its lease has not ended.
     pub(crate) fn get(&self, key: &K, now: Timestamp) -> Option<Arc<V>> {
         self.inner.lock().fresh(key, now)
     }
 
-    /// To be taken before a fetch whose result goes to [`Self::insert`].
-    pub(crate) fn memory(&self) -> Memory {
-        Memory(self.inner.lock().forgettings)
+    /// The present epoch: read it before a fetch whose result goes to [`Self::insert`].
+    pub(crate) fn epoch(&self) -> CacheEpoch {
+        self.inner.lock().epoch
     }
 
-    /// Keeps a value, unless something was forgotten since `began`: it might be that.
-    pub(crate) fn insert(&self, key: K, value: V, began: Memory) {
+    /// Keeps a value that was fetched since `began`. If anything was forgotten since then, the value is
+    /// dropped, because it may be the forgotten one.
+    pub(crate) fn insert(&self, key: K, value: V, began: CacheEpoch) {
         let mut inner = self.inner.lock();
-        if self.capacity > 0 && inner.forgettings == began.0 {
+        if self.capacity > 0 && inner.epoch == began {
             inner.entries.insert(key, Arc::new(value));
         }
     }
 
-    /// Drops this very value.
+    /// Drops the value of `key` if it is this one.
     pub(crate) fn discard(&self, key: &K, value: &Arc<V>) {
         self.inner
             .lock()
@@ -109,15 +109,15 @@ impl<K: Eq + Hash + Clone, V: Leased> LeaseCache<K, V> {
             .remove_if(key, |kept| Arc::ptr_eq(kept, value));
     }
 
-    /// Drops all whose key is named, and what is on its way for them.
+    /// Drops every value whose key `named` selects, and the fetches in flight for those keys.
     pub(crate) fn forget(&self, named: impl Fn(&K) -> bool) {
         let mut inner = self.inner.lock();
-        inner.forgettings += 1;
+        inner.epoch.0 += 1;
         inner.entries.retain(|key, _| !named(key));
-        inner.flights.retain(|key, _| !named(key));
+        inner.in_flight.retain(|key, _| !named(key));
     }
 
-    /// Drops all whose lease has ended.
+    /// Drops every value whose lease has ended.
     pub(crate) fn purge(&self, now: Timestamp) {
         self.inner
             .lock()
@@ -141,42 +141,44 @@ impl<K: Eq + Hash + Clone, V: Leased> Inner<K, V> {
         None
     }
 
-    fn board(&mut self, key: &K) -> Arc<Flight<V>> {
-        let boarding = self.flights.entry(key.clone()).or_insert_with(|| Boarding {
-            flight: Arc::default(),
-            passengers: 0,
+    /// Waits for the fetch of this key that is in flight, or begins one.
+    fn join(&mut self, key: &K) -> Arc<Fetched<V>> {
+        let in_flight = self.in_flight.entry(key.clone());
+        let in_flight = in_flight.or_insert_with(|| InFlight {
+            fetched: Arc::default(),
+            waiters: 0,
         });
-        boarding.passengers += 1;
-        Arc::clone(&boarding.flight)
+        in_flight.waiters += 1;
+        Arc::clone(&in_flight.fetched)
     }
 }
 
-/// One who waits for a flight. The first to leave a finished flight keeps its value; the last to
-/// leave an unfinished one takes it away.
-struct Passenger<'a, K: Eq + Hash + Clone, V: Leased> {
+/// A caller that waits for a fetch. The first waiter that is dropped after the fetch has ended puts the
+/// value into the cache. The last waiter that is dropped before that removes the fetch.
+struct Waiter<'a, K: Eq + Hash + Clone, V: Leased> {
     cache: &'a LeaseCache<K, V>,
     key: &'a K,
-    flight: Arc<Flight<V>>,
+    fetched: Arc<Fetched<V>>,
 }
 
-impl<K: Eq + Hash + Clone, V: Leased> Drop for Passenger<'_, K, V> {
+impl<K: Eq + Hash + Clone, V: Leased> Drop for Waiter<'_, K, V> {
     fn drop(&mut self) {
         let inner = &mut *self.cache.inner.lock();
-        let Some(boarding) = inner.flights.get_mut(self.key) else {
-            return; // forgotten, or landed already
+        let Some(in_flight) = inner.in_flight.get_mut(self.key) else {
+            return; // the key was forgotten, or another waiter has kept the value
         };
-        if !Arc::ptr_eq(&boarding.flight, &self.flight) {
-            return; // the same, and another flight has begun since
+        if !Arc::ptr_eq(&in_flight.fetched, &self.fetched) {
+            return; // the same, and another fetch has begun since
         }
-        boarding.passengers -= 1;
-        match self.flight.get() {
+        in_flight.waiters -= 1;
+        match self.fetched.get() {
             Some(Ok(value)) if self.cache.capacity > 0 => {
                 inner.entries.insert(self.key.clone(), Arc::clone(value));
             }
-            None if boarding.passengers > 0 => return,
+            None if in_flight.waiters > 0 => return,
             _ => {}
         }
-        inner.flights.remove(self.key);
+        inner.in_flight.remove(self.key);
     }
 }
 
@@ -242,7 +244,7 @@ mod tests {
         let none = cache(0);
         assert_eq!(number(&none, "a", 0, 1).await, 1);
         assert_eq!(number(&none, "a", 0, 2).await, 2);
-        none.insert("b", Until(at(10), 3), none.memory());
+        none.insert("b", Until(at(10), 3), none.epoch());
         assert!(none.get(&"b", at(0)).is_none());
     }
 
@@ -270,34 +272,38 @@ mod tests {
                 assert_eq!(one.await.unwrap(), fails);
             }
             assert_eq!(fetches.load(SeqCst), 1);
-            assert!(cache.inner.lock().flights.is_empty());
+            assert!(cache.inner.lock().in_flight.is_empty());
         }
     }
 
     #[tokio::test]
     async fn what_is_on_its_way_is_forgotten_too() {
         let cache = cache(10);
-        let (land, landed) = tokio::sync::oneshot::channel::<()>();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let early = tokio::spawn({
             let cache = Arc::clone(&cache);
             async move {
                 let fetch = async {
-                    landed.await.unwrap();
+                    ended.await.unwrap();
                     Ok(Until(at(10), 1))
                 };
                 cache.get_or_fetch(&"a", at(0), fetch).await.unwrap().1
             }
         });
         tokio::task::yield_now().await;
-        let began = cache.memory();
+        let began = cache.epoch();
         cache.forget(|key| *key == "a");
         let own = number(&cache, "a", 0, 2);
         let own = tokio::time::timeout(std::time::Duration::from_secs(5), own).await;
-        assert_eq!(own, Ok(2), "a flight of its own");
-        land.send(()).unwrap();
+        assert_eq!(own, Ok(2), "a fetch of its own");
+        end.send(()).unwrap();
         assert_eq!(early.await.unwrap(), 1);
         cache.insert("a", Until(at(10), 3), began);
-        assert_eq!(number(&cache, "a", 0, 4).await, 2, "the old is not kept");
+        assert_eq!(
+            number(&cache, "a", 0, 4).await,
+            2,
+            "the old value is not kept"
+        );
     }
 
     #[tokio::test]
@@ -309,7 +315,7 @@ mod tests {
                 .await
                 .is_err()
         );
-        assert!(cache.inner.lock().flights.is_empty());
+        assert!(cache.inner.lock().in_flight.is_empty());
         assert_eq!(number(&cache, "a", 0, 7).await, 7);
     }
 }

@@ -274,7 +274,7 @@ impl<S: KeySource> Messages<S> {
     }
 
     async fn issue(&self, row: &Row) -> Result<SealingLease, Error> {
-        let began = self.caches.opening.memory();
+        let began = self.caches.opening.epoch();
         let issued = self.source.issue(&row.0, &row.1, row.2.as_ref()).await?;
         let (sealing, opening) = SealingLease::new(issued);
         let cell = (row.0.clone(), row.1.clone(), sealing.wrapped_key.clone());
@@ -288,7 +288,7 @@ impl<S: KeySource> Messages<S> {
         messages: &[Sealed],
     ) -> Result<HashMap<Cell, Result<Arc<DataKey>, Problem>>, Error> {
         let now = self.clock.now();
-        let began = self.caches.opening.memory();
+        let began = self.caches.opening.epoch();
         let mut keys = HashMap::new();
         let mut missing: BTreeMap<KeyspaceName, Vec<UnwrapRequest>> = BTreeMap::new();
         let mut asked = std::collections::HashSet::new();

@@ -1,5 +1,6 @@
-//! Which client used which key version when: counted in memory, and added to the store now and then,
-//! so that an operator can judge whether a version can be dropped. A crash loses the last counts.
+//! How often each client used each key version, and when last. An operator sees from it whether a
+//! version can be dropped. The counts are in memory and are added to the store from time to time: a crash
+//! loses the last ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use parking_lot::Mutex;
 
 use crate::config::SpiffeId;
 
-/// Clients of one version that are told apart; the others are counted together, without a name.
-const MOST_CLIENTS: usize = 1_000;
+/// Clients of one version that have a count of their own. All others share one count without a name.
+const MAX_CLIENTS: usize = 1_000;
 
-/// What one client did.
+/// How one client used one version: what the store has, and what is to be added to it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
     stored: Uses,
@@ -25,14 +26,14 @@ struct Counted {
 
 type Clients = HashMap<Box<str>, Counted>;
 
-/// See the module.
+/// The counts of all versions.
 pub struct KeyUses {
     store: Arc<dyn KeyUseStore>,
     versions: Mutex<HashMap<(KeyspaceId, KeyVersion), Clients>>,
 }
 
 impl KeyUses {
-    /// Goes on with what the store holds.
+    /// Reads the counts that the store has.
     ///
     /// # Errors
     /// Of the store.
@@ -52,7 +53,7 @@ impl KeyUses {
         })
     }
 
-    /// Data keys of one version were issued to a client.
+    /// Counts data keys of one version that were issued to a client.
     pub fn issued(&self, tree: TreeId, client: &SpiffeId, count: u64, now: Timestamp) {
         let uses = Uses {
             issued: count,
@@ -62,7 +63,7 @@ impl KeyUses {
         self.add(tree, client.as_str(), uses);
     }
 
-    /// Data keys of one version were unwrapped for a client.
+    /// Counts data keys of one version that were unwrapped for a client.
     pub fn unwrapped(&self, tree: TreeId, client: &SpiffeId, count: u64, now: Timestamp) {
         let uses = Uses {
             unwrapped: count,
@@ -79,15 +80,18 @@ impl KeyUses {
             counted.pending = counted.pending.and(uses);
             return;
         }
-        let told_apart = clients.len() < MOST_CLIENTS;
-        let client = if told_apart { client } else { "" };
+        let client = if clients.len() < MAX_CLIENTS {
+            client
+        } else {
+            ""
+        };
         let counted = clients.entry(client.into()).or_default();
         counted.pending = counted.pending.and(uses);
     }
 
-    /// What became of the keys of a version, by client, the most recent first.
+    /// How each client used a version; the client with the latest use is first.
     #[must_use]
-    pub fn of(&self, tree: TreeId) -> Vec<(Box<str>, Uses)> {
+    pub fn by_client(&self, tree: TreeId) -> Vec<(Box<str>, Uses)> {
         let versions = self.versions.lock();
         let clients = versions.get(&(tree.keyspace, tree.version));
         let clients = clients.into_iter().flatten();
@@ -98,19 +102,23 @@ impl KeyUses {
         all
     }
 
-    /// The same for all clients together.
+    /// How often keys of a version were used by all clients together, and when last.
     #[must_use]
     pub fn total(&self, tree: TreeId) -> Uses {
-        let all = self.of(tree).into_iter();
-        all.fold(Uses::default(), |sum, (_, uses)| sum.and(uses))
+        let versions = self.versions.lock();
+        let clients = versions.get(&(tree.keyspace, tree.version));
+        let counted = clients.into_iter().flat_map(Clients::values);
+        counted.fold(Uses::default(), |sum, it| {
+            sum.and(it.stored).and(it.pending)
+        })
     }
 
-    /// Adds what is new to the store, and forgets versions that `lives` does not know any more.
+    /// Adds new counts to the store, and drops the counts of versions for which `is_live` is false.
     ///
     /// # Errors
     /// Of the store; the counts stay for the next time.
-    pub async fn flush(&self, lives: impl Fn(TreeId) -> bool) -> Result<(), StoreError> {
-        let uses = self.take_pending(lives);
+    pub async fn flush(&self, is_live: impl Fn(TreeId) -> bool) -> Result<(), StoreError> {
+        let uses = self.take_pending(is_live);
         if uses.is_empty() {
             return Ok(());
         }
@@ -121,11 +129,11 @@ impl KeyUses {
         added
     }
 
-    fn take_pending(&self, lives: impl Fn(TreeId) -> bool) -> Vec<KeyUse> {
+    fn take_pending(&self, is_live: impl Fn(TreeId) -> bool) -> Vec<KeyUse> {
         let mut versions = self.versions.lock();
         versions.retain(|(keyspace, version), _| {
             let (keyspace, version) = (*keyspace, *version);
-            lives(TreeId { keyspace, version })
+            is_live(TreeId { keyspace, version })
         });
         let mut uses = Vec::new();
         for ((keyspace, version), clients) in versions.iter_mut() {
@@ -146,7 +154,7 @@ impl KeyUses {
         uses
     }
 
-    /// Times may stay: they are the latest of what is stored and what is pending.
+    /// Undoes [`Self::take_pending`]. The stored times stay: the pending ones are never earlier.
     fn put_back(&self, uses: &[KeyUse]) {
         let mut versions = self.versions.lock();
         for one in uses {
@@ -170,13 +178,13 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Memory {
+    struct MemoryStore {
         rows: Mutex<Vec<KeyUse>>,
         fails: AtomicBool,
     }
 
     #[async_trait]
-    impl KeyUseStore for Memory {
+    impl KeyUseStore for MemoryStore {
         async fn key_uses(&self) -> Result<Vec<KeyUse>, StoreError> {
             Ok(self.rows.lock().clone())
         }
@@ -207,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_failed_flush_took_is_neither_lost_nor_counted_twice() {
-        let store = Arc::new(Memory::default());
+        let store = Arc::new(MemoryStore::default());
         let uses = KeyUses::open(Arc::clone(&store) as _).await.unwrap();
         uses.issued(tree(1), &client(1), 2, at(5));
         uses.unwrapped(tree(1), &client(1), 3, at(6));
@@ -232,19 +240,19 @@ mod tests {
 
     #[tokio::test]
     async fn versions_that_are_gone_are_forgotten_and_clients_are_bounded() {
-        let uses = KeyUses::open(Arc::new(Memory::default()) as _)
+        let uses = KeyUses::open(Arc::new(MemoryStore::default()) as _)
             .await
             .unwrap();
-        for number in 0..MOST_CLIENTS + 500 {
+        for number in 0..MAX_CLIENTS + 500 {
             uses.issued(tree(1), &client(number), 1, at(number as u64));
         }
         uses.issued(tree(2), &client(0), 1, at(1));
-        assert_eq!(uses.of(tree(1)).len(), MOST_CLIENTS + 1);
-        assert_eq!(uses.total(tree(1)).issued, MOST_CLIENTS as u64 + 500);
-        let (newest, _) = &uses.of(tree(1))[0];
-        assert_eq!(&**newest, "", "those that are not told apart");
+        assert_eq!(uses.by_client(tree(1)).len(), MAX_CLIENTS + 1);
+        assert_eq!(uses.total(tree(1)).issued, MAX_CLIENTS as u64 + 500);
+        let (newest, _) = &uses.by_client(tree(1))[0];
+        assert_eq!(&**newest, "", "the clients without a count of their own");
         uses.flush(|it| it == tree(2)).await.unwrap();
-        assert!(uses.of(tree(1)).is_empty());
-        assert_eq!(uses.of(tree(2)).len(), 1);
+        assert!(uses.by_client(tree(1)).is_empty());
+        assert_eq!(uses.by_client(tree(2)).len(), 1);
     }
 }
