@@ -58,13 +58,13 @@ impl Draft {
             && versions(keyspace) == self.versions
             && keyspace.policy.cache_ttl().as_millis() == self.lease
             && keyspace.leases_until == self.request.leases_end_at;
-        let gone_on = |leaf| {
+        let was_reissued = |leaf| {
             matches!(
                 keyring.refusals.of(Target::Leaf(leaf)),
-                Some(Refusal::Accepted { went_on: true } | Refusal::Done)
+                Some(Refusal::Accepted { reissued: true } | Refusal::Done)
             )
         };
-        same && (self.waited || !self.request.leaves().any(gone_on))
+        same && (self.waited || !self.request.leaves().any(was_reissued))
     }
 }
 

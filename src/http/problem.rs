@@ -283,7 +283,7 @@ impl From<KeeperError> for Problem {
             | KeeperError::SetAlone
             | KeeperError::MinimumVersion
             | KeeperError::NoOtherHsm
-            | KeeperError::NotMoved(_)
+            | KeeperError::HsmMoveError(_)
             | KeeperError::TooManyVersions(_) => Self::new(Code::Conflict, error.to_string()),
             KeeperError::OtherHsm(_) => Self::new(Code::HsmUnavailable, error.to_string()),
             KeeperError::MayBeErased => Self::new(Code::Overloaded, error.to_string()),

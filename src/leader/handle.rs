@@ -3,7 +3,7 @@ use std::time::Duration;
 use lethe_core::approval::{Action, GivenApproval, Scope};
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Doubt;
-use lethe_core::hsm_move::NotMoved;
+use lethe_core::hsm_move::HsmMoveError;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
 use lethe_core::ports::HsmError;
@@ -114,7 +114,7 @@ pub enum KeeperError {
     OtherHsm(HsmError),
     /// The HSM to move to must not be used.
     #[error(transparent)]
-    NotMoved(NotMoved),
+    HsmMoveError(HsmMoveError),
     /// Store or HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),

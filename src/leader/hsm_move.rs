@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use lethe_core::approval::{Action, GivenApproval};
 use lethe_core::batch::{BatchError, Halt, Work};
-use lethe_core::hsm_move::{self, NotMoved, published_keys};
+use lethe_core::hsm_move::{self, HsmMoveError, published_keys};
 use lethe_core::ports::{Hsm, HsmError};
 use lethe_core::time::Expiry;
 
@@ -59,9 +59,9 @@ impl Keeper {
         let approval = approval.map(|given| (self.approvals.store.as_ref(), given));
         match hsm_move::begin(&self.ports, &self.devices, to, approval).await {
             Ok(()) => {}
-            Err(NotMoved::NotWaiting) => return Err(KeeperError::NotWaiting),
-            Err(NotMoved::Batch(error)) => return Err(error.into()),
-            Err(refused) => return Err(KeeperError::NotMoved(refused)),
+            Err(HsmMoveError::NotWaiting) => return Err(KeeperError::NotWaiting),
+            Err(HsmMoveError::Batch(error)) => return Err(error.into()),
+            Err(refused) => return Err(KeeperError::HsmMoveError(refused)),
         }
         tracing::info!("the move to another HSM has begun");
         self.max_objects = limit;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use lethe_core::batch::{Advance, BatchError, Halt, Holders, check_keyspaces};
+use lethe_core::batch::{BatchError, Halt, LeaseHolders, NewState, check_keyspaces};
 use lethe_core::directory::{Commitments, Directory, Entry};
 use lethe_core::identity::DeploymentId;
 use lethe_core::keyring::{Keyring, LiveKeyspace, LiveVersion};
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::page_cache::{CacheLimits, Grown, PageCache};
+use lethe_core::page_cache::{CacheLimits, PageCache, TreeDelta};
 use lethe_core::ports::{Clock, HsmError, KeyspaceRow, Store, StoreError, VersionRow};
 use lethe_core::refusals::Refusals;
 use lethe_core::secret::Secret32;
@@ -200,39 +200,39 @@ impl Live {
 }
 
 #[async_trait]
-impl Holders for Live {
-    async fn advance(&self, advance: Advance<'_>) -> Result<(), BatchError> {
-        let Advance {
+impl LeaseHolders for Live {
+    async fn advance(&self, state: NewState<'_>) -> Result<(), BatchError> {
+        let NewState {
             sequence,
             directory,
-            grown,
+            deltas,
             keyspaces_changed,
             dropped,
-        } = advance;
+        } = state;
         let present = self.keyring();
-        let keyspaces = if grown.is_some() && !keyspaces_changed {
-            let changed: Vec<TreeId> = grown.iter().flatten().map(|grown| grown.tree).collect();
+        let keyspaces = if deltas.is_some() && !keyspaces_changed {
+            let changed: Vec<TreeId> = deltas.iter().flatten().map(|delta| delta.tree).collect();
             with_roots(&present, directory, &changed)
         } else {
             self.keyspaces(directory).await?
         };
         drop(present);
-        let bytes = grown.iter().flatten().map(|grown| grown.bytes).sum();
+        let bytes = deltas.iter().flatten().map(|delta| delta.bytes).sum();
         self.page_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.replace(|keyring| {
             keyring.sequence = sequence;
             keyring.keyspaces = keyspaces;
         });
-        self.forget(sequence, grown, &dropped);
+        self.forget(sequence, deltas, &dropped);
         self.until_unused().await
     }
 }
 
 impl Live {
     /// Drops and wipes what the new state replaces; nothing of an older one gets in afterwards.
-    fn forget(&self, sequence: u64, grown: Option<Vec<Grown>>, dropped: &[TreeId]) {
-        match grown {
-            Some(grown) => self.pages.advance(sequence, grown, dropped),
+    fn forget(&self, sequence: u64, deltas: Option<Vec<TreeDelta>>, dropped: &[TreeId]) {
+        match deltas {
+            Some(deltas) => self.pages.advance(sequence, deltas, dropped),
             None => self.pages.restart(sequence),
         }
     }

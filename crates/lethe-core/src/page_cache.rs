@@ -62,7 +62,7 @@ impl Weighter<LeafId, Arc<Secret32>> for Bytes {
 
 /// What a batch changed of a tree, for caches.
 #[derive(Debug)]
-pub struct Grown {
+pub struct TreeDelta {
     /// Which tree.
     pub tree: TreeId,
     /// Leaves that it forgot.
@@ -145,16 +145,16 @@ impl PageCache {
     }
 
     /// Goes on to the state of `sequence`: what it replaces is dropped and wiped.
-    pub fn advance(&self, sequence: u64, grown: Vec<Grown>, dropped: &[TreeId]) {
+    pub fn advance(&self, sequence: u64, deltas: Vec<TreeDelta>, dropped: &[TreeId]) {
         let mut present = self.sequence.write();
         *present = sequence;
-        for Grown {
+        for TreeDelta {
             tree,
             forgotten,
             loaded,
             superseded,
             ..
-        } in grown
+        } in deltas
         {
             for address in forgotten {
                 self.conversation_keys.remove(&LeafId { tree, address });
@@ -231,8 +231,8 @@ mod tests {
         Arc::new(Secret32::filled(|bytes| bytes.fill(7)))
     }
 
-    fn forgotten(leaf: LeafId) -> Vec<Grown> {
-        vec![Grown {
+    fn forgotten(leaf: LeafId) -> Vec<TreeDelta> {
+        vec![TreeDelta {
             tree: leaf.tree,
             forgotten: vec![leaf.address],
             loaded: Vec::new(),

@@ -33,7 +33,7 @@ pub enum Refusal {
     /// Accepted, not yet destroyed.
     Accepted {
         /// A key of the conversation's next generation was issued since.
-        went_on: bool,
+        reissued: bool,
     },
     /// Destroyed.
     Done,
@@ -100,7 +100,7 @@ impl Refusals {
         for target in targets {
             let refusal = state.targets.entry(target).or_insert(Refusal::Pending);
             if *refusal == Refusal::Pending {
-                *refusal = Refusal::Accepted { went_on: false };
+                *refusal = Refusal::Accepted { reissued: false };
             }
         }
         self.settle(&state);
@@ -110,20 +110,20 @@ impl Refusals {
     pub fn accept_again(&self, targets: impl IntoIterator<Item = Target>) {
         let mut state = self.state.write();
         for target in targets {
-            let accepted = Refusal::Accepted { went_on: true };
+            let accepted = Refusal::Accepted { reissued: true };
             state.targets.entry(target).or_insert(accepted);
         }
         self.settle(&state);
     }
 
     /// A key of the generation after this leaf's was issued: another shred is one of its own.
-    pub fn went_on(&self, leaf: LeafId) {
+    pub fn reissued(&self, leaf: LeafId) {
         let target = Target::Leaf(leaf);
-        if !matches!(self.of(target), Some(Refusal::Accepted { went_on: false })) {
+        if !matches!(self.of(target), Some(Refusal::Accepted { reissued: false })) {
             return;
         }
-        if let Some(Refusal::Accepted { went_on }) = self.state.write().targets.get_mut(&target) {
-            *went_on = true;
+        if let Some(Refusal::Accepted { reissued }) = self.state.write().targets.get_mut(&target) {
+            *reissued = true;
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
         refusals.withdraw(&[]);
         assert_eq!(
             refusals.of(target),
-            Some(Refusal::Accepted { went_on: false })
+            Some(Refusal::Accepted { reissued: false })
         );
     }
 
@@ -193,10 +193,10 @@ mod tests {
         let refusals = Refusals::default();
         let (at, target) = (Timestamp::from_millis, Target::Leaf(leaf(1)));
         refusals.accept([target]);
-        refusals.went_on(leaf(1));
+        refusals.reissued(leaf(1));
         assert_eq!(
             refusals.of(target),
-            Some(Refusal::Accepted { went_on: true })
+            Some(Refusal::Accepted { reissued: true })
         );
         let before = refusals.changes();
         refusals.finish(vec![target], at(10));
@@ -215,9 +215,9 @@ mod tests {
         refusals.accept_again([known, new]);
         assert_eq!(
             refusals.of(known),
-            Some(Refusal::Accepted { went_on: false })
+            Some(Refusal::Accepted { reissued: false })
         );
-        assert_eq!(refusals.of(new), Some(Refusal::Accepted { went_on: true }));
+        assert_eq!(refusals.of(new), Some(Refusal::Accepted { reissued: true }));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Group<'_> {
                 let drafts = self.new.iter().map(New::draft);
                 let waited = drafts.filter(|draft| draft.waited);
                 for leaf in waited.flat_map(|draft| draft.request.leaves()) {
-                    refusals.went_on(leaf);
+                    refusals.reissued(leaf);
                 }
                 let numbers = (first.number()..).map(RequestNumber::new);
                 let accepted = numbers.zip(requests);

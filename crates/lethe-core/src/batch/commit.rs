@@ -9,7 +9,7 @@ use super::work::Work;
 use super::{BatchError, Current, Node};
 use crate::directory::root_aad;
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::page_cache::Grown;
+use crate::page_cache::TreeDelta;
 use crate::ports::{BatchCommit, Fulfilled, HsmKey, MetaRow, RootShare, StoreError, TreeChange};
 use crate::request::AcceptedRequest;
 use crate::secret::Secret32;
@@ -36,7 +36,7 @@ pub(super) struct Committed {
     /// The root that it replaced.
     pub(super) replaced: Option<HsmKey>,
     /// For caches; none after a recovery.
-    pub(super) grown: Option<Vec<Grown>>,
+    pub(super) deltas: Option<Vec<TreeDelta>>,
     pub(super) keyspaces_changed: bool,
     pub(super) dropped: Vec<TreeId>,
     /// Leaves that must be found forgotten.
@@ -58,13 +58,13 @@ impl Rooted {
         check_next(&current.directory, &work.requests)?;
         let (plan, requests) = work.plan(&mut current.directory);
         let sample = sample(&plan.leaves);
-        let (mut trees, mut grown) = (Vec::new(), Vec::new());
+        let (mut trees, mut deltas) = (Vec::new(), Vec::new());
         for (tree, leaves) in plan.leaves {
             if let Some(punctured) = puncture(node, &current, sequence, tree, &leaves).await? {
-                let (change, new_root, growth) = split(tree, leaves, punctured);
+                let (change, new_root, delta) = split(tree, leaves, punctured);
                 current.directory.set_root(tree, new_root);
                 trees.push(change);
-                grown.push(growth);
+                deltas.push(delta);
             }
         }
         let fulfilled = fulfilled(&requests, replaced.map(|root| root.id));
@@ -94,7 +94,7 @@ impl Rooted {
             signing_key: current.signing_key,
             root,
             replaced,
-            grown: Some(grown),
+            deltas: Some(deltas),
             keyspaces_changed: !commit.keyspaces.is_empty(),
             dropped: plan.dropped,
             sample,
@@ -182,7 +182,7 @@ fn split(
     tree: TreeId,
     forgotten: Vec<Address>,
     punctured: Punctured,
-) -> (TreeChange, CoverRoot, Grown) {
+) -> (TreeChange, CoverRoot, TreeDelta) {
     let Punctured {
         root,
         pages,
@@ -193,7 +193,7 @@ fn split(
     } = punctured;
     let bytes = pages.iter().map(|page| page.bytes.len());
     let bytes = bytes.chain(tails.iter().map(|tail| tail.bytes.len()));
-    let grown = Grown {
+    let delta = TreeDelta {
         tree,
         forgotten,
         loaded,
@@ -207,7 +207,7 @@ fn split(
         superseded,
         next_tail,
     };
-    (change, root, grown)
+    (change, root, delta)
 }
 
 /// Evenly from all of them.

@@ -81,7 +81,7 @@ impl Current {
             signing_key,
             root: root.0,
             replaced: None,
-            grown: None,
+            deltas: None,
             keyspaces_changed: true,
             dropped: Vec::new(),
             // All: these rows have lain where others may write.

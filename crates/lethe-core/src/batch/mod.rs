@@ -12,7 +12,7 @@ mod commit;
 mod commitments;
 mod current;
 mod finished;
-mod holders;
+mod lease_holders;
 mod load;
 mod read_back;
 mod sign;
@@ -33,7 +33,7 @@ pub use commitments::{IssueRules, check_keyspaces, checked_keyspaces};
 pub(crate) use current::signing_key;
 pub use current::{Current, Recovered};
 pub use finished::Finished;
-pub use holders::{Advance, Holders};
+pub use lease_holders::{LeaseHolders, NewState};
 pub use load::{Overlay, load};
 pub use work::{NewVersion, Work};
 
@@ -62,7 +62,7 @@ pub struct Node<'a> {
     /// Pages in memory.
     pub pages: &'a PageCache,
     /// Everybody who serves keys.
-    pub holders: &'a dyn Holders,
+    pub holders: &'a dyn LeaseHolders,
 }
 
 /// What nobody can tell the right of without a person: the service stops and touches nothing.

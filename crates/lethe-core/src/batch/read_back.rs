@@ -2,7 +2,7 @@
 
 use super::commit::Committed;
 use super::commitments::check_batch;
-use super::holders::Advance;
+use super::lease_holders::NewState;
 use super::load::{Overlay, load};
 use super::{BatchError, Halt, Node, Ports};
 use crate::directory::{Directory, root_aad};
@@ -145,14 +145,14 @@ impl ReadBack {
             mut committed,
             directory,
         } = self;
-        let advance = Advance {
+        let state = NewState {
             sequence: committed.sequence,
             directory: &directory,
-            grown: committed.grown.take(),
+            deltas: committed.deltas.take(),
             keyspaces_changed: committed.keyspaces_changed,
             dropped: std::mem::take(&mut committed.dropped),
         };
-        node.holders.advance(advance).await?;
+        node.holders.advance(state).await?;
         Ok(Acknowledged {
             committed,
             directory,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Devices, NotMoved, Pair, newest, newest_receipt_key, published_keys};
+use super::{Devices, HsmMoveError, Pair, newest, newest_receipt_key, published_keys};
 use crate::approval::GivenApproval;
 use crate::batch::{BatchError, Halt, Ports, check_claim};
 use crate::claim::Claim;
@@ -10,18 +10,18 @@ use crate::ports::{
 };
 use crate::succession::{self, PublishedKey, Succession, signed_by, statement};
 
-/// Begins a move to another HSM: claims it, makes signing keys there, has the old ones endorse
-/// them, and writes all that down, with the approval where one was given. From then on `devices` are
-/// both. One that is under way stays.
+/// Begins a move to another HSM: claims the new HSM, makes signing keys there, has the old signing keys
+/// endorse them, and writes all of this to the store, in one transaction with the approval if there is
+/// one. From then on `devices` has both HSMs. A move that is under way stays as it is.
 ///
 /// # Errors
-/// [`NotMoved`]; after an error of the store a restart, or asking again, finds out what holds.
+/// [`HsmMoveError`]; after an error of the store a restart, or a second call, finds out whether the move has begun.
 pub async fn begin(
     ports: &Ports,
     devices: &Devices,
     to: Arc<dyn Hsm>,
     approval: Option<(&dyn ApprovalStore, &GivenApproval)>,
-) -> Result<(), NotMoved> {
+) -> Result<(), HsmMoveError> {
     if devices.pair().is_some() {
         return Ok(());
     }
@@ -31,7 +31,7 @@ pub async fn begin(
     let published = ports.store.signing_keys().await?;
     let pair = Pair { from, to };
     if ports.store.hsm_move().await?.is_some() {
-        // Begun, and its answer lost: the newest key tells the HSM that it went to.
+        // The move has begun and the answer was lost: the newest key is in the HSM that it goes to.
         let held = pair.to.verification_keys(deployment).await?;
         let newest = newest_receipt_key(&published);
         if !held.iter().any(|key| Some(key.id) == newest) {
@@ -51,46 +51,46 @@ pub async fn begin(
         None => ports.store.begin_hsm_move(&keys).await?,
         Some((store, given)) => {
             let approved = store.approve(given, Effect::HsmMove(&keys)).await?;
-            approved.ok_or(NotMoved::NotWaiting)?;
+            approved.ok_or(HsmMoveError::NotWaiting)?;
         }
     }
     devices.begin(pair);
     Ok(())
 }
 
-/// Nothing may be in the new HSM but what an earlier try has left there.
+/// The new HSM may only hold what an earlier try of this move left there.
 async fn check_new(
     ports: &Ports,
     pair: &Pair,
     deployment: DeploymentId,
     published: &[PublishedKey],
-) -> Result<(), NotMoved> {
+) -> Result<(), HsmMoveError> {
     let held = pair.to.verification_keys(deployment).await?;
     let before = pair.from.verification_keys(deployment).await?;
     if held.iter().any(|key| before.contains(key)) {
-        return Err(NotMoved::SameDevice);
+        return Err(HsmMoveError::SameDevice);
     }
     if held
         .iter()
         .any(|key| published.iter().any(|it| it.key == *key))
     {
-        return Err(NotMoved::NotEmpty(held.len()));
+        return Err(HsmMoveError::NotEmpty(held.len()));
     }
     let ours = ports.claim.text().map_err(BatchError::from)?;
     let store_of = |text: &str| text.parse().map(|claim: Claim| claim.store).ok();
     let ours = store_of(&ours);
-    for (whose, store) in pair.to.claims().await? {
-        if whose != deployment {
-            return Err(NotMoved::OtherDeployment(whose));
+    for (deployment_there, store) in pair.to.claims().await? {
+        if deployment_there != deployment {
+            return Err(HsmMoveError::OtherDeployment(deployment_there));
         }
-        // An earlier try, before another start.
+        // The same store made the claim in an earlier try.
         if store_of(&store).is_none() || store_of(&store) != ours {
-            return Err(NotMoved::OtherStore(store));
+            return Err(HsmMoveError::OtherStore(store));
         }
     }
     match pair.to.keys(deployment).await?.len() {
         0 => Ok(()),
-        keys => Err(NotMoved::NotEmpty(keys)),
+        keys => Err(HsmMoveError::NotEmpty(keys)),
     }
 }
 
@@ -99,7 +99,7 @@ async fn successors(
     ports: &Ports,
     pair: &Pair,
     deployment: DeploymentId,
-) -> Result<Vec<PublishedKey>, NotMoved> {
+) -> Result<Vec<PublishedKey>, HsmMoveError> {
     let from = pair.from.as_ref();
     let mut keys = published_keys(ports.store.as_ref(), from, deployment).await?;
     let held = from.verification_keys(deployment).await?;
@@ -108,13 +108,13 @@ async fn successors(
         let predecessor = newest(&before, &held, purpose);
         let predecessor = predecessor.ok_or(BatchError::from(Halt::NoSigningKey))?;
         let key = only_key(pair.to.as_ref(), deployment, purpose).await?;
-        let said = statement(predecessor.id, &key);
-        // Nobody relies on a device whose signatures do not verify.
-        let signature = pair.to.sign(key.id, &said).await?;
-        if !signed_by(&key, &said, &signature) {
-            return Err(NotMoved::BadSignature);
+        let statement = statement(predecessor.id, &key);
+        // A device whose signatures do not verify cannot sign receipts.
+        let signature = pair.to.sign(key.id, &statement).await?;
+        if !signed_by(&key, &statement, &signature) {
+            return Err(HsmMoveError::BadSignature);
         }
-        let endorsement = from.sign(predecessor.id, &said).await?;
+        let endorsement = from.sign(predecessor.id, &statement).await?;
         let predecessor = predecessor.id;
         let succession = Some(Succession {
             predecessor,
@@ -122,12 +122,12 @@ async fn successors(
         });
         keys.push(PublishedKey { key, succession });
     }
-    succession::check(&keys).map_err(|_| NotMoved::BadSignature)?;
+    succession::check(&keys).map_err(|_| HsmMoveError::BadSignature)?;
     Ok(keys)
 }
 
-/// The signing key of a purpose in the new HSM. An earlier try may have left one, several, or a half
-/// of one: one that signs stays.
+/// The only signing key of a purpose in the new HSM. An earlier try may have left one key, several keys,
+/// or half of a key pair: one key that signs stays, the others are destroyed.
 async fn only_key(
     to: &dyn Hsm,
     deployment: DeploymentId,
@@ -136,12 +136,12 @@ async fn only_key(
     let mut held = to.verification_keys(deployment).await?;
     held.retain(|key| key.purpose == purpose);
     held.sort_unstable_by_key(|key| key.id);
-    let mut stays = None;
+    let mut kept = None;
     for key in held {
-        // A statement that nobody can take for another one: the key endorses itself.
+        // The signed statement is harmless: the key endorses itself.
         match to.sign(key.id, &statement(key.id, &key)).await {
             Ok(_) => {
-                stays = Some(key);
+                kept = Some(key);
                 break;
             }
             Err(HsmError::NotFound) => {}
@@ -149,11 +149,11 @@ async fn only_key(
         }
     }
     for (id, of) in to.signing_pairs(deployment).await? {
-        if of == purpose && stays.as_ref().is_none_or(|key| key.id != id) {
+        if of == purpose && kept.as_ref().is_none_or(|key| key.id != id) {
             to.destroy_signing_pair(deployment, id, purpose).await?;
         }
     }
-    match stays {
+    match kept {
         Some(key) => Ok(key),
         None => to.create_signing_key(deployment, purpose).await,
     }

@@ -10,54 +10,54 @@ use crate::ports::{
 };
 use crate::secret::Secret32;
 
-/// The HSMs of a move.
+/// The two HSMs of a move.
 #[derive(Clone)]
 pub struct Pair {
-    /// Where the keys were.
+    /// The HSM that the move empties.
     pub from: Arc<dyn Hsm>,
-    /// Where they are to be.
+    /// The HSM that gets all keys.
     pub to: Arc<dyn Hsm>,
 }
 
 #[derive(Clone)]
-enum Stand {
-    At(Arc<dyn Hsm>),
-    Between(Pair),
+enum Phase {
+    Single(Arc<dyn Hsm>),
+    Migrating(Pair),
 }
 
-/// The deployment's HSM; while it moves, both: keys are looked for in the new one first, and made
-/// there unless it is full.
+/// The HSM of the deployment, or both HSMs during a move. During a move a key is looked for in the new
+/// HSM first. New keys are made in the new HSM, unless it is full.
 pub struct Devices {
-    stand: RwLock<Stand>,
+    phase: RwLock<Phase>,
 }
 
 impl Devices {
-    /// All keys are in one.
+    /// All keys are in one HSM.
     #[must_use]
-    pub fn at(hsm: Arc<dyn Hsm>) -> Self {
+    pub fn single(hsm: Arc<dyn Hsm>) -> Self {
         Self {
-            stand: RwLock::new(Stand::At(hsm)),
+            phase: RwLock::new(Phase::Single(hsm)),
         }
     }
 
     /// A move is under way.
     #[must_use]
-    pub fn between(pair: Pair) -> Self {
+    pub fn migrating(pair: Pair) -> Self {
         Self {
-            stand: RwLock::new(Stand::Between(pair)),
+            phase: RwLock::new(Phase::Migrating(pair)),
         }
     }
 
-    /// The HSMs of the move that is under way.
+    /// Both HSMs of a move that is under way; none when no move is.
     #[must_use]
     pub fn pair(&self) -> Option<Pair> {
-        match &*self.stand.read() {
-            Stand::At(_) => None,
-            Stand::Between(pair) => Some(pair.clone()),
+        match &*self.phase.read() {
+            Phase::Single(_) => None,
+            Phase::Migrating(pair) => Some(pair.clone()),
         }
     }
 
-    /// Where new keys are made.
+    /// The HSM in which new keys are made.
     #[must_use]
     pub fn newest(&self) -> Arc<dyn Hsm> {
         self.both().0
@@ -65,27 +65,27 @@ impl Devices {
 
     /// Only after the store says that a move is under way.
     pub(super) fn begin(&self, pair: Pair) {
-        *self.stand.write() = Stand::Between(pair);
+        *self.phase.write() = Phase::Migrating(pair);
     }
 
-    /// Only after the old one is empty.
-    pub(super) fn arrive(&self) {
-        let mut stand = self.stand.write();
-        if let Stand::Between(pair) = &*stand {
-            *stand = Stand::At(Arc::clone(&pair.to));
+    /// Only after the old HSM is empty.
+    pub(super) fn finish(&self) {
+        let mut phase = self.phase.write();
+        if let Phase::Migrating(pair) = &*phase {
+            *phase = Phase::Single(Arc::clone(&pair.to));
         }
     }
 
     fn both(&self) -> (Arc<dyn Hsm>, Option<Arc<dyn Hsm>>) {
-        match &*self.stand.read() {
-            Stand::At(hsm) => (Arc::clone(hsm), None),
-            Stand::Between(pair) => (Arc::clone(&pair.to), Some(Arc::clone(&pair.from))),
+        match &*self.phase.read() {
+            Phase::Single(hsm) => (Arc::clone(hsm), None),
+            Phase::Migrating(pair) => (Arc::clone(&pair.to), Some(Arc::clone(&pair.from))),
         }
     }
 }
 
-/// Asks the old HSM when the new one does not have the key.
-macro_rules! where_it_is {
+/// Calls the new HSM, and the old one if the new one does not have the key.
+macro_rules! with_holder {
     ($devices:expr, |$hsm:ident| $call:expr) => {{
         let (to, from) = $devices.both();
         let $hsm = to.as_ref();
@@ -101,7 +101,7 @@ macro_rules! where_it_is {
 
 #[async_trait]
 impl Hsm for Devices {
-    /// A new HSM that is full must not keep the old one from working.
+    /// If the new HSM is full the old one makes the key, so that the service goes on.
     async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError> {
         let (to, from) = self.both();
         match (to.create_key(label).await, from) {
@@ -134,7 +134,7 @@ impl Hsm for Devices {
         aad: &[u8],
         secret: &Secret32,
     ) -> Result<SealedSecret, HsmError> {
-        where_it_is!(self, |hsm| hsm.seal(key, aad, secret).await)
+        with_holder!(self, |hsm| hsm.seal(key, aad, secret).await)
     }
 
     async fn open(
@@ -143,14 +143,14 @@ impl Hsm for Devices {
         aad: &[u8],
         sealed: &SealedSecret,
     ) -> Result<Secret32, HsmError> {
-        where_it_is!(self, |hsm| hsm.open(key, aad, sealed).await)
+        with_holder!(self, |hsm| hsm.open(key, aad, sealed).await)
     }
 
     async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
-        where_it_is!(self, |hsm| hsm.destroy(key).await)
+        with_holder!(self, |hsm| hsm.destroy(key).await)
     }
 
-    /// The old one has lost its claim when it is empty.
+    /// Claims of both HSMs. The old HSM has none any more when it is empty.
     async fn claim(
         &self,
         deployment: DeploymentId,
@@ -164,7 +164,7 @@ impl Hsm for Devices {
         Ok(claims)
     }
 
-    /// Who looks sees a question in either; the old one's claim goes with it.
+    /// A challenge is put into both HSMs, and the claim of the old HSM is kept equal to the new one's.
     async fn set_claim(
         &self,
         deployment: DeploymentId,
@@ -211,7 +211,7 @@ impl Hsm for Devices {
         made.create_signing_key(deployment, purpose).await
     }
 
-    /// During a move those of the new one, which sign from now on.
+    /// During a move those of the new HSM, which signs from then on.
     async fn verification_keys(
         &self,
         deployment: DeploymentId,
@@ -246,7 +246,7 @@ impl Hsm for Devices {
     }
 
     async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {
-        where_it_is!(self, |hsm| hsm.sign(key, message).await)
+        with_holder!(self, |hsm| hsm.sign(key, message).await)
     }
 
     async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError> {
@@ -257,9 +257,9 @@ impl Hsm for Devices {
         let (to, from) = self.both();
         let mut status = to.status(deployment).await?;
         if let Some(from) = from {
-            // Both must answer; the objects that count are those of the one that goes on.
-            let left = from.status(deployment).await?;
-            status.claim = status.claim.or(left.claim);
+            // Both HSMs must answer. The counts of objects are those of the new one.
+            let old = from.status(deployment).await?;
+            status.claim = status.claim.or(old.claim);
         }
         Ok(status)
     }

@@ -5,15 +5,15 @@ use crate::batch::{BatchError, Halt, Ports, check_ours};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{ClaimKind, Hsm, HsmError};
 
-/// Keys may yet be born: of calls that were given up on. Not again and again.
+/// Calls that timed out may still make keys, so the HSM is emptied in more than one round.
 const ROUNDS: u32 = 4;
 
-/// The last step of a move: when nothing that the store names is in the old HSM any more, destroys
-/// whatever is left of the deployment there, looks whether it is gone, and removes its claim last.
-/// False when something is still to be moved: nothing was destroyed then.
+/// The last step of a move. When the new HSM holds every key that the store names, this destroys what the
+/// old HSM still holds of the deployment, checks that it is gone, and removes the claim last. Returns
+/// false if a key is still to be moved: then nothing was destroyed.
 ///
 /// # Errors
-/// [`BatchError`]; can be done again.
+/// [`BatchError`]; it can be called again.
 pub async fn empty(
     ports: &Ports,
     devices: &Devices,
@@ -32,11 +32,11 @@ pub async fn empty(
     from.remove_claim(deployment, ClaimKind::Wanted).await?;
     from.remove_claim(deployment, ClaimKind::Held).await?;
     ports.store.finish_hsm_move().await?;
-    devices.arrive();
+    devices.finish();
     Ok(true)
 }
 
-/// Root, buckets and signing key, as a fresh read of the store names them.
+/// Whether the new HSM holds the root, the keys of all buckets and the signing key that the store names.
 async fn holds_everything(
     ports: &Ports,
     to: &dyn Hsm,
@@ -67,7 +67,7 @@ async fn empty_of_keys(from: &dyn Hsm, deployment: DeploymentId) -> Result<(), H
             }
         }
     }
-    Err(left())
+    Err(not_emptied())
 }
 
 async fn empty_of_signing_pairs(from: &dyn Hsm, deployment: DeploymentId) -> Result<(), HsmError> {
@@ -80,9 +80,9 @@ async fn empty_of_signing_pairs(from: &dyn Hsm, deployment: DeploymentId) -> Res
             from.destroy_signing_pair(deployment, id, purpose).await?;
         }
     }
-    Err(left())
+    Err(not_emptied())
 }
 
-fn left() -> HsmError {
+fn not_emptied() -> HsmError {
     HsmError::Device("the old HSM still lists keys that it has destroyed".into())
 }

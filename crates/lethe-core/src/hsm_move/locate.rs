@@ -5,30 +5,30 @@ use crate::batch::{BatchError, Halt};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{ClaimKind, Hsm, HsmError, HsmMove, Store};
 
-/// An HSM of the configuration, open or not.
+/// An HSM of the configuration, or why it did not open.
 pub type Opened = Result<Arc<dyn Hsm>, HsmError>;
 
-/// Where the deployment's keys are.
+/// The HSM or HSMs that hold the deployment's keys.
 pub struct Located {
-    /// The HSM, or both.
+    /// One HSM, or both during a move.
     pub devices: Devices,
-    /// The second of the configuration holds them, or some of them.
+    /// Whether the second HSM of the configuration holds keys.
     pub at_second: bool,
 }
 
-/// Finds out which HSM of the configuration holds the deployment: the one with the newest of the
-/// published signing keys; the first when it never moved.
+/// Finds out which HSM of the configuration holds the deployment: the one with the newest published
+/// signing key. A deployment that never moved is in the first HSM.
 ///
 /// # Errors
-/// [`Halt`] when the configuration does not name the HSMs that it takes; what kept an HSM that is
-/// needed from opening.
+/// [`Halt`] when the configuration does not name the HSMs that are needed; the error of an HSM that is
+/// needed and did not open.
 pub async fn locate(
     store: &dyn Store,
     first: Opened,
     second: Option<Opened>,
 ) -> Result<Located, BatchError> {
     let at = |hsm, at_second| Located {
-        devices: Devices::at(hsm),
+        devices: Devices::single(hsm),
         at_second,
     };
     let newest = newest_receipt_key(&store.signing_keys().await?);
@@ -61,13 +61,13 @@ pub async fn locate(
         return Ok(at(to, true));
     };
     let from = first?;
-    // Another device in the old one's place would be found empty, and the old one never emptied.
+    // If another device stands in place of the old HSM it is empty, and the old HSM keeps its keys.
     if under_way == HsmMove::UnderWay && from.claim(deployment, ClaimKind::Held).await?.is_empty() {
         return Err(Halt::MoveUnfinished.into());
     }
     let pair = Pair { from, to };
     Ok(Located {
-        devices: Devices::between(pair),
+        devices: Devices::migrating(pair),
         at_second: true,
     })
 }

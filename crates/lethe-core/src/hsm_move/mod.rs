@@ -1,9 +1,9 @@
-//! A deployment moves to another HSM while it serves: claim and signing keys first, then bucket by
-//! bucket, then the root by a batch; in the end the old HSM is emptied.
+//! Moves a deployment to another HSM while it serves. The claim and the signing keys are moved first, then
+//! each bucket, then the root by a batch. In the end the old HSM is emptied.
 //!
-//! From the moment the store says that a move is under way, [`Devices`] looks for keys in both and
-//! makes new ones in the new one, so everything else goes on as ever. Every step can be done again:
-//! what is left to do is seen in store and HSMs, after a crash as well.
+//! While the store says that a move is under way, [`Devices`] looks for keys in both HSMs and makes new
+//! keys in the new one, so the rest of the service needs no change. Every step can be repeated: store and
+//! HSMs show what is left to do, also after a crash.
 
 mod begin;
 mod devices;
@@ -20,47 +20,47 @@ pub use devices::{Devices, Pair};
 pub use empty::empty;
 pub use locate::{Located, Opened, locate};
 
-/// Why a move does not begin: nothing was changed but perhaps in the new HSM.
+/// Why a move did not begin. The store and the old HSM are unchanged; the new HSM may hold new objects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotMoved {
-    /// Whose keys would lie beside ours?
+pub enum HsmMoveError {
+    /// The new HSM belongs to another deployment.
     #[error("the new HSM is claimed by another deployment ({0})")]
     OtherDeployment(DeploymentId),
-    /// A copy of this deployment may use it.
+    /// A copy of this deployment may use the new HSM.
     #[error("the new HSM is claimed for this deployment by another store ({0})")]
     OtherStore(String),
-    /// Or a clone of it: destroying there what was made here would destroy everything.
+    /// Old and new HSM are one device or clones: emptying the old one would destroy every key.
     #[error(
         "the new HSM holds the signing key of the present one: it is the same device, or a clone"
     )]
     SameDevice,
-    /// Left by whom?
+    /// Keys that no earlier try of this move made.
     #[error("the new HSM holds {0} keys of this deployment already: it has to be empty")]
     NotEmpty(usize),
-    /// The new HSM's signatures do not verify.
+    /// Signatures of the new HSM do not verify.
     #[error("the new HSM does not make valid Ed25519 signatures")]
     BadSignature,
-    /// The approval was withdrawn, has ended, or was given before.
+    /// The approval was withdrawn, has ended, or was approved before.
     #[error("the approval does not wait any more")]
     NotWaiting,
-    /// Store or HSM failed.
+    /// The store or an HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
 
-impl From<HsmError> for NotMoved {
+impl From<HsmError> for HsmMoveError {
     fn from(error: HsmError) -> Self {
         Self::Batch(error.into())
     }
 }
 
-impl From<crate::ports::StoreError> for NotMoved {
+impl From<crate::ports::StoreError> for HsmMoveError {
     fn from(error: crate::ports::StoreError) -> Self {
         Self::Batch(error.into())
     }
 }
 
-/// All verification keys, in order of succession: those in the HSM alone while it is the first.
+/// All verification keys, in order of succession. Before the first move these are the keys in the HSM.
 ///
 /// # Errors
 /// Those of the ports.
@@ -78,8 +78,8 @@ pub async fn published_keys(
     Ok(keys.into_iter().map(PublishedKey::from).collect())
 }
 
-/// The newest key of a purpose that the device holds, of those published; of any when none is
-/// published yet.
+/// The newest published key of a purpose that the HSM holds; if no key is published yet, the one that the
+/// HSM holds.
 pub(crate) fn newest<'k>(
     published: &[PublishedKey],
     held: &'k [VerificationKey],
@@ -96,7 +96,7 @@ pub(crate) fn newest<'k>(
         .next()
 }
 
-/// The id of the newest published key that signs receipts: the HSM that holds it is the deployment's.
+/// The id of the newest published key that signs receipts. The HSM that holds it is the deployment's.
 fn newest_receipt_key(published: &[PublishedKey]) -> Option<HsmKeyId> {
     let mut newest_first = published.iter().rev();
     let receipts = newest_first.find(|it| it.key.purpose == SigningPurpose::Receipt);

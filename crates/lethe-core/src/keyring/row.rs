@@ -131,7 +131,7 @@ impl Keyring {
         if let Some(before) = generation.number().checked_sub(1) {
             let before = Generation::new(before);
             let address = version.address_key.address(conversation, before);
-            self.refusals.went_on(version.leaf(address));
+            self.refusals.reissued(version.leaf(address));
         }
         let address = version.address_key.address(conversation, generation);
         self.row(version, generation, address)

@@ -48,6 +48,6 @@ impl Keyring {
         let before = Generation::new(before);
         let address = version.address_key.address(conversation, before);
         let refusal = self.refusals.of(Target::Leaf(version.leaf(address)));
-        (refusal == Some(Refusal::Accepted { went_on: false })).then_some(before)
+        (refusal == Some(Refusal::Accepted { reissued: false })).then_some(before)
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::buffer::{SecretBytes, Writer};
 use super::name::Prefix;
-use super::page::{Page, Way, lay_out};
+use super::page::{Branch, Page, lay_out};
 use super::sealed::KeyMark;
 use super::shape;
 use super::tail::{self, Tail};
@@ -76,7 +76,10 @@ fn walk_everywhere(page: &Page, address: u64) {
         let shift = DEPTH - page.prefix().depth() - width;
         let address = address & !(((1 << width) - 1) << shift) | slot << shift;
         let occupied = page.occupied() >> slot & 1 == 1;
-        let seed = matches!(page.way(Address::from_bits(address)), Way::Seed { .. });
+        let seed = matches!(
+            page.branch(Address::from_bits(address)),
+            Branch::Seed { .. }
+        );
         assert_ne!(occupied, seed);
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum NewChild {
 }
 
 /// One run over a tree. Leaves come sorted, each once, none forgotten before.
-pub(super) struct Growth<'p, P> {
+pub(super) struct TreeGrowth<'p, P> {
     pub(super) tree: TreeId,
     pub(super) pages: &'p P,
     pub(super) deriver: Deriver,
@@ -36,7 +36,7 @@ pub(super) struct Growth<'p, P> {
     loaded: Vec<Loaded>,
 }
 
-impl<'p, P: LoadedPages> Growth<'p, P> {
+impl<'p, P: LoadedPages> TreeGrowth<'p, P> {
     /// A run that forgets so many leaves.
     pub(super) fn new(
         tree: TreeId,

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::name::{Prefix, TailId, TreeId};
-use super::page::{Child, Page, Way};
+use super::page::{Branch, Child, Page};
 use super::sealed::{KeyMark, PageReference, Row};
 use super::seed::{self, Seed};
 use super::tail::Tail;
@@ -93,13 +93,13 @@ impl Tree<'_> {
         let mut page = load_page(pages, self.id, Prefix::TOP, top)?;
         loop {
             let here = page.prefix();
-            let below = match page.way(address) {
-                Way::Seed { seed, depth } => return Ok(Walk::Covered(covered(seed, depth))),
-                Way::Forgotten => return Ok(Walk::Forgotten),
-                Way::Child(Child::Page { key }) => {
+            let below = match page.branch(address) {
+                Branch::Seed { seed, depth } => return Ok(Walk::Covered(covered(seed, depth))),
+                Branch::Forgotten => return Ok(Walk::Forgotten),
+                Branch::Child(Child::Page { key }) => {
                     load_page(pages, self.id, here.below(here.slot(address)), key)?
                 }
-                Way::Child(Child::Tail { id, key }) => {
+                Branch::Child(Child::Tail { id, key }) => {
                     let prefix = here.below(here.slot(address));
                     let tail = load_tail(pages, self.id, (prefix, id), key)?;
                     let seed = tail.co_path().seed(address);

@@ -10,7 +10,7 @@ use super::buffer::{SecretBytes, Writer};
 use super::name::{Prefix, TailId};
 use super::sealed::KeyMark;
 use super::seed::Seed;
-use super::shape::{self, Place, lowest};
+use super::shape::{self, SlotCover, lowest};
 
 const MASKS: usize = 16;
 const KEY: usize = 32;
@@ -24,7 +24,7 @@ pub struct Page {
 }
 
 /// Where an address leads in a page.
-pub(super) enum Way<'a> {
+pub(super) enum Branch<'a> {
     /// Nothing is forgotten below this seed, which stands at level `depth`.
     Seed { seed: &'a Seed, depth: u8 },
     /// On to what stands behind the slot.
@@ -114,15 +114,15 @@ impl Page {
         &chunks[..self.seed_count()]
     }
 
-    pub(super) fn way(&self, address: Address) -> Way<'_> {
+    pub(super) fn branch(&self, address: Address) -> Branch<'_> {
         let slot = self.prefix.slot(address);
         match shape::find(self.occupied(), self.prefix.width(), slot) {
-            Place::Seed { index, height } => Way::Seed {
+            SlotCover::Seed { index, height } => Branch::Seed {
                 seed: &self.seeds()[index],
                 depth: self.prefix.depth() + self.prefix.width() - height,
             },
-            Place::Occupied if !self.prefix.has_children() => Way::Forgotten,
-            Place::Occupied => Way::Child(self.child(slot.mask())),
+            SlotCover::Occupied if !self.prefix.has_children() => Branch::Forgotten,
+            SlotCover::Occupied => Branch::Child(self.child(slot.mask())),
         }
     }
 

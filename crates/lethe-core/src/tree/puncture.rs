@@ -1,6 +1,6 @@
 //! Forgetting leaves: what a batch writes for one tree.
 
-use super::grow::Growth;
+use super::grow::TreeGrowth;
 use super::lookup::{LoadedPages, Walk};
 use super::name::{PageVersion, Prefix, TailId};
 use super::sealed::{Loaded, PageReference};
@@ -94,7 +94,7 @@ impl Tree<'_> {
         if leaves.is_empty() {
             return Ok(None);
         }
-        let mut growth = Growth::new(self.id, pages, puncture, leaves.len())?;
+        let mut growth = TreeGrowth::new(self.id, pages, puncture, leaves.len())?;
         let key = growth.regrow_top(self.root, &leaves)?;
         let forgotten = self.root.forgotten().saturating_add(leaves.len() as u64);
         let root = CoverRoot::Page(TopPage { key, forgotten });

@@ -3,7 +3,7 @@
 
 use super::Address;
 use super::buffer::{SecretBytes, Writer};
-use super::grow::{Growth, NewChild};
+use super::grow::{NewChild, TreeGrowth};
 use super::lookup::{LoadedPages, load_page, load_tail};
 use super::name::{Prefix, Slot};
 use super::page::{self, Child, Page};
@@ -95,7 +95,7 @@ impl Parts {
 impl<'a> NewPage<'a> {
     /// The clear bytes of the page that forgets `leaves` beside what `source` does.
     pub(super) fn build<P: LoadedPages>(
-        growth: &mut Growth<'_, P>,
+        growth: &mut TreeGrowth<'_, P>,
         prefix: Prefix,
         source: Source<'a>,
         leaves: &[Address],
@@ -126,7 +126,7 @@ impl<'a> NewPage<'a> {
     /// `above` is the seed of this node where one of the source covers it.
     fn node<P: LoadedPages>(
         &mut self,
-        growth: &mut Growth<'_, P>,
+        growth: &mut TreeGrowth<'_, P>,
         node: Node,
         above: Option<&Seed>,
         leaves: &[Address],
@@ -157,7 +157,7 @@ impl<'a> NewPage<'a> {
 
     fn halves<P: LoadedPages>(
         &mut self,
-        growth: &mut Growth<'_, P>,
+        growth: &mut TreeGrowth<'_, P>,
         node: Node,
         seed: Option<&Seed>,
         leaves: &[Address],
@@ -192,7 +192,7 @@ impl<'a> NewPage<'a> {
     /// An occupied slot: `seed` is that of the slot itself if nothing below was forgotten before.
     fn slot<P: LoadedPages>(
         &mut self,
-        growth: &mut Growth<'_, P>,
+        growth: &mut TreeGrowth<'_, P>,
         slot: Slot,
         seed: Option<&Seed>,
         leaves: &[Address],
@@ -231,7 +231,7 @@ impl<'a> NewPage<'a> {
 }
 
 fn regrow<P: LoadedPages>(
-    growth: &mut Growth<'_, P>,
+    growth: &mut TreeGrowth<'_, P>,
     below: Prefix,
     child: Child<'_>,
     leaves: &[Address],

@@ -45,7 +45,7 @@ pub enum Loaded {
 /// Why a row is no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// Sealed under another key, in another place, or altered. After a newer batch
+    /// Sealed under another key, in another context, or altered. After a newer batch
     /// ([`page_version`] tells) the directory must be read again; else the row is damaged.
     #[error("a page of the forgetting tree does not open under its parent's key")]
     DoesNotOpen,
@@ -101,17 +101,17 @@ impl PageReference {
     /// [`PageError`], see there.
     pub fn open(&self, deployment: DeploymentId, sealed: &[u8]) -> Result<Loaded, PageError> {
         let key = self.key.expose();
-        let (place, body) = match self.row {
+        let (context, body) = match self.row {
             Row::Page => {
                 let version = page_version(sealed).ok_or(PageError::DoesNotOpen)?;
                 (
-                    Place::page(self.tree, self.prefix, version),
+                    SealContext::page(self.tree, self.prefix, version),
                     &sealed[VERSION..],
                 )
             }
-            Row::Tail(id) => (Place::tail(self.tree, self.prefix, id), sealed),
+            Row::Tail(id) => (SealContext::tail(self.tree, self.prefix, id), sealed),
         };
-        let clear = place
+        let clear = context
             .open(deployment, key, body)
             .ok_or(PageError::DoesNotOpen)?;
         let mark = KeyMark::of(key);
@@ -152,8 +152,8 @@ pub(super) fn seal_page(
     page: (Prefix, &SecretBytes),
     key: &Seed,
 ) -> Vec<u8> {
-    let place = Place::page(tree, page.0, version);
-    place.seal(deployment, key, page.1, &version.number().to_be_bytes())
+    let context = SealContext::page(tree, page.0, version);
+    context.seal(deployment, key, page.1, &version.number().to_be_bytes())
 }
 
 /// Bytes of the row of a tail: ciphertext, tag.
@@ -164,18 +164,18 @@ pub(super) fn seal_tail(
     tail: (Prefix, &SecretBytes),
     key: &Seed,
 ) -> Vec<u8> {
-    Place::tail(tree, tail.0, id).seal(deployment, key, tail.1, &[])
+    SealContext::tail(tree, tail.0, id).seal(deployment, key, tail.1, &[])
 }
 
 /// What a seal is bound to, beside the deployment.
-struct Place {
+struct SealContext {
     label: &'static [u8; 13],
     tree: TreeId,
     prefix: Prefix,
     number: u64,
 }
 
-impl Place {
+impl SealContext {
     const fn page(tree: TreeId, prefix: Prefix, version: PageVersion) -> Self {
         Self {
             label: b"lethe/v1/page",

@@ -15,7 +15,7 @@ const PARENTS: [u64; 6] = [
 
 /// Where a slot's keys are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SlotCover {
     /// Behind the entry of the slot itself.
     Occupied,
     /// Below the seed of this index, which covers `2^height` slots.
@@ -49,15 +49,15 @@ pub(super) fn seeds(occupied: u64, height: u8) -> usize {
 }
 
 /// Finds a slot in a page of `2^width` slots.
-pub(super) fn find(occupied: u64, width: u8, slot: Slot) -> Place {
+pub(super) fn find(occupied: u64, width: u8, slot: Slot) -> SlotCover {
     let (mut first, mut height, mut index) = (0, width, 0);
     loop {
         let inside = (occupied >> first) & lowest(1 << height);
         if inside == 0 {
-            return Place::Seed { index, height };
+            return SlotCover::Seed { index, height };
         }
         if height == 0 {
-            return Place::Occupied;
+            return SlotCover::Occupied;
         }
         height -= 1;
         let half = 1 << height;
@@ -97,7 +97,7 @@ mod tests {
                     let above = cover.iter().position(|(first, height)| {
                         (*first..=*first + ((1 << height) - 1)).contains(&slot)
                     });
-                    let expected = above.map_or(Place::Occupied, |index| Place::Seed {
+                    let expected = above.map_or(SlotCover::Occupied, |index| SlotCover::Seed {
                         index,
                         height: cover[index].1,
                     });
