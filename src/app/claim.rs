@@ -1,17 +1,17 @@
-//! From the store at hand to the claim in the HSM: at once, or after nobody has answered.
+//! Takes the claim in the HSM: at once, or after nobody has answered a challenge.
 
 use std::path::Path;
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Ports};
-use lethe_core::claim::{Candidate, Claim, Place, examine};
+use lethe_core::claim::{Candidate, Claim, StoreLocation, examine};
 use lethe_core::ports::Store;
 
-/// Between two looks for an answer.
-const LOOK: Duration = Duration::from_millis(250);
+/// From one look for an answer to the next.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Takes the claim for a service that begins. False: somebody may serve another copy, and has not
-/// answered.
+/// Takes the claim for a service that starts. Returns whether no other process can be serving: false
+/// after a challenge that nobody has answered.
 ///
 /// # Errors
 /// [`BatchError`]; nothing was destroyed.
@@ -25,7 +25,7 @@ pub(super) async fn take(ports: &Ports) -> Result<bool, BatchError> {
     if let Some(wait) = candidate.take(ports).await? {
         tracing::warn!(
             seconds = wait.as_secs(),
-            "somebody answered while the claim was taken: waiting until he serves no more"
+            "another process answered while the claim was taken: waiting until its lease has ended"
         );
         tokio::time::sleep(wait).await;
     }
@@ -39,29 +39,29 @@ async fn unanswered(
 ) -> Result<Candidate, BatchError> {
     tracing::warn!(
         seconds = wait.as_secs(),
-        "the claim was not given up, by a process that cannot be seen from here: waiting whether it answers"
+        "the claim was not given up, and this host cannot see the process that holds it: waiting for its answer"
     );
-    let asked = candidate.ask(ports).await?;
+    let challenge = candidate.challenge(ports).await?;
     loop {
-        tokio::time::sleep(LOOK).await;
-        if let Some(candidate) = asked.look(ports).await? {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        if let Some(candidate) = challenge.poll(ports).await? {
             tracing::warn!("nobody answered: taking the claim over");
             return Ok(candidate);
         }
     }
 }
 
-/// What releases before this form wrote as the claim of a store at this place. Without a machine id they
-/// named the host, which names nothing: such a claim wants `lethe takeover` once.
+/// The claim that earlier releases wrote for a store at this location. Without a machine id they wrote the
+/// host's name, which does not identify a host: such a claim needs `lethe takeover` once.
 pub(super) fn earlier(store: &dyn Store) -> Option<String> {
     let text = std::fs::read_to_string("/etc/machine-id").ok()?;
     let machine = text.trim();
     let is_id = machine.len() == 32 && machine.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| format!("sqlite:{machine}:{}", store.place().path))
+    is_id.then(|| format!("sqlite:{machine}:{}", store.location().path))
 }
 
-/// The path in a claim of this kernel.
-pub(super) fn in_sight<'c>(claim: &'c Claim, here: &Place) -> Option<&'c Path> {
-    let there = &claim.place;
+/// The path in a claim, if the claim was taken under this kernel.
+pub(super) fn visible_path<'c>(claim: &'c Claim, here: &StoreLocation) -> Option<&'c Path> {
+    let there = &claim.location;
     (there.boot.is_some() && there.boot == here.boot).then(|| Path::new(&there.path))
 }

@@ -10,7 +10,7 @@ use lethe_core::ports::{AuditSink, Clock};
 use lethe_core::takeover::{Found, look, take};
 use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
-use super::claim::{earlier, in_sight};
+use super::claim::{earlier, visible_path};
 use super::{AppError, open_devices, ports, steady_clock};
 use crate::config::Config;
 use crate::observability::metrics::Metrics;
@@ -78,8 +78,8 @@ pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, App
     };
     let from: Option<Claim> = claim.from.parse().ok();
     // Another file at the very place: its lock is the one that is held here.
-    let left = from.filter(|from| from.place.path != claim.to.path);
-    let left = left.and_then(|from| in_sight(&from, &claim.to).map(elsewhere));
+    let left = from.filter(|from| from.location.path != claim.to.path);
+    let left = left.and_then(|from| visible_path(&from, &claim.to).map(elsewhere));
     if let Some(Elsewhere::Served(path)) = left {
         return Err(AppError::StillServed(path));
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Halt, Ports};
-use lethe_core::claim::{LOOK, Lease, look};
+use lethe_core::claim::{CHECK_INTERVAL, Lease, check};
 use lethe_core::identity::DeploymentId;
 
 /// A look that takes longer counts as an HSM that does not answer.
@@ -29,7 +29,7 @@ impl Watch {
         lease: Arc<Lease>,
     ) -> Result<Self, BatchError> {
         let seen = ports.clock.since_boot();
-        look(&ports, deployment).await?;
+        check(&ports, deployment).await?;
         lease.renew(seen);
         Ok(Self {
             ports,
@@ -43,7 +43,7 @@ impl Watch {
     pub async fn run(mut self) -> Halt {
         loop {
             let begun = self.ports.clock.since_boot();
-            match tokio::time::timeout(LONGEST, look(&self.ports, self.deployment)).await {
+            match tokio::time::timeout(LONGEST, check(&self.ports, self.deployment)).await {
                 Ok(Ok(())) => {
                     self.seen = begun;
                     self.lease.renew(begun);
@@ -52,7 +52,7 @@ impl Watch {
                 Ok(Err(_)) | Err(_) => self.without_hsm(begun),
             }
             let took = self.ports.clock.since_boot().saturating_sub(begun);
-            tokio::time::sleep(LOOK.saturating_sub(took)).await;
+            tokio::time::sleep(CHECK_INTERVAL.saturating_sub(took)).await;
         }
     }
 

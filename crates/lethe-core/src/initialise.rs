@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::batch::{Advance, BatchError, Current, Halt, Holders, Node, Ports};
+use crate::batch::{BatchError, Current, Halt, LeaseHolders, NewState, Node, Ports};
 use crate::claim::Claim;
 use crate::identity::DeploymentId;
 use crate::page_cache::{CacheLimits, PageCache};
@@ -22,8 +22,8 @@ pub struct Initialised {
 pub(crate) struct Nobody;
 
 #[async_trait]
-impl Holders for Nobody {
-    async fn advance(&self, _: Advance<'_>) -> Result<(), BatchError> {
+impl LeaseHolders for Nobody {
+    async fn advance(&self, _: NewState<'_>) -> Result<(), BatchError> {
         Ok(())
     }
 }
@@ -80,7 +80,7 @@ async fn claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError
     match claims.into_iter().find(|text| !ours(text)) {
         Some(claimed) => Err(Halt::ForeignClaim {
             claimed,
-            ours: ports.store.place().path.clone(),
+            ours: ports.store.location().path.clone(),
         }
         .into()),
         None => crate::claim::first(ports, deployment).await,

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use crate::batch::{BatchError, Current, Halt, Node, Ports};
-use crate::claim::{self, Place};
+use crate::claim::{self, StoreLocation};
 use crate::directory::{Directory, root_aad};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::initialise::Nobody;
@@ -48,7 +48,7 @@ pub struct Takeover {
     /// What the HSM says.
     pub from: String,
     /// Where the store at hand is.
-    pub to: Place,
+    pub to: StoreLocation,
 }
 
 /// Looks whether the store at hand may have the claim; changes nothing. `interrupted`: somebody says
@@ -88,7 +88,7 @@ pub async fn look(
     Ok(Found::Elsewhere(Takeover {
         deployment,
         from,
-        to: store.place().clone(),
+        to: store.location().clone(),
     }))
 }
 

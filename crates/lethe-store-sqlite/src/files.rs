@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lethe_core::claim::Place;
+use lethe_core::claim::StoreLocation;
 use lethe_core::ports::StoreError;
 
 /// Owner only: bucket secrets are encrypted, yet nobody else has business here.
@@ -170,14 +170,14 @@ impl Durable {
     }
 
     /// Where the database is. `boot_id` is of the kernel: containers and namespaces on it share it.
-    pub(crate) fn place(&self) -> Result<Place, StoreError> {
+    pub(crate) fn location(&self) -> Result<StoreLocation, StoreError> {
         let found = self.database.metadata();
         let found = found.map_err(|error| unavailable("look at", &self.path, &error))?;
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let boot = boot.map(|text| text.trim().replace('-', ""));
         let is_id =
             |text: &String| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        Ok(Place {
+        Ok(StoreLocation {
             boot: boot.filter(is_id),
             file: (found.dev(), found.ino()),
             path: self.path.display().to_string(),

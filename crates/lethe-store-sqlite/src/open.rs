@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use lethe_core::claim::Place;
+use lethe_core::claim::StoreLocation;
 use lethe_core::ports::StoreError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -26,7 +26,7 @@ const FULL: i64 = 2;
 pub struct SqliteStore {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
-    pub(crate) place: Place,
+    pub(crate) location: StoreLocation,
     pub(crate) authentic: Authenticity,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) files: files::Durable,
@@ -88,7 +88,7 @@ impl SqliteStore {
         Ok(Self {
             writer,
             reader,
-            place: files.place()?,
+            location: files.location()?,
             authentic: Authenticity::default(),
             checkpoints: Checkpoints::start(checkpointer),
             files,

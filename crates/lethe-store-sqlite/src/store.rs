@@ -1,7 +1,7 @@
 //! The port: reads on the read pool, each write one named transaction on the only writer.
 
 use async_trait::async_trait;
-use lethe_core::claim::Place;
+use lethe_core::claim::StoreLocation;
 use lethe_core::clock::Mark;
 use lethe_core::deployment_key::DeploymentKey;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
@@ -64,8 +64,8 @@ impl Store for SqliteStore {
         self.authentic.altered()
     }
 
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &StoreLocation {
+        &self.location
     }
 
     async fn seat(&self) -> Result<Option<Seat>, StoreError> {

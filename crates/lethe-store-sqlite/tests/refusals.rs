@@ -34,7 +34,7 @@ async fn a_second_opening_is_refused_while_the_first_lives() {
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    let place = first.place();
+    let place = first.location();
     assert_eq!(Path::new(&place.path), path.canonicalize().unwrap());
     let file = std::fs::metadata(&path).unwrap();
     assert_eq!(place.file, (file.dev(), file.ino()));

@@ -1,37 +1,38 @@
-//! From a store and an HSM to a claim: compare, ask where nobody can tell, take.
+//! How a start takes the claim: it compares store and HSM, challenges the holder where it cannot know
+//! that the holder is dead, and takes the claim.
 
 use std::time::Duration;
 
-use super::{Claim, Place, State};
+use super::{Claim, State, StoreLocation};
 use crate::batch::{BatchError, Halt, Ports, check_claim};
 use crate::identity::{ClaimNonce, DeploymentId, StoreId};
 use crate::ports::{ClaimKind, Seat};
 use crate::takeover::unknown_buckets;
 
-/// Who asks waits so long: longer than any lease that began before he asked.
-pub const WAIT: Duration = Duration::from_secs(18);
+/// How long to wait for an answer to a challenge: longer than any lease that began before the challenge.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(18);
 
-/// A store that may take the claim.
+/// A store that may take the claim, as [`examine`] found it.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     deployment: DeploymentId,
-    /// How long to wait for an answer; none when nobody can be serving.
+    /// How long to wait for an answer to a challenge; none when nobody can be serving.
     wait: Option<Duration>,
-    /// The question that nobody has answered.
+    /// The challenge that nobody has answered.
     token: Option<String>,
 }
 
-/// Waits for an answer.
+/// A challenge in the HSM that waits for an answer.
 #[derive(Debug)]
-pub struct Asked {
+pub struct Challenge {
     candidate: Candidate,
     token: String,
-    /// Since boot.
+    /// When it was put into the HSM, since boot.
     since: Duration,
 }
 
-/// Compares store and HSM; changes nothing. `earlier` is what releases before wrote as the claim of a
-/// store at this place.
+/// Compares store and HSM; changes nothing. `earlier` is the claim that earlier releases wrote for a
+/// store at this location.
 ///
 /// # Errors
 /// [`Halt::ForeignClaim`] for a copy that was moved, or has fallen behind; [`Halt::RootDoesNotOpen`] for
@@ -45,17 +46,17 @@ pub async fn examine(ports: &Ports, earlier: Option<&str>) -> Result<Candidate, 
     if texts.is_empty() {
         return Err(Halt::NoClaim.into());
     }
-    let here = ports.store.place();
+    let here = ports.store.location();
     let claims: Vec<_> = texts.iter().map(|text| (text, text.parse().ok())).collect();
     let foreign = |text: &String| Halt::ForeignClaim {
         claimed: text.clone(),
         ours: ours(seat.as_ref(), here),
     };
-    let of_place = |(text, claim): &&(&String, Option<Claim>)| match claim {
-        Some(claim) => claim.place.path == here.path,
+    let at_this_path = |(text, claim): &&(&String, Option<Claim>)| match claim {
+        Some(claim) => claim.location.path == here.path,
         None => seat.is_none() && Some(text.as_str()) == earlier,
     };
-    if let Some((text, _)) = claims.iter().find(|claim| !of_place(claim)) {
+    if let Some((text, _)) = claims.iter().find(|claim| !at_this_path(claim)) {
         return Err(foreign(text).into());
     }
     if !ports.hsm.holds(meta.root(deployment)).await? {
@@ -69,7 +70,7 @@ pub async fn examine(ports: &Ports, earlier: Option<&str>) -> Result<Candidate, 
         }
         let is_sure = match claim.state {
             State::Free => true,
-            State::Held => claim.place.is_same_file(here),
+            State::Held => claim.location.is_same_file(here),
             State::Taken => false,
         };
         if !is_sure {
@@ -83,63 +84,65 @@ pub async fn examine(ports: &Ports, earlier: Option<&str>) -> Result<Candidate, 
     })
 }
 
-/// What is known of a store that has no claim.
-fn ours(seat: Option<&Seat>, here: &Place) -> String {
+/// How errors name this store: it may have no claim.
+fn ours(seat: Option<&Seat>, here: &StoreLocation) -> String {
     match seat {
         Some(seat) => format!("sqlite:{}:{}:{}", seat.store, seat.nonce, here.path),
         None => format!("sqlite:{}", here.path),
     }
 }
 
-/// A holder that gives up without the HSM has given up by then.
+/// A holder that stops serving when the HSM is away has stopped by then.
 fn longest_wait(claim: &Claim) -> Duration {
-    WAIT.saturating_add(claim.max_outage.unwrap_or_default())
+    ANSWER_WAIT.saturating_add(claim.max_outage.unwrap_or_default())
 }
 
 impl Candidate {
-    /// Whose deployment it is.
+    /// The deployment of the store.
     #[must_use]
     pub const fn deployment(&self) -> DeploymentId {
         self.deployment
     }
 
-    /// How long to wait for an answer, where somebody may be serving another copy.
+    /// How long to wait for an answer to a challenge; none when nobody can be serving another copy.
     #[must_use]
     pub const fn wait(&self) -> Option<Duration> {
         self.wait
     }
 
-    /// Asks whether somebody serves.
+    /// Puts a challenge into the HSM: a process that serves another copy answers it.
     ///
     /// # Errors
     /// Those of the ports.
-    pub async fn ask(self, ports: &Ports) -> Result<Asked, BatchError> {
+    pub async fn challenge(self, ports: &Ports) -> Result<Challenge, BatchError> {
         let token = draw(ports)?.to_string();
         let asked = ports
             .hsm
             .set_claim(self.deployment, ClaimKind::Wanted, &token);
         asked.await?;
-        Ok(Asked {
+        Ok(Challenge {
             candidate: self,
             token,
             since: ports.clock.since_boot(),
         })
     }
 
-    /// Takes the claim under a new nonce: first the store may have it, then the HSM has it, and then it
-    /// counts. Whoever is cut off in between has a nonce that the claim bears. Gives how long to wait
-    /// before serving: somebody may have looked, and answered, just before the claim was taken.
+    /// Takes the claim with a new nonce. The store keeps the nonce as the next one, then the HSM gets the
+    /// claim, then the store keeps the nonce as the present one. So a store that was cut off in between
+    /// still holds the nonce of the claim. Returns how long to wait before serving: the holder may have
+    /// answered just before the claim was taken.
     ///
     /// # Errors
-    /// Those of the ports, [`Halt::ForeignClaim`] when it was taken meanwhile; it can be done again.
+    /// Those of the ports; [`Halt::ForeignClaim`] when another store has taken the claim meanwhile. It
+    /// can be called again.
     pub async fn take(&self, ports: &Ports) -> Result<Option<Duration>, BatchError> {
         let Some(wait) = self.wait else {
-            put(ports, self.deployment, State::Held, Before::Ours).await?;
+            put(ports, self.deployment, State::Held, Replace::Own).await?;
             let answered = ports.hsm.remove_claim(self.deployment, ClaimKind::Wanted);
             answered.await?;
             return Ok(None);
         };
-        put(ports, self.deployment, State::Taken, Before::Ours).await?;
+        put(ports, self.deployment, State::Taken, Replace::Own).await?;
         let asked = ports.hsm.claim(self.deployment, ClaimKind::Wanted).await?;
         let unanswered =
             !asked.is_empty() && asked.iter().all(|it| Some(it) == self.token.as_ref());
@@ -147,14 +150,14 @@ impl Candidate {
     }
 }
 
-impl Asked {
-    /// Looks for an answer; the candidate when none came for long enough. Any error ends the attempt:
-    /// the time without the HSM does not count as time to answer.
+impl Challenge {
+    /// Looks for an answer. Returns the candidate when the time for an answer is over. After an error
+    /// the start has failed: a time in which the HSM is away is no time to answer.
     ///
     /// # Errors
-    /// [`Halt::Served`] when somebody answered, or asks as well; [`Halt::GoneOn`] when the HSM holds keys
-    /// that only a newer copy can know.
-    pub async fn look(&self, ports: &Ports) -> Result<Option<Candidate>, BatchError> {
+    /// [`Halt::Served`] when a process answered, or has put a challenge of its own; [`Halt::GoneOn`] when
+    /// the HSM holds keys that only a newer copy of the store knows.
+    pub async fn poll(&self, ports: &Ports) -> Result<Option<Candidate>, BatchError> {
         let Self {
             candidate,
             token,
@@ -184,20 +187,20 @@ impl Asked {
     }
 }
 
-/// Takes the claim whoever has it, on purpose.
+/// Takes the claim whoever has it: `lethe takeover`.
 ///
 /// # Errors
-/// Those of the ports; it can be done again.
+/// Those of the ports; it can be called again.
 pub(crate) async fn seize(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    put(ports, deployment, State::Taken, Before::Whosever).await
+    put(ports, deployment, State::Taken, Replace::Any).await
 }
 
-/// Nobody else serves any more, and nothing that another process may still do can harm.
+/// Marks the claim as held: the time in which another process may have served is over.
 ///
 /// # Errors
 /// As [`Candidate::take`].
 pub async fn confirm(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    put(ports, deployment, State::Held, Before::Ours).await?;
+    put(ports, deployment, State::Held, Replace::Own).await?;
     let answered = ports.hsm.remove_claim(deployment, ClaimKind::Wanted);
     Ok(answered.await?)
 }
@@ -205,34 +208,35 @@ pub async fn confirm(ports: &Ports, deployment: DeploymentId) -> Result<(), Batc
 /// Claims an HSM that has no claim yet, for a store that nobody serves.
 ///
 /// # Errors
-/// Those of the ports; it can be done again.
+/// Those of the ports; it can be called again.
 pub(crate) async fn first(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
-    put(ports, deployment, State::Free, Before::Ours).await
+    put(ports, deployment, State::Free, Replace::Own).await
 }
 
-/// Gives the claim up when nobody is served any more: the next start need not ask. Copies from before
-/// have fallen behind then.
+/// Gives the claim up at the end of a service: the next start needs no challenge. Older copies of the
+/// store have an old nonce from then on.
 ///
 /// # Errors
-/// Those of the ports, [`Halt::ForeignClaim`]; the claim is held then.
+/// Those of the ports, [`Halt::ForeignClaim`]; then the claim is still held.
 pub async fn release(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
     check_claim(ports, deployment).await?;
-    put(ports, deployment, State::Free, Before::Ours).await
+    put(ports, deployment, State::Free, Replace::Own).await
 }
 
-/// What is replaced.
+/// Which claims may be replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// A claim that the store is level with, or none that this release wrote.
-    Ours,
-    Whosever,
+enum Replace {
+    /// Only the claim of this store, one of an earlier release, or none.
+    Own,
+    /// The claim of any store.
+    Any,
 }
 
 async fn put(
     ports: &Ports,
     deployment: DeploymentId,
     state: State,
-    before: Before,
+    replace: Replace,
 ) -> Result<(), BatchError> {
     let store = &ports.store;
     let seat = seat_or_new(ports).await?;
@@ -240,17 +244,17 @@ async fn put(
     let claims = texts.iter().filter_map(|text| text.parse::<Claim>().ok());
     let claims: Vec<Claim> = claims.collect();
     let foreign = claims.iter().find(|claim| !claim.is_of(&seat));
-    if let Some(claim) = foreign.filter(|_| before == Before::Ours) {
+    if let Some(claim) = foreign.filter(|_| replace == Replace::Own) {
         return Err(Halt::ForeignClaim {
             claimed: claim.to_string(),
-            ours: ours(Some(&seat), store.place()),
+            ours: ours(Some(&seat), store.location()),
         }
         .into());
     }
-    // One that a start before was cut off with may be the one in the HSM.
-    let level = claims.iter().all(|claim| claim.nonce == seat.nonce);
+    // A start that was cut off may have put its next nonce into the HSM.
+    let is_current = claims.iter().all(|claim| claim.nonce == seat.nonce);
     let nonce = match seat.next {
-        Some(next) if !level => next,
+        Some(next) if !is_current => next,
         _ => seat.nonce,
     };
     let next = draw(ports)?;
@@ -265,7 +269,7 @@ async fn put(
         nonce: next,
         state,
         max_outage: ports.max_outage,
-        place: store.place().clone(),
+        location: store.location().clone(),
     };
     let text = claim.to_string();
     let set = ports.hsm.set_claim(deployment, ClaimKind::Held, &text);

@@ -5,33 +5,34 @@ use std::time::Duration;
 use crate::identity::{ClaimNonce, StoreId};
 use crate::ports::Seat;
 
-/// Where a store is, as far as a process can see.
+/// Where the database file of a store is, as a process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The kernel's boot, which all containers on it share; none where it does not say.
+pub struct StoreLocation {
+    /// The id of the kernel's boot, which all containers on that kernel share; none if it cannot be read.
     pub boot: Option<String>,
-    /// Device and number of the database file.
+    /// Device and inode number of the database file.
     pub file: (u64, u64),
-    /// Its absolute path.
+    /// Absolute path of the database file.
     pub path: String,
 }
 
-impl Place {
-    /// Whether both are the same file under the same kernel: who has locked one has locked the other.
+impl StoreLocation {
+    /// Whether both are the same file under the same kernel: a process that has locked one has locked
+    /// the other.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         self.boot.is_some() && self.boot == other.boot && self.file == other.file
     }
 }
 
-/// Whether a store is served.
+/// Whether a process serves the store of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Somebody serves it, or was not stopped in order.
+    /// A process serves it, or has crashed.
     Held,
-    /// Somebody has taken it from who may serve for a while yet, and does not serve himself.
+    /// A process has taken the claim and waits: the process before may still serve for a time.
     Taken,
-    /// The last to serve it was stopped in order.
+    /// The process that served it last has stopped in order.
     Free,
 }
 
@@ -47,29 +48,29 @@ impl State {
     }
 }
 
-/// What the claim in the HSM says.
+/// The claim in the HSM.
 ///
 /// Text: `sqlite:<store id>:<nonce>:<held|taken|free>:<seconds|->:<boot|->:<device>.<file>:<path>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Drawn with the store; copies share it.
+    /// The id of the store: copies of a store share it.
     pub store: StoreId,
-    /// Drawn at each start and stop.
+    /// Drawn anew at each start and stop.
     pub nonce: ClaimNonce,
-    /// Whether somebody serves it.
+    /// Whether a process serves the store.
     pub state: State,
-    /// How long the holder serves without seeing the HSM; none: for ever.
+    /// How long the holder serves while the HSM is away; none means without a limit.
     pub max_outage: Option<Duration>,
-    /// Where it was taken.
-    pub place: Place,
+    /// Where the store is that took it.
+    pub location: StoreLocation,
 }
 
 impl Claim {
-    /// Whether a store's seat has the nonce of this claim, or was about to take it.
+    /// Whether a store's seat has the nonce of this claim, as its present or as its next one.
     #[must_use]
     pub fn is_of(&self, seat: &Seat) -> bool {
-        let level = seat.nonce == self.nonce || seat.next == Some(self.nonce);
-        level && seat.store == self.store
+        let same_nonce = seat.nonce == self.nonce || seat.next == Some(self.nonce);
+        same_nonce && seat.store == self.store
     }
 }
 
@@ -80,7 +81,7 @@ impl fmt::Display for Claim {
             nonce,
             state,
             max_outage,
-            place: Place { boot, file, path },
+            location: StoreLocation { boot, file, path },
         } = self;
         let state = state.name();
         let outage = max_outage.map_or("-".to_owned(), |it| it.as_secs().to_string());
@@ -93,7 +94,7 @@ impl fmt::Display for Claim {
     }
 }
 
-/// A text that no release since this form wrote.
+/// The text is no claim in this format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAClaim;
 
@@ -117,13 +118,13 @@ impl FromStr for Claim {
                 .find(|it| it.name() == state)
                 .ok_or(NotAClaim)?,
             max_outage: outage.map(Duration::from_secs),
-            place: Place {
+            location: StoreLocation {
                 boot: given(boot),
                 file: (number_of(device)?, number_of(number)?),
                 path: path.to_owned(),
             },
         };
-        // One spelling.
+        // A claim has only one text.
         if claim.to_string() == text {
             Ok(claim)
         } else {
@@ -142,7 +143,7 @@ mod tests {
             nonce: ClaimNonce::from_bytes([2; 16]),
             state: State::Held,
             max_outage: None,
-            place: Place {
+            location: StoreLocation {
                 boot: Some("b".repeat(32)),
                 file: (8, 123),
                 path: "/a:b/lethe.db".into(),
@@ -155,9 +156,9 @@ mod tests {
         let bounded = Claim {
             state: State::Free,
             max_outage: Some(Duration::from_secs(30)),
-            place: Place {
+            location: StoreLocation {
                 boot: None,
-                ..claim().place
+                ..claim().location
             },
             ..claim()
         };
@@ -178,25 +179,25 @@ mod tests {
 
     #[test]
     fn a_file_is_the_same_under_the_same_kernel_alone() {
-        let place = claim().place;
-        assert!(place.is_same_file(&place));
+        let location = claim().location;
+        assert!(location.is_same_file(&location));
         let others = [
-            Place {
+            StoreLocation {
                 boot: Some("c".repeat(32)),
-                ..place.clone()
+                ..location.clone()
             },
-            Place {
+            StoreLocation {
                 boot: None,
-                ..place.clone()
+                ..location.clone()
             },
-            Place {
+            StoreLocation {
                 file: (8, 124),
-                ..place.clone()
+                ..location.clone()
             },
         ];
         for other in others {
-            assert!(!place.is_same_file(&other));
-            assert!(!other.is_same_file(&place));
+            assert!(!location.is_same_file(&other));
+            assert!(!other.is_same_file(&location));
             assert!(other.boot.is_some() || !other.is_same_file(&other));
         }
     }

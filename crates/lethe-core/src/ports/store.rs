@@ -2,7 +2,7 @@ use async_trait::async_trait;
 
 use super::hsm::{HsmKey, KeyLabel, SealedSecret};
 use crate::approval::GivenApproval;
-use crate::claim::Place;
+use crate::claim::StoreLocation;
 use crate::clock::Mark;
 use crate::deployment_key::DeploymentKey;
 use crate::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
@@ -249,7 +249,7 @@ pub trait Store: Send + Sync {
     fn altered(&self) -> Option<&str>;
 
     /// Where this store is.
-    fn place(&self) -> &Place;
+    fn location(&self) -> &StoreLocation;
 
     /// Its seat; none before the first start.
     async fn seat(&self) -> Result<Option<Seat>, StoreError>;

@@ -343,7 +343,7 @@ pub async fn clock_is_confirmed(mut fixture: impl Fixture) {
 pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     let store = fixture.store();
     let (id, time) = (DeploymentId::from_bytes([1; 16]), mark(7, 0, Some(3)));
-    let (place, seat) = (store.place().clone(), seat(None));
+    let (location, seat) = (store.location().clone(), seat(None));
     assert_eq!(store.seat().await, Ok(None));
     assert_eq!(store.set_seat(&self::seat(Some(3))).await, Ok(()));
     assert_eq!(store.seat().await, Ok(Some(self::seat(Some(3)))));
@@ -359,7 +359,7 @@ pub async fn everything_survives_reopening(mut fixture: impl Fixture) {
     assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
     assert_eq!(store.buckets().await, Ok(vec![bucket(10)]));
     assert_eq!(store.clock_mark().await, Ok(time));
-    assert_eq!(store.place(), &place);
+    assert_eq!(store.location(), &location);
     assert_eq!(store.seat().await, Ok(Some(seat)));
 }
 
