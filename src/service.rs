@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::approvals::Approvals;
-use crate::erasure::{AcceptorHandle, Ledger};
+use crate::erasure::{AcceptorHandle, PendingErasures};
 use crate::identity::Gate;
 use crate::identity::tls::Handshakes;
 use crate::leader::KeeperHandle;
@@ -24,8 +24,8 @@ use crate::leader::hsm_moves::HsmMoves;
 use crate::limits::Limits;
 use crate::node::clock::{ClockMark, SystemClock};
 use crate::node::entropy::SystemEntropy;
+use crate::node::key_state::KeyState;
 use crate::node::key_uses::KeyUses;
-use crate::node::live::Live;
 use crate::node::status::{Condition, ThisNode};
 use crate::observability::metrics::Metrics;
 use crate::observability::telemetry::Telemetry;
@@ -35,7 +35,7 @@ pub struct Service {
     /// Whose keys these are.
     pub deployment: DeploymentId,
     /// All that opens now.
-    pub live: Arc<Live>,
+    pub key_state: Arc<KeyState>,
     /// Steady time.
     pub clock: Arc<SteadyClock<SystemClock>>,
     /// What of it is written down.
@@ -61,7 +61,7 @@ pub struct Service {
     /// Who used which key version when.
     pub key_uses: KeyUses,
     /// What became of them.
-    pub ledger: Arc<Ledger>,
+    pub pending_erasures: Arc<PendingErasures>,
     /// What outlives the process.
     pub store: Arc<dyn Store>,
     /// What the background work says of itself.
@@ -107,7 +107,7 @@ impl Service {
 
     /// Writes down who used which key version; what fails is tried again.
     pub async fn flush_key_uses(&self) {
-        let keyring = self.live.keyring();
+        let keyring = self.key_state.keyring();
         let trees = keyring.keyspaces.values().flat_map(|it| &it.versions);
         let trees: HashSet<TreeId> = trees.map(|it| it.tree).collect();
         drop(keyring);

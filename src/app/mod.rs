@@ -32,7 +32,7 @@ use crate::admission::{self, Admission, open_files};
 use crate::app::reload::{Hangup, Reloader};
 use crate::approvals::{self, Approvals};
 use crate::config::{Config, LimitsSection};
-use crate::erasure::{Acceptor, Ledger};
+use crate::erasure::{Acceptor, PendingErasures};
 use crate::http::{self, ops};
 use crate::identity::tls::Handshakes;
 use crate::identity::{Access, Gate};
@@ -41,8 +41,8 @@ use crate::leader::{Keeper, KeeperLimits, Watch};
 use crate::limits::Limits;
 use crate::node::clock::{ClockMark, HandshakeClock, SystemClock};
 use crate::node::entropy::SystemEntropy;
+use crate::node::key_state::KeyState;
 use crate::node::key_uses::KeyUses;
-use crate::node::live::Live;
 use crate::node::status::{Condition, ThisNode};
 use crate::observability::metrics::{Exposition, Metrics};
 use crate::observability::telemetry::{Delivery, Route, Telemetry};
@@ -111,14 +111,15 @@ impl App {
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
         let is_alone = claim::take(&ports).await?;
-        let live = Live::new(
+        let key_state = KeyState::new(
             Arc::clone(&outlives),
             Arc::clone(&clock) as Arc<dyn Clock>,
             config.cache.limits(),
         );
-        let live = Arc::new(live);
-        let ledger = Ledger::new(Arc::clone(&outlives), Arc::clone(&live.refusals));
-        let ledger = Arc::new(ledger);
+        let key_state = Arc::new(key_state);
+        let pending_erasures =
+            PendingErasures::new(Arc::clone(&outlives), Arc::clone(&key_state.refusals));
+        let pending_erasures = Arc::new(pending_erasures);
         let mark = ClockMark::new(Arc::clone(&clock), Arc::clone(&outlives));
         let mark = Arc::new(mark);
         let limits = KeeperLimits {
@@ -133,8 +134,8 @@ impl App {
         let approvals = Arc::new(approvals);
         let (keeper, handle) = Keeper::open(
             ports.clone(),
-            Arc::clone(&live),
-            Arc::clone(&ledger),
+            Arc::clone(&key_state),
+            Arc::clone(&pending_erasures),
             Arc::clone(&approvals),
             limits,
             (devices, Arc::clone(&moves)),
@@ -150,8 +151,8 @@ impl App {
         let (acceptor, acceptor_handle) = Acceptor::new(
             deployment,
             ports,
-            Arc::clone(&live),
-            Arc::clone(&ledger),
+            Arc::clone(&key_state),
+            Arc::clone(&pending_erasures),
             Arc::clone(&approvals),
         );
         tokio::spawn(acceptor.run());
@@ -169,12 +170,12 @@ impl App {
             deployment,
             max_objects: limits.max_objects,
             node,
-            live,
+            key_state,
             lease,
             acceptor: acceptor_handle,
             approvals,
             key_uses: KeyUses::open(Arc::clone(&store) as _).await?,
-            ledger,
+            pending_erasures,
             store: outlives,
             clock,
             mark,

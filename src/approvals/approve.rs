@@ -1,14 +1,16 @@
 //! A second operator's approval, and what it does: both in one transaction of the store.
 
-use lethe_core::approval::{Action, Approval, ApprovalState, Decision, End, GivenApproval, Void};
+use lethe_core::approval::{
+    Action, Approval, ApprovalDecision, ApprovalState, Decision, End, Void,
+};
 use lethe_core::keyring::KeyError;
 use lethe_core::ports::StoreError;
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 
 use super::end::{due_end, end};
 use super::record::changed;
 use super::{Permission, superseding_erase};
-use crate::erasure::{Admitted, NotAccepted, Wanted};
+use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::leader::{ClockConfirmed, KeeperError, Settings};
 use crate::service::Service;
 
@@ -22,8 +24,8 @@ pub struct Approved {
 
 /// What an approval did.
 pub enum Outcome {
-    /// What became of each request, in order.
-    Requests(Vec<Result<Admitted, NotAccepted>>),
+    /// What became of each erasure, in order.
+    Erasures(Vec<Result<ErasureAnswer, AcceptError>>),
     /// A keyspace's settings are set.
     Settings,
     /// The clock is confirmed; none where that was done before.
@@ -46,7 +48,7 @@ pub enum ApproveError {
         "its keyspace is erased, and what it was for is forgotten with it{}",
         .0.map(|id| format!(": see request {id}")).unwrap_or_default()
     )]
-    Superseded(Option<RequestId>),
+    Superseded(Option<ErasureId>),
     /// Nobody approved it in time.
     #[error("it has expired: it has to be asked for again")]
     Expired,
@@ -56,7 +58,7 @@ pub enum ApproveError {
     /// What it was for is gone, or has changed.
     #[error("it cannot be done any more: ask again, where it still is to be done")]
     Outdated,
-    /// It was approved before, and what is known of its requests is forgotten.
+    /// It was approved before, and what is known of its erasures is forgotten.
     #[error("it was approved and done, so long ago that nothing more is known of it")]
     Forgotten,
     /// Nothing has changed for certain. Sent again it does no harm.
@@ -64,12 +66,12 @@ pub enum ApproveError {
     Keeper(KeeperError),
     /// Nothing is accepted for certain. Sent again it does no harm.
     #[error(transparent)]
-    NotAccepted(#[from] NotAccepted),
+    AcceptError(#[from] AcceptError),
 }
 
 impl From<StoreError> for ApproveError {
     fn from(error: StoreError) -> Self {
-        Self::NotAccepted(error.into())
+        Self::AcceptError(error.into())
     }
 }
 
@@ -107,7 +109,7 @@ pub async fn approve(
         let approval = end(service, approval, due, None).await?;
         return approved_before(service, approval).await;
     }
-    let given = GivenApproval {
+    let given = ApprovalDecision {
         id: approval.id,
         decision,
     };
@@ -141,7 +143,7 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
     match approval.state {
         ApprovalState::Approved => {}
         // Nobody sees it so: it waited no more.
-        ApprovalState::Waiting => return Err(NotAccepted::Busy.into()),
+        ApprovalState::Waiting => return Err(AcceptError::Busy.into()),
         ApprovalState::Ended(End::Expired) => return Err(ApproveError::Expired),
         ApprovalState::Ended(End::Withdrawn) => return Err(ApproveError::Withdrawn),
         ApprovalState::Ended(End::Void(Void::AskerGone)) => return Err(ApproveError::AskerGone),
@@ -162,7 +164,7 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
                 NotDone::Failed(error) => *error,
                 NotDone::NotWaiting | NotDone::Outdated => ApproveError::Forgotten,
             })?;
-            Outcome::Requests(accepted)
+            Outcome::Erasures(accepted)
         }
     };
     Ok(Approved { approval, outcome })
@@ -171,18 +173,18 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
 async fn carry_out(
     service: &Service,
     approval: &Approval,
-    given: GivenApproval,
+    given: ApprovalDecision,
 ) -> Result<Outcome, NotDone> {
     match approval.action {
         Action::Shred { .. } | Action::EraseKeyspace | Action::DropVersion(_) => {
-            let requests = service
+            let erasures = service
                 .approvals
                 .store
-                .approval_requests(approval.id)
+                .approval_erasures(approval.id)
                 .await?;
-            let permission = Permission::approved(given, &requests);
+            let permission = Permission::approved(given, &erasures);
             let accepted = accept(service, approval, permission).await?;
-            Ok(Outcome::Requests(accepted))
+            Ok(Outcome::Erasures(accepted))
         }
         Action::SetMinimum(_) | Action::SetPolicy { .. } => {
             set(service, approval, given).await?;
@@ -206,23 +208,23 @@ async fn carry_out(
     }
 }
 
-/// Accepts the requests that waited; those that are accepted already stay as they are.
+/// Accepts the erasures that waited; those that are accepted already stay as they are.
 async fn accept(
     service: &Service,
     approval: &Approval,
     permission: Permission,
-) -> Result<Vec<Result<Admitted, NotAccepted>>, NotDone> {
-    let requests = service
+) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, NotDone> {
+    let erasures = service
         .approvals
         .store
-        .approval_requests(approval.id)
+        .approval_erasures(approval.id)
         .await?;
     let keyspace = approval.keyspace_name().ok_or(NotDone::Outdated)?;
-    let wanted = requests
+    let requests = erasures
         .into_iter()
-        .map(|it| Wanted::Prepared(Box::new(it)));
+        .map(|it| ErasureRequest::Prepared(Box::new(it)));
     let acceptor = &service.acceptor;
-    let accepted = acceptor.accept_permitted(keyspace.clone(), wanted.collect(), permission);
+    let accepted = acceptor.accept_permitted(keyspace.clone(), requests.collect(), permission);
     let accepted = accepted
         .await
         .map_err(|error| NotDone::Failed(Box::new(error.into())))?;
@@ -231,7 +233,7 @@ async fn accept(
     }
     let errors = accepted.into_iter().filter_map(Result::err);
     let reasons = errors.map(|error| match error {
-        NotAccepted::NotWaiting => NotDone::NotWaiting,
+        AcceptError::NotWaiting => NotDone::NotWaiting,
         error if is_passing(&error) => NotDone::Failed(Box::new(error.into())),
         _ => NotDone::Outdated,
     });
@@ -243,7 +245,11 @@ async fn accept(
     Err(first.map_or(NotDone::Outdated, |first| reasons.swap_remove(first)))
 }
 
-async fn set(service: &Service, approval: &Approval, given: GivenApproval) -> Result<(), NotDone> {
+async fn set(
+    service: &Service,
+    approval: &Approval,
+    given: ApprovalDecision,
+) -> Result<(), NotDone> {
     let scope = approval.scope.as_ref().ok_or(NotDone::Outdated)?;
     let (policy, expected, minimum_version) = match approval.action {
         Action::SetPolicy { from, to } => (Some(to), Some(from), None),
@@ -273,11 +279,11 @@ fn not_set(error: KeeperError) -> NotDone {
 }
 
 /// Whether it may be accepted a moment later.
-const fn is_passing(error: &NotAccepted) -> bool {
+const fn is_passing(error: &AcceptError) -> bool {
     matches!(
         error,
-        NotAccepted::Store(_)
-            | NotAccepted::Busy
-            | NotAccepted::Key(KeyError::Pending | KeyError::Missing(_) | KeyError::Entropy(_))
+        AcceptError::Store(_)
+            | AcceptError::Busy
+            | AcceptError::Key(KeyError::Pending | KeyError::Missing(_) | KeyError::Entropy(_))
     )
 }

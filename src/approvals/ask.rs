@@ -6,19 +6,19 @@ use lethe_core::approval::{
     Action, Approval, ApprovalId, ApprovalState, DigestKey, Principal, Scope,
 };
 use lethe_core::conversation::ConversationId;
+use lethe_core::erasure::Erasure;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{Enqueued, Entropy, StoreError};
-use lethe_core::receipt::RequestId;
-use lethe_core::request::Request;
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 
 use super::end::due_end;
 use super::{Caller, MOST};
-use crate::erasure::{Admitted, NotAccepted, Wanted, is_same};
+use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest, is_same};
 use crate::service::Service;
 
 /// A call that asks for something that may need an approval.
-pub struct Question<'a> {
+pub struct ApprovalCheck<'a> {
     /// The service.
     pub service: &'a Service,
     /// Who asks.
@@ -33,8 +33,8 @@ pub struct Question<'a> {
 
 /// What became of a call.
 pub enum Reply {
-    /// For each that was wanted, in order.
-    Answered(Vec<Result<Admitted, NotAccepted>>),
+    /// For each request, in order.
+    Answered(Vec<Result<ErasureAnswer, AcceptError>>),
     /// Some of it waits for a second operator.
     Waits(Box<Asked>),
 }
@@ -43,40 +43,40 @@ pub enum Reply {
 pub struct Asked {
     /// What waits.
     pub approval: Approval,
-    /// The requests that wait.
-    pub requests: Vec<RequestId>,
-    /// For each that was wanted: [`NotAccepted::NeedsApproval`] where it waits.
-    pub items: Vec<Result<Admitted, NotAccepted>>,
+    /// The erasures that wait.
+    pub erasures: Vec<ErasureId>,
+    /// For each request: [`AcceptError::NeedsApproval`] where it waits.
+    pub items: Vec<Result<ErasureAnswer, AcceptError>>,
 }
 
-impl Question<'_> {
+impl ApprovalCheck<'_> {
     /// Shreds. The acceptor alone says what is known and what is new, and lets nothing new through
     /// without a permission: what it holds back is written down here, and waits.
     ///
     /// # Errors
-    /// [`NotAccepted`]: nothing was accepted, and nothing waits.
+    /// [`AcceptError`]: nothing was accepted, and nothing waits.
     pub async fn shreds(
         &self,
         keyspace: &KeyspaceName,
-        wanted: Vec<Wanted>,
+        requests: Vec<ErasureRequest>,
         single: bool,
-    ) -> Result<Reply, NotAccepted> {
+    ) -> Result<Reply, AcceptError> {
         let acceptor = &self.service.acceptor;
         let names = match self.service.approvals.required() {
-            true => wanted.iter().filter_map(conversation).cloned().collect(),
+            true => requests.iter().filter_map(conversation).cloned().collect(),
             false => Vec::new(),
         };
-        let items = acceptor.accept(&self.caller, keyspace.clone(), None, wanted);
+        let items = acceptor.accept(&self.caller, keyspace.clone(), None, requests);
         let items = items.await?;
         let mut held_back = held_back(&items);
         held_back.retain({
             let mut seen = HashSet::new();
-            move |request| seen.insert(request.id)
+            move |erasure| seen.insert(erasure.id)
         });
         let Some(first) = held_back.first() else {
             return Ok(Reply::Answered(items));
         };
-        let requests = held_back.iter().map(|it| it.id).collect();
+        let erasures = held_back.iter().map(|it| it.id).collect();
         let approval = match self.asked_before(&held_back).await? {
             Some(approval) => approval,
             None => {
@@ -87,7 +87,7 @@ impl Question<'_> {
                 };
                 let scope = scope(keyspace, first);
                 let waits =
-                    |item: &Result<_, _>| matches!(item, Err(NotAccepted::NeedsApproval(_)));
+                    |item: &Result<_, _>| matches!(item, Err(AcceptError::NeedsApproval(_)));
                 let names = names.iter().zip(&items).filter(|(_, item)| waits(item));
                 let names: Vec<&ConversationId> = names.map(|(name, _)| name).collect();
                 self.ask(action, Some(scope), &held_back, &names).await?
@@ -95,7 +95,7 @@ impl Question<'_> {
         };
         Ok(Reply::Waits(Box::new(Asked {
             approval,
-            requests,
+            erasures,
             items,
         })))
     }
@@ -103,58 +103,58 @@ impl Question<'_> {
     /// The erase of a keyspace, or the early drop of a version.
     ///
     /// # Errors
-    /// [`NotAccepted`]: nothing was accepted, and nothing waits.
+    /// [`AcceptError`]: nothing was accepted, and nothing waits.
     pub async fn act(
         &self,
         keyspace: &KeyspaceName,
         action: Action,
-        id: Option<RequestId>,
-        wanted: Wanted,
-    ) -> Result<Reply, NotAccepted> {
+        id: Option<ErasureId>,
+        request: ErasureRequest,
+    ) -> Result<Reply, AcceptError> {
         let acceptor = &self.service.acceptor;
-        let wanted = vec![wanted];
-        let items = acceptor.accept(&self.caller, keyspace.clone(), id, wanted);
+        let requests = vec![request];
+        let items = acceptor.accept(&self.caller, keyspace.clone(), id, requests);
         let items = items.await?;
         let held_back = held_back(&items);
-        let Some(request) = held_back.first() else {
+        let Some(erasure) = held_back.first() else {
             return Ok(Reply::Answered(items));
         };
-        let scope = Some(scope(keyspace, request));
+        let scope = Some(scope(keyspace, erasure));
         let approval = match self.same(action, scope.as_ref(), id).await? {
             Some(approval) => approval,
             None => self.ask(action, scope, &held_back, &[]).await?,
         };
         let store = &self.service.approvals.store;
-        let waiting = store.approval_requests(approval.id).await?;
-        let requests = waiting.iter().map(|it| it.id).collect();
+        let waiting = store.approval_erasures(approval.id).await?;
+        let erasures = waiting.iter().map(|it| it.id).collect();
         Ok(Reply::Waits(Box::new(Asked {
             approval,
-            requests,
+            erasures,
             items,
         })))
     }
 
     /// What these wait for already, if all of them wait for the same.
-    async fn asked_before(&self, held_back: &[Request]) -> Result<Option<Approval>, NotAccepted> {
-        let ids: Vec<RequestId> = held_back.iter().map(|it| it.id).collect();
+    async fn asked_before(&self, held_back: &[Erasure]) -> Result<Option<Approval>, AcceptError> {
+        let ids: Vec<ErasureId> = held_back.iter().map(|it| it.id).collect();
         let Some(approval) = self.waiting_for(&ids).await? else {
             return Ok(None);
         };
         let store = &self.service.approvals.store;
-        let waiting = store.approval_requests(approval.id).await?;
-        for request in held_back {
-            let same = waiting.iter().find(|it| it.id == request.id);
-            if !same.is_some_and(|it| is_same(it, request)) {
-                return Err(NotAccepted::IdTaken);
+        let waiting = store.approval_erasures(approval.id).await?;
+        for erasure in held_back {
+            let same = waiting.iter().find(|it| it.id == erasure.id);
+            if !same.is_some_and(|it| is_same(it, erasure)) {
+                return Err(AcceptError::IdTaken);
             }
         }
         Ok(Some(approval))
     }
 
-    async fn waiting_for(&self, ids: &[RequestId]) -> Result<Option<Approval>, StoreError> {
+    async fn waiting_for(&self, ids: &[ErasureId]) -> Result<Option<Approval>, StoreError> {
         let store = &self.service.approvals.store;
-        let waiting = store.waiting_requests(ids).await?;
-        let asked: HashSet<RequestId> = ids.iter().copied().collect();
+        let waiting = store.waiting_erasures(ids).await?;
+        let asked: HashSet<ErasureId> = ids.iter().copied().collect();
         let mut approvals = waiting.iter().map(|(_, approval)| *approval);
         let Some(first) = approvals.next() else {
             return Ok(None);
@@ -166,15 +166,15 @@ impl Question<'_> {
         Ok(approval.filter(|it| self.counts(it)))
     }
 
-    /// What accepts no request: settings of a keyspace, or what concerns the whole deployment.
+    /// What accepts no erasure: settings of a keyspace, or what concerns the whole deployment.
     ///
     /// # Errors
-    /// [`NotAccepted`]: nothing waits.
+    /// [`AcceptError`]: nothing waits.
     pub async fn change(
         &self,
         action: Action,
         scope: Option<Scope>,
-    ) -> Result<Approval, NotAccepted> {
+    ) -> Result<Approval, AcceptError> {
         match self.same(action, scope.as_ref(), None).await? {
             Some(approval) => Ok(approval),
             None => self.ask(action, scope, &[], &[]).await,
@@ -186,8 +186,8 @@ impl Question<'_> {
         &self,
         action: Action,
         scope: Option<&Scope>,
-        id: Option<RequestId>,
-    ) -> Result<Option<Approval>, NotAccepted> {
+        id: Option<ErasureId>,
+    ) -> Result<Option<Approval>, AcceptError> {
         // An erased keyspace's name may be another one's by now.
         let is_same = |it: &Approval| it.action == action && it.scope.as_ref() == scope;
         let Some(id) = id else {
@@ -197,7 +197,7 @@ impl Question<'_> {
             return Ok(all.into_iter().find(ours));
         };
         match self.waiting_for(&[id]).await? {
-            Some(approval) if !is_same(&approval) => Err(NotAccepted::IdTaken),
+            Some(approval) if !is_same(&approval) => Err(AcceptError::IdTaken),
             found => Ok(found),
         }
     }
@@ -212,13 +212,13 @@ impl Question<'_> {
         &self,
         action: Action,
         scope: Option<Scope>,
-        requests: &[Request],
+        erasures: &[Erasure],
         names: &[&ConversationId],
-    ) -> Result<Approval, NotAccepted> {
+    ) -> Result<Approval, AcceptError> {
         let id = self.new_id()?;
-        let digest = requests.first().filter(|_| !names.is_empty());
-        let digest = digest.zip(scope.as_ref()).and_then(|(request, scope)| {
-            let key = digest_key_of(self.service, scope, id, request)?;
+        let digest = erasures.first().filter(|_| !names.is_empty());
+        let digest = digest.zip(scope.as_ref()).and_then(|(erasure, scope)| {
+            let key = digest_key_of(self.service, scope, id, erasure)?;
             Some(key.digest(names.iter().map(|name| (&scope.name, *name))))
         });
         let approvals = &self.service.approvals;
@@ -237,11 +237,11 @@ impl Question<'_> {
         let asked =
             approvals
                 .store
-                .ask_approval(&approval, requests, approvals.capacity(self.caller.pool));
+                .ask_approval(&approval, erasures, approvals.capacity(self.caller.pool));
         match asked.await? {
             Enqueued::Waits => {}
-            Enqueued::Full => return Err(NotAccepted::TooManyWait),
-            Enqueued::ClientFull => return Err(NotAccepted::TooManyOfClient),
+            Enqueued::Full => return Err(AcceptError::TooManyWait),
+            Enqueued::ClientFull => return Err(AcceptError::TooManyOfClient),
         }
         self.service.metrics.approval("asked");
         let keyspace = approval.keyspace_name().map(ToString::to_string);
@@ -253,10 +253,10 @@ impl Question<'_> {
     }
 
     /// Ordered by time, so that the list is.
-    fn new_id(&self) -> Result<ApprovalId, NotAccepted> {
+    fn new_id(&self) -> Result<ApprovalId, AcceptError> {
         let mut bytes = [0; 16];
         let drawn = self.service.entropy.fill(&mut bytes);
-        drawn.map_err(|error| NotAccepted::Key(error.into()))?;
+        drawn.map_err(|error| AcceptError::Key(error.into()))?;
         Ok(ApprovalId::ordered(bytes, self.now))
     }
 }
@@ -273,13 +273,13 @@ pub async fn digest_key(
     let (Some(scope), Some(_)) = (&approval.scope, approval.digest) else {
         return Ok(None);
     };
-    let requests = service
+    let erasures = service
         .approvals
         .store
-        .approval_requests(approval.id)
+        .approval_erasures(approval.id)
         .await?;
-    let key = requests.first();
-    Ok(key.and_then(|request| digest_key_of(service, scope, approval.id, request)))
+    let key = erasures.first();
+    Ok(key.and_then(|erasure| digest_key_of(service, scope, approval.id, erasure)))
 }
 
 /// Derived from the version that was the newest when it was asked for.
@@ -287,10 +287,10 @@ fn digest_key_of(
     service: &Service,
     scope: &Scope,
     approval: ApprovalId,
-    request: &Request,
+    erasure: &Erasure,
 ) -> Option<DigestKey> {
-    let newest = request.shredded_keys().last()?.version;
-    let keyring = service.live.keyring();
+    let newest = erasure.shredded_keys().last()?.version;
+    let keyring = service.key_state.keyring();
     let keyspace = keyring.keyspaces.get(&scope.name)?;
     let mut versions = keyspace.versions.iter();
     let version = versions.find(|it| it.tree.version == newest);
@@ -298,24 +298,24 @@ fn digest_key_of(
     Some(version.address_key.digest_key(approval))
 }
 
-const fn conversation(wanted: &Wanted) -> Option<&ConversationId> {
-    match wanted {
-        Wanted::Shred(_, conversation) => Some(conversation),
+const fn conversation(request: &ErasureRequest) -> Option<&ConversationId> {
+    match request {
+        ErasureRequest::Shred(_, conversation) => Some(conversation),
         _ => None,
     }
 }
 
-fn scope(keyspace: &KeyspaceName, request: &Request) -> Scope {
+fn scope(keyspace: &KeyspaceName, erasure: &Erasure) -> Scope {
     Scope {
-        id: request.keyspace,
+        id: erasure.keyspace,
         name: keyspace.clone(),
     }
 }
 
-fn held_back(items: &[Result<Admitted, NotAccepted>]) -> Vec<Request> {
-    let request = |item: &Result<Admitted, NotAccepted>| match item {
-        Err(NotAccepted::NeedsApproval(request)) => Some((**request).clone()),
+fn held_back(items: &[Result<ErasureAnswer, AcceptError>]) -> Vec<Erasure> {
+    let erasure = |item: &Result<ErasureAnswer, AcceptError>| match item {
+        Err(AcceptError::NeedsApproval(erasure)) => Some((**erasure).clone()),
         _ => None,
     };
-    items.iter().filter_map(request).collect()
+    items.iter().filter_map(erasure).collect()
 }

@@ -24,13 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::approval::{Asker, Pool};
+use lethe_core::erasure::Erasure;
 use lethe_core::ports::{ApprovalStore, Capacity, StoreError};
-use lethe_core::request::Request;
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
 pub use approve::{ApproveError, Approved, Outcome, approve};
-pub use ask::{Asked, Question, Reply, digest_key};
+pub use ask::{ApprovalCheck, Asked, Reply, digest_key};
 pub use covered::{keyspace_exists, superseding_erase};
 pub use end::{WithdrawError, effective, withdraw};
 pub use permission::Permission;
@@ -100,22 +100,22 @@ impl Approvals {
         })
     }
 
-    /// What allows these new requests of one call, without a second operator; none where one has to
+    /// What allows these new erasures of one call, without a second operator; none where one has to
     /// approve. All of them or none.
     #[must_use]
     pub fn permit<'r>(
         &self,
         caller: &Caller,
-        requests: impl Iterator<Item = &'r Request>,
+        erasures: impl Iterator<Item = &'r Erasure>,
         now: Timestamp,
     ) -> Option<Permission> {
         if !self.required {
             return Some(Permission::not_required());
         }
         let mut conversations = HashSet::new();
-        for request in requests {
+        for erasure in erasures {
             // The same conversation twice is one shred; what is no shred has no leaf.
-            conversations.insert(request.leaves().next()?);
+            conversations.insert(erasure.leaves().next()?);
         }
         let keyspace = conversations.iter().next()?.tree.keyspace;
         let asker = Asker {

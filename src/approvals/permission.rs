@@ -2,16 +2,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lethe_core::approval::{Asker, GivenApproval, ShredCount};
-use lethe_core::receipt::RequestId;
-use lethe_core::request::{Request, Wish};
+use lethe_core::approval::{ApprovalDecision, Asker, ShredCount};
+use lethe_core::erasure::{Erasure, ErasureKind};
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 
 use super::window::Windows;
 
-/// Why a request that nobody made before may destroy. The acceptor writes no new request without
+/// Why an erasure that nobody made before may destroy. The acceptor writes no new erasure without
 /// one, and nothing outside of this module can make one up.
 #[derive(Debug)]
 pub struct Permission(Kind);
@@ -24,8 +24,8 @@ enum Kind {
     Outlived(TreeId),
     /// So few shreds need no second operator.
     WithinWindow(Permit),
-    /// A second operator approved these requests; none where it is done already.
-    Approved(Option<GivenApproval>, HashSet<RequestId>),
+    /// A second operator approved these erasures; none where it is done already.
+    Approved(Option<ApprovalDecision>, HashSet<ErasureId>),
 }
 
 impl Permission {
@@ -39,20 +39,20 @@ impl Permission {
         Self(Kind::WithinWindow(permit))
     }
 
-    /// For the requests of an approval: given in the transaction that accepts them.
-    pub(super) fn approved(given: GivenApproval, requests: &[Request]) -> Self {
-        let ids = requests.iter().map(|it| it.id).collect();
+    /// For the erasures of an approval: given in the transaction that accepts them.
+    pub(super) fn approved(given: ApprovalDecision, erasures: &[Erasure]) -> Self {
+        let ids = erasures.iter().map(|it| it.id).collect();
         Self(Kind::Approved(Some(given), ids))
     }
 
-    /// For requests that were accepted before.
+    /// For erasures that were accepted before.
     pub(super) fn for_nothing_new() -> Self {
         Self(Kind::Approved(None, HashSet::new()))
     }
 
-    /// The approval that is given when its requests are accepted.
+    /// The approval that is given when its erasures are accepted.
     #[must_use]
-    pub const fn given(&self) -> Option<&GivenApproval> {
+    pub const fn given(&self) -> Option<&ApprovalDecision> {
         match &self.0 {
             Kind::Approved(given, _) => given.as_ref(),
             _ => None,
@@ -65,16 +65,17 @@ impl Permission {
         Self(Kind::Outlived(version))
     }
 
-    /// Whether it is for this request.
+    /// Whether it is for this erasure.
     #[must_use]
-    pub fn covers(&self, request: &Request) -> bool {
+    pub fn covers(&self, erasure: &Erasure) -> bool {
         match &self.0 {
             Kind::NotRequired => true,
             Kind::Outlived(tree) => {
-                request.keyspace == tree.keyspace && request.wish == Wish::DropVersion(tree.version)
+                erasure.keyspace == tree.keyspace
+                    && erasure.kind == ErasureKind::DropVersion(tree.version)
             }
-            Kind::WithinWindow(_) => matches!(request.wish, Wish::Shred { .. }),
-            Kind::Approved(_, ids) => ids.contains(&request.id),
+            Kind::WithinWindow(_) => matches!(erasure.kind, ErasureKind::Shred { .. }),
+            Kind::Approved(_, ids) => ids.contains(&erasure.id),
         }
     }
 
@@ -161,14 +162,14 @@ mod tests {
         }
     }
 
-    fn drop_of(keyspace: u8, version: u32, id: u8) -> Request {
+    fn drop_of(keyspace: u8, version: u32, id: u8) -> Erasure {
         let version = KeyVersion::new(version).unwrap();
-        Request {
-            id: RequestId::from_bytes([id; 16]),
+        Erasure {
+            id: ErasureId::from_bytes([id; 16]),
             keyspace: KeyspaceId::from_bytes([keyspace; 16]),
             accepted_at: Timestamp::from_millis(0),
             leases_end_at: Timestamp::from_millis(0),
-            wish: Wish::DropVersion(version),
+            kind: ErasureKind::DropVersion(version),
         }
     }
 
@@ -181,7 +182,7 @@ mod tests {
         assert!(outlived.covers(&drop_of(1, 1, 9)));
         assert!(!outlived.covers(&drop_of(1, 2, 9)));
         assert!(!outlived.covers(&drop_of(2, 1, 9)));
-        let given = GivenApproval {
+        let given = ApprovalDecision {
             id: ApprovalId::FIRST,
             decision: Decision {
                 by: Principal {

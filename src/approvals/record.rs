@@ -30,9 +30,9 @@ pub(super) async fn changed(service: &Service, approval: &Approval) {
 pub(super) async fn record(service: &Service, approval: &Approval) {
     let store = &service.approvals.store;
     let recorded = async {
-        let requests = store.approval_requests(approval.id).await;
-        let requests = requests.map_err(|error| error.to_string())?;
-        let line = line(service, approval, &approval.with_requests(&requests));
+        let erasures = store.approval_erasures(approval.id).await;
+        let erasures = erasures.map_err(|error| error.to_string())?;
+        let line = line(service, approval, &approval.with_erasures(&erasures));
         let appended = service.audit.append(line).await;
         appended.map_err(|error| error.to_string())?;
         let recorded = store.approval_is_recorded(approval.id).await;
@@ -46,7 +46,7 @@ pub(super) async fn record(service: &Service, approval: &Approval) {
 fn line(
     service: &Service,
     approval: &Approval,
-    requests: &[lethe_core::receipt::RequestId],
+    requests: &[lethe_core::receipt::ErasureId],
 ) -> Record {
     let id = approval.id.to_string();
     let asked_by = &approval.asked_by.client;

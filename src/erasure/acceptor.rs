@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::approval::GivenApproval;
+use lethe_core::approval::ApprovalDecision;
 use lethe_core::batch::Ports;
 use lethe_core::identity::DeploymentId;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::Group;
-use super::ledger::Ledger;
-use super::wanted::{Admitted, NotAccepted, Wanted};
+use super::accept_batch::AcceptBatch;
+use super::pending::PendingErasures;
+use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::approvals::{Approvals, Caller, Permission};
-use crate::node::live::Live;
+use crate::node::key_state::KeyState;
 
 /// Items that go into one transaction, about.
 const TOGETHER: usize = 4_096;
@@ -24,18 +24,18 @@ const WAITING: usize = 1_024;
 /// For a call to be accepted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One caller's wishes, and where the answers go.
+/// One caller's erasures, and where the answers go.
 pub(super) struct Call {
     pub(super) keyspace: KeyspaceName,
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) requests: Vec<ErasureRequest>,
     /// For an erase and a drop.
-    pub(super) id: Option<RequestId>,
-    pub(super) by: By,
-    pub(super) answer: oneshot::Sender<Vec<Result<Admitted, NotAccepted>>>,
+    pub(super) id: Option<ErasureId>,
+    pub(super) by: Authority,
+    pub(super) answer: oneshot::Sender<Vec<Result<ErasureAnswer, AcceptError>>>,
 }
 
-/// What allows new requests of a call.
-pub(super) enum By {
+/// What allows new erasures of a call.
+pub(super) enum Authority {
     /// What [`Approvals::permit`] says of this client.
     Caller(Caller),
     /// This.
@@ -44,10 +44,10 @@ pub(super) enum By {
 
 impl Call {
     /// The approval that is given with it.
-    pub(super) fn given(&self) -> Option<&GivenApproval> {
+    pub(super) fn given(&self) -> Option<&ApprovalDecision> {
         match &self.by {
-            By::Caller(_) => None,
-            By::Permission(permission) => permission.given(),
+            Authority::Caller(_) => None,
+            Authority::Permission(permission) => permission.given(),
         }
     }
 }
@@ -56,62 +56,62 @@ impl Call {
 #[derive(Clone)]
 pub struct AcceptorHandle {
     calls: mpsc::Sender<Call>,
-    ledger: Arc<Ledger>,
+    pending_erasures: Arc<PendingErasures>,
 }
 
 impl AcceptorHandle {
-    /// Accepts, or refuses, each of `wanted`, in order: what is known already is answered, and what
+    /// Accepts, or refuses, each of `requests`, in order: what is known already is answered, and what
     /// is new waits for a second operator where one is required
-    /// ([`NotAccepted::NeedsApproval`]). Runs to its end even when nobody waits any more.
+    /// ([`AcceptError::NeedsApproval`]). Runs to its end even when nobody waits any more.
     ///
     /// # Errors
-    /// [`NotAccepted`] of the whole call.
+    /// [`AcceptError`] of the whole call.
     pub async fn accept(
         &self,
         caller: &Caller,
         keyspace: KeyspaceName,
-        id: Option<RequestId>,
-        wanted: Vec<Wanted>,
-    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        let by = By::Caller(caller.clone());
-        self.ask(keyspace, id, wanted, by).await
+        id: Option<ErasureId>,
+        requests: Vec<ErasureRequest>,
+    ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, AcceptError> {
+        let by = Authority::Caller(caller.clone());
+        self.ask(keyspace, id, requests, by).await
     }
 
     /// The same for what is permitted already.
     ///
     /// # Errors
-    /// [`NotAccepted`] of the whole call.
+    /// [`AcceptError`] of the whole call.
     pub async fn accept_permitted(
         &self,
         keyspace: KeyspaceName,
-        wanted: Vec<Wanted>,
+        requests: Vec<ErasureRequest>,
         permission: Permission,
-    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
-        let by = By::Permission(Arc::new(permission));
-        self.ask(keyspace, None, wanted, by).await
+    ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, AcceptError> {
+        let by = Authority::Permission(Arc::new(permission));
+        self.ask(keyspace, None, requests, by).await
     }
 
     async fn ask(
         &self,
         keyspace: KeyspaceName,
-        id: Option<RequestId>,
-        wanted: Vec<Wanted>,
-        by: By,
-    ) -> Result<Vec<Result<Admitted, NotAccepted>>, NotAccepted> {
+        id: Option<ErasureId>,
+        requests: Vec<ErasureRequest>,
+        by: Authority,
+    ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, AcceptError> {
         let (answer, answered) = oneshot::channel();
         let call = Call {
             keyspace,
-            wanted,
+            requests,
             id,
             by,
             answer,
         };
-        if self.ledger.is_full() {
-            return Err(NotAccepted::Busy);
+        if self.pending_erasures.is_full() {
+            return Err(AcceptError::Busy);
         }
-        self.calls.try_send(call).map_err(|_| NotAccepted::Busy)?;
+        self.calls.try_send(call).map_err(|_| AcceptError::Busy)?;
         match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(answers) => answers.map_err(|_| NotAccepted::Busy),
+            Ok(answers) => answers.map_err(|_| AcceptError::Busy),
             Err(_) => Err(lethe_core::ports::StoreError::Unavailable("busy".into()).into()),
         }
     }
@@ -121,8 +121,8 @@ impl AcceptorHandle {
 pub struct Acceptor {
     pub(super) deployment: DeploymentId,
     pub(super) ports: Ports,
-    pub(super) live: Arc<Live>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) key_state: Arc<KeyState>,
+    pub(super) pending_erasures: Arc<PendingErasures>,
     pub(super) approvals: Arc<Approvals>,
     calls: mpsc::Receiver<Call>,
 }
@@ -133,22 +133,22 @@ impl Acceptor {
     pub fn new(
         deployment: DeploymentId,
         ports: Ports,
-        live: Arc<Live>,
-        ledger: Arc<Ledger>,
+        key_state: Arc<KeyState>,
+        pending_erasures: Arc<PendingErasures>,
         approvals: Arc<Approvals>,
     ) -> (Self, AcceptorHandle) {
         let (sender, calls) = mpsc::channel(WAITING);
         let acceptor = Self {
             deployment,
             ports,
-            live,
-            ledger,
+            key_state,
+            pending_erasures,
             approvals,
             calls,
         };
         let handle = AcceptorHandle {
             calls: sender,
-            ledger: Arc::clone(&acceptor.ledger),
+            pending_erasures: Arc::clone(&acceptor.pending_erasures),
         };
         (acceptor, handle)
     }
@@ -156,24 +156,24 @@ impl Acceptor {
     /// Works until every handle is gone.
     pub async fn run(mut self) {
         while let Some(call) = self.calls.recv().await {
-            let mut items = call.wanted.len();
+            let mut items = call.requests.len();
             let mut calls = vec![call];
             while items < TOGETHER
                 && let Ok(call) = self.calls.try_recv()
             {
-                items += call.wanted.len();
+                items += call.requests.len();
                 calls.push(call);
             }
             // Who has given up was told that nothing was accepted.
             calls.retain(|call| !call.answer.is_closed());
-            // An approval and its requests are one transaction, or none.
+            // An approval and its erasures are one transaction, or none.
             let (approved, calls): (Vec<_>, Vec<_>) =
                 calls.into_iter().partition(|it| it.given().is_some());
             for call in approved {
-                Group::new(&self, vec![call]).run().await;
+                AcceptBatch::new(&self, vec![call]).run().await;
             }
             if !calls.is_empty() {
-                Group::new(&self, calls).run().await;
+                AcceptBatch::new(&self, calls).run().await;
             }
         }
     }

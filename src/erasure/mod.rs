@@ -1,20 +1,20 @@
-//! Requests to forget, from the caller to the receipt.
+//! Erasures, from the caller to the receipt.
 //!
 //! ```text
-//! http/shreds -> Acceptor (rows, many in one transaction) -> Ledger -> leader/keeper (batches)
+//! http/shreds -> Acceptor (rows, many in one transaction) -> PendingErasures -> leader/keeper (batches)
 //!                                                               ^                |
 //!             <------------------ receipts ---------------------+----------------+
 //! ```
 
+mod accept_batch;
 mod acceptor;
-mod group;
-mod ledger;
-mod lives;
-mod new_request;
+mod checks;
+mod draft;
+mod pending;
 mod repeated;
-mod wanted;
+mod request;
 
 pub use acceptor::{Acceptor, AcceptorHandle};
-pub use ledger::{Backlog, Ledger};
+pub use pending::{Backlog, PendingErasures};
 pub use repeated::is_same;
-pub use wanted::{Admitted, NotAccepted, Wanted};
+pub use request::{AcceptError, ErasureAnswer, ErasureRequest};

@@ -10,7 +10,7 @@ use lethe_core::audit::KeyEvent;
 use lethe_core::clock::Reading;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::Entropy;
-use lethe_core::receipt::RequestId as ForgetId;
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
@@ -155,7 +155,7 @@ pub(super) struct Outcome {
     pub(super) refused: u32,
     /// Requests to forget that were accepted or wait for approval, with the approval first. An answer
     /// that has some must not become a failure any more.
-    pub(super) requests: Vec<ForgetId>,
+    pub(super) requests: Vec<ErasureId>,
     /// The reason that the caller gave.
     pub(super) reason: Option<Box<str>>,
     /// Value of `Location`: where the caller can ask for the state.

@@ -145,7 +145,7 @@ impl Readiness {
     /// neither store nor HSM is needed for that.
     #[must_use]
     pub fn of(service: &Service) -> Self {
-        let (keyring, now) = (service.live.keyring(), service.now());
+        let (keyring, now) = (service.key_state.keyring(), service.now());
         let mut missing: Vec<String> = keyring
             .keyspaces
             .values()

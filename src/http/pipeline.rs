@@ -363,7 +363,7 @@ impl Pipeline {
     /// The record took its time: what expired or was shredded meanwhile does not leave any more.
     /// None: the call has to be run again.
     async fn recheck<E: Endpoint>(&self, outcome: Outcome) -> Result<Option<Outcome>, Problem> {
-        let refusals = &self.service.live.refusals;
+        let refusals = &self.service.key_state.refusals;
         let refused = |leaf: &LeafId| {
             let targets = [
                 Target::Leaf(*leaf),

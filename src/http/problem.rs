@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answer::{Response, response};
 use crate::approvals::{ApproveError, WithdrawError};
-use crate::erasure::NotAccepted;
+use crate::erasure::AcceptError;
 use crate::leader::KeeperError;
 use crate::limits::Exceeded;
 
@@ -212,19 +212,19 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<NotAccepted> for Problem {
-    fn from(error: NotAccepted) -> Self {
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
         let code = match error {
-            NotAccepted::Key(error) => return error.into(),
-            NotAccepted::Store(error) => return error.into(),
-            NotAccepted::IdTaken
-            | NotAccepted::NewestVersion
-            | NotAccepted::NotWaiting
-            | NotAccepted::NeedsApproval(_)
-            | NotAccepted::Stale => Code::Conflict,
-            NotAccepted::TooManyWait | NotAccepted::TooManyOfClient => Code::TooManyApprovals,
-            NotAccepted::NoVersion => Code::NotFound,
-            NotAccepted::Busy => Code::Overloaded,
+            AcceptError::Key(error) => return error.into(),
+            AcceptError::Store(error) => return error.into(),
+            AcceptError::IdTaken
+            | AcceptError::NewestVersion
+            | AcceptError::NotWaiting
+            | AcceptError::NeedsApproval(_)
+            | AcceptError::Stale => Code::Conflict,
+            AcceptError::TooManyWait | AcceptError::TooManyOfClient => Code::TooManyApprovals,
+            AcceptError::NoVersion => Code::NotFound,
+            AcceptError::Busy => Code::Overloaded,
         };
         Self::new(code, error.to_string())
     }
@@ -240,7 +240,7 @@ impl From<ApproveError> for Problem {
             | ApproveError::Outdated
             | ApproveError::Forgotten => Code::Conflict,
             ApproveError::Superseded(_) => Code::UnknownKeyspace,
-            ApproveError::NotAccepted(error) => return error.into(),
+            ApproveError::AcceptError(error) => return error.into(),
             ApproveError::Keeper(error) => return error.into(),
         };
         Self::new(code, error.to_string())

@@ -23,7 +23,7 @@ impl Endpoint for RotateRoot {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.service.keeper.rotate_root().await?;
-        let sequence = call.service.live.keyring().sequence;
+        let sequence = call.service.key_state.keyring().sequence;
         Outcome::json(StatusCode::OK, &RotationAnswer { sequence })
     }
 }

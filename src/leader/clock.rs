@@ -1,4 +1,4 @@
-use lethe_core::approval::{Action, GivenApproval};
+use lethe_core::approval::{Action, ApprovalDecision};
 use lethe_core::batch::BatchError;
 use lethe_core::clock::{Doubt, Mark};
 use lethe_core::ports::Effect;
@@ -34,7 +34,7 @@ impl Keeper {
     pub(super) async fn confirm_clock(
         &mut self,
         service: &Service,
-        approval: Option<&GivenApproval>,
+        approval: Option<&ApprovalDecision>,
     ) -> Result<ClockConfirmed, KeeperError> {
         self.watch_clock(service);
         let was = service.clock.doubt();
@@ -69,7 +69,7 @@ impl Keeper {
     async fn write_confirmation(
         &self,
         mark: &Mark,
-        approval: Option<&GivenApproval>,
+        approval: Option<&ApprovalDecision>,
     ) -> Result<(), KeeperError> {
         let Some(given) = approval else {
             let written = self.ports.store.confirm_clock(mark).await;

@@ -13,13 +13,13 @@ impl Keeper {
         if self.held_up {
             return Ok(());
         }
-        let requests = self.ledger.next(TOGETHER);
-        if requests.is_empty() {
+        let erasures = self.pending_erasures.next(TOGETHER);
+        if erasures.is_empty() {
             return Ok(());
         }
-        let (begun, count) = (self.ports.clock.since_boot(), requests.len());
+        let (begun, count) = (self.ports.clock.since_boot(), erasures.len());
         let work = Work {
-            requests,
+            erasures,
             ..Work::default()
         };
         let trace = match &service.telemetry {
@@ -35,9 +35,9 @@ impl Keeper {
         match done {
             Ok(()) => {
                 let metrics = &service.metrics;
-                metrics.forgotten(count, took, self.live.page_bytes());
-                let backlog = self.ledger.backlog();
-                metrics.backlog(backlog.requests, backlog.oldest, service.now());
+                metrics.forgotten(count, took, self.key_state.page_bytes());
+                let backlog = self.pending_erasures.backlog();
+                metrics.backlog(backlog.erasures, backlog.oldest, service.now());
                 Ok(())
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use lethe_core::approval::{Action, GivenApproval, Scope};
+use lethe_core::approval::{Action, ApprovalDecision, Scope};
 use lethe_core::batch::BatchError;
 use lethe_core::clock::Doubt;
 use lethe_core::hsm_move::HsmMoveError;
@@ -21,9 +21,9 @@ pub(super) enum Command {
     /// A new root.
     RotateRoot(Answer<()>),
     /// To the other HSM.
-    MoveHsm(Option<GivenApproval>, Answer<()>),
+    MoveHsm(Option<ApprovalDecision>, Answer<()>),
     /// The wall clock is right.
-    ConfirmClock(Option<GivenApproval>, Answer<ClockConfirmed>),
+    ConfirmClock(Option<ApprovalDecision>, Answer<ClockConfirmed>),
 }
 
 /// Settings of a keyspace.
@@ -38,7 +38,7 @@ pub struct Settings {
     /// Older versions are refused; none leaves it as it is.
     pub minimum_version: Option<KeyVersion>,
     /// A second operator's approval, given in the transaction that sets them.
-    pub approval: Option<GivenApproval>,
+    pub approval: Option<ApprovalDecision>,
 }
 
 /// What a `PUT` did.
@@ -177,7 +177,7 @@ impl KeeperHandle {
     ///
     /// # Errors
     /// [`KeeperError`].
-    pub async fn move_hsm(&self, approval: Option<GivenApproval>) -> Result<(), KeeperError> {
+    pub async fn move_hsm(&self, approval: Option<ApprovalDecision>) -> Result<(), KeeperError> {
         self.ask(|answer| Command::MoveHsm(approval, answer)).await
     }
 
@@ -187,7 +187,7 @@ impl KeeperHandle {
     /// [`KeeperError`].
     pub async fn confirm_clock(
         &self,
-        approval: Option<GivenApproval>,
+        approval: Option<ApprovalDecision>,
     ) -> Result<ClockConfirmed, KeeperError> {
         self.ask(|answer| Command::ConfirmClock(approval, answer))
             .await

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use lethe_core::approval::{Action, GivenApproval};
+use lethe_core::approval::{Action, ApprovalDecision};
 use lethe_core::batch::{BatchError, Halt, Work};
 use lethe_core::hsm_move::{self, HsmMoveError, published_keys};
 use lethe_core::ports::{Hsm, HsmError};
@@ -39,7 +39,7 @@ impl Keeper {
     /// Begins a move to the second HSM of the configuration; its steps are taken between all else.
     pub(super) async fn begin_move(
         &mut self,
-        approval: Option<&GivenApproval>,
+        approval: Option<&ApprovalDecision>,
     ) -> Result<(), KeeperError> {
         if self.moving.is_some() {
             return Ok(());
@@ -123,7 +123,7 @@ impl Keeper {
             let moved = buckets
                 .move_some(ports, &pair, &mut left, &mut usable)
                 .await;
-            self.live.add_buckets(usable);
+            self.key_state.add_buckets(usable);
             self.note_moved(left.len());
             moved?;
             if let Some(moving) = &mut self.moving

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{Command, KeeperError, KeeperHandle, Put};
 use super::hsm_move::Moving;
 use crate::approvals::Approvals;
-use crate::erasure::Ledger;
+use crate::erasure::PendingErasures;
 use crate::leader::hsm_moves::HsmMoves;
-use crate::node::live::Live;
+use crate::node::key_state::KeyState;
 use crate::node::status::Seen;
 use crate::service::Service;
 
@@ -45,8 +45,8 @@ pub struct Keeper {
     /// None after an error: only a recovery tells what holds.
     pub(super) current: Option<Current>,
     pub(super) buckets: Buckets,
-    pub(super) live: Arc<Live>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) key_state: Arc<KeyState>,
+    pub(super) pending_erasures: Arc<PendingErasures>,
     /// What waits for a second operator.
     pub(super) approvals: Arc<Approvals>,
     /// Nobody doubts the time; false until it was looked at.
@@ -90,16 +90,16 @@ impl Keeper {
     /// [`BatchError`]; nothing was destroyed.
     pub async fn open(
         ports: Ports,
-        live: Arc<Live>,
-        ledger: Arc<Ledger>,
+        key_state: Arc<KeyState>,
+        pending_erasures: Arc<PendingErasures>,
         approvals: Arc<Approvals>,
         limits: KeeperLimits,
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
         let node = Node {
             ports: &ports,
-            pages: &live.pages,
-            holders: live.as_ref(),
+            pages: &key_state.pages,
+            holders: key_state.as_ref(),
         };
         let recovered = if limits.is_alone {
             Current::recover(node).await
@@ -109,7 +109,7 @@ impl Keeper {
         let Recovered { current, finished } = recovered?;
         let now = ports.clock.now();
         let (buckets, keys) = Buckets::load(&ports, current.deployment(), now).await?;
-        live.add_buckets(keys);
+        key_state.add_buckets(keys);
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
             ports,
@@ -122,8 +122,8 @@ impl Keeper {
             rotate_after_shreds: limits.rotate_after_shreds,
             current: Some(current),
             buckets,
-            live,
-            ledger,
+            key_state,
+            pending_erasures,
             approvals,
             clock_is_sound: false,
             clock_was_said: false,
@@ -157,7 +157,7 @@ impl Keeper {
             if *stop.borrow() {
                 return Ok(());
             }
-            let waits = !self.held_up && self.ledger.backlog().requests > 0;
+            let waits = !self.held_up && self.pending_erasures.backlog().erasures > 0;
             let command = if waits || self.move_is_due() {
                 self.commands.try_recv().ok()
             } else {
@@ -166,7 +166,7 @@ impl Keeper {
                     biased;
                     () = stopped(&mut stop) => return Ok(()),
                     command = self.commands.recv() => command,
-                    () = self.ledger.more(), if !self.held_up => None,
+                    () = self.pending_erasures.more(), if !self.held_up => None,
                     () = due => None,
                 }
             };
@@ -188,13 +188,13 @@ impl Keeper {
         let current = self.current.take().ok_or(Halt::NotInitialised)?;
         let node = Node {
             ports: &self.ports,
-            pages: &self.live.pages,
-            holders: self.live.as_ref(),
+            pages: &self.key_state.pages,
+            holders: self.key_state.as_ref(),
         };
         let (current, finished) = current.run(node, work).await?;
         self.current = Some(current);
         if let Some(finished) = finished {
-            self.ledger.finish(finished, self.boot_time());
+            self.pending_erasures.finish(finished, self.boot_time());
         }
         Ok(())
     }
@@ -211,8 +211,8 @@ impl Keeper {
         }
         let node = Node {
             ports: &self.ports,
-            pages: &self.live.pages,
-            holders: self.live.as_ref(),
+            pages: &self.key_state.pages,
+            holders: self.key_state.as_ref(),
         };
         let Recovered { current, finished } = Current::recover(node).await?;
         self.current = Some(current);
@@ -222,14 +222,14 @@ impl Keeper {
     /// After a recovery: what was done is said, what is open is refused and waits.
     async fn settle(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
         if let Some(finished) = finished {
-            self.ledger.finish(finished, self.boot_time());
+            self.pending_erasures.finish(finished, self.boot_time());
         }
         let commitments = self.current.as_ref().and_then(Current::commitments);
         let done = match commitments {
             Some(commitments) => commitments.fulfilled,
             None => self.ports.store.fulfilled_up_to().await?,
         };
-        self.ledger.reload(done, self.boot_time()).await?;
+        self.pending_erasures.reload(done, self.boot_time()).await?;
         Ok(())
     }
 
@@ -369,7 +369,7 @@ impl Keeper {
 
     pub(super) async fn make_buckets(&mut self) -> Result<(), BatchError> {
         let now = self.ports.clock.now();
-        let keyring = self.live.keyring();
+        let keyring = self.key_state.keyring();
         let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);
         let wanted: BTreeSet<_> = policies.flat_map(|policy| required(&policy, now)).collect();
         drop(keyring);
@@ -383,7 +383,7 @@ impl Keeper {
     /// the HSM until the expiry that its label says.
     pub(super) async fn make(&mut self, wanted: &BTreeSet<Expiry>) -> Result<(), BatchError> {
         let Made { keys, failed } = self.buckets.make(&self.ports, wanted).await;
-        self.live.add_buckets(keys);
+        self.key_state.add_buckets(keys);
         match failed {
             None => Ok(()),
             Some(error) => {

@@ -1,4 +1,4 @@
-use lethe_core::approval::{ApprovalState, GivenApproval, Scope};
+use lethe_core::approval::{ApprovalDecision, ApprovalState, Scope};
 use lethe_core::batch::{BatchError, Halt, IssueRules, NewVersion, Work, checked_keyspaces};
 use lethe_core::buckets::required;
 use lethe_core::directory::Entry;
@@ -27,7 +27,7 @@ impl Keeper {
         settings: Settings,
     ) -> Result<Put, KeeperError> {
         self.upkeep().await?;
-        let present = self.live.keyring().keyspaces.get(&name).cloned();
+        let present = self.key_state.keyring().keyspaces.get(&name).cloned();
         let id = present.as_ref().map(|it| it.id);
         if settings.keyspace.is_some() && settings.keyspace != id {
             return Err(KeeperError::UnknownKeyspace);
@@ -82,7 +82,7 @@ impl Keeper {
 
     /// Before the HSM does anything for it; what counts is that it still waits when the batch is
     /// committed.
-    async fn check_waits(&self, given: &GivenApproval) -> Result<(), KeeperError> {
+    async fn check_waits(&self, given: &ApprovalDecision) -> Result<(), KeeperError> {
         let approval = self.approvals.store.approval(given.id).await;
         let approval = approval.map_err(BatchError::from)?;
         match approval.map(|it| it.state) {
@@ -175,7 +175,7 @@ impl Keeper {
 
     /// Not one whose erase is accepted.
     fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
-        match self.live.refusals.of(Target::Keyspace(keyspace)) {
+        match self.key_state.refusals.of(Target::Keyspace(keyspace)) {
             None => Ok(()),
             Some(Refusal::Pending) => Err(KeeperError::MayBeErased),
             Some(_) => Err(KeeperError::BeingErased),
@@ -184,7 +184,7 @@ impl Keeper {
 
     /// Each live bucket is an object in the HSM.
     fn check_room(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
-        let keyring = self.live.keyring();
+        let keyring = self.key_state.keyring();
         let others = keyring.keyspaces.values().filter(|it| it.name != *name);
         let planned: u64 = others.map(|keyspace| keyspace.policy.live_buckets()).sum();
         let planned = planned + policy.live_buckets();
@@ -200,7 +200,7 @@ impl Keeper {
 
     /// The same for all keyspaces in an HSM that may hold so many.
     pub(super) fn check_room_in(&self, limit: u64) -> Result<(), KeeperError> {
-        let keyring = self.live.keyring();
+        let keyring = self.key_state.keyring();
         let planned = keyring
             .keyspaces
             .values()
@@ -245,7 +245,7 @@ impl Keeper {
     /// A new newest version with randomness of its own.
     pub(super) async fn rotate(&mut self, name: &KeyspaceName) -> Result<(), KeeperError> {
         self.upkeep().await?;
-        let present = self.live.keyring().keyspaces.get(name).cloned();
+        let present = self.key_state.keyring().keyspaces.get(name).cloned();
         let present = present.ok_or(KeeperError::UnknownKeyspace)?;
         self.check_lives(present.id)?;
         if present.versions.len() >= MAX_LIVE_VERSIONS {

@@ -11,10 +11,10 @@ impl Keeper {
     /// fails is tried again at the next tick.
     pub(super) async fn reap(&mut self, service: &Service) -> Result<(), Halt> {
         let now = self.ports.clock.now();
-        self.live.drop_buckets(|expiry| expiry.has_passed(now));
+        self.key_state.drop_buckets(|expiry| expiry.has_passed(now));
         let finished = self.boot_time().as_millis();
         let finished = finished.saturating_sub(self.longest_request);
-        self.live
+        self.key_state
             .refusals
             .drop_done(Timestamp::from_millis(finished));
         if self.buckets.oldest_overdue(now).is_none() {
@@ -77,7 +77,7 @@ impl Keeper {
     async fn prepare_to_destroy(&self, service: &Service) -> Result<(), BatchError> {
         check_ours(&self.ports, service.deployment).await?;
         self.ports.store.barrier().await?;
-        self.live.until_unused().await
+        self.key_state.until_unused().await
     }
 
     fn say_overdue(&self, service: &Service, now: Timestamp) {
@@ -124,10 +124,10 @@ impl Keeper {
         metrics
             .live_buckets
             .set(self.buckets.live(now).len() as i64);
-        let keyspaces = self.live.keyring().keyspaces.len();
+        let keyspaces = self.key_state.keyring().keyspaces.len();
         metrics.keyspaces.set(keyspaces as i64);
-        let backlog = self.ledger.backlog();
-        metrics.backlog(backlog.requests, backlog.oldest, now);
+        let backlog = self.pending_erasures.backlog();
+        metrics.backlog(backlog.erasures, backlog.oldest, now);
         let seconds = |later: u64, earlier: u64| later as i64 - earlier as i64;
         let now_s = now.as_millis() / 1_000;
         let next = self

@@ -10,7 +10,7 @@ use lethe_core::tree::TreeId;
 use super::handle::KeeperError;
 use super::keeper::Keeper;
 use crate::approvals::Permission;
-use crate::erasure::Wanted;
+use crate::erasure::ErasureRequest;
 use crate::service::Service;
 
 impl Keeper {
@@ -20,8 +20,13 @@ impl Keeper {
         let now = self.ports.clock.now();
         let mut due: Vec<KeyspaceName> = Vec::new();
         // The keyring must not be held on to: a batch waits until nobody looks at it any more.
-        let keyspaces: Vec<Arc<LiveKeyspace>> =
-            self.live.keyring().keyspaces.values().cloned().collect();
+        let keyspaces: Vec<Arc<LiveKeyspace>> = self
+            .key_state
+            .keyring()
+            .keyspaces
+            .values()
+            .cloned()
+            .collect();
         for keyspace in &keyspaces {
             if self.clock_is_sound {
                 for version in outlived(keyspace, now) {
@@ -49,7 +54,7 @@ impl Keeper {
         // Old ones go first; until then the newest serves on.
         old && keyspace.versions.len() < MAX_LIVE_VERSIONS
             && self
-                .live
+                .key_state
                 .refusals
                 .of(Target::Keyspace(keyspace.id))
                 .is_none()
@@ -74,7 +79,7 @@ impl Keeper {
             keyspace: keyspace.id,
             version,
         };
-        let refusals = &self.live.refusals;
+        let refusals = &self.key_state.refusals;
         let is_refused = refusals.of(Target::Tree(tree)).is_some()
             || refusals.of(Target::Keyspace(keyspace.id)).is_some();
         if is_refused {
@@ -82,9 +87,9 @@ impl Keeper {
         }
         let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());
         tokio::spawn(async move {
-            let wanted = vec![Wanted::Drop(version)];
+            let requests = vec![ErasureRequest::Drop(version)];
             let permission = Permission::outlived(tree);
-            let accepted = acceptor.accept_permitted(name.clone(), wanted, permission);
+            let accepted = acceptor.accept_permitted(name.clone(), requests, permission);
             let accepted = accepted.await;
             if accepted.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
                 let version = version.number();

@@ -2,7 +2,7 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod key_state;
 pub mod key_uses;
-pub mod live;
 pub mod status;
 pub mod verification_keys;

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::grid::Generation;
 use crate::keyspace::{KeyVersion, KeyspaceName};
-use crate::receipt::RequestId;
+use crate::receipt::ErasureId;
 use crate::time::{Expiry, Timestamp};
 use crate::tree::Pseudonym;
 
@@ -29,7 +29,7 @@ pub struct Event<'a> {
     /// Items of a batch that were refused.
     pub refused: u32,
     /// Requests to forget that were accepted, or had been.
-    pub requests: &'a [RequestId],
+    pub requests: &'a [ErasureId],
     /// Why the client asked for it, in its own words.
     pub reason: Option<&'a str>,
 }
@@ -107,7 +107,7 @@ fn write_event(line: &mut Vec<u8>, event: &Event<'_>, asked_by: Option<&str>) {
     line.push(b'}');
 }
 
-fn write_requests(line: &mut Vec<u8>, requests: &[RequestId]) {
+fn write_requests(line: &mut Vec<u8>, requests: &[ErasureId]) {
     for (index, id) in requests.iter().enumerate() {
         let before = if index == 0 {
             r#","requests":[""#
@@ -221,7 +221,7 @@ mod tests {
         let record = Record::new(&Event {
             keyspace: Some(&keyspace),
             refused: 3,
-            requests: &[RequestId::from_bytes([0xab; 16]); 2],
+            requests: &[ErasureId::from_bytes([0xab; 16]); 2],
             reason: Some("ticket \"7\""),
             ..event("r-1", &keys)
         });

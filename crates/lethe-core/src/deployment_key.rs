@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aws_lc_rs::{constant_time, hmac};
 
 use crate::conversation::ConversationId;
-use crate::receipt::RequestId;
-use crate::request::IdempotencyTag;
+use crate::erasure::IdempotencyTag;
+use crate::receipt::ErasureId;
 use crate::secret::Secret32;
 
 /// A column of a row, as it is authenticated.
@@ -69,14 +69,14 @@ impl DeploymentKey {
 
     /// First 16 bytes of `HMAC-SHA-256(key, "lethe/v1/request-tag" || request id || conversation)`.
     #[must_use]
-    pub fn idempotency_tag(&self, id: RequestId, conversation: &ConversationId) -> IdempotencyTag {
+    pub fn idempotency_tag(&self, id: ErasureId, conversation: &ConversationId) -> IdempotencyTag {
         request_tag(&self.0, id, conversation)
     }
 
     /// The salt of a shred's commitment: `HMAC-SHA-256(key, "lethe/v1/request-salt" || request id ||
     /// conversation)`. Stands in no row, and can be computed again as long as the deployment lives.
     #[must_use]
-    pub fn commitment_salt(&self, id: RequestId, conversation: &ConversationId) -> Secret32 {
+    pub fn commitment_salt(&self, id: ErasureId, conversation: &ConversationId) -> Secret32 {
         request_salt(&self.0, id, conversation)
     }
 }
@@ -122,7 +122,7 @@ impl fmt::Debug for DeploymentKey {
 /// The tag under either key: requests of earlier releases used the address key of a version.
 pub(crate) fn request_tag(
     key: &hmac::Key,
-    id: RequestId,
+    id: ErasureId,
     conversation: &ConversationId,
 ) -> IdempotencyTag {
     let mut first = [0; 16];
@@ -134,7 +134,7 @@ pub(crate) fn request_tag(
 /// The salt under either key.
 pub(crate) fn request_salt(
     key: &hmac::Key,
-    id: RequestId,
+    id: ErasureId,
     conversation: &ConversationId,
 ) -> Secret32 {
     let salt = of_request(key, b"lethe/v1/request-salt", id, conversation);
@@ -144,7 +144,7 @@ pub(crate) fn request_salt(
 fn of_request(
     key: &hmac::Key,
     label: &[u8],
-    id: RequestId,
+    id: ErasureId,
     conversation: &ConversationId,
 ) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);

@@ -1,7 +1,7 @@
-//! What is refused already although its keys may still exist: from the acceptance of a request on,
+//! What is refused already although its keys may still exist: from the acceptance of an erasure on,
 //! nobody gets a key that it forgets.
 //!
-//! A request is *pending* while its row is on the way to the disk: who asks for such a key waits,
+//! An erasure is *pending* while its row is on the way to the disk: who asks for such a key waits,
 //! since nobody can tell yet whether it lives. What is done stays here until the last call that
 //! began before has ended, so that a call looks again just before its answer and finds it.
 
@@ -14,7 +14,7 @@ use crate::identity::KeyspaceId;
 use crate::time::Timestamp;
 use crate::tree::{LeafId, TreeId};
 
-/// What a request forgets: one leaf, a version with all of them, or all versions.
+/// What an erasure forgets: one leaf, a version with all of them, or all versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A conversation's generation in a version.
@@ -25,7 +25,7 @@ pub enum Target {
     Keyspace(KeyspaceId),
 }
 
-/// How far the request is.
+/// How far the erasure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Accepted or not: nobody knows yet.
@@ -55,7 +55,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// How far the request is that forgets `target`, if there is one.
+    /// How far the erasure is that forgets `target`, if there is one.
     #[must_use]
     pub fn of(&self, target: Target) -> Option<Refusal> {
         if self.count.load(Ordering::Acquire) == 0 {
@@ -85,7 +85,7 @@ impl Refusals {
         new
     }
 
-    /// Takes pending targets back: their request was not accepted.
+    /// Takes pending targets back: their erasure was not accepted.
     pub fn withdraw(&self, targets: &[Target]) {
         let mut state = self.state.write();
         for target in targets {
@@ -106,7 +106,7 @@ impl Refusals {
         self.settle(&state);
     }
 
-    /// Requests of an earlier process: nobody knows whether their conversations went on.
+    /// Erasures of an earlier process: nobody knows whether their conversations went on.
     pub fn accept_again(&self, targets: impl IntoIterator<Item = Target>) {
         let mut state = self.state.write();
         for target in targets {

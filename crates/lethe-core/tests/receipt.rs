@@ -8,8 +8,8 @@ use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{SigningPurpose, VerificationKey};
 use lethe_core::receipt::{
-    Accepted, Batch, BatchReceipts, Facts, InvalidReceipt, Item, Method, Opening, Receipt,
-    RequestId, ShreddedKey,
+    Accepted, Batch, BatchReceipts, ErasureId, Facts, InvalidReceipt, Item, Method, Opening,
+    Receipt, ShreddedKey,
 };
 use lethe_core::secret::Secret32;
 use lethe_core::time::{Expiry, Timestamp};
@@ -67,7 +67,7 @@ fn opening(conversation: &str) -> Opening {
 
 fn item(number: u64) -> Item {
     let accepted = Accepted {
-        id: RequestId::from_bytes(u128::from(number).to_be_bytes()),
+        id: ErasureId::from_bytes(u128::from(number).to_be_bytes()),
         keyspace: KEYSPACE,
         accepted_at: Timestamp::from_millis(1_523_642_400_000 + number),
         leases_end_at: Timestamp::from_millis(1_523_642_700_000),
@@ -174,7 +174,7 @@ fn every_field_is_signed() {
         &|r| r.facts.destroyed[1] = SIGNER,
     ];
     let of_accepted: [&dyn Fn(&mut Accepted); 4] = [
-        &|a| a.id = RequestId::from_bytes([9; 16]),
+        &|a| a.id = ErasureId::from_bytes([9; 16]),
         &|a| a.keyspace = KeyspaceId::from_bytes([9; 16]),
         &|a| a.accepted_at = later,
         &|a| a.leases_end_at = later,

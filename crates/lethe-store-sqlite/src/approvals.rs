@@ -2,21 +2,21 @@
 
 use async_trait::async_trait;
 use lethe_core::approval::{
-    Action, Approval, ApprovalId, Decision, End, GivenApproval, Pool, Scope, ShredCount, Void,
+    Action, Approval, ApprovalDecision, ApprovalId, Decision, End, Pool, Scope, ShredCount, Void,
 };
+use lethe_core::erasure::{Erasure, ErasureNumber};
 use lethe_core::keyspace::{MAX_SHORTER_RETENTIONS, Policy};
 use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, StoreError};
-use lethe_core::receipt::RequestId;
-use lethe_core::request::{Request, RequestNumber};
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
 use crate::authentic::Authenticity;
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
+use crate::erasures::{self, Columns, erasure_columns};
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::requests::{self, Columns, wish_columns};
 use crate::statements::execute;
 use crate::{clock, hsm_moves};
 
@@ -39,11 +39,11 @@ impl ApprovalStore for SqliteStore {
     async fn ask_approval(
         &self,
         approval: &Approval,
-        requests: &[Request],
+        erasures: &[Erasure],
         capacity: Capacity,
     ) -> Result<Enqueued, StoreError> {
         let mut write = self.write("ask for an approval").await?;
-        let done = ask(&mut write.inner, approval, requests, capacity).await;
+        let done = ask(&mut write.inner, approval, erasures, capacity).await;
         write.finish(done).await
     }
 
@@ -70,7 +70,7 @@ impl ApprovalStore for SqliteStore {
         rows.iter().map(decode::approval).collect()
     }
 
-    async fn approval_requests(&self, id: ApprovalId) -> Result<Vec<Request>, StoreError> {
+    async fn approval_erasures(&self, id: ApprovalId) -> Result<Vec<Erasure>, StoreError> {
         // Times are set at the acceptance.
         let rows = sqlx::query(
             "SELECT 0 AS number, id, kind, keyspace_id, 0 AS accepted_at_ms,
@@ -81,14 +81,14 @@ impl ApprovalStore for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(during("read waiting requests"))?;
-        let request = |row| decode::request(row).map(|accepted| accepted.request);
-        rows.iter().map(request).collect()
+        let erasure = |row| decode::erasure(row).map(|accepted| accepted.erasure);
+        rows.iter().map(erasure).collect()
     }
 
-    async fn waiting_requests(
+    async fn waiting_erasures(
         &self,
-        ids: &[RequestId],
-    ) -> Result<Vec<(RequestId, ApprovalId)>, StoreError> {
+        ids: &[ErasureId],
+    ) -> Result<Vec<(ErasureId, ApprovalId)>, StoreError> {
         let mut found = Vec::new();
         let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
         for keys in chunks(&keys) {
@@ -97,21 +97,21 @@ impl ApprovalStore for SqliteStore {
             let mut query = in_list(head, keys);
             let rows = query.build().fetch_all(&self.reader).await;
             for row in rows.map_err(during("find waiting requests"))? {
-                found.push(decode::waiting_request(&row)?);
+                found.push(decode::waiting_erasure(&row)?);
             }
         }
         found.sort_unstable();
         // The newest of each.
         found.reverse();
-        found.dedup_by_key(|(request, _)| *request);
+        found.dedup_by_key(|(erasure, _)| *erasure);
         Ok(found)
     }
 
     async fn approve(
         &self,
-        given: &GivenApproval,
+        given: &ApprovalDecision,
         effect: Effect<'_>,
-    ) -> Result<Option<RequestNumber>, StoreError> {
+    ) -> Result<Option<ErasureNumber>, StoreError> {
         let mut write = self.write("approve").await?;
         let done = approve(&mut write.inner, &self.authentic, given, effect).await;
         write.finish(done).await
@@ -160,11 +160,11 @@ impl ApprovalStore for SqliteStore {
 
     async fn accept_counted(
         &self,
-        requests: &[Request],
+        erasures: &[Erasure],
         counts: &[ShredCount],
-    ) -> Result<RequestNumber, StoreError> {
+    ) -> Result<ErasureNumber, StoreError> {
         let mut write = self.write("accept requests").await?;
-        let done = accept_counted(&mut write.inner, &self.authentic, requests, counts).await;
+        let done = accept_counted(&mut write.inner, &self.authentic, erasures, counts).await;
         write.finish(done).await
     }
 
@@ -192,10 +192,10 @@ impl ApprovalStore for SqliteStore {
 async fn accept_counted(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
-    requests: &[Request],
+    erasures: &[Erasure],
     counts: &[ShredCount],
-) -> Result<RequestNumber, StoreError> {
-    let first = requests::accept(connection, authentic, requests).await?;
+) -> Result<ErasureNumber, StoreError> {
+    let first = erasures::accept(connection, authentic, erasures).await?;
     for ShredCount {
         asker,
         end,
@@ -234,7 +234,7 @@ const fn number(end: End) -> (i64, Option<i64>) {
 async fn ask(
     connection: &mut SqliteConnection,
     approval: &Approval,
-    requests: &[Request],
+    erasures: &[Erasure],
     capacity: Capacity,
 ) -> Result<Enqueued, StoreError> {
     let (all, of_client): (i64, i64) = sqlx::query_as(
@@ -253,19 +253,19 @@ async fn ask(
     insert_approval(connection, approval).await?;
     let id = approval.id.as_bytes().to_vec();
     let rows: Vec<Columns> = (0..)
-        .zip(requests)
-        .map(|(place, request)| Columns::of(place, request))
+        .zip(erasures)
+        .map(|(place, erasure)| Columns::of(place, erasure))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
         let head = concat!(
             "INSERT INTO waiting_request (approval_id, place, ",
-            wish_columns!(),
+            erasure_columns!(),
             ")"
         );
         let mut query = insert(head, rows, |mut row, columns| {
             row.push_bind(id.clone());
             row.push_bind(columns.number);
-            columns.push_wish(&mut row);
+            columns.push_erasure(&mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;
@@ -369,7 +369,7 @@ async fn change(
 /// From waiting to approved; false where it does not wait any more.
 pub(crate) async fn give(
     connection: &mut SqliteConnection,
-    given: &GivenApproval,
+    given: &ApprovalDecision,
 ) -> Result<bool, StoreError> {
     let decision = &given.decision;
     change(connection, given.id, (2, None), decision.at, Some(decision)).await
@@ -378,22 +378,22 @@ pub(crate) async fn give(
 async fn approve(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
-    given: &GivenApproval,
+    given: &ApprovalDecision,
     effect: Effect<'_>,
-) -> Result<Option<RequestNumber>, StoreError> {
+) -> Result<Option<ErasureNumber>, StoreError> {
     if !give(connection, given).await? {
         return Ok(None);
     }
     match effect {
-        Effect::Requests(requests) => {
-            return requests::accept(connection, authentic, requests)
+        Effect::Erasures(erasures) => {
+            return erasures::accept(connection, authentic, erasures)
                 .await
                 .map(Some);
         }
         Effect::Clock(mark) => clock::confirm(connection, authentic, mark).await?,
         Effect::HsmMove(keys) => hsm_moves::begin(connection, authentic, keys).await?,
     }
-    Ok(Some(RequestNumber::new(0)))
+    Ok(Some(ErasureNumber::new(0)))
 }
 
 async fn recorded(connection: &mut SqliteConnection, id: ApprovalId) -> Result<(), StoreError> {

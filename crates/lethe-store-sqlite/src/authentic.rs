@@ -34,7 +34,7 @@ pub(crate) const DEPLOYMENT: Table = Table {
     key: 1,
 };
 
-pub(crate) const REQUEST: Table = Table {
+pub(crate) const ERASURE: Table = Table {
     name: "request",
     columns: &[
         "number",
@@ -80,7 +80,7 @@ pub(crate) const HSM_MOVE: Table = Table {
 /// Those of which all rows are looked at when the key becomes known: they were used before.
 const USED_BEFORE: [&Table; 3] = [&DEPLOYMENT, &SIGNING_KEY, &HSM_MOVE];
 /// All.
-const ALL: [&Table; 5] = [&DEPLOYMENT, &REQUEST, &BUCKET, &SIGNING_KEY, &HSM_MOVE];
+const ALL: [&Table; 5] = [&DEPLOYMENT, &ERASURE, &BUCKET, &SIGNING_KEY, &HSM_MOVE];
 
 /// Rows that get their first MAC in one statement's turn.
 const AT_ONCE: usize = 500;

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use crate::authentic::{self, Authenticity};
 use crate::decode::signed;
 use crate::statements::{self, execute};
-use crate::{approvals, clock, requests, trees};
+use crate::{approvals, clock, erasures, trees};
 
 pub(crate) async fn commit_batch(
     connection: &mut SqliteConnection,
@@ -26,7 +26,7 @@ pub(crate) async fn commit_batch(
         trees::change(connection, change).await?;
     }
     if let Some(fulfilled) = &batch.fulfilled {
-        requests::fulfil(connection, batch.meta.sequence, fulfilled).await?;
+        erasures::fulfil(connection, batch.meta.sequence, fulfilled).await?;
     }
     for change in &batch.keyspaces {
         apply(connection, change).await?;

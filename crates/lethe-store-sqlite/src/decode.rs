@@ -9,6 +9,9 @@ use lethe_core::approval::{
 };
 use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
+use lethe_core::erasure::{
+    AcceptedErasure, Erasure, ErasureKind, ErasureNumber, IdempotencyTag, ShredLeaf,
+};
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName, Policy};
@@ -17,10 +20,7 @@ use lethe_core::ports::{
     SealedSecret, Seat, SignedDestruction, SigningPurpose, StoreError, Uses, VerificationKey,
     VersionRow,
 };
-use lethe_core::receipt::{Commitment, RequestId};
-use lethe_core::request::{
-    AcceptedRequest, IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish,
-};
+use lethe_core::receipt::{Commitment, ErasureId};
 use lethe_core::succession::{PublishedKey, Succession};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::Address;
@@ -278,29 +278,29 @@ fn version(row: &SqliteRow) -> Result<VersionRow, StoreError> {
     })
 }
 
-pub(crate) fn request(row: &SqliteRow) -> Result<AcceptedRequest, StoreError> {
+pub(crate) fn erasure(row: &SqliteRow) -> Result<AcceptedErasure, StoreError> {
     let source = Source {
         row,
         table: "request",
     };
-    let wish = match source.number("kind")? {
-        1 => Wish::Shred {
+    let kind = match source.number("kind")? {
+        1 => ErasureKind::Shred {
             tag: IdempotencyTag::from_bytes(source.bytes("tag")?),
             commitment: Commitment::from_bytes(source.bytes("commitment")?),
             leaves: leaves(&source)?,
         },
-        2 => Wish::EraseKeyspace(source.name("keyspace_name")?),
-        3 => Wish::DropVersion(source.version("version")?),
+        2 => ErasureKind::EraseKeyspace(source.name("keyspace_name")?),
+        3 => ErasureKind::DropVersion(source.version("version")?),
         _ => return Err(source.corrupt("kind")),
     };
-    Ok(AcceptedRequest {
-        number: RequestNumber::new(source.number("number")?),
-        request: Request {
-            id: RequestId::from_bytes(source.bytes("id")?),
+    Ok(AcceptedErasure {
+        number: ErasureNumber::new(source.number("number")?),
+        erasure: Erasure {
+            id: ErasureId::from_bytes(source.bytes("id")?),
             keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
             accepted_at: source.time("accepted_at_ms")?,
             leases_end_at: source.time("leases_end_at_ms")?,
-            wish,
+            kind,
         },
     })
 }
@@ -414,14 +414,14 @@ pub(crate) fn shred_count(row: &SqliteRow) -> Result<ShredCount, StoreError> {
     })
 }
 
-pub(crate) fn waiting_request(row: &SqliteRow) -> Result<(RequestId, ApprovalId), StoreError> {
+pub(crate) fn waiting_erasure(row: &SqliteRow) -> Result<(ErasureId, ApprovalId), StoreError> {
     let source = Source {
         row,
         table: "waiting_request",
     };
-    let request = RequestId::from_bytes(source.bytes("id")?);
+    let erasure = ErasureId::from_bytes(source.bytes("id")?);
     Ok((
-        request,
+        erasure,
         ApprovalId::from_bytes(source.bytes("approval_id")?),
     ))
 }
@@ -466,8 +466,8 @@ pub(crate) fn batch(row: &SqliteRow) -> Result<BatchRow, StoreError> {
     Ok(BatchRow {
         sequence: source.number("sequence")?,
         fulfilled: Fulfilled {
-            first: RequestNumber::new(source.number("first_request")?),
-            last: RequestNumber::new(source.number("last_request")?),
+            first: ErasureNumber::new(source.number("first_request")?),
+            last: ErasureNumber::new(source.number("last_request")?),
             replaced_root: source.key("replaced_root")?,
         },
         signed: signed.transpose()?,

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use lethe_core::claim::StoreLocation;
 use lethe_core::clock::Mark;
 use lethe_core::deployment_key::DeploymentKey;
+use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureNumber};
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{
     BatchCommit, BatchRow, BucketRow, ExpiryRow, HsmMove, KeyspaceRow, MetaRow, Seat,
     SignedDestruction, Store, StoreError,
 };
-use lethe_core::receipt::RequestId;
-use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
+use lethe_core::receipt::ErasureId;
 use lethe_core::succession::PublishedKey;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Prefix, Row, TailId, TreeId};
@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::{authentic, batch, clock, decode, hsm_moves, requests, statements, trees};
+use crate::{authentic, batch, clock, decode, erasures, hsm_moves, statements, trees};
 
 impl SqliteStore {
     /// One statement, so one snapshot.
@@ -129,49 +129,49 @@ impl Store for SqliteStore {
         write.finish(done).await
     }
 
-    async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError> {
+    async fn accept(&self, erasures: &[Erasure]) -> Result<ErasureNumber, StoreError> {
         let mut write = self.write("accept requests").await?;
-        let done = requests::accept(&mut write.inner, &self.authentic, requests).await;
+        let done = erasures::accept(&mut write.inner, &self.authentic, erasures).await;
         write.finish(done).await
     }
 
-    async fn requests_by_id(&self, ids: &[RequestId]) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::by_id(&self.reader, &self.authentic, ids).await
+    async fn erasures_by_id(&self, ids: &[ErasureId]) -> Result<Vec<AcceptedErasure>, StoreError> {
+        erasures::by_id(&self.reader, &self.authentic, ids).await
     }
 
-    async fn requests(
+    async fn erasures(
         &self,
-        first: RequestNumber,
-        last: RequestNumber,
-    ) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::range(&self.reader, &self.authentic, first, last).await
+        first: ErasureNumber,
+        last: ErasureNumber,
+    ) -> Result<Vec<AcceptedErasure>, StoreError> {
+        erasures::range(&self.reader, &self.authentic, first, last).await
     }
 
     async fn erase_of(
         &self,
         name: &KeyspaceName,
         id: KeyspaceId,
-    ) -> Result<Option<RequestId>, StoreError> {
-        requests::erase_of(&self.reader, &self.authentic, name, id).await
+    ) -> Result<Option<ErasureId>, StoreError> {
+        erasures::erase_of(&self.reader, &self.authentic, name, id).await
     }
 
-    async fn open_requests(
+    async fn open_erasures(
         &self,
-        fulfilled: RequestNumber,
-    ) -> Result<Vec<AcceptedRequest>, StoreError> {
-        requests::open(&self.reader, &self.authentic, fulfilled).await
+        fulfilled: ErasureNumber,
+    ) -> Result<Vec<AcceptedErasure>, StoreError> {
+        erasures::open(&self.reader, &self.authentic, fulfilled).await
     }
 
-    async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError> {
-        requests::fulfilled_up_to(&self.reader).await
+    async fn fulfilled_up_to(&self) -> Result<ErasureNumber, StoreError> {
+        erasures::fulfilled_up_to(&self.reader).await
     }
 
-    async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError> {
-        requests::batch_of(&self.reader, number).await
+    async fn batch_of(&self, number: ErasureNumber) -> Result<Option<BatchRow>, StoreError> {
+        erasures::batch_of(&self.reader, number).await
     }
 
     async fn unsigned_batches(&self) -> Result<Vec<BatchRow>, StoreError> {
-        requests::unsigned_batches(&self.reader).await
+        erasures::unsigned_batches(&self.reader).await
     }
 
     async fn sign_batch(
@@ -180,13 +180,13 @@ impl Store for SqliteStore {
         signed: &SignedDestruction,
     ) -> Result<(), StoreError> {
         let mut write = self.write("sign a batch").await?;
-        let done = requests::sign_batch(&mut write.inner, sequence, signed).await;
+        let done = erasures::sign_batch(&mut write.inner, sequence, signed).await;
         write.finish(done).await
     }
 
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError> {
         let mut write = self.write("forget receipts").await?;
-        let done = requests::forget(&mut write.inner, before).await;
+        let done = erasures::forget(&mut write.inner, before).await;
         write.finish(done).await
     }
 
@@ -218,12 +218,12 @@ impl Store for SqliteStore {
 
     async fn finish_bucket(&self, expired: &ExpiryRow) -> Result<(), StoreError> {
         let mut write = self.write("finish bucket").await?;
-        let done = requests::finish_bucket(&mut write.inner, expired).await;
+        let done = erasures::finish_bucket(&mut write.inner, expired).await;
         write.finish(done).await
     }
 
     async fn expiries(&self, after: Expiry, limit: u32) -> Result<Vec<ExpiryRow>, StoreError> {
-        requests::expiries(&self.reader, after, limit).await
+        erasures::expiries(&self.reader, after, limit).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {

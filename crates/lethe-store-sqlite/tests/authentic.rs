@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use lethe_core::clock::Mark;
 use lethe_core::deployment_key::DeploymentKey;
+use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber, IdempotencyTag, ShredLeaf};
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{BatchCommit, SigningPurpose, Store, StoreError, VerificationKey};
-use lethe_core::receipt::{Commitment, RequestId};
-use lethe_core::request::{IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish};
+use lethe_core::receipt::{Commitment, ErasureId};
 use lethe_core::secret::Secret32;
 use lethe_core::succession::{PublishedKey, Succession};
 use lethe_core::time::Timestamp;
@@ -42,31 +42,31 @@ fn begin() -> BatchCommit {
     }
 }
 
-fn requests() -> [Request; 3] {
+fn erasures() -> [Erasure; 3] {
     let leaf = ShredLeaf {
         version: KeyVersion::FIRST,
         generation: lethe_core::grid::Generation::FIRST,
         address: Address::from_bits(7),
     };
-    let shred = Wish::Shred {
+    let shred = ErasureKind::Shred {
         tag: IdempotencyTag::from_bytes([1; 16]),
         commitment: Commitment::from_bytes([2; 32]),
         leaves: vec![leaf],
     };
-    let wishes = [
+    let kinds = [
         shred,
-        Wish::EraseKeyspace("chat".parse().unwrap()),
-        Wish::DropVersion(KeyVersion::FIRST),
+        ErasureKind::EraseKeyspace("chat".parse().unwrap()),
+        ErasureKind::DropVersion(KeyVersion::FIRST),
     ];
     let mut number = 0;
-    wishes.map(|wish| {
+    kinds.map(|kind| {
         number += 1;
-        Request {
-            id: RequestId::from_bytes([number; 16]),
+        Erasure {
+            id: ErasureId::from_bytes([number; 16]),
             keyspace: KeyspaceId::from_bytes([1; 16]),
             accepted_at: Timestamp::from_millis(50),
             leases_end_at: Timestamp::from_millis(60),
-            wish,
+            kind,
         }
     })
 }
@@ -106,7 +106,7 @@ impl Site {
         if !early {
             store.commit_batch(&begin()).await.unwrap();
         }
-        store.accept(&requests()).await.unwrap();
+        store.accept(&erasures()).await.unwrap();
         store
             .create_buckets(&[bucket(60), bucket(90)])
             .await
@@ -131,9 +131,9 @@ impl Site {
         let mut errors = Vec::new();
         errors.extend(store.authenticate(&key(with)).await.err());
         errors.extend(store.clock_mark().await.err());
-        let (first, last) = (RequestNumber::new(1), RequestNumber::new(9));
-        errors.extend(store.requests(first, last).await.err());
-        errors.extend(store.open_requests(RequestNumber::new(0)).await.err());
+        let (first, last) = (ErasureNumber::new(1), ErasureNumber::new(9));
+        errors.extend(store.erasures(first, last).await.err());
+        errors.extend(store.open_erasures(ErasureNumber::new(0)).await.err());
         errors.extend(store.buckets().await.err());
         errors.extend(store.signing_keys().await.err());
         errors.extend(store.hsm_move().await.err());

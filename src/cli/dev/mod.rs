@@ -77,7 +77,7 @@ impl Dev {
 /// The keyspace that is there from the start.
 async fn make_chat(service: &Service) -> Result<(), AppError> {
     let name = "chat".parse().map_err(std::io::Error::other)?;
-    if service.live.keyring().keyspaces.contains_key(&name) {
+    if service.key_state.keyring().keyspaces.contains_key(&name) {
         return Ok(());
     }
     let seconds = Span::from_seconds;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::show::find;
 use crate::approvals::{self, Approved, approve};
-use crate::erasure::{Admitted, NotAccepted};
+use crate::erasure::{AcceptError, ErasureAnswer};
 use crate::http::body;
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::clock::confirmed;
@@ -115,14 +115,14 @@ async fn approved(call: &Call, id: ApprovalId) -> Result<Approved, Problem> {
 async fn answer(call: &Call, budget: &WaitBudget, approved: Approved) -> Result<Outcome, Problem> {
     let Approved { approval, outcome } = approved;
     let mut answer = match outcome {
-        approvals::Outcome::Requests(admitted) => {
+        approvals::Outcome::Erasures(admitted) => {
             requests(call, budget, &approval, admitted).await?
         }
         approvals::Outcome::Settings => settings(call, &approval)?,
         approvals::Outcome::Clock(confirmation) => confirmed(call, confirmation)?,
         approvals::Outcome::HsmMove => shown(call)?,
     };
-    answer.requests.insert(0, approval.id.as_request());
+    answer.requests.insert(0, approval.id.as_erasure());
     answer.reason = approval.reason;
     Ok(answer)
 }
@@ -131,7 +131,7 @@ async fn requests(
     call: &Call,
     budget: &WaitBudget,
     approval: &Approval,
-    admitted: Vec<Result<Admitted, NotAccepted>>,
+    admitted: Vec<Result<ErasureAnswer, AcceptError>>,
 ) -> Result<Outcome, Problem> {
     let nothing = || Problem::new(Code::Overloaded, "not accepted");
     let mut admitted = admitted.into_iter().map(|one| one.map_err(Problem::from));
@@ -145,7 +145,7 @@ async fn requests(
 
 /// The keyspace as it is now. It may have been erased since, and another keyspace may have its name.
 fn settings(call: &Call, approval: &Approval) -> Result<Outcome, Problem> {
-    let keyring = call.service.live.keyring();
+    let keyring = call.service.key_state.keyring();
     let scope = approval.scope.as_ref();
     let scope = scope.ok_or(KeyError::UnknownKeyspace)?;
     let keyspace = keyring.keyspace(&scope.name)?;

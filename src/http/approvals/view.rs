@@ -2,7 +2,7 @@ use base64ct::{Base64, Encoding};
 use lethe_core::approval::{Action, Approval, ApprovalState, DigestKey, End, Principal, Void};
 use lethe_core::duration::Span;
 use lethe_core::keyspace::Policy;
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -113,7 +113,7 @@ impl ApprovalView {
         self
     }
 
-    pub(crate) fn new(approval: &Approval, covered_by: Option<RequestId>) -> Self {
+    pub(crate) fn new(approval: &Approval, covered_by: Option<ErasureId>) -> Self {
         let (kind, conversations, version) = match approval.action {
             Action::Shred { conversations, .. } => ("shred", Some(conversations), None),
             Action::EraseKeyspace => ("keyspace_erase", None, None),

@@ -1,10 +1,10 @@
 use hyper::StatusCode;
 use lethe_core::approval::Approval;
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 use serde::Serialize;
 
 use super::view::ApprovalView;
-use crate::approvals::{Question, digest_key};
+use crate::approvals::{ApprovalCheck, digest_key};
 use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
 use crate::leader::KeeperError;
@@ -23,8 +23,8 @@ struct WaitsAnswer<'a, T: Serialize> {
 }
 
 /// The check whether a call needs an approval.
-pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> Question<'_> {
-    Question {
+pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> ApprovalCheck<'_> {
+    ApprovalCheck {
         service: &call.service,
         by: call.principal(),
         caller: call.caller(),
@@ -49,7 +49,7 @@ pub(crate) async fn not_made(call: &Call, error: KeeperError) -> Result<Outcome,
 pub(crate) async fn waits<T: Serialize>(
     call: &Call,
     approval: &Approval,
-    requests: Vec<RequestId>,
+    requests: Vec<ErasureId>,
     items: Option<&[T]>,
 ) -> Result<Outcome, Problem> {
     let key = digest_key(&call.service, approval).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn waits<T: Serialize>(
     };
     let mut outcome = Outcome::json(StatusCode::ACCEPTED, &answer)?;
     outcome.recorded_as = "approval_required";
-    outcome.requests.push(approval.id.as_request());
+    outcome.requests.push(approval.id.as_erasure());
     outcome.requests.extend(requests);
     outcome.location = Some(format!("/v1/approvals/{}", approval.id));
     Ok(outcome)

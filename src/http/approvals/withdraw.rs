@@ -22,7 +22,7 @@ impl Endpoint for Withdraw {
         let withdrawn = withdraw(&call.service, approval, call.decision()).await?;
         let answer = ApprovalView::new(&withdrawn, None);
         let mut outcome = Outcome::json(StatusCode::OK, &answer)?;
-        outcome.requests.push(withdrawn.id.as_request());
+        outcome.requests.push(withdrawn.id.as_erasure());
         Ok(outcome)
     }
 }

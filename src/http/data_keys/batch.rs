@@ -90,8 +90,8 @@ pub(super) async fn run<'a, T: Deserialize<'a> + Item>(
     bytes_each: usize,
     run: impl Fn(&T, &Snapshot<'_>, &mut Vec<u8>) -> Result<IssuedKey, ItemError>,
 ) -> Result<Outcome, Problem> {
-    let refusals = call.service.live.refusals.changes();
-    let mut keyring = call.service.live.keyring();
+    let refusals = call.service.key_state.refusals.changes();
+    let mut keyring = call.service.key_state.keyring();
     keyring.keyspace(call.keyspace()?)?;
     let items = match Items::parse(&call.body)? {
         Items::One(item) => {
@@ -179,7 +179,7 @@ async fn run_item<T>(
         };
         outcome.body.truncate(begun);
         let sequence = keyring.sequence;
-        let live = &call.service.live;
+        let live = &call.service.key_state;
         match error {
             ItemError::Refused(problem) => return Err(problem),
             ItemError::Expired(expiry) => {

@@ -2,7 +2,7 @@ use lethe_core::approval::Action;
 use serde::Deserialize;
 
 use crate::approvals::Reply;
-use crate::erasure::Wanted;
+use crate::erasure::ErasureRequest;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
@@ -29,7 +29,7 @@ impl Endpoint for Erase {
     const RUNS_TO_COMPLETION: bool = true;
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        forget(call, Action::EraseKeyspace, Wanted::Erase).await
+        forget(call, Action::EraseKeyspace, ErasureRequest::Erase).await
     }
 }
 
@@ -37,7 +37,7 @@ impl Endpoint for Erase {
 pub(crate) async fn forget(
     call: &Call,
     action: Action,
-    wanted: Wanted,
+    wanted: ErasureRequest,
 ) -> Result<Outcome, Problem> {
     let query: Query = serde_urlencoded::from_str(&call.query)
         .map_err(|_| Problem::invalid("the query takes id and reason"))?;
@@ -51,7 +51,7 @@ pub(crate) async fn forget(
     drop(part);
     let mut items = match reply {
         Reply::Waits(asked) => {
-            let mut outcome = waits::<()>(call, &asked.approval, asked.requests, None).await?;
+            let mut outcome = waits::<()>(call, &asked.approval, asked.erasures, None).await?;
             outcome.reason = reason;
             return Ok(outcome);
         }

@@ -56,7 +56,7 @@ impl Endpoint for Put {
             Ok(put) => put,
             Err(error) => return not_made(call, error).await,
         };
-        let keyring = call.service.live.keyring();
+        let keyring = call.service.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
             leader::Put::Created => StatusCode::CREATED,

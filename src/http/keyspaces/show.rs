@@ -14,7 +14,7 @@ impl Endpoint for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let keyring = call.service.live.keyring();
+        let keyring = call.service.key_state.keyring();
         let keyspace = keyring.keyspace(call.keyspace()?)?;
         Outcome::json(StatusCode::OK, &KeyspaceView::new(keyspace, &keyring, call))
     }

@@ -2,13 +2,13 @@ use std::borrow::Cow;
 
 use hyper::StatusCode;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answer::WaitBudget;
 use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
-use crate::erasure::Wanted;
+use crate::erasure::ErasureRequest;
 use crate::http::approvals::question;
 use crate::http::body::{self, AtMost};
 use crate::http::call::{Call, Endpoint, Outcome};
@@ -82,7 +82,7 @@ impl Endpoint for CreateAcross {
         let wanted = items
             .iter()
             .map(|it| wanted_of(&it.conversation, it.id.as_deref()));
-        let wanted: Vec<Result<Wanted, Problem>> = wanted.collect();
+        let wanted: Vec<Result<ErasureRequest, Problem>> = wanted.collect();
         let mut outcome = shred(call, &budget, &named, wanted, reason.clone()).await?;
         outcome.reason = reason;
         Ok(outcome)
@@ -114,7 +114,7 @@ fn check(call: &Call, named: &[KeyspaceName]) -> Result<(), Problem> {
         let why = "not all of these keyspaces are granted";
         return Err(Problem::new(Code::Forbidden, why));
     }
-    let keyring = call.service.live.keyring();
+    let keyring = call.service.key_state.keyring();
     for keyspace in named {
         keyring.keyspace(keyspace)?;
     }
@@ -126,14 +126,14 @@ async fn shred(
     call: &Call,
     budget: &WaitBudget,
     named: &[KeyspaceName],
-    wanted: Vec<Result<Wanted, Problem>>,
+    wanted: Vec<Result<ErasureRequest, Problem>>,
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
     let mut keyspaces: Vec<&KeyspaceName> = named.iter().collect();
     keyspaces.sort_unstable();
     keyspaces.dedup();
     let mut answers: Vec<Option<ItemAnswer>> = Vec::with_capacity(wanted.len());
-    let mut good: Vec<(usize, &KeyspaceName, Wanted)> = Vec::new();
+    let mut good: Vec<(usize, &KeyspaceName, ErasureRequest)> = Vec::new();
     for (place, (keyspace, wanted)) in named.iter().zip(wanted).enumerate() {
         answers.push(match wanted {
             Ok(wanted) => {
@@ -146,7 +146,7 @@ async fn shred(
     let mut replies = Vec::with_capacity(keyspaces.len());
     for keyspace in keyspaces {
         let of_keyspace = good.iter().filter(|(_, it, _)| *it == keyspace);
-        let (places, wanted): (Vec<usize>, Vec<Wanted>) = of_keyspace
+        let (places, wanted): (Vec<usize>, Vec<ErasureRequest>) = of_keyspace
             .map(|(place, _, wanted)| (*place, wanted.clone()))
             .unzip();
         if !places.is_empty() {
@@ -154,7 +154,7 @@ async fn shred(
             replies.push((places, question.shreds(keyspace, wanted, false).await));
         }
     }
-    let mut requests: Vec<RequestId> = Vec::new();
+    let mut requests: Vec<ErasureId> = Vec::new();
     for (places, reply) in replies {
         let (of_reply, accepted) = of_reply(call, budget, places.len(), reply).await?;
         requests.extend(accepted);

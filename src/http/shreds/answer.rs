@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use lethe_core::erasure::Erasure;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::{Opening, Receipt};
-use lethe_core::request::Request;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::erasure::Admitted;
+use crate::erasure::ErasureAnswer;
 use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
 use crate::http::times::Rfc3339;
@@ -21,7 +21,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The state of one request.
 #[derive(Serialize)]
-pub(crate) struct RequestAnswer {
+pub(crate) struct ErasureView {
     id: String,
     state: &'static str,
     accepted_at: Rfc3339,
@@ -34,9 +34,9 @@ pub(crate) struct RequestAnswer {
     opening: Option<Box<RawValue>>,
 }
 
-impl RequestAnswer {
+impl ErasureView {
     pub(super) fn new(
-        request: &Request,
+        request: &Erasure,
         receipt: Option<&Receipt>,
         opening: Option<&Opening>,
     ) -> Result<Self, Problem> {
@@ -81,17 +81,19 @@ impl WaitBudget {
     pub(super) async fn receipt(
         &self,
         service: &Service,
-        admitted: &Admitted,
+        admitted: &ErasureAnswer,
     ) -> Result<Option<Receipt>, Problem> {
-        let (ledger, number) = (&service.ledger, admitted.accepted.number);
-        if ledger.is_open(number) {
-            let done = ledger.until_done(number);
+        let (pending_erasures, number) = (&service.pending_erasures, admitted.accepted.number);
+        if pending_erasures.is_open(number) {
+            let done = pending_erasures.until_done(number);
             if tokio::time::timeout_at(self.0, done).await.is_err() {
                 return Ok(None);
             }
         }
         let keys = service.verifiers();
-        Ok(ledger.receipt(service.deployment, number, &keys).await?)
+        Ok(pending_erasures
+            .receipt(service.deployment, number, &keys)
+            .await?)
     }
 }
 
@@ -100,16 +102,16 @@ pub(crate) async fn await_one(
     call: &Call,
     keyspace: &KeyspaceName,
     budget: &WaitBudget,
-    admitted: &Admitted,
+    admitted: &ErasureAnswer,
 ) -> Result<Outcome, Problem> {
-    let request = &admitted.accepted.request;
+    let request = &admitted.accepted.erasure;
     // An accepted request is never answered by a failure. Without a receipt the answer says that it is
     // accepted.
     let part = call.trace.part("wait for batches");
     let receipt = budget.receipt(&call.service, admitted).await;
     drop(part);
     let receipt = receipt.unwrap_or_default();
-    let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
+    let answer = ErasureView::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
     let status = if answer.is_destroyed() {
         StatusCode::OK
     } else {

@@ -3,15 +3,15 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use lethe_core::approval::ApprovalId;
 use lethe_core::conversation::ConversationId;
-use lethe_core::receipt::RequestId;
-use lethe_core::request::Request;
+use lethe_core::erasure::Erasure;
+use lethe_core::receipt::ErasureId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{RequestAnswer, WaitBudget, await_one};
+use super::answer::{ErasureView, WaitBudget, await_one};
 use super::chosen_id;
 use crate::approvals::{Asked, Reply};
-use crate::erasure::{Admitted, NotAccepted, Wanted};
+use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Endpoint, Outcome};
@@ -50,7 +50,7 @@ pub(crate) struct ShredItem<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum ItemAnswer {
-    Request(Box<RequestAnswer>),
+    Request(Box<ErasureView>),
     Waits {
         id: String,
         state: &'static str,
@@ -66,7 +66,7 @@ impl ItemAnswer {
         matches!(self, Self::Refused { .. })
     }
 
-    fn waits(request: &Request, approval: ApprovalId) -> Self {
+    fn waits(request: &Erasure, approval: ApprovalId) -> Self {
         Self::Waits {
             id: request.id.to_string(),
             state: "approval_required",
@@ -135,13 +135,13 @@ async fn with_reason(
     Ok(outcome)
 }
 
-fn wanted(item: &ShredItem<'_>) -> Result<Wanted, Problem> {
+fn wanted(item: &ShredItem<'_>) -> Result<ErasureRequest, Problem> {
     wanted_of(&item.conversation, item.id.as_deref())
 }
 
-pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<Wanted, Problem> {
+pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<ErasureRequest, Problem> {
     let conversation = ConversationId::try_from(conversation).map_err(Problem::invalid)?;
-    Ok(Wanted::Shred(chosen_id(id)?, conversation))
+    Ok(ErasureRequest::Shred(chosen_id(id)?, conversation))
 }
 
 /// The answers of `count` items, and the requests that were accepted or wait for approval, with the approval
@@ -150,8 +150,8 @@ pub(super) async fn of_reply(
     call: &Call,
     budget: &WaitBudget,
     count: usize,
-    reply: Result<Reply, NotAccepted>,
-) -> Result<(Vec<ItemAnswer>, Vec<RequestId>), Problem> {
+    reply: Result<Reply, AcceptError>,
+) -> Result<(Vec<ItemAnswer>, Vec<ErasureId>), Problem> {
     let (items, approval) = match reply {
         Ok(Reply::Answered(items)) => (items, None),
         Ok(Reply::Waits(asked)) => (asked.items, Some(asked.approval.id)),
@@ -164,17 +164,17 @@ pub(super) async fn of_reply(
             ));
         }
     };
-    let mut requests: Vec<RequestId> = approval.iter().map(ApprovalId::as_request).collect();
+    let mut requests: Vec<ErasureId> = approval.iter().map(ApprovalId::as_erasure).collect();
     let mut answers = Vec::with_capacity(items.len());
     for item in items {
         answers.push(match (item, approval) {
-            (Err(NotAccepted::NeedsApproval(request)), Some(approval)) => {
+            (Err(AcceptError::NeedsApproval(request)), Some(approval)) => {
                 requests.push(request.id);
                 ItemAnswer::waits(&request, approval)
             }
             (Err(error), _) => ItemAnswer::refused(error.into()),
             (Ok(admitted), _) => {
-                requests.push(admitted.accepted.request.id);
+                requests.push(admitted.accepted.erasure.id);
                 answer(call, budget, &admitted).await?
             }
         });
@@ -186,7 +186,7 @@ pub(super) async fn of_reply(
 /// written.
 async fn accept(
     call: &Call,
-    wanted: Vec<Wanted>,
+    wanted: Vec<ErasureRequest>,
     single: bool,
     reason: Option<Box<str>>,
 ) -> Result<Reply, Problem> {
@@ -201,12 +201,12 @@ async fn accept(
 async fn one(
     call: &Call,
     budget: &WaitBudget,
-    wanted: Wanted,
+    wanted: ErasureRequest,
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
     let mut items = match accept(call, vec![wanted], true, reason).await? {
         Reply::Waits(asked) => {
-            return waits::<()>(call, &asked.approval, asked.requests, None).await;
+            return waits::<()>(call, &asked.approval, asked.erasures, None).await;
         }
         Reply::Answered(items) => items,
     };
@@ -220,7 +220,10 @@ async fn many(
     items: Vec<Result<ShredItem<'_>, Problem>>,
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
-    call.service.live.keyring().keyspace(call.keyspace()?)?;
+    call.service
+        .key_state
+        .keyring()
+        .keyspace(call.keyspace()?)?;
     let mut good = Vec::with_capacity(items.len());
     let items = items.into_iter().map(|item| {
         good.push(wanted(&item?)?);
@@ -256,7 +259,7 @@ async fn some_wait(
     let mut answers = Vec::with_capacity(items.len());
     for item in in_place(items, asked.items.into_iter().map(Ok)) {
         answers.push(match item {
-            Ok(Err(NotAccepted::NeedsApproval(request))) => {
+            Ok(Err(AcceptError::NeedsApproval(request))) => {
                 ItemAnswer::waits(&request, asked.approval.id)
             }
             Ok(Ok(admitted)) => answer(call, budget, &admitted).await?,
@@ -264,21 +267,21 @@ async fn some_wait(
             Err(problem) => ItemAnswer::refused(problem),
         });
     }
-    waits(call, &asked.approval, asked.requests, Some(&answers)).await
+    waits(call, &asked.approval, asked.erasures, Some(&answers)).await
 }
 
 /// The answer of a call that made many requests.
 pub(crate) async fn await_many(
     call: &Call,
     budget: &WaitBudget,
-    items: Vec<Result<Admitted, Problem>>,
+    items: Vec<Result<ErasureAnswer, Problem>>,
 ) -> Result<Outcome, Problem> {
     let (mut answers, mut requests) = (Vec::with_capacity(items.len()), Vec::new());
     let part = call.trace.part("wait for batches");
     for item in items {
         answers.push(match item {
             Ok(admitted) => {
-                requests.push(admitted.accepted.request.id);
+                requests.push(admitted.accepted.erasure.id);
                 answer(call, budget, &admitted).await?
             }
             Err(problem) => ItemAnswer::refused(problem),
@@ -298,13 +301,13 @@ pub(crate) async fn await_many(
 async fn answer(
     call: &Call,
     budget: &WaitBudget,
-    admitted: &Admitted,
+    admitted: &ErasureAnswer,
 ) -> Result<ItemAnswer, Problem> {
     // An accepted request is never answered by a failure.
     let receipt = budget.receipt(&call.service, admitted).await;
     let receipt = receipt.unwrap_or_default();
-    let request = &admitted.accepted.request;
-    let answer = RequestAnswer::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
+    let request = &admitted.accepted.erasure;
+    let answer = ErasureView::new(request, receipt.as_ref(), admitted.opening.as_ref())?;
     Ok(ItemAnswer::Request(Box::new(answer)))
 }
 

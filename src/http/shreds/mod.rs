@@ -5,17 +5,17 @@ mod answer;
 mod create;
 mod show;
 
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 
 use super::problem::Problem;
 
 /// Parses an id that the caller chose. Programs that have no id often send the nil or the max UUID. Both are
 /// refused, because all such calls would name the same request.
-pub(super) fn chosen_id(text: Option<&str>) -> Result<Option<RequestId>, Problem> {
-    let id: Option<RequestId> = text.map(str::parse).transpose().map_err(Problem::invalid)?;
+pub(super) fn chosen_id(text: Option<&str>) -> Result<Option<ErasureId>, Problem> {
+    let id: Option<ErasureId> = text.map(str::parse).transpose().map_err(Problem::invalid)?;
     let special = [
-        RequestId::from_bytes([0; 16]),
-        RequestId::from_bytes([0xff; 16]),
+        ErasureId::from_bytes([0; 16]),
+        ErasureId::from_bytes([0xff; 16]),
     ];
     match id {
         Some(id) if special.contains(&id) => Err(Problem::invalid(

@@ -1,9 +1,9 @@
 use hyper::StatusCode;
-use lethe_core::receipt::RequestId;
-use lethe_core::request::AcceptedRequest;
+use lethe_core::erasure::AcceptedErasure;
+use lethe_core::receipt::ErasureId;
 use serde::Serialize;
 
-use super::answer::RequestAnswer;
+use super::answer::ErasureView;
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
@@ -18,8 +18,8 @@ impl Endpoint for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let id: RequestId = call.parameter("id", "an id is a UUID")?;
-        let found = call.service.store.requests_by_id(&[id]).await?;
+        let id: ErasureId = call.parameter("id", "an id is a UUID")?;
+        let found = call.service.store.erasures_by_id(&[id]).await?;
         let Some(accepted) = found.first() else {
             return waiting(call, id).await;
         };
@@ -28,8 +28,10 @@ impl Endpoint for Show {
         }
         let number = accepted.number;
         let (service, keys) = (&call.service, call.service.verifiers());
-        let receipt = service.ledger.receipt(service.deployment, number, &keys);
-        let answer = RequestAnswer::new(&accepted.request, receipt.await?.as_ref(), None)?;
+        let receipt = service
+            .pending_erasures
+            .receipt(service.deployment, number, &keys);
+        let answer = ErasureView::new(&accepted.erasure, receipt.await?.as_ref(), None)?;
         Outcome::json(StatusCode::OK, &answer)
     }
 }
@@ -42,13 +44,13 @@ struct WaitingAnswer {
     approval: String,
 }
 
-async fn waiting(call: &Call, id: RequestId) -> Result<Outcome, Problem> {
+async fn waiting(call: &Call, id: ErasureId) -> Result<Outcome, Problem> {
     let store = &call.service.approvals.store;
-    let found = store.waiting_requests(&[id]).await?;
+    let found = store.waiting_erasures(&[id]).await?;
     let (_, approval) = found.first().ok_or_else(unknown)?;
     let approval = store.approval(*approval).await?.ok_or_else(unknown)?;
     let name = call.keyspace()?;
-    let keyring = call.service.live.keyring();
+    let keyring = call.service.key_state.keyring();
     let lives = keyring.keyspaces.get(name);
     let scope = approval.scope.as_ref();
     let is_of = lives.is_some_and(|it| scope.is_some_and(|scope| it.id == scope.id));
@@ -65,9 +67,9 @@ async fn waiting(call: &Call, id: RequestId) -> Result<Outcome, Problem> {
 
 /// Whether a request belongs to the keyspace in the path: the one that has the name now, or an erased one
 /// that had it.
-async fn is_of(call: &Call, accepted: &AcceptedRequest) -> Result<bool, Problem> {
-    let (name, id) = (call.keyspace()?, accepted.request.keyspace);
-    let keyring = call.service.live.keyring();
+async fn is_of(call: &Call, accepted: &AcceptedErasure) -> Result<bool, Problem> {
+    let (name, id) = (call.keyspace()?, accepted.erasure.keyspace);
+    let keyring = call.service.key_state.keyring();
     if keyring.keyspaces.get(name).is_some_and(|it| it.id == id) {
         return Ok(true);
     }

@@ -80,10 +80,10 @@ impl Endpoint for Status {
 
 fn answer(call: &Call) -> StatusAnswer {
     let (service, now) = (&call.service, call.now);
-    let keyring = service.live.keyring();
+    let keyring = service.key_state.keyring();
     let condition = service.condition.lock().clone();
     let overdue = overdue(&condition, now);
-    let backlog = service.ledger.backlog();
+    let backlog = service.pending_erasures.backlog();
     let doubt = service.clock.doubt().or(call.reading.doubt);
     let live = || {
         let buckets = keyring.buckets.keys().copied();
@@ -107,7 +107,7 @@ fn answer(call: &Call) -> StatusAnswer {
             .iter()
             .min()
             .map_or(0, |it| since(it.instant(), now)),
-        open_requests: backlog.requests,
+        open_requests: backlog.erasures,
         oldest_open_request: backlog.oldest.map(Rfc3339),
         oldest_open_request_seconds: backlog.oldest.map_or(0, |oldest| since(oldest, now)),
         hsm_device: HsmDeviceStatus::new(&condition, service.max_objects),

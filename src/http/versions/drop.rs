@@ -1,7 +1,7 @@
 use lethe_core::approval::Action;
 use lethe_core::keyspace::KeyVersion;
 
-use crate::erasure::Wanted;
+use crate::erasure::ErasureRequest;
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::keyspaces::forget;
 use crate::http::problem::Problem;
@@ -21,6 +21,11 @@ impl Endpoint for Drop {
         let invalid = "a version is a number from 1 up";
         let number = call.parameter("version", invalid)?;
         let version = KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))?;
-        forget(call, Action::DropVersion(version), Wanted::Drop(version)).await
+        forget(
+            call,
+            Action::DropVersion(version),
+            ErasureRequest::Drop(version),
+        )
+        .await
     }
 }

@@ -49,7 +49,7 @@ impl Clock for SystemClock {
 
 /// The 16 bytes of a UUID as text.
 fn uuid(text: &str) -> Option<BootId> {
-    let id: lethe_core::receipt::RequestId = text.parse().ok()?;
+    let id: lethe_core::receipt::ErasureId = text.parse().ok()?;
     Some(*id.as_bytes())
 }
 

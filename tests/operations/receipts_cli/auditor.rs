@@ -11,7 +11,7 @@ use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{SigningPurpose, VerificationKey};
 use lethe_core::receipt::{
-    Accepted, Batch, BatchReceipts, Facts, Item, Method, Opening, Receipt, RequestId, ShreddedKey,
+    Accepted, Batch, BatchReceipts, ErasureId, Facts, Item, Method, Opening, Receipt, ShreddedKey,
 };
 use lethe_core::secret::Secret32;
 use lethe_core::time::{Expiry, Timestamp};
@@ -38,7 +38,7 @@ pub(crate) fn opening(conversation: &str) -> Opening {
 
 pub(crate) fn accepted(number: u8) -> Accepted {
     Accepted {
-        id: RequestId::from_bytes([number; 16]),
+        id: ErasureId::from_bytes([number; 16]),
         keyspace: KEYSPACE,
         accepted_at: Timestamp::from_millis(1_523_642_400_000),
         leases_end_at: Timestamp::from_millis(1_523_642_700_000),
@@ -122,7 +122,7 @@ impl Auditor {
     /// As the API answers a shred.
     pub(crate) fn answer(receipt: &Receipt, conversation: &str) -> Value {
         let parse = |text: String| serde_json::from_str::<Value>(&text).unwrap();
-        json!({ "id": RequestId::from_bytes([1; 16]).to_string(), "state": "destroyed",
+        json!({ "id": ErasureId::from_bytes([1; 16]).to_string(), "state": "destroyed",
             "receipt": parse(receipt.to_json()),
             "opening": parse(opening(conversation).to_json()) })
     }

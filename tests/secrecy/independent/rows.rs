@@ -6,14 +6,14 @@ use std::path::Path;
 use lethe_core::batch::Finished;
 use lethe_core::buckets::expiry_receipt;
 use lethe_core::conversation::ConversationId;
+use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber, ShredLeaf};
 use lethe_core::grid::Generation;
 use lethe_core::identity::HsmKeyId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, Store};
 use lethe_core::receipt::{
-    Batch, BatchReceipts, Facts, Item, Method, Opening, RequestId, ShreddedKey,
+    Batch, BatchReceipts, ErasureId, Facts, Item, Method, Opening, ShreddedKey,
 };
-use lethe_core::request::{Request, RequestNumber, ShredLeaf, Wish};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Address, AddressKey, TreeId};
 use serde_json::{Value, json};
@@ -25,10 +25,10 @@ use crate::support::independent as program;
 const TREES: [TreeId; 2] = [tree(1, 1), tree(1, 2)];
 
 /// A shred in both versions, with its opening.
-fn shred(world: &World, number: u64, conversation: &str) -> (Request, Opening) {
+fn shred(world: &World, number: u64, conversation: &str) -> (Erasure, Opening) {
     let conversation = ConversationId::try_from(conversation).unwrap();
     let generation = Generation::new(number as u16);
-    let id = RequestId::from_bytes([number as u8; 16]);
+    let id = ErasureId::from_bytes([number as u8; 16]);
     let address_key = |tree: TreeId| {
         let entry = world.directory.entry(tree.keyspace, tree.version).unwrap();
         AddressKey::new(&entry.address_key)
@@ -49,22 +49,22 @@ fn shred(world: &World, number: u64, conversation: &str) -> (Request, Opening) {
         conversation: conversation.clone(),
         keys: TREES.iter().map(key).collect(),
     };
-    let wish = Wish::Shred {
+    let kind = ErasureKind::Shred {
         tag: newest.idempotency_tag(id, &conversation),
         commitment: opening.commitment(),
         leaves: TREES.iter().map(leaf).collect(),
     };
-    (request(number, wish), opening)
+    (erasure(number, kind), opening)
 }
 
-fn request(number: u64, wish: Wish) -> Request {
+fn erasure(number: u64, kind: ErasureKind) -> Erasure {
     let accepted = signed::accepted(number);
-    Request {
-        id: RequestId::from_bytes([number as u8; 16]),
+    Erasure {
+        id: ErasureId::from_bytes([number as u8; 16]),
         keyspace: TREES[0].keyspace,
         accepted_at: accepted.accepted_at,
         leases_end_at: accepted.leases_end_at,
-        wish,
+        kind,
     }
 }
 
@@ -83,23 +83,23 @@ fn signature(facts: Facts, items: Vec<Item>) -> SignedDestruction {
     }
 }
 
-/// Accepts and fulfils requests in one batch, as the service does it.
-async fn fulfil(world: &mut World, requests: &[Request]) -> BatchRow {
-    let first = world.store.accept(requests).await.unwrap();
+/// Accepts and fulfils erasures in one batch, as the service does it.
+async fn fulfil(world: &mut World, erasures: &[Erasure]) -> BatchRow {
+    let first = world.store.accept(erasures).await.unwrap();
     let fulfilled = Fulfilled {
         first,
-        last: RequestNumber::new(first.number() + requests.len() as u64 - 1),
+        last: ErasureNumber::new(first.number() + erasures.len() as u64 - 1),
         replaced_root: HsmKeyId::from_bytes([3; 16]),
     };
     let mut leaves = BTreeMap::<TreeId, Vec<Address>>::new();
-    for leaf in requests.iter().flat_map(Request::leaves) {
+    for leaf in erasures.iter().flat_map(Erasure::leaves) {
         leaves.entry(leaf.tree).or_default().push(leaf.address);
     }
     let leaves: Vec<_> = leaves.into_iter().collect();
     world.forget(&leaves, Some(fulfilled)).await;
     let mut facts = signed::facts(Method::RootsDestroyed);
     facts.sequence = world.batches() as u64;
-    let signed = signature(facts, requests.iter().map(Request::item).collect());
+    let signed = signature(facts, erasures.iter().map(Erasure::item).collect());
     world
         .store
         .sign_batch(world.batches() as u64, &signed)
@@ -110,10 +110,10 @@ async fn fulfil(world: &mut World, requests: &[Request]) -> BatchRow {
 
 async fn by_core(world: &World, batch: &BatchRow) -> Vec<Value> {
     let Fulfilled { first, last, .. } = batch.fulfilled;
-    let requests = world.store.requests(first, last).await.unwrap();
-    let finished = Finished::from_rows(DEPLOYMENT, batch, requests.clone()).unwrap();
+    let erasures = world.store.erasures(first, last).await.unwrap();
+    let finished = Finished::from_rows(DEPLOYMENT, batch, erasures.clone()).unwrap();
     let receipt = |number| finished.receipt(number).unwrap().to_json();
-    let receipts = requests.iter().map(|accepted| receipt(accepted.number));
+    let receipts = erasures.iter().map(|accepted| receipt(accepted.number));
     receipts
         .map(|text| serde_json::from_str(&text).unwrap())
         .collect()
@@ -149,12 +149,15 @@ async fn receipts_and_openings_come_out_of_the_rows() {
     let shreds = (0..)
         .zip(names)
         .map(|(number, name)| shred(&world, number, name));
-    let (mut requests, openings): (Vec<_>, Vec<_>) = shreds.unzip();
+    let (mut erasures, openings): (Vec<_>, Vec<_>) = shreds.unzip();
     let version = KeyVersion::new(9).unwrap();
-    requests.push(request(3, Wish::DropVersion(version)));
-    requests.push(request(4, Wish::EraseKeyspace("gone".parse().unwrap())));
+    erasures.push(erasure(3, ErasureKind::DropVersion(version)));
+    erasures.push(erasure(
+        4,
+        ErasureKind::EraseKeyspace("gone".parse().unwrap()),
+    ));
 
-    let (alone, together) = requests.split_first().unwrap();
+    let (alone, together) = erasures.split_first().unwrap();
     let mut expected = Vec::new();
     for batch in [std::slice::from_ref(alone), together] {
         let row = fulfil(&mut world, batch).await;
@@ -163,20 +166,20 @@ async fn receipts_and_openings_come_out_of_the_rows() {
     // Not signed yet: no receipt.
     world
         .store
-        .accept(&[request(5, Wish::DropVersion(version))])
+        .accept(&[erasure(5, ErasureKind::DropVersion(version))])
         .await
         .unwrap();
     let last_instant = Timestamp::from_millis(u64::MAX >> 1);
-    let beyond = Request {
+    let beyond = Erasure {
         leases_end_at: last_instant,
-        ..request(6, Wish::DropVersion(version))
+        ..erasure(6, ErasureKind::DropVersion(version))
     };
     world.store.accept(&[beyond]).await.unwrap();
     for (seconds, key) in [(10, 1), (10, 2), (9, 3)] {
         expected.push(expire(&world, seconds, HsmKeyId::from_bytes([key; 16])).await);
     }
     let last = expected.pop().unwrap();
-    expected.insert(requests.len(), last);
+    expected.insert(erasures.len(), last);
 
     let copy = world.copy("copy");
     let rebuilt = program::lines("receipts.py", ["rebuild".into(), copy.clone().into()]);
@@ -197,7 +200,7 @@ async fn receipts_and_openings_come_out_of_the_rows() {
         copy.into(),
     ];
     let found = program::lines("guess.py", words);
-    let known = openings.iter().zip(&requests).map(|(opening, request)| {
+    let known = openings.iter().zip(&erasures).map(|(opening, request)| {
         let opening: Value = serde_json::from_str(&opening.to_json()).unwrap();
         json!({ "id": request.id.to_string(), "opening": opening })
     });

@@ -10,7 +10,7 @@ use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{SigningPurpose, VerificationKey};
 use lethe_core::receipt::{
-    Accepted, Batch, BatchReceipts, Facts, Item, Method, Opening, Receipt, RequestId, ShreddedKey,
+    Accepted, Batch, BatchReceipts, ErasureId, Facts, Item, Method, Opening, Receipt, ShreddedKey,
 };
 use lethe_core::secret::Secret32;
 use lethe_core::time::{Expiry, Timestamp};
@@ -88,7 +88,7 @@ pub fn opening(conversation: &str) -> Opening {
 
 pub fn accepted(number: u64) -> Accepted {
     Accepted {
-        id: RequestId::from_bytes([number as u8 ^ 0xa5; 16]),
+        id: ErasureId::from_bytes([number as u8 ^ 0xa5; 16]),
         keyspace: KEYSPACE,
         accepted_at: Timestamp::from_millis(RECENT + number),
         leases_end_at: Timestamp::from_millis(RECENT + 300_000),

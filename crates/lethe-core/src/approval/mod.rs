@@ -1,5 +1,5 @@
 //! What waits for a second operator: it is written down whole, and done in the transaction that makes
-//! it approved. It holds no conversation id, as an accepted request does not.
+//! it approved. It holds no conversation id, as an accepted erasure does not.
 
 mod digest;
 
@@ -8,15 +8,15 @@ use std::str::FromStr;
 
 pub use digest::DigestKey;
 
+use crate::erasure::Erasure;
 use crate::identity::KeyspaceId;
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
-use crate::receipt::{InvalidRequestId, RequestId};
-use crate::request::Request;
+use crate::receipt::{ErasureId, InvalidErasureId};
 use crate::time::Timestamp;
 
 /// Names what waits; a UUID. Ascending in the order in which they were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApprovalId(RequestId);
+pub struct ApprovalId(ErasureId);
 
 impl ApprovalId {
     /// Before all others.
@@ -25,13 +25,13 @@ impl ApprovalId {
     /// From its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(RequestId::from_bytes(bytes))
+        Self(ErasureId::from_bytes(bytes))
     }
 
-    /// See [`RequestId::ordered`].
+    /// See [`ErasureId::ordered`].
     #[must_use]
     pub fn ordered(random: [u8; 16], now: Timestamp) -> Self {
-        Self(RequestId::ordered(random, now))
+        Self(ErasureId::ordered(random, now))
     }
 
     /// The 16 bytes.
@@ -40,9 +40,9 @@ impl ApprovalId {
         self.0.as_bytes()
     }
 
-    /// As it stands among requests in an audit record.
+    /// As it stands among erasures in an audit record.
     #[must_use]
-    pub const fn as_request(&self) -> RequestId {
+    pub const fn as_erasure(&self) -> ErasureId {
         self.0
     }
 }
@@ -54,9 +54,9 @@ impl fmt::Display for ApprovalId {
 }
 
 impl FromStr for ApprovalId {
-    type Err = InvalidRequestId;
+    type Err = InvalidErasureId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+    fn from_str(text: &str) -> Result<Self, InvalidErasureId> {
         text.parse().map(Self)
     }
 }
@@ -161,7 +161,7 @@ pub struct Decision {
 
 /// A second operator's decision for one approval, on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenApproval {
+pub struct ApprovalDecision {
     /// For which approval.
     pub id: ApprovalId,
     /// Whose, and when.
@@ -227,9 +227,9 @@ pub struct Approval {
 impl Approval {
     /// Its id, then those of what it is for: how audit records name it.
     #[must_use]
-    pub fn with_requests(&self, requests: &[Request]) -> Vec<RequestId> {
-        let own = std::iter::once(self.id.as_request());
-        own.chain(requests.iter().map(|it| it.id)).collect()
+    pub fn with_erasures(&self, erasures: &[Erasure]) -> Vec<ErasureId> {
+        let own = std::iter::once(self.id.as_erasure());
+        own.chain(erasures.iter().map(|it| it.id)).collect()
     }
 
     /// The keyspace's name, where it is about one.

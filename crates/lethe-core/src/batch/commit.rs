@@ -8,10 +8,10 @@ use super::sign::Unsigned;
 use super::work::Work;
 use super::{BatchError, Current, Node};
 use crate::directory::root_aad;
+use crate::erasure::AcceptedErasure;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::page_cache::TreeDelta;
 use crate::ports::{BatchCommit, Fulfilled, HsmKey, MetaRow, RootShare, StoreError, TreeChange};
-use crate::request::AcceptedRequest;
 use crate::secret::Secret32;
 use crate::tree::{
     Address, CoverRoot, LeafId, PageVersion, Puncture, PunctureError, Punctured, TreeId,
@@ -42,7 +42,7 @@ pub(super) struct Committed {
     /// Leaves that must be found forgotten.
     pub(super) sample: Vec<LeafId>,
     /// What it fulfils.
-    pub(super) requests: Vec<AcceptedRequest>,
+    pub(super) erasures: Vec<AcceptedErasure>,
     /// A batch that is still to be signed, where a recovery found one.
     pub(super) unsigned: Option<Unsigned>,
 }
@@ -55,8 +55,8 @@ impl Rooted {
         let replaced = current.root;
         let rules = work.rules;
         let approved = work.approved.clone();
-        check_next(&current.directory, &work.requests)?;
-        let (plan, requests) = work.plan(&mut current.directory);
+        check_next(&current.directory, &work.erasures)?;
+        let (plan, erasures) = work.plan(&mut current.directory);
         let sample = sample(&plan.leaves);
         let (mut trees, mut deltas) = (Vec::new(), Vec::new());
         for (tree, leaves) in plan.leaves {
@@ -67,7 +67,7 @@ impl Rooted {
                 deltas.push(delta);
             }
         }
-        let fulfilled = fulfilled(&requests, replaced.map(|root| root.id));
+        let fulfilled = fulfilled(&erasures, replaced.map(|root| root.id));
         let mark = node.ports.clock.mark();
         let change = Change {
             keyspaces: &plan.keyspaces,
@@ -98,16 +98,16 @@ impl Rooted {
             keyspaces_changed: !commit.keyspaces.is_empty(),
             dropped: plan.dropped,
             sample,
-            requests,
+            erasures,
             unsigned: None,
         })
     }
 }
 
-fn fulfilled(requests: &[AcceptedRequest], replaced: Option<HsmKeyId>) -> Option<Fulfilled> {
+fn fulfilled(erasures: &[AcceptedErasure], replaced: Option<HsmKeyId>) -> Option<Fulfilled> {
     Some(Fulfilled {
-        first: requests.first()?.number,
-        last: requests.last()?.number,
+        first: erasures.first()?.number,
+        last: erasures.last()?.number,
         replaced_root: replaced?,
     })
 }

@@ -5,9 +5,9 @@ use super::{BatchError, Current, Halt, Ports};
 use crate::clock::Mark;
 use crate::deployment_key::DeploymentKey;
 use crate::directory::{Commitments, Directory, keyspaces_digest};
+use crate::erasure::{AcceptedErasure, ErasureNumber};
 use crate::keyspace::KeyVersion;
 use crate::ports::{Fulfilled, KeyspaceChange, KeyspaceRow};
-use crate::request::{AcceptedRequest, RequestNumber};
 use crate::secret::Secret32;
 use crate::time::Timestamp;
 
@@ -103,23 +103,23 @@ pub fn check_keyspaces(rows: &[KeyspaceRow], directory: &Directory) -> Result<()
     }
 }
 
-/// Only the requests that come next may be fulfilled, without a gap.
-pub(super) fn check_next(directory: &Directory, requests: &[AcceptedRequest]) -> Result<(), Halt> {
-    let Some(first) = requests.first() else {
+/// Only the erasures that come next may be fulfilled, without a gap.
+pub(super) fn check_next(directory: &Directory, erasures: &[AcceptedErasure]) -> Result<(), Halt> {
+    let Some(first) = erasures.first() else {
         return Ok(());
     };
     let next = directory
         .commitments()
         .map_or(first.number.number(), |it| it.fulfilled.number() + 1);
-    check_numbers(requests, RequestNumber::new(next))
+    check_numbers(erasures, ErasureNumber::new(next))
 }
 
 /// Neighbours in the order of acceptance, from `first` on.
 pub(super) fn check_numbers(
-    requests: &[AcceptedRequest],
-    first: RequestNumber,
+    erasures: &[AcceptedErasure],
+    first: ErasureNumber,
 ) -> Result<(), Halt> {
-    for (expected, accepted) in (first.number()..).zip(requests) {
+    for (expected, accepted) in (first.number()..).zip(erasures) {
         if accepted.number.number() != expected {
             return Err(Halt::Altered(format!("request {expected}")));
         }
@@ -127,7 +127,7 @@ pub(super) fn check_numbers(
     Ok(())
 }
 
-/// The last batch that fulfilled requests is there, and what is unsigned is that one.
+/// The last batch that fulfilled erasures is there, and what is unsigned is that one.
 pub(super) async fn check_batch(
     ports: &Ports,
     commitments: &Commitments,

@@ -86,7 +86,7 @@ impl Current {
             dropped: Vec::new(),
             // All: these rows have lain where others may write.
             sample: unsigned.iter().flat_map(Unsigned::leaves).collect(),
-            requests: Vec::new(),
+            erasures: Vec::new(),
             unsigned,
         })
     }

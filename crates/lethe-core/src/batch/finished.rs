@@ -1,34 +1,34 @@
-//! A batch that is done, and the receipts of its requests.
+//! A batch that is done, and the receipts of its erasures.
 
+use crate::erasure::{AcceptedErasure, ErasureNumber};
 use crate::identity::DeploymentId;
 use crate::ports::{BatchRow, Fulfilled};
 use crate::receipt::{Batch, BatchReceipts, Facts, Method, Receipt};
-use crate::request::{AcceptedRequest, RequestNumber};
 
-/// Requests that are fulfilled, with their receipts.
+/// Erasures that are fulfilled, with their receipts.
 pub struct Finished {
-    first: RequestNumber,
-    requests: Vec<AcceptedRequest>,
+    first: ErasureNumber,
+    erasures: Vec<AcceptedErasure>,
     receipts: BatchReceipts,
     signature: [u8; 64],
 }
 
 impl Finished {
-    /// None of no requests, or of others than neighbours in their order.
+    /// None of no erasures, or of others than neighbours in their order.
     pub(super) fn new(
-        requests: Vec<AcceptedRequest>,
+        erasures: Vec<AcceptedErasure>,
         receipts: BatchReceipts,
         signature: [u8; 64],
     ) -> Option<Self> {
-        let first = requests.first()?.number;
-        let numbers = requests.iter().zip(first.number()..);
+        let first = erasures.first()?.number;
+        let numbers = erasures.iter().zip(first.number()..);
         numbers
             .clone()
-            .all(|(request, number)| request.number.number() == number)
+            .all(|(erasure, number)| erasure.number.number() == number)
             .then_some(())?;
         Some(Self {
             first,
-            requests,
+            erasures,
             receipts,
             signature,
         })
@@ -39,11 +39,11 @@ impl Finished {
     pub fn from_rows(
         deployment: DeploymentId,
         row: &BatchRow,
-        requests: Vec<AcceptedRequest>,
+        erasures: Vec<AcceptedErasure>,
     ) -> Option<Self> {
         let signed = row.signed.as_ref()?;
         let Fulfilled { first, last, .. } = row.fulfilled;
-        let ends = (requests.first()?.number, requests.last()?.number);
+        let ends = (erasures.first()?.number, erasures.last()?.number);
         if ends != (first, last) {
             return None;
         }
@@ -55,27 +55,27 @@ impl Finished {
             destroyed: signed.destroyed.clone(),
             signing_key: signed.signing_key,
         };
-        let items = requests.iter().map(|accepted| accepted.request.item());
+        let items = erasures.iter().map(|accepted| accepted.erasure.item());
         let items = items.collect();
         let receipts = BatchReceipts::new(Batch { facts, items })?;
-        Self::new(requests, receipts, signed.signature)
+        Self::new(erasures, receipts, signed.signature)
     }
 
-    /// The requests, in order of acceptance.
+    /// The erasures, in order of acceptance.
     #[must_use]
-    pub fn requests(&self) -> &[AcceptedRequest] {
-        &self.requests
+    pub fn erasures(&self) -> &[AcceptedErasure] {
+        &self.erasures
     }
 
     /// The last of them.
     #[must_use]
-    pub fn last(&self) -> RequestNumber {
-        RequestNumber::new(self.first.number() + self.requests.len() as u64 - 1)
+    pub fn last(&self) -> ErasureNumber {
+        ErasureNumber::new(self.first.number() + self.erasures.len() as u64 - 1)
     }
 
-    /// A request's receipt; none when it is not of this batch.
+    /// An erasure's receipt; none when it is not of this batch.
     #[must_use]
-    pub fn receipt(&self, number: RequestNumber) -> Option<Receipt> {
+    pub fn receipt(&self, number: ErasureNumber) -> Option<Receipt> {
         let index = number.number().checked_sub(self.first.number())?;
         self.receipts
             .receipt(usize::try_from(index).ok()?, self.signature)

@@ -145,9 +145,9 @@ pub enum Halt {
         "somebody has altered the store: {0} is not as this service wrote it. Nothing was destroyed, and nothing signed"
     )]
     Altered(String),
-    /// A batch names requests that the store does not hold.
+    /// A batch names erasures that the store does not hold.
     #[error("the store lacks requests that were accepted: it is damaged")]
-    RequestsMissing,
+    ErasuresMissing,
     /// The root of the present state has gone from under the service.
     #[error(
         "root {0}, which this service made last, is not in the HSM any more: another copy of the store is served, or somebody destroyed it. Nothing was destroyed"

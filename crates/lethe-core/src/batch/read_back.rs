@@ -6,8 +6,8 @@ use super::lease_holders::NewState;
 use super::load::{Overlay, load};
 use super::{BatchError, Halt, Node, Ports};
 use crate::directory::{Directory, root_aad};
+use crate::erasure::{AcceptedErasure, ErasureKind};
 use crate::ports::{Fulfilled, HsmError};
-use crate::request::{AcceptedRequest, Wish};
 use crate::tree::{LeafId, Lookup};
 
 /// The commit is flushed to every copy that could ever be promoted.
@@ -57,8 +57,8 @@ impl Flushed {
         )
         .map_err(|_| Halt::DirectoryDoesNotOpen)?;
         check_rows(ports, &committed, &directory).await?;
-        let unsigned = committed.unsigned.iter().flat_map(|it| &it.requests);
-        check_gone(&directory, committed.requests.iter().chain(unsigned))?;
+        let unsigned = committed.unsigned.iter().flat_map(|it| &it.erasures);
+        check_gone(&directory, committed.erasures.iter().chain(unsigned))?;
         let mut pages = Overlay::default();
         for leaf in &committed.sample {
             check_forgotten(ports, &committed, &directory, *leaf, &mut pages).await?;
@@ -86,7 +86,7 @@ async fn check_rows(
     if let Some(found) = &committed.unsigned {
         // They were read before the key was known.
         let Fulfilled { first, last, .. } = found.fulfilled;
-        if ports.store.requests(first, last).await? != found.requests {
+        if ports.store.erasures(first, last).await? != found.erasures {
             return Err(Halt::Altered(format!("request {} and on", first.number())).into());
         }
     }
@@ -96,17 +96,17 @@ async fn check_rows(
 /// Keyspaces and versions that were to be forgotten are not in the directory.
 fn check_gone<'r>(
     directory: &Directory,
-    requests: impl Iterator<Item = &'r AcceptedRequest>,
+    erasures: impl Iterator<Item = &'r AcceptedErasure>,
 ) -> Result<(), Halt> {
-    for AcceptedRequest { request, .. } in requests {
-        let keyspace = request.keyspace;
-        let lives = match &request.wish {
-            Wish::Shred { .. } => false,
-            Wish::EraseKeyspace(_) => {
+    for AcceptedErasure { erasure, .. } in erasures {
+        let keyspace = erasure.keyspace;
+        let lives = match &erasure.kind {
+            ErasureKind::Shred { .. } => false,
+            ErasureKind::EraseKeyspace(_) => {
                 let mut entries = directory.entries().iter();
                 entries.any(|entry| entry.keyspace == keyspace)
             }
-            Wish::DropVersion(version) => directory.entry(keyspace, *version).is_some(),
+            ErasureKind::DropVersion(version) => directory.entry(keyspace, *version).is_some(),
         };
         if lives {
             return Err(Halt::NotForgotten);

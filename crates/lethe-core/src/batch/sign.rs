@@ -5,39 +5,39 @@ use super::commitments::check_numbers;
 use super::finished::Finished;
 use super::sweep::Swept;
 use super::{BatchError, Current, Halt, Ports};
+use crate::erasure::AcceptedErasure;
 use crate::identity::HsmKeyId;
 use crate::ports::{BatchRow, Fulfilled, SignedDestruction};
 use crate::receipt::{Batch, BatchReceipts, Facts, Method};
-use crate::request::AcceptedRequest;
 use crate::time::Timestamp;
 use crate::tree::LeafId;
 
 impl Swept {
-    /// Signs for the batch's requests, if it has any, and keeps the signature.
+    /// Signs for the batch's erasures, if it has any, and keeps the signature.
     pub(super) async fn sign(
         self,
         ports: &Ports,
     ) -> Result<(Current, Option<Finished>), BatchError> {
         let Self {
             current,
-            requests,
+            erasures,
             destroyed,
             unsigned,
         } = self;
         let finished = match unsigned {
             Some(unsigned) => unsigned.sign(ports, &current).await?,
-            None if requests.is_empty() => return Ok((current, None)),
-            None => sign(ports, &current, current.sequence, destroyed, requests).await?,
+            None if erasures.is_empty() => return Ok((current, None)),
+            None => sign(ports, &current, current.sequence, destroyed, erasures).await?,
         };
         Ok((current, Some(finished)))
     }
 }
 
-/// A batch that a crash left without its signature: the last one that fulfilled requests.
+/// A batch that a crash left without its signature: the last one that fulfilled erasures.
 pub(super) struct Unsigned {
     pub(super) sequence: u64,
     pub(super) fulfilled: Fulfilled,
-    pub(super) requests: Vec<AcceptedRequest>,
+    pub(super) erasures: Vec<AcceptedErasure>,
 }
 
 impl Unsigned {
@@ -56,20 +56,20 @@ impl Unsigned {
             return Err(Halt::Altered(format!("batch {}", older.sequence)).into());
         }
         let Fulfilled { first, last, .. } = fulfilled;
-        let requests = ports.store.requests(first, last).await?;
-        check_numbers(&requests, first)?;
-        if requests.last().map(|it| it.number) != Some(last) {
-            return Err(Halt::RequestsMissing.into());
+        let erasures = ports.store.erasures(first, last).await?;
+        check_numbers(&erasures, first)?;
+        if erasures.last().map(|it| it.number) != Some(last) {
+            return Err(Halt::ErasuresMissing.into());
         }
         Ok(Some(Self {
             sequence,
             fulfilled,
-            requests,
+            erasures,
         }))
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = LeafId> {
-        self.requests.iter().flat_map(|it| it.request.leaves())
+        self.erasures.iter().flat_map(|it| it.erasure.leaves())
     }
 
     /// Only after a sweep.
@@ -79,7 +79,7 @@ impl Unsigned {
         current: &Current,
     ) -> Result<Finished, BatchError> {
         let destroyed = vec![self.fulfilled.replaced_root];
-        sign(ports, current, self.sequence, destroyed, self.requests).await
+        sign(ports, current, self.sequence, destroyed, self.erasures).await
     }
 }
 
@@ -88,10 +88,10 @@ async fn sign(
     current: &Current,
     sequence: u64,
     destroyed: Vec<HsmKeyId>,
-    requests: Vec<AcceptedRequest>,
+    erasures: Vec<AcceptedErasure>,
 ) -> Result<Finished, BatchError> {
     // The clock may have been set back over a restart.
-    let accepted = requests.iter().map(|it| it.request.accepted_at).max();
+    let accepted = erasures.iter().map(|it| it.erasure.accepted_at).max();
     let facts = Facts {
         deployment: current.deployment,
         method: Method::RootsDestroyed,
@@ -103,12 +103,12 @@ async fn sign(
         destroyed,
         signing_key: current.signing_key,
     };
-    let items = requests.iter().map(|accepted| accepted.request.item());
+    let items = erasures.iter().map(|accepted| accepted.erasure.item());
     let batch = Batch {
         items: items.collect(),
         facts: facts.clone(),
     };
-    let receipts = BatchReceipts::new(batch).ok_or(Halt::RequestsMissing)?;
+    let receipts = BatchReceipts::new(batch).ok_or(Halt::ErasuresMissing)?;
     let statement = receipts.statement();
     let signature = ports.hsm.sign(current.signing_key, &statement).await?;
     let signed = SignedDestruction {
@@ -118,5 +118,5 @@ async fn sign(
         signature,
     };
     ports.store.sign_batch(sequence, &signed).await?;
-    Finished::new(requests, receipts, signature).ok_or_else(|| Halt::RequestsMissing.into())
+    Finished::new(erasures, receipts, signature).ok_or_else(|| Halt::ErasuresMissing.into())
 }

@@ -4,9 +4,9 @@ use super::commit::Committed;
 use super::read_back::Acknowledged;
 use super::sign::Unsigned;
 use super::{BatchError, Current, Halt, Ports, check_claim, destroy, roots};
+use crate::erasure::AcceptedErasure;
 use crate::identity::HsmKeyId;
 use crate::ports::HsmKey;
-use crate::request::AcceptedRequest;
 
 /// A root of ours may yet be born: of a call that was given up on. Not again and again.
 const ROUNDS: u32 = 4;
@@ -14,7 +14,7 @@ const ROUNDS: u32 = 4;
 /// No other root of the deployment is in the HSM.
 pub(super) struct Swept {
     pub(super) current: Current,
-    pub(super) requests: Vec<AcceptedRequest>,
+    pub(super) erasures: Vec<AcceptedErasure>,
     /// Root ids that are gone, that of the state before first.
     pub(super) destroyed: Vec<HsmKeyId>,
     /// A batch that is still to be signed.
@@ -60,7 +60,7 @@ impl Acknowledged {
             signing_key,
             root,
             replaced,
-            requests,
+            erasures,
             unsigned,
             ..
         } = committed;
@@ -95,7 +95,7 @@ impl Acknowledged {
         };
         Ok(Swept {
             current,
-            requests,
+            erasures,
             destroyed,
             unsigned,
         })

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::IssueRules;
-use crate::approval::GivenApproval;
+use crate::approval::ApprovalDecision;
 use crate::directory::{Directory, Entry};
+use crate::erasure::{AcceptedErasure, ErasureKind};
 use crate::identity::KeyspaceId;
 use crate::ports::{KeyspaceChange, KeyspaceRow, VersionRow};
-use crate::request::{AcceptedRequest, Wish};
 use crate::tree::{Address, TreeId};
 
 /// A version to be made, with its fresh secrets.
@@ -18,11 +18,11 @@ pub enum NewVersion {
     Next(VersionRow, Entry),
 }
 
-/// What one batch does, in order: requests to forget, new versions, other settings.
+/// What one batch does, in order: erasures, new versions, other settings.
 #[derive(Default)]
 pub struct Work {
     /// Neighbours in the order of acceptance.
-    pub requests: Vec<AcceptedRequest>,
+    pub erasures: Vec<AcceptedErasure>,
     /// New versions.
     pub versions: Vec<NewVersion>,
     /// Keyspaces that are there, as they are to be.
@@ -30,7 +30,7 @@ pub struct Work {
     /// Whether keys are issued by other rules afterwards.
     pub rules: IssueRules,
     /// A second operator's approval that it carries out: given with the batch's commit.
-    pub approved: Option<GivenApproval>,
+    pub approved: Option<ApprovalDecision>,
 }
 
 /// What it comes down to.
@@ -46,21 +46,21 @@ pub(super) struct Plan {
 impl Work {
     /// Changes the directory but for the covers of trees that go on. What is gone already is as
     /// good as forgotten.
-    pub(super) fn plan(self, directory: &mut Directory) -> (Plan, Vec<AcceptedRequest>) {
+    pub(super) fn plan(self, directory: &mut Directory) -> (Plan, Vec<AcceptedErasure>) {
         let mut plan = Plan::default();
-        for AcceptedRequest { request, .. } in &self.requests {
-            match &request.wish {
-                Wish::Shred { .. } => {
-                    for leaf in request.leaves() {
+        for AcceptedErasure { erasure, .. } in &self.erasures {
+            match &erasure.kind {
+                ErasureKind::Shred { .. } => {
+                    for leaf in erasure.leaves() {
                         let leaves = plan.leaves.entry(leaf.tree).or_default();
                         leaves.push(leaf.address);
                     }
                 }
-                Wish::EraseKeyspace(_) => plan.erase(directory, request.keyspace),
-                Wish::DropVersion(version) => plan.drop_version(
+                ErasureKind::EraseKeyspace(_) => plan.erase(directory, erasure.keyspace),
+                ErasureKind::DropVersion(version) => plan.drop_version(
                     directory,
                     TreeId {
-                        keyspace: request.keyspace,
+                        keyspace: erasure.keyspace,
                         version: *version,
                     },
                 ),
@@ -73,7 +73,7 @@ impl Work {
         }
         let replaced = self.keyspaces.into_iter().map(KeyspaceChange::Replace);
         plan.keyspaces.extend(replaced);
-        (plan, self.requests)
+        (plan, self.erasures)
     }
 }
 

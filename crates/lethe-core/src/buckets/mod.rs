@@ -226,7 +226,7 @@ impl Buckets {
         let destroyed_at = ports.clock.now();
         let (deployment, signing_key) = (self.deployment, self.signing_key);
         let batch = expiry_batch(deployment, expiry, key, destroyed_at, signing_key);
-        let receipts = BatchReceipts::new(batch).ok_or(Halt::RequestsMissing)?;
+        let receipts = BatchReceipts::new(batch).ok_or(Halt::ErasuresMissing)?;
         let signature = ports.hsm.sign(signing_key, &receipts.statement()).await?;
         let signed = SignedDestruction {
             destroyed_at,

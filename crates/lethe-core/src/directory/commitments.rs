@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::Directory;
 use crate::deployment_key::DeploymentKey;
+use crate::erasure::ErasureNumber;
 use crate::ports::{Fulfilled, KeyspaceRow, VersionRow};
-use crate::request::RequestNumber;
 use crate::secret::Secret32;
 use crate::time::Timestamp;
 
@@ -14,9 +14,9 @@ use crate::time::Timestamp;
 pub struct Commitments {
     /// See [`DeploymentKey`].
     pub secret: Secret32,
-    /// Up to this one all requests are fulfilled; 0 before the first.
-    pub fulfilled: RequestNumber,
-    /// The last batch that fulfilled requests, by its sequence; none yet.
+    /// Up to this one all erasures are fulfilled; 0 before the first.
+    pub fulfilled: ErasureNumber,
+    /// The last batch that fulfilled erasures, by its sequence; none yet.
     pub batch: Option<(u64, Fulfilled)>,
     /// [`keyspaces_digest`] of the tables of keyspaces and key versions.
     pub keyspaces: [u8; 32],
@@ -30,7 +30,7 @@ pub struct Commitments {
 impl Commitments {
     /// Of a deployment that has none yet.
     #[must_use]
-    pub fn first(secret: Secret32, fulfilled: RequestNumber, keyspaces: &[KeyspaceRow]) -> Self {
+    pub fn first(secret: Secret32, fulfilled: ErasureNumber, keyspaces: &[KeyspaceRow]) -> Self {
         Self {
             secret,
             fulfilled,
@@ -166,7 +166,7 @@ mod tests {
 
     fn commitments(keyspaces: &[KeyspaceRow]) -> Commitments {
         let secret = Secret32::filled(|bytes| bytes.fill(1));
-        Commitments::first(secret, RequestNumber::new(0), keyspaces)
+        Commitments::first(secret, ErasureNumber::new(0), keyspaces)
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::{Commitments, Directory, Entry, InvalidDirectory};
+use crate::erasure::ErasureNumber;
 use crate::identity::{HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
 use crate::ports::Fulfilled;
-use crate::request::RequestNumber;
 use crate::secret::Secret32;
 use crate::time::Timestamp;
 use crate::tree::{CoverRoot, TopPage};
@@ -93,7 +93,7 @@ impl Commitments {
         let since = Some(u64::from_be_bytes(*since)).filter(|since| *since > 0);
         Some(Self {
             secret: copied(secret),
-            fulfilled: RequestNumber::new(u64::from_be_bytes(*fulfilled)),
+            fulfilled: ErasureNumber::new(u64::from_be_bytes(*fulfilled)),
             keyspaces: *keyspaces,
             changing_since: since.map(Timestamp::from_millis),
             time: Timestamp::from_millis(u64::from_be_bytes(*time)),
@@ -112,8 +112,8 @@ fn decode_batch(bytes: &[u8]) -> Option<Option<(u64, Fulfilled)>> {
     let (first, rest) = rest.split_first_chunk()?;
     let (last, rest) = rest.split_first_chunk()?;
     let fulfilled = Fulfilled {
-        first: RequestNumber::new(u64::from_be_bytes(*first)),
-        last: RequestNumber::new(u64::from_be_bytes(*last)),
+        first: ErasureNumber::new(u64::from_be_bytes(*first)),
+        last: ErasureNumber::new(u64::from_be_bytes(*last)),
         replaced_root: HsmKeyId::from_bytes(rest.try_into().ok()?),
     };
     Some(Some((u64::from_be_bytes(*sequence), fulfilled)))
@@ -233,7 +233,7 @@ mod tests {
             let page = [vec![0; 4], commitments_of(kind, 9)].concat();
             let directory = Directory::decode(&page).unwrap();
             let read = directory.commitments().unwrap();
-            assert_eq!(read.fulfilled, RequestNumber::new(9));
+            assert_eq!(read.fulfilled, ErasureNumber::new(9));
             assert_eq!(read.changing_since, Some(Timestamp::from_millis(9)));
             assert_eq!(read.batch.is_some(), kind == 2);
             for length in 5..page.len() {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Devices, HsmMoveError, Pair, newest, newest_receipt_key, published_keys};
-use crate::approval::GivenApproval;
+use crate::approval::ApprovalDecision;
 use crate::batch::{BatchError, Halt, Ports, check_claim};
 use crate::claim::Claim;
 use crate::identity::DeploymentId;
@@ -20,7 +20,7 @@ pub async fn begin(
     ports: &Ports,
     devices: &Devices,
     to: Arc<dyn Hsm>,
-    approval: Option<(&dyn ApprovalStore, &GivenApproval)>,
+    approval: Option<(&dyn ApprovalStore, &ApprovalDecision)>,
 ) -> Result<(), HsmMoveError> {
     if devices.pair().is_some() {
         return Ok(());

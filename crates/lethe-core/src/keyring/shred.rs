@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{KeyError, Keyring, LiveKeyspace, LiveVersion};
 use crate::conversation::ConversationId;
+use crate::erasure::ShredLeaf;
 use crate::grid::Generation;
 use crate::refusals::{Refusal, Target};
-use crate::request::ShredLeaf;
 use crate::tree::GENERATIONS;
 
 impl Keyring {

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 
 use super::store::StoreError;
-use crate::approval::{Approval, ApprovalId, Decision, End, GivenApproval, ShredCount};
+use crate::approval::{Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount};
 use crate::clock::Mark;
-use crate::receipt::RequestId;
-use crate::request::{Request, RequestNumber};
+use crate::erasure::{Erasure, ErasureNumber};
+use crate::receipt::ErasureId;
 use crate::succession::PublishedKey;
 use crate::time::Timestamp;
 
@@ -32,8 +32,8 @@ pub enum Enqueued {
 /// [`BatchCommit::approved`](super::BatchCommit::approved).
 #[derive(Debug, Clone, Copy)]
 pub enum Effect<'a> {
-    /// Requests are accepted, as by [`Store::accept`](super::Store::accept).
-    Requests(&'a [Request]),
+    /// Erasures are accepted, as by [`Store::accept`](super::Store::accept).
+    Erasures(&'a [Erasure]),
     /// The time is confirmed, as by [`Store::confirm_clock`](super::Store::confirm_clock).
     Clock(&'a Mark),
     /// A move to another HSM begins, with these keys.
@@ -45,12 +45,12 @@ pub enum Effect<'a> {
 /// changes once, by whoever is first.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync {
-    /// Writes down what waits, with the requests that it would accept, in order; nothing when there
+    /// Writes down what waits, with the erasures that it would accept, in order; nothing when there
     /// is no room for it.
     async fn ask_approval(
         &self,
         approval: &Approval,
-        requests: &[Request],
+        erasures: &[Erasure],
         capacity: Capacity,
     ) -> Result<Enqueued, StoreError>;
 
@@ -64,22 +64,22 @@ pub trait ApprovalStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
 
-    /// The requests of one, in order; none once it has ended and is on record.
-    async fn approval_requests(&self, id: ApprovalId) -> Result<Vec<Request>, StoreError>;
+    /// The erasures of one, in order; none once it has ended and is on record.
+    async fn approval_erasures(&self, id: ApprovalId) -> Result<Vec<Erasure>, StoreError>;
 
-    /// Which of these requests wait, and in what; the newest where one waits in several.
-    async fn waiting_requests(
+    /// Which of these erasures wait, and in what; the newest where one waits in several.
+    async fn waiting_erasures(
         &self,
-        ids: &[RequestId],
-    ) -> Result<Vec<(RequestId, ApprovalId)>, StoreError>;
+        ids: &[ErasureId],
+    ) -> Result<Vec<(ErasureId, ApprovalId)>, StoreError>;
 
     /// Approves one that waits and does what it was for, all or nothing; the first number of the
-    /// requests where it accepts some. None where it does not wait any more: nothing was done.
+    /// erasures where it accepts some. None where it does not wait any more: nothing was done.
     async fn approve(
         &self,
-        given: &GivenApproval,
+        given: &ApprovalDecision,
         effect: Effect<'_>,
-    ) -> Result<Option<RequestNumber>, StoreError>;
+    ) -> Result<Option<ErasureNumber>, StoreError>;
 
     /// Ends one that waits; with who withdrew it. False where it does not wait any more.
     async fn end_approval(
@@ -97,20 +97,20 @@ pub trait ApprovalStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
 
-    /// What became of one is on record. The requests of one that ended go.
+    /// What became of one is on record. The erasures of one that ended go.
     async fn approval_is_recorded(&self, id: ApprovalId) -> Result<(), StoreError>;
 
     /// Deletes some that are over and on record, and were asked for before a time; false when none is
     /// left.
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// Accepts requests as [`Store::accept`](super::Store::accept) does, and adds to what counts in the
+    /// Accepts erasures as [`Store::accept`](super::Store::accept) does, and adds to what counts in the
     /// window.
     async fn accept_counted(
         &self,
-        requests: &[Request],
+        erasures: &[Erasure],
         counts: &[ShredCount],
-    ) -> Result<RequestNumber, StoreError>;
+    ) -> Result<ErasureNumber, StoreError>;
 
     /// What counts in parts of the window that end after a time, in the order of their ends.
     async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError>;

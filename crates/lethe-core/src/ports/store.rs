@@ -1,14 +1,14 @@
 use async_trait::async_trait;
 
 use super::hsm::{HsmKey, KeyLabel, SealedSecret};
-use crate::approval::GivenApproval;
+use crate::approval::ApprovalDecision;
 use crate::claim::StoreLocation;
 use crate::clock::Mark;
 use crate::deployment_key::DeploymentKey;
+use crate::erasure::{AcceptedErasure, Erasure, ErasureNumber};
 use crate::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
-use crate::receipt::RequestId;
-use crate::request::{AcceptedRequest, Request, RequestNumber};
+use crate::receipt::ErasureId;
 use crate::succession::PublishedKey;
 use crate::time::{Expiry, Timestamp};
 use crate::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
@@ -130,13 +130,13 @@ pub struct TreeChange {
     pub next_tail: TailId,
 }
 
-/// Which accepted requests a batch fulfils: all from `first` to `last`, in order of acceptance.
+/// Which accepted erasures a batch fulfils: all from `first` to `last`, in order of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fulfilled {
     /// The first.
-    pub first: RequestNumber,
+    pub first: ErasureNumber,
     /// The last.
-    pub last: RequestNumber,
+    pub last: ErasureNumber,
     /// The root that dies with it.
     pub replaced_root: HsmKeyId,
 }
@@ -157,7 +157,7 @@ pub struct BatchCommit {
     /// The batch begins the deployment's key: every row that is there gets its MAC.
     pub begins: Option<DeploymentKey>,
     /// A second operator's approval that the batch carries out: it is given with it, or neither.
-    pub approved: Option<GivenApproval>,
+    pub approved: Option<ApprovalDecision>,
 }
 
 /// What became true when the HSM had destroyed what it should, and its signature.
@@ -173,12 +173,12 @@ pub struct SignedDestruction {
     pub signature: [u8; 64],
 }
 
-/// A batch of requests as the store holds it.
+/// A batch of erasures as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRow {
     /// Its sequence.
     pub sequence: u64,
-    /// Its requests.
+    /// Its erasures.
     pub fulfilled: Fulfilled,
     /// None until the destruction is confirmed and signed.
     pub signed: Option<SignedDestruction>,
@@ -287,38 +287,38 @@ pub trait Store: Send + Sync {
     /// Deletes some rows of trees that were dropped; false when none is left.
     async fn sweep_dropped_trees(&self) -> Result<bool, StoreError>;
 
-    /// Writes requests down, all or none, and numbers them in order; gives the first number.
+    /// Writes erasures down, all or none, and numbers them in order; gives the first number.
     /// [`StoreError::Conflict`] when one of their ids is there already.
-    async fn accept(&self, requests: &[Request]) -> Result<RequestNumber, StoreError>;
+    async fn accept(&self, erasures: &[Erasure]) -> Result<ErasureNumber, StoreError>;
 
-    /// Requests by their ids, in no order; those that are there.
-    async fn requests_by_id(&self, ids: &[RequestId]) -> Result<Vec<AcceptedRequest>, StoreError>;
+    /// Erasures by their ids, in no order; those that are there.
+    async fn erasures_by_id(&self, ids: &[ErasureId]) -> Result<Vec<AcceptedErasure>, StoreError>;
 
-    /// Requests from `first` to `last`, in order.
-    async fn requests(
+    /// Erasures from `first` to `last`, in order.
+    async fn erasures(
         &self,
-        first: RequestNumber,
-        last: RequestNumber,
-    ) -> Result<Vec<AcceptedRequest>, StoreError>;
+        first: ErasureNumber,
+        last: ErasureNumber,
+    ) -> Result<Vec<AcceptedErasure>, StoreError>;
 
     /// The erase of a keyspace that bore this name and id, if one was accepted.
     async fn erase_of(
         &self,
         name: &KeyspaceName,
         id: KeyspaceId,
-    ) -> Result<Option<RequestId>, StoreError>;
+    ) -> Result<Option<ErasureId>, StoreError>;
 
-    /// All requests after `fulfilled`, in order.
-    async fn open_requests(
+    /// All erasures after `fulfilled`, in order.
+    async fn open_erasures(
         &self,
-        fulfilled: RequestNumber,
-    ) -> Result<Vec<AcceptedRequest>, StoreError>;
+        fulfilled: ErasureNumber,
+    ) -> Result<Vec<AcceptedErasure>, StoreError>;
 
-    /// Up to which request batches have fulfilled them; 0 before the first.
-    async fn fulfilled_up_to(&self) -> Result<RequestNumber, StoreError>;
+    /// Up to which erasure batches have fulfilled them; 0 before the first.
+    async fn fulfilled_up_to(&self) -> Result<ErasureNumber, StoreError>;
 
-    /// The batch that fulfilled a request.
-    async fn batch_of(&self, number: RequestNumber) -> Result<Option<BatchRow>, StoreError>;
+    /// The batch that fulfilled an erasure.
+    async fn batch_of(&self, number: ErasureNumber) -> Result<Option<BatchRow>, StoreError>;
 
     /// Batches without a signature, oldest first.
     async fn unsigned_batches(&self) -> Result<Vec<BatchRow>, StoreError>;
@@ -327,7 +327,7 @@ pub trait Store: Send + Sync {
     async fn sign_batch(&self, sequence: u64, signed: &SignedDestruction)
     -> Result<(), StoreError>;
 
-    /// Deletes some requests and expiries that were done before a time; false when none is left.
+    /// Deletes some erasures and expiries that were done before a time; false when none is left.
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError>;
 
     /// All buckets, soonest expiry first.

@@ -1,4 +1,4 @@
-//! The id of a request to forget: a UUID, chosen by the caller or drawn for him.
+//! The id of an erasure: a UUID, chosen by the caller or drawn for him.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,14 @@ use crate::time::Timestamp;
 
 /// 16 bytes, shown as a UUID (RFC 9562): hex in groups of 8, 4, 4, 4 and 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId([u8; 16]);
+pub struct ErasureId([u8; 16]);
 
 /// Text that is no UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a UUID: 8-4-4-4-12 hex digits")]
-pub struct InvalidRequestId;
+pub struct InvalidErasureId;
 
-impl RequestId {
+impl ErasureId {
     /// From its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -38,7 +38,7 @@ impl RequestId {
     }
 }
 
-impl fmt::Display for RequestId {
+impl fmt::Display for ErasureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
@@ -50,20 +50,20 @@ impl fmt::Display for RequestId {
     }
 }
 
-impl FromStr for RequestId {
-    type Err = InvalidRequestId;
+impl FromStr for ErasureId {
+    type Err = InvalidErasureId;
 
     /// Takes either case, as callers' libraries write it.
-    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+    fn from_str(text: &str) -> Result<Self, InvalidErasureId> {
         let text = text.to_ascii_lowercase();
         let digits = text.replace('-', "");
-        let number = u128::from_str_radix(&digits, 16).map_err(|_| InvalidRequestId)?;
+        let number = u128::from_str_radix(&digits, 16).map_err(|_| InvalidErasureId)?;
         let id = Self(number.to_be_bytes());
         // The hyphens where they belong, and no sign.
         if id.to_string() == text {
             Ok(id)
         } else {
-            Err(InvalidRequestId)
+            Err(InvalidErasureId)
         }
     }
 }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn ordered_ids_follow_the_time_and_are_of_version_7() {
-        let id = |random, millis| RequestId::ordered([random; 16], Timestamp::from_millis(millis));
+        let id = |random, millis| ErasureId::ordered([random; 16], Timestamp::from_millis(millis));
         assert!(id(0xff, 1) < id(0, 2));
         assert_eq!(
             id(0xff, 0x0190_f2a4_7c1e).to_string(),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn only_uuids() {
         let text = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
-        let id: RequestId = text.parse().unwrap();
+        let id: ErasureId = text.parse().unwrap();
         assert_eq!(id.to_string(), text);
         assert_eq!(text.to_uppercase().parse(), Ok(id));
         let bare = text.replace('-', "");
@@ -97,7 +97,7 @@ mod tests {
             &format!("{text}0"),
             &text.replace("01", "+1"),
         ] {
-            assert_eq!(bad.parse::<RequestId>(), Err(InvalidRequestId), "{bad}");
+            assert_eq!(bad.parse::<ErasureId>(), Err(InvalidErasureId), "{bad}");
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What one receipt speaks of: a leaf of the batch's Merkle tree.
 
-use super::{Commitment, RequestId};
+use super::{Commitment, ErasureId};
 use crate::identity::{HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
 use crate::time::{Expiry, Timestamp};
 
-/// A request that was accepted and is done.
+/// An erasure that was accepted and is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// The request's id.
-    pub id: RequestId,
+    /// The erasure's id.
+    pub id: ErasureId,
     /// The keyspace.
     pub keyspace: KeyspaceId,
     /// From when on it was irrevocable, and its keys were refused.
@@ -23,19 +23,19 @@ pub struct Accepted {
 pub enum Item {
     /// A conversation's keys.
     Shred {
-        /// The request.
+        /// The erasure.
         accepted: Accepted,
         /// To the conversation.
         commitment: Commitment,
     },
     /// A keyspace with all its versions.
     KeyspaceErase {
-        /// The request.
+        /// The erasure.
         accepted: Accepted,
     },
     /// A key version.
     VersionDrop {
-        /// The request.
+        /// The erasure.
         accepted: Accepted,
         /// Which.
         version: KeyVersion,

@@ -15,7 +15,7 @@ mod verify;
 
 pub use batch::{Batch, BatchReceipts, Facts, Method, Receipt};
 pub use commitment::{Commitment, Opening, ShreddedKey};
-pub use id::{InvalidRequestId, RequestId};
+pub use id::{ErasureId, InvalidErasureId};
 pub use item::{Accepted, Item};
 pub use json::InvalidJson;
 pub use verify::InvalidReceipt;

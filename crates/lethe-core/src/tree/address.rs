@@ -6,9 +6,9 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use crate::approval::{ApprovalId, DigestKey};
 use crate::conversation::ConversationId;
 use crate::deployment_key::{request_salt, request_tag};
+use crate::erasure::IdempotencyTag;
 use crate::grid::Generation;
-use crate::receipt::RequestId;
-use crate::request::IdempotencyTag;
+use crate::receipt::ErasureId;
 use crate::secret::Secret32;
 
 /// Where a conversation key stands among the leaves.
@@ -93,14 +93,14 @@ impl AddressKey {
     /// As [`crate::deployment_key::DeploymentKey::idempotency_tag`], of requests that were accepted
     /// before the deployment had a key.
     #[must_use]
-    pub fn idempotency_tag(&self, id: RequestId, conversation: &ConversationId) -> IdempotencyTag {
+    pub fn idempotency_tag(&self, id: ErasureId, conversation: &ConversationId) -> IdempotencyTag {
         request_tag(&self.0, id, conversation)
     }
 
     /// As [`crate::deployment_key::DeploymentKey::commitment_salt`], of requests that were accepted
     /// before the deployment had a key.
     #[must_use]
-    pub fn commitment_salt(&self, id: RequestId, conversation: &ConversationId) -> Secret32 {
+    pub fn commitment_salt(&self, id: ErasureId, conversation: &ConversationId) -> Secret32 {
         request_salt(&self.0, id, conversation)
     }
 

@@ -5,7 +5,7 @@ use lethe_core::grid::Generation;
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::receipt::{
-    Accepted, Commitment, Facts, Item, Method, Opening, Receipt, RequestId, ShreddedKey,
+    Accepted, Commitment, ErasureId, Facts, Item, Method, Opening, Receipt, ShreddedKey,
 };
 use lethe_core::secret::Secret32;
 use lethe_core::time::{Expiry, Timestamp};
@@ -143,7 +143,7 @@ pub fn receipt() -> impl Strategy<Value = Vec<u8>> {
 
 fn item(kind: u8, time: u64) -> Item {
     let accepted = Accepted {
-        id: RequestId::from_bytes([0xad; 16]),
+        id: ErasureId::from_bytes([0xad; 16]),
         keyspace: KeyspaceId::from_bytes([0x4b; 16]),
         accepted_at: Timestamp::from_millis(time),
         leases_end_at: Timestamp::from_millis(time + 300_000),

@@ -7,6 +7,9 @@ use lethe_core::approval::{
 };
 use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
+use lethe_core::erasure::{
+    AcceptedErasure, Erasure, ErasureKind, ErasureNumber, IdempotencyTag, ShredLeaf,
+};
 use lethe_core::grid::Generation;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
@@ -14,10 +17,7 @@ use lethe_core::ports::{
     BatchRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceRow, Seat, SignedDestruction, SigningPurpose,
     VerificationKey, VersionRow,
 };
-use lethe_core::receipt::{Commitment, RequestId};
-use lethe_core::request::{
-    AcceptedRequest, IdempotencyTag, Request, RequestNumber, ShredLeaf, Wish,
-};
+use lethe_core::receipt::{Commitment, ErasureId};
 use lethe_core::succession::{PublishedKey, Succession};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Address, TreeId};
@@ -92,41 +92,41 @@ pub(crate) fn trees() -> [TreeId; 3] {
     })
 }
 
-fn shred(byte: u8) -> Wish {
+fn shred(byte: u8) -> ErasureKind {
     let byte_16 = u16::from_be_bytes([byte; 2]);
     let leaf = ShredLeaf {
         version: version(u32::from_be_bytes([byte; 4])),
         generation: Generation::new(byte_16),
         address: Address::from_bits(u64::from_be_bytes([byte; 8])),
     };
-    Wish::Shred {
+    ErasureKind::Shred {
         tag: IdempotencyTag::from_bytes([byte; 16]),
         commitment: Commitment::from_bytes([byte; 32]),
         leaves: vec![leaf; 2],
     }
 }
 
-fn erase(name: &str) -> Wish {
-    Wish::EraseKeyspace(name.parse().unwrap())
+fn erase(name: &str) -> ErasureKind {
+    ErasureKind::EraseKeyspace(name.parse().unwrap())
 }
 
 /// Accepted, in order.
-pub(crate) fn requests() -> Vec<AcceptedRequest> {
-    let request = |number: u8, keyspace, wish| AcceptedRequest {
-        number: RequestNumber::new(number.into()),
-        request: Request {
-            id: RequestId::from_bytes([number; 16]),
+pub(crate) fn erasures() -> Vec<AcceptedErasure> {
+    let erasure = |number: u8, keyspace, kind| AcceptedErasure {
+        number: ErasureNumber::new(number.into()),
+        erasure: Erasure {
+            id: ErasureId::from_bytes([number; 16]),
             keyspace,
             accepted_at: at(1_000 + u64::from(number)),
             leases_end_at: at(2_000 + u64::from(number)),
-            wish,
+            kind,
         },
     };
     vec![
-        request(11, CHAT, shred(11)),
-        request(12, GONE, erase("gone")),
-        request(13, CHAT, Wish::DropVersion(version(1))),
-        request(14, CHAT, shred(14)),
+        erasure(11, CHAT, shred(11)),
+        erasure(12, GONE, erase("gone")),
+        erasure(13, CHAT, ErasureKind::DropVersion(version(1))),
+        erasure(14, CHAT, shred(14)),
     ]
 }
 
@@ -144,8 +144,8 @@ pub(crate) fn batches() -> [BatchRow; 2] {
     let batch = |sequence, first, last, root| BatchRow {
         sequence,
         fulfilled: Fulfilled {
-            first: RequestNumber::new(first),
-            last: RequestNumber::new(last),
+            first: ErasureNumber::new(first),
+            last: ErasureNumber::new(last),
             replaced_root: key(root),
         },
         signed: None,
@@ -200,23 +200,23 @@ fn approval(byte: u8, action: Action, state: ApprovalState) -> Approval {
     }
 }
 
-/// With the requests that they would accept, or did, in order. What waited under an earlier schema has
-/// to be asked for again, and its requests are there until that is on record.
-pub(crate) fn approvals(schema: i64) -> Vec<(Approval, Vec<Request>)> {
+/// With the erasures that they would accept, or did, in order. What waited under an earlier schema has
+/// to be asked for again, and its erasures are there until that is on record.
+pub(crate) fn approvals(schema: i64) -> Vec<(Approval, Vec<Erasure>)> {
     let expired = ApprovalState::Ended(End::Expired);
     let outdated = ApprovalState::Ended(End::Void(Void::Outdated));
     let shreds = |conversations| Action::Shred {
         conversations,
         single: conversations == 1,
     };
-    let waits = |number, keyspace, wish| Request {
-        id: RequestId::from_bytes([number; 16]),
+    let waits = |number, keyspace, kind| Erasure {
+        id: ErasureId::from_bytes([number; 16]),
         keyspace,
         accepted_at: NO_TIME,
         leases_end_at: NO_TIME,
-        wish,
+        kind,
     };
-    let drop = Wish::DropVersion(version(1));
+    let drop = ErasureKind::DropVersion(version(1));
     let drops = Action::DropVersion(version(1));
     let of_two = vec![waits(52, CHAT, shred(52)), waits(51, CHAT, shred(51))];
     let of_mail = vec![waits(53, MAIL, erase("mail"))];

@@ -7,8 +7,8 @@ mod past;
 mod rows;
 
 use lethe_core::approval::{Action, Approval, ApprovalId, ApprovalState};
+use lethe_core::erasure::{Erasure, ErasureNumber};
 use lethe_core::ports::{ApprovalStore, Capacity, Enqueued, Store};
-use lethe_core::request::{Request, RequestNumber};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Prefix, Row, TailId};
 use lethe_store_sqlite::SqliteStore;
@@ -99,35 +99,35 @@ async fn trees_are_there(store: &SqliteStore, schema: i64) {
 }
 
 async fn forgetting_is_there(store: &SqliteStore, schema: i64) {
-    let (first, last) = (RequestNumber::new(1), RequestNumber::new(99));
-    let found = store.requests(first, last).await;
+    let (first, last) = (ErasureNumber::new(1), ErasureNumber::new(99));
+    let found = store.erasures(first, last).await;
     if schema < 3 {
         assert_eq!(found, Ok(vec![]));
         return;
     }
-    let requests = expected::requests();
-    assert_eq!(found, Ok(requests.clone()), "{schema}");
+    let erasures = expected::erasures();
+    assert_eq!(found, Ok(erasures.clone()), "{schema}");
     assert_eq!(
-        store.open_requests(requests[2].number).await,
-        Ok(requests[3..].to_vec())
+        store.open_erasures(erasures[2].number).await,
+        Ok(erasures[3..].to_vec())
     );
     let [signed, unsigned] = expected::batches();
-    assert_eq!(store.batch_of(requests[1].number).await, Ok(Some(signed)));
+    assert_eq!(store.batch_of(erasures[1].number).await, Ok(Some(signed)));
     assert_eq!(store.unsigned_batches().await, Ok(vec![unsigned]));
     let expiries = store.expiries(Expiry::from_seconds(0), 9).await;
     assert_eq!(expiries, Ok(expected::expiries()), "{schema}");
     // A number is given once.
-    let mut next = requests[3].request.clone();
-    next.id = lethe_core::receipt::RequestId::from_bytes([15; 16]);
-    assert_eq!(store.accept(&[next]).await, Ok(RequestNumber::new(15)));
+    let mut next = erasures[3].erasure.clone();
+    next.id = lethe_core::receipt::ErasureId::from_bytes([15; 16]);
+    assert_eq!(store.accept(&[next]).await, Ok(ErasureNumber::new(15)));
 }
 
-async fn approvals_are_there(store: &SqliteStore, expected: &[(Approval, Vec<Request>)]) {
-    for (approval, requests) in expected {
+async fn approvals_are_there(store: &SqliteStore, expected: &[(Approval, Vec<Erasure>)]) {
+    for (approval, erasures) in expected {
         let found = store.approval(approval.id).await;
         assert_eq!(found, Ok(Some(approval.clone())));
-        let kept = store.approval_requests(approval.id).await;
-        assert_eq!(kept, Ok(requests.clone()));
+        let kept = store.approval_erasures(approval.id).await;
+        assert_eq!(kept, Ok(erasures.clone()));
     }
     let of = |state: &dyn Fn(ApprovalState) -> bool| -> Vec<Approval> {
         let all = expected.iter().map(|(approval, _)| approval);
@@ -135,9 +135,9 @@ async fn approvals_are_there(store: &SqliteStore, expected: &[(Approval, Vec<Req
     };
     let waiting = store.waiting_approvals(ApprovalId::FIRST, 99).await;
     assert_eq!(waiting, Ok(of(&|it| it == ApprovalState::Waiting)));
-    for (approval, requests) in expected {
-        let ids: Vec<_> = requests.iter().map(|it| it.id).collect();
-        let found = store.waiting_requests(&ids).await.unwrap();
+    for (approval, erasures) in expected {
+        let ids: Vec<_> = erasures.iter().map(|it| it.id).collect();
+        let found = store.waiting_erasures(&ids).await.unwrap();
         assert!(found.is_empty(), "{:?}", approval.id);
     }
 }

@@ -120,7 +120,7 @@ fn forgetting() -> String {
     )
 }
 
-/// One in each state, of each kind; those that are over without having been done keep no requests.
+/// One in each state, of each kind; those that are over without having been done keep no erasures.
 fn approvals() -> String {
     let asked = |byte: u8| {
         let (client, key) = (format!("'spiffe://asks/{byte}'"), bytes(byte, 32));

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use lethe_core::approval::{
-    Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, GivenApproval, Pool,
+    Action, Approval, ApprovalDecision, ApprovalId, ApprovalState, Asker, Decision, End, Pool,
     Principal, Scope, ShredCount, Void,
 };
 use lethe_core::clock::Mark;
+use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{
     ApprovalStore, BatchCommit, Capacity, Effect, Enqueued, KeyspaceChange, KeyspaceRow, Store,
     StoreError,
 };
-use lethe_core::receipt::RequestId;
-use lethe_core::request::{Request, RequestNumber, Wish};
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 
-use super::requests::{request, shred};
+use super::erasures::{erasure, shred};
 use super::{Fixture, batch, create, keyspace, policy};
 
 const ROOM: Capacity = Capacity {
@@ -48,8 +48,8 @@ fn id(byte: u8) -> ApprovalId {
     ApprovalId::from_bytes([byte; 16])
 }
 
-fn given(approval: u8, by: u8) -> GivenApproval {
-    GivenApproval {
+fn given(approval: u8, by: u8) -> ApprovalDecision {
+    ApprovalDecision {
         id: id(approval),
         decision: decision(by),
     }
@@ -87,38 +87,38 @@ fn shreds(byte: u8, conversations: u32) -> Approval {
 }
 
 /// As they wait: without times.
-fn waiting(requests: &[Request]) -> Vec<Request> {
-    let bare = |request: &Request| Request {
+fn waiting(erasures: &[Erasure]) -> Vec<Erasure> {
+    let bare = |erasure: &Erasure| Erasure {
         accepted_at: Timestamp::from_millis(0),
         leases_end_at: Timestamp::from_millis(0),
-        ..request.clone()
+        ..erasure.clone()
     };
-    requests.iter().map(bare).collect()
+    erasures.iter().map(bare).collect()
 }
 
-/// Every kind comes back whole, with its requests in order, also after a restart.
+/// Every kind comes back whole, with its erasures in order, also after a restart.
 pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     let store = fixture.store();
-    let many: Vec<Request> = (1..=200).map(shred).collect();
-    let erase = Wish::EraseKeyspace("chat".parse().expect("a name"));
+    let many: Vec<Erasure> = (1..=200).map(shred).collect();
+    let erase = ErasureKind::EraseKeyspace("chat".parse().expect("a name"));
     let settings = Action::SetPolicy {
         from: policy(72),
         to: policy(100),
     };
     let all = [
         (shreds(1, 200), many),
-        (approval(2, Action::EraseKeyspace), vec![request(2, erase)]),
+        (approval(2, Action::EraseKeyspace), vec![erasure(2, erase)]),
         (
             approval(3, Action::DropVersion(KeyVersion::FIRST)),
-            vec![request(3, Wish::DropVersion(KeyVersion::FIRST))],
+            vec![erasure(3, ErasureKind::DropVersion(KeyVersion::FIRST))],
         ),
         (approval(4, Action::SetMinimum(KeyVersion::FIRST)), vec![]),
         (approval(5, settings), vec![]),
         (approval(6, Action::ConfirmClock), vec![]),
         (approval(7, Action::MoveHsm), vec![]),
     ];
-    for (approval, requests) in &all {
-        let asked = store.ask_approval(approval, requests, ROOM).await;
+    for (approval, erasures) in &all {
+        let asked = store.ask_approval(approval, erasures, ROOM).await;
         assert_eq!(asked, Ok(Enqueued::Waits));
     }
     let refused = store.ask_approval(&shreds(8, 1), &[shred(8)], ROOM).await;
@@ -126,16 +126,16 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     drop(store);
     fixture.reopen().await;
     let store = fixture.store();
-    for (approval, requests) in &all {
+    for (approval, erasures) in &all {
         assert_eq!(
             store.approval(approval.id).await,
             Ok(Some(approval.clone()))
         );
-        let kept = store.approval_requests(approval.id).await;
-        assert_eq!(kept, Ok(waiting(requests)));
+        let kept = store.approval_erasures(approval.id).await;
+        assert_eq!(kept, Ok(waiting(erasures)));
     }
     assert_eq!(store.approval(id(8)).await, Ok(None));
-    assert_eq!(store.approval_requests(id(8)).await, Ok(vec![]));
+    assert_eq!(store.approval_erasures(id(8)).await, Ok(vec![]));
     let page = async |after, limit| {
         let page = store.waiting_approvals(after, limit).await;
         page.expect("approvals")
@@ -146,29 +146,29 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     assert_eq!(page(ApprovalId::FIRST, 2).await, [id(1), id(2)]);
     assert_eq!(page(id(2), 2).await, [id(3), id(4)]);
     // None of it is accepted.
-    assert_eq!(store.open_requests(RequestNumber::new(0)).await, Ok(vec![]));
+    assert_eq!(store.open_erasures(ErasureNumber::new(0)).await, Ok(vec![]));
 }
 
 /// Each changes once, whoever comes later; what ended is found by nobody who asks again, and keeps its
-/// requests until it is on record.
+/// erasures until it is on record.
 pub async fn approvals_change_once(fixture: impl Fixture) {
     let store = fixture.store();
     for byte in 1..=5 {
-        let requests = [shred(byte), shred(100 + byte)];
-        let asked = store.ask_approval(&shreds(byte, 2), &requests, ROOMY).await;
+        let erasures = [shred(byte), shred(100 + byte)];
+        let asked = store.ask_approval(&shreds(byte, 2), &erasures, ROOMY).await;
         assert_eq!(asked, Ok(Enqueued::Waits));
     }
     let found = async |bytes: &[u8]| {
-        let ids = bytes.iter().map(|byte| RequestId::from_bytes([*byte; 16]));
-        let ids: Vec<RequestId> = ids.collect();
-        let mut found = store.waiting_requests(&ids).await.expect("requests");
+        let ids = bytes.iter().map(|byte| ErasureId::from_bytes([*byte; 16]));
+        let ids: Vec<ErasureId> = ids.collect();
+        let mut found = store.waiting_erasures(&ids).await.expect("requests");
         found.sort_unstable();
         found
     };
-    let request = |byte| RequestId::from_bytes([byte; 16]);
+    let erasure = |byte| ErasureId::from_bytes([byte; 16]);
     assert_eq!(
         found(&[1, 105, 77]).await,
-        [(request(1), id(1)), (request(105), id(5))]
+        [(erasure(1), id(1)), (erasure(105), id(5))]
     );
     let at = Timestamp::from_millis(9_000);
     let end = async |byte, end, by: Option<Decision>| {
@@ -176,11 +176,11 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
         ended.expect("a store")
     };
     let approve = async |byte, by| {
-        let requests = [shred(byte)];
-        let effect = Effect::Requests(&requests);
+        let erasures = [shred(byte)];
+        let effect = Effect::Erasures(&erasures);
         store.approve(&given(byte, by), effect).await
     };
-    assert_eq!(approve(1, 7).await, Ok(Some(RequestNumber::new(1))));
+    assert_eq!(approve(1, 7).await, Ok(Some(ErasureNumber::new(1))));
     assert_eq!(approve(1, 8).await, Ok(None));
     assert!(!end(1, End::Expired, None).await);
     assert!(end(2, End::Expired, None).await);
@@ -193,7 +193,7 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     assert_eq!(approve(9, 8).await, Ok(None));
     // Accepted once, by the one that was approved.
     let open = store
-        .open_requests(RequestNumber::new(0))
+        .open_erasures(ErasureNumber::new(0))
         .await
         .expect("requests");
     assert_eq!(open.len(), 1);
@@ -227,15 +227,15 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     assert_eq!(unrecorded(9_000).await, []);
     assert_eq!(unrecorded(9_001).await, expected);
     for byte in 1..=5 {
-        let kept = store.approval_requests(id(byte)).await;
+        let kept = store.approval_erasures(id(byte)).await;
         assert_eq!(kept, Ok(waiting(&[shred(byte), shred(100 + byte)])));
         assert_eq!(store.approval_is_recorded(id(byte)).await, Ok(()));
     }
     assert_eq!(unrecorded(9_001).await, []);
-    let kept = store.approval_requests(id(1)).await;
+    let kept = store.approval_erasures(id(1)).await;
     assert_eq!(kept, Ok(waiting(&[shred(1), shred(101)])));
     for byte in 2..=5 {
-        assert_eq!(store.approval_requests(id(byte)).await, Ok(vec![]));
+        assert_eq!(store.approval_erasures(id(byte)).await, Ok(vec![]));
     }
 }
 
@@ -258,9 +258,9 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
         assert_eq!(asked, Ok(Enqueued::Waits));
     }
     // Its id is taken: neither is it accepted, nor the approval given.
-    assert_eq!(store.accept(&[shred(1)]).await, Ok(RequestNumber::new(1)));
-    let requests = [shred(2), shred(1)];
-    let effect = Effect::Requests(&requests);
+    assert_eq!(store.accept(&[shred(1)]).await, Ok(ErasureNumber::new(1)));
+    let erasures = [shred(2), shred(1)];
+    let effect = Effect::Erasures(&erasures);
     assert!(store.approve(&given(1, 7), effect).await.is_err());
     let settings = |row: KeyspaceRow| {
         let row = KeyspaceRow {
@@ -279,7 +279,7 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
         assert_eq!(kept, Ok(Some(approval.clone())));
     }
     let open = store
-        .open_requests(RequestNumber::new(0))
+        .open_erasures(ErasureNumber::new(0))
         .await
         .expect("requests");
     assert_eq!(open.len(), 1);
@@ -394,10 +394,10 @@ pub async fn shreds_are_counted(mut fixture: impl Fixture) {
     let (servers, operators) = (Pool::MessageServers, Pool::Operators);
     let counts = [count(1, servers, 2_000, 2), count(2, operators, 1_000, 1)];
     let accepted = store.accept_counted(&[shred(1), shred(2)], &counts).await;
-    assert_eq!(accepted, Ok(RequestNumber::new(1)));
+    assert_eq!(accepted, Ok(ErasureNumber::new(1)));
     let more = [count(1, servers, 2_000, 5), count(1, servers, 3_000, 1)];
     let accepted = store.accept_counted(&[shred(3)], &more).await;
-    assert_eq!(accepted, Ok(RequestNumber::new(3)));
+    assert_eq!(accepted, Ok(ErasureNumber::new(3)));
     // Its id is taken: nothing was accepted, and nothing counts.
     let refused = store.accept_counted(&[shred(3)], &more).await;
     assert!(refused.is_err());

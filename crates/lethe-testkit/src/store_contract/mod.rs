@@ -2,9 +2,9 @@
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
 mod approvals;
+mod erasures;
 mod hsm_moves;
 mod key_uses;
-mod requests;
 mod trees;
 
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use lethe_core::ports::{
 use lethe_core::time::{Expiry, Timestamp};
 
 pub use approvals::*;
+pub use erasures::*;
 pub use hsm_moves::*;
 pub use key_uses::*;
-pub use requests::*;
 pub use trees::*;
 
 /// A store under test that can be closed and opened again.

@@ -1,4 +1,4 @@
-//! Wishes of several callers that are accepted together. What is known and what is new is decided here
+//! Erasures of several callers that are accepted together. What is known and what is new is decided here
 //! and nowhere else, and nothing new goes on without a permission.
 
 mod decide;
@@ -7,67 +7,67 @@ mod write;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lethe_core::erasure::{AcceptedErasure, ErasureNumber};
 use lethe_core::ports::StoreError;
-use lethe_core::receipt::{Opening, RequestId};
+use lethe_core::receipt::{ErasureId, Opening};
 use lethe_core::refusals::Target;
-use lethe_core::request::{AcceptedRequest, RequestNumber};
 
 use super::acceptor::{Acceptor, Call};
-use super::ledger::targets;
-use super::new_request::{Draft, New};
-use super::wanted::{Admitted, NotAccepted, Wanted};
+use super::draft::{ErasureDraft, PermittedErasure};
+use super::pending::targets;
+use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::approvals::Permission;
 
 /// Where an item's answer comes from.
 enum Answer {
-    /// A request that was there already.
-    Earlier(Admitted),
-    /// The new request of this place, with its opening.
+    /// An erasure that was there already.
+    Earlier(ErasureAnswer),
+    /// The new erasure of this place, with its opening.
     New(usize, Option<Opening>),
-    Refused(NotAccepted),
+    Refused(AcceptError),
 }
 
-/// The first number of the new requests.
-type Written = Result<RequestNumber, NotWritten>;
+/// The first number of the new erasures.
+type WriteResult = Result<ErasureNumber, WriteError>;
 
 /// Why nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
-enum NotWritten {
+enum WriteError {
     #[error("the approval does not wait any more")]
     NotWaiting,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<NotWritten> for NotAccepted {
-    fn from(error: NotWritten) -> Self {
+impl From<WriteError> for AcceptError {
+    fn from(error: WriteError) -> Self {
         match error {
-            NotWritten::NotWaiting => Self::NotWaiting,
-            NotWritten::Store(error) => error.into(),
+            WriteError::NotWaiting => Self::NotWaiting,
+            WriteError::Store(error) => error.into(),
         }
     }
 }
 
-pub(super) struct Group<'a> {
+pub(super) struct AcceptBatch<'a> {
     acceptor: &'a Acceptor,
     calls: Vec<Call>,
-    /// Requests of these ids that the store holds.
-    earlier: HashMap<RequestId, AcceptedRequest>,
-    new: Vec<New>,
+    /// Erasures of these ids that the store holds.
+    earlier: HashMap<ErasureId, AcceptedErasure>,
+    permitted: Vec<PermittedErasure>,
     /// What the new ones are allowed by; what they do not use is given back.
     permissions: Vec<Arc<Permission>>,
-    /// New requests of the call that is being decided; their places come behind those of `new`.
-    drafts: Vec<Draft>,
-    by_id: HashMap<RequestId, usize>,
+    /// New erasures of the call that is being decided; their places come behind those of `permitted`.
+    drafts: Vec<ErasureDraft>,
+    by_id: HashMap<ErasureId, usize>,
 }
 
-impl<'a> Group<'a> {
+impl<'a> AcceptBatch<'a> {
     pub(super) fn new(acceptor: &'a Acceptor, calls: Vec<Call>) -> Self {
         Self {
             acceptor,
             calls,
             earlier: HashMap::new(),
-            new: Vec::new(),
+            permitted: Vec::new(),
             permissions: Vec::new(),
             drafts: Vec::new(),
             by_id: HashMap::new(),
@@ -78,12 +78,12 @@ impl<'a> Group<'a> {
     pub(super) async fn run(mut self) {
         let (answers, written) = match self.find_earlier().await {
             Ok(()) => self.accept().await,
-            Err(error) => (self.refuse_all(&error), Ok(RequestNumber::new(0))),
+            Err(error) => (self.refuse_all(&error), Ok(ErasureNumber::new(0))),
         };
         self.answer_all(answers, &written);
     }
 
-    fn answer_all(&mut self, answers: Vec<Vec<Answer>>, written: &Written) {
+    fn answer_all(&mut self, answers: Vec<Vec<Answer>>, written: &WriteResult) {
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
             let answers = answers
@@ -96,12 +96,12 @@ impl<'a> Group<'a> {
 
     /// Decides, holds the keys back, and only then looks whether it still holds: what was rotated,
     /// issued or set in between is decided anew.
-    async fn accept(&mut self) -> (Vec<Vec<Answer>>, Written) {
-        let refusals = Arc::clone(&self.acceptor.live.refusals);
+    async fn accept(&mut self) -> (Vec<Vec<Answer>>, WriteResult) {
+        let refusals = Arc::clone(&self.acceptor.key_state.refusals);
         loop {
             let answers = self.decide().await;
             if !self.is_to_be_written(&answers) {
-                return (answers, Ok(RequestNumber::new(0)));
+                return (answers, Ok(ErasureNumber::new(0)));
             }
             let pending = refusals.pend(self.targets());
             let now = self.acceptor.ports.clock.now();
@@ -110,66 +110,67 @@ impl<'a> Group<'a> {
                 return (answers, written);
             }
             refusals.withdraw(&pending);
-            self.new.clear();
+            self.permitted.clear();
             self.permissions.clear();
             self.by_id.clear();
         }
     }
 
-    /// New requests are, and an approval of which anything can be done, though nothing of it is new.
+    /// New erasures are written, and an approval of which anything can be done, though nothing of it is
+    /// new.
     fn is_to_be_written(&self, answers: &[Vec<Answer>]) -> bool {
         let mut answers = answers.iter().flatten();
         let given = self.calls.iter().any(|call| call.given().is_some());
-        !self.new.is_empty() || given && answers.any(|it| !matches!(it, Answer::Refused(_)))
+        !self.permitted.is_empty() || given && answers.any(|it| !matches!(it, Answer::Refused(_)))
     }
 
     fn still_holds(&self) -> bool {
-        let keyring = self.acceptor.live.keyring();
-        let mut drafts = self.new.iter().map(New::draft);
+        let keyring = self.acceptor.key_state.keyring();
+        let mut drafts = self.permitted.iter().map(PermittedErasure::draft);
         drafts.all(|draft| draft.still_holds(&keyring))
     }
 
     fn targets(&self) -> impl Iterator<Item = Target> {
-        let drafts = self.new.iter().map(New::draft);
-        drafts.flat_map(|draft| targets(&draft.request))
+        let drafts = self.permitted.iter().map(PermittedErasure::draft);
+        drafts.flat_map(|draft| targets(&draft.erasure))
     }
 
     fn refuse_all(&self, error: &StoreError) -> Vec<Vec<Answer>> {
-        let refused = |_: &Wanted| Answer::Refused(error.clone().into());
-        let call = |call: &Call| call.wanted.iter().map(refused).collect();
+        let refused = |_: &ErasureRequest| Answer::Refused(error.clone().into());
+        let call = |call: &Call| call.requests.iter().map(refused).collect();
         self.calls.iter().map(call).collect()
     }
 
-    fn answer(&self, answer: Answer, written: &Written) -> Result<Admitted, NotAccepted> {
-        if matches!(written, Err(NotWritten::NotWaiting)) {
-            return Err(NotAccepted::NotWaiting);
+    fn answer(&self, answer: Answer, written: &WriteResult) -> Result<ErasureAnswer, AcceptError> {
+        if matches!(written, Err(WriteError::NotWaiting)) {
+            return Err(AcceptError::NotWaiting);
         }
         match answer {
             Answer::Earlier(admitted) => Ok(admitted),
             Answer::Refused(reason) => Err(reason),
             Answer::New(place, opening) => {
                 let first = written.clone()?;
-                let accepted = AcceptedRequest {
-                    number: RequestNumber::new(first.number() + place as u64),
-                    request: self.new[place].draft().request.clone(),
+                let accepted = AcceptedErasure {
+                    number: ErasureNumber::new(first.number() + place as u64),
+                    erasure: self.permitted[place].draft().erasure.clone(),
                 };
-                Ok(Admitted { accepted, opening })
+                Ok(ErasureAnswer { accepted, opening })
             }
         }
     }
 
     async fn find_earlier(&mut self) -> Result<(), StoreError> {
-        let items = self.calls.iter().flat_map(|call| &call.wanted);
-        let ids = items.filter_map(|wanted| match wanted {
-            Wanted::Shred(id, _) => *id,
-            Wanted::Prepared(request) => Some(request.id),
-            Wanted::Erase | Wanted::Drop(_) => None,
+        let items = self.calls.iter().flat_map(|call| &call.requests);
+        let ids = items.filter_map(|request| match request {
+            ErasureRequest::Shred(id, _) => *id,
+            ErasureRequest::Prepared(erasure) => Some(erasure.id),
+            ErasureRequest::Erase | ErasureRequest::Drop(_) => None,
         });
         let ids: Vec<_> = ids
             .chain(self.calls.iter().filter_map(|call| call.id))
             .collect();
-        let found = self.acceptor.ports.store.requests_by_id(&ids).await?;
-        self.earlier = found.into_iter().map(|it| (it.request.id, it)).collect();
+        let found = self.acceptor.ports.store.erasures_by_id(&ids).await?;
+        self.earlier = found.into_iter().map(|it| (it.erasure.id, it)).collect();
         Ok(())
     }
 }

@@ -4,30 +4,30 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use lethe_core::approval::{Asker, ShredCount};
+use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureNumber};
 use lethe_core::ports::{Effect, StoreError};
 use lethe_core::refusals::Target;
-use lethe_core::request::{AcceptedRequest, Request, RequestNumber};
 use lethe_core::time::Timestamp;
 
-use super::{Group, NotWritten, Written};
+use super::{AcceptBatch, WriteError, WriteResult};
 use crate::erasure::acceptor::Call;
-use crate::erasure::new_request::New;
+use crate::erasure::draft::PermittedErasure;
 
 /// Until the store answers whether a commit was made whose answer was lost.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-impl Group<'_> {
+impl AcceptBatch<'_> {
     /// Writes the rows down, and refuses the keys for good; the answer waits for both.
-    pub(super) async fn write(&mut self, pending: &[Target], now: Timestamp) -> Written {
-        let refusals = &self.acceptor.live.refusals;
-        for new in &mut self.new {
+    pub(super) async fn write(&mut self, pending: &[Target], now: Timestamp) -> WriteResult {
+        let refusals = &self.acceptor.key_state.refusals;
+        for new in &mut self.permitted {
             new.accept_at(now);
         }
-        let drafts = self.new.iter().map(New::draft);
-        let requests: Vec<Request> = drafts.map(|draft| draft.request.clone()).collect();
-        let written = match self.store(&requests).await {
-            Err(error) => self.find_out(error).await.map_err(NotWritten::from),
-            Ok(first) => first.ok_or(NotWritten::NotWaiting),
+        let drafts = self.permitted.iter().map(PermittedErasure::draft);
+        let erasures: Vec<Erasure> = drafts.map(|draft| draft.erasure.clone()).collect();
+        let written = match self.store(&erasures).await {
+            Err(error) => self.find_out(error).await.map_err(WriteError::from),
+            Ok(first) => first.ok_or(WriteError::NotWaiting),
         };
         match &written {
             Ok(first) => {
@@ -36,16 +36,16 @@ impl Group<'_> {
                 }
                 refusals.accept(self.targets());
                 // Another shred of such a conversation is one of its own: it may have gone on.
-                let drafts = self.new.iter().map(New::draft);
+                let drafts = self.permitted.iter().map(PermittedErasure::draft);
                 let waited = drafts.filter(|draft| draft.waited);
-                for leaf in waited.flat_map(|draft| draft.request.leaves()) {
+                for leaf in waited.flat_map(|draft| draft.erasure.leaves()) {
                     refusals.reissued(leaf);
                 }
-                let numbers = (first.number()..).map(RequestNumber::new);
-                let accepted = numbers.zip(requests);
+                let numbers = (first.number()..).map(ErasureNumber::new);
+                let accepted = numbers.zip(erasures);
                 let accepted =
-                    accepted.map(|(number, request)| AcceptedRequest { number, request });
-                self.acceptor.ledger.add(accepted);
+                    accepted.map(|(number, erasure)| AcceptedErasure { number, erasure });
+                self.acceptor.pending_erasures.add(accepted);
             }
             Err(error) => {
                 tracing::warn!(%error, "requests to forget were not accepted");
@@ -57,18 +57,18 @@ impl Group<'_> {
 
     /// With the approval that is given with them, in one transaction; none where it does not wait any
     /// more.
-    async fn store(&self, requests: &[Request]) -> Result<Option<RequestNumber>, StoreError> {
+    async fn store(&self, erasures: &[Erasure]) -> Result<Option<ErasureNumber>, StoreError> {
         let mut given = self.calls.iter().filter_map(Call::given);
         match given.next() {
             None => {
                 let store = &self.acceptor.approvals.store;
                 let counts = self.counts();
-                let accepted = store.accept_counted(requests, &counts).await;
+                let accepted = store.accept_counted(erasures, &counts).await;
                 accepted.map(Some)
             }
             Some(given) => {
                 let store = &self.acceptor.approvals.store;
-                store.approve(given, Effect::Requests(requests)).await
+                store.approve(given, Effect::Erasures(erasures)).await
             }
         }
     }
@@ -91,14 +91,14 @@ impl Group<'_> {
     /// The commit failed, or its answer was lost: asks the store until it says which. Meanwhile the
     /// keys are neither given out nor refused for good. What it holds counts once it has passed the
     /// barrier.
-    async fn find_out(&self, error: StoreError) -> Result<RequestNumber, StoreError> {
+    async fn find_out(&self, error: StoreError) -> Result<ErasureNumber, StoreError> {
         let store = &self.acceptor.ports.store;
-        let Some(first) = self.new.first() else {
+        let Some(first) = self.permitted.first() else {
             return Err(error);
         };
-        let first = first.draft().request.id;
+        let first = first.draft().erasure.id;
         loop {
-            if let Ok(found) = store.requests_by_id(&[first]).await {
+            if let Ok(found) = store.erasures_by_id(&[first]).await {
                 let number = found.first().map(|it| it.number).ok_or(&error);
                 let number = number.map_err(Clone::clone)?;
                 if store.barrier().await.is_ok() {

@@ -1,18 +1,18 @@
-//! A request on its way into the store, and what it was decided under.
+//! An erasure on its way into the store, and what it was decided under.
 
+use lethe_core::erasure::{Erasure, ErasureKind};
 use lethe_core::keyring::{Keyring, LiveKeyspace};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
-use lethe_core::receipt::RequestId;
+use lethe_core::receipt::ErasureId;
 use lethe_core::refusals::{Refusal, Target};
-use lethe_core::request::{Request, Wish};
 use lethe_core::time::Timestamp;
 
 use crate::approvals::Permission;
 
-/// A request that nobody made before, as it was decided: nothing allows it yet.
-pub(super) struct Draft {
+/// An erasure that nobody made before, as it was decided: nothing allows it yet.
+pub(super) struct ErasureDraft {
     /// Its times are set when its keys are not given out any more.
-    pub(super) request: Request,
+    pub(super) erasure: Erasure,
     /// What it was decided under.
     name: KeyspaceName,
     versions: Vec<KeyVersion>,
@@ -22,18 +22,18 @@ pub(super) struct Draft {
     pub(super) waited: bool,
 }
 
-impl Draft {
+impl ErasureDraft {
     /// Its earlier leases may be longer than those of its present settings.
-    pub(super) fn under(keyspace: &LiveKeyspace, id: RequestId, wish: Wish) -> Self {
-        let request = Request {
+    pub(super) fn under(keyspace: &LiveKeyspace, id: ErasureId, kind: ErasureKind) -> Self {
+        let erasure = Erasure {
             id,
             keyspace: keyspace.id,
             accepted_at: Timestamp::from_millis(0),
             leases_end_at: keyspace.leases_until,
-            wish,
+            kind,
         };
         Self {
-            request,
+            erasure,
             name: keyspace.name.clone(),
             versions: versions(keyspace),
             lease: keyspace.policy.cache_ttl().as_millis(),
@@ -54,45 +54,45 @@ impl Draft {
         let Some(keyspace) = keyring.keyspaces.get(&self.name) else {
             return false;
         };
-        let same = keyspace.id == self.request.keyspace
+        let same = keyspace.id == self.erasure.keyspace
             && versions(keyspace) == self.versions
             && keyspace.policy.cache_ttl().as_millis() == self.lease
-            && keyspace.leases_until == self.request.leases_end_at;
+            && keyspace.leases_until == self.erasure.leases_end_at;
         let was_reissued = |leaf| {
             matches!(
                 keyring.refusals.of(Target::Leaf(leaf)),
                 Some(Refusal::Accepted { reissued: true } | Refusal::Done)
             )
         };
-        same && (self.waited || !self.request.leaves().any(was_reissued))
+        same && (self.waited || !self.erasure.leaves().any(was_reissued))
     }
 }
 
-/// A request on its way into the store: a draft that a permission covers.
-pub(super) struct New(Draft);
+/// An erasure on its way into the store: a draft that a permission covers.
+pub(super) struct PermittedErasure(ErasureDraft);
 
-impl New {
+impl PermittedErasure {
     /// All of them, or the drafts again where the permission is not for each.
     pub(super) fn permitted(
-        drafts: Vec<Draft>,
+        drafts: Vec<ErasureDraft>,
         permission: &Permission,
-    ) -> Result<Vec<Self>, Vec<Draft>> {
-        if drafts.iter().all(|it| permission.covers(&it.request)) {
+    ) -> Result<Vec<Self>, Vec<ErasureDraft>> {
+        if drafts.iter().all(|it| permission.covers(&it.erasure)) {
             Ok(drafts.into_iter().map(Self).collect())
         } else {
             Err(drafts)
         }
     }
 
-    pub(super) const fn draft(&self) -> &Draft {
+    pub(super) const fn draft(&self) -> &ErasureDraft {
         &self.0
     }
 
     /// Its keys are not given out any more: from now on it counts.
     pub(super) fn accept_at(&mut self, now: Timestamp) {
-        let Draft { request, lease, .. } = &mut self.0;
-        request.leases_end_at = request.leases_end_at.max(now.saturating_add(*lease));
-        request.accepted_at = now;
+        let ErasureDraft { erasure, lease, .. } = &mut self.0;
+        erasure.leases_end_at = erasure.leases_end_at.max(now.saturating_add(*lease));
+        erasure.accepted_at = now;
     }
 }
 

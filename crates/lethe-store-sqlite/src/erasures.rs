@@ -1,23 +1,23 @@
-//! Requests to forget, and what says that they are fulfilled.
+//! Erasures, and what says that they are fulfilled.
 
 use lethe_core::deployment_key::Column;
+use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureKind, ErasureNumber, ShredLeaf};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, StoreError};
-use lethe_core::receipt::RequestId;
-use lethe_core::request::{AcceptedRequest, Request, RequestNumber, ShredLeaf, Wish};
+use lethe_core::receipt::ErasureId;
 use lethe_core::time::{Expiry, Timestamp};
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
-use crate::authentic::{Authenticity, REQUEST};
+use crate::authentic::{Authenticity, ERASURE};
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::statements::execute;
 
-/// A statement that reads requests.
+/// A statement that reads erasures.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -28,7 +28,7 @@ macro_rules! select {
     };
 }
 
-/// A request's columns; its number is its place, wherever it stands.
+/// An erasure's columns; its number is its place, wherever it stands.
 pub(crate) struct Columns {
     pub(crate) number: i64,
     pub(crate) id: Vec<u8>,
@@ -44,15 +44,15 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn of(number: i64, request: &Request) -> Result<Self, StoreError> {
+    pub(crate) fn of(number: i64, erasure: &Erasure) -> Result<Self, StoreError> {
         let none = Self {
             number,
-            id: request.id.as_bytes().to_vec(),
+            id: erasure.id.as_bytes().to_vec(),
             kind: 0,
-            keyspace: request.keyspace.as_bytes().to_vec(),
-            accepted_at: signed(request.accepted_at.as_millis(), "request.accepted_at_ms")?,
+            keyspace: erasure.keyspace.as_bytes().to_vec(),
+            accepted_at: signed(erasure.accepted_at.as_millis(), "request.accepted_at_ms")?,
             leases_end_at: signed(
-                request.leases_end_at.as_millis(),
+                erasure.leases_end_at.as_millis(),
                 "request.leases_end_at_ms",
             )?,
             tag: None,
@@ -61,8 +61,8 @@ impl Columns {
             name: None,
             version: None,
         };
-        Ok(match &request.wish {
-            Wish::Shred {
+        Ok(match &erasure.kind {
+            ErasureKind::Shred {
                 tag,
                 commitment,
                 leaves,
@@ -73,12 +73,12 @@ impl Columns {
                 leaves: Some(leaves.iter().flat_map(leaf_bytes).collect()),
                 ..none
             },
-            Wish::EraseKeyspace(name) => Self {
+            ErasureKind::EraseKeyspace(name) => Self {
                 kind: 2,
                 name: Some(name.as_str().to_owned()),
                 ..none
             },
-            Wish::DropVersion(version) => Self {
+            ErasureKind::DropVersion(version) => Self {
                 kind: 3,
                 version: Some(version.number().into()),
                 ..none
@@ -87,17 +87,17 @@ impl Columns {
     }
 }
 
-/// The columns of [`Columns::push_wish`].
-macro_rules! wish_columns {
+/// The columns of [`Columns::push_erasure`].
+macro_rules! erasure_columns {
     () => {
         "id, kind, keyspace_id, tag, commitment, leaves, keyspace_name, version"
     };
 }
-pub(crate) use wish_columns;
+pub(crate) use erasure_columns;
 
 impl Columns {
-    /// Binds what is wanted, in the order of [`wish_columns`]: the same in each table of requests.
-    pub(crate) fn push_wish(&self, row: &mut Separated<'_, Sqlite, &'static str>) {
+    /// Binds what is wanted, in the order of [`erasure_columns`]: the same in each table of erasures.
+    pub(crate) fn push_erasure(&self, row: &mut Separated<'_, Sqlite, &'static str>) {
         row.push_bind(self.id.clone());
         row.push_bind(self.kind);
         row.push_bind(self.keyspace.clone());
@@ -122,7 +122,7 @@ impl Columns {
     /// In the order of [`REQUEST`].
     fn mac(&self, authentic: &Authenticity) -> Option<Vec<u8>> {
         let mac = authentic.mac(
-            &REQUEST,
+            &ERASURE,
             &[
                 Column::Integer(self.number),
                 Column::Blob(&self.id),
@@ -141,16 +141,16 @@ impl Columns {
     }
 }
 
-fn checked(authentic: &Authenticity, row: &SqliteRow) -> Result<AcceptedRequest, StoreError> {
-    authentic.check(&REQUEST, row)?;
-    decode::request(row)
+fn checked(authentic: &Authenticity, row: &SqliteRow) -> Result<AcceptedErasure, StoreError> {
+    authentic.check(&ERASURE, row)?;
+    decode::erasure(row)
 }
 
 pub(crate) async fn accept(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
-    requests: &[Request],
-) -> Result<RequestNumber, StoreError> {
+    erasures: &[Erasure],
+) -> Result<ErasureNumber, StoreError> {
     let last: Option<i64> =
         sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'request'")
             .fetch_optional(&mut *connection)
@@ -158,13 +158,13 @@ pub(crate) async fn accept(
             .map_err(during("number requests"))?;
     let first = last.unwrap_or(0) + 1;
     let rows: Vec<Columns> = (first..)
-        .zip(requests)
-        .map(|(number, request)| Columns::of(number, request))
+        .zip(erasures)
+        .map(|(number, erasure)| Columns::of(number, erasure))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
         let head = concat!(
             "INSERT INTO request (number, accepted_at_ms, leases_end_at_ms, mac, ",
-            wish_columns!(),
+            erasure_columns!(),
             ")"
         );
         let mut query = insert(head, rows, |mut row, columns| {
@@ -172,19 +172,19 @@ pub(crate) async fn accept(
             row.push_bind(columns.accepted_at);
             row.push_bind(columns.leases_end_at);
             row.push_bind(columns.mac(authentic));
-            columns.push_wish(&mut row);
+            columns.push_erasure(&mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("accept requests"))?;
     }
-    Ok(RequestNumber::new(first.cast_unsigned()))
+    Ok(ErasureNumber::new(first.cast_unsigned()))
 }
 
 pub(crate) async fn by_id(
     reader: &SqlitePool,
     authentic: &Authenticity,
-    ids: &[RequestId],
-) -> Result<Vec<AcceptedRequest>, StoreError> {
+    ids: &[ErasureId],
+) -> Result<Vec<AcceptedErasure>, StoreError> {
     let mut found = Vec::new();
     let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
     for keys in chunks(&keys) {
@@ -200,9 +200,9 @@ pub(crate) async fn by_id(
 pub(crate) async fn range(
     reader: &SqlitePool,
     authentic: &Authenticity,
-    first: RequestNumber,
-    last: RequestNumber,
-) -> Result<Vec<AcceptedRequest>, StoreError> {
+    first: ErasureNumber,
+    last: ErasureNumber,
+) -> Result<Vec<AcceptedErasure>, StoreError> {
     let rows = sqlx::query(select!("WHERE number BETWEEN ? AND ? ORDER BY number"))
         .bind(signed(first.number(), "request.number")?)
         .bind(signed(last.number(), "request.number")?)
@@ -215,8 +215,8 @@ pub(crate) async fn range(
 pub(crate) async fn open(
     reader: &SqlitePool,
     authentic: &Authenticity,
-    fulfilled: RequestNumber,
-) -> Result<Vec<AcceptedRequest>, StoreError> {
+    fulfilled: ErasureNumber,
+) -> Result<Vec<AcceptedErasure>, StoreError> {
     let rows = sqlx::query(select!("WHERE number > ? ORDER BY number"))
         .bind(signed(fulfilled.number(), "request.number")?)
         .fetch_all(reader)
@@ -230,7 +230,7 @@ pub(crate) async fn erase_of(
     authentic: &Authenticity,
     name: &KeyspaceName,
     id: KeyspaceId,
-) -> Result<Option<RequestId>, StoreError> {
+) -> Result<Option<ErasureId>, StoreError> {
     let row = sqlx::query(select!(
         "WHERE kind = 2 AND keyspace_name = ? AND keyspace_id = ? ORDER BY number LIMIT 1"
     ))
@@ -243,7 +243,7 @@ pub(crate) async fn erase_of(
         .as_ref()
         .map(|row| checked(authentic, row))
         .transpose()?;
-    Ok(erase.map(|accepted| accepted.request.id))
+    Ok(erase.map(|accepted| accepted.erasure.id))
 }
 
 pub(crate) async fn fulfil(
@@ -251,7 +251,7 @@ pub(crate) async fn fulfil(
     sequence: u64,
     fulfilled: &Fulfilled,
 ) -> Result<(), StoreError> {
-    // Every request stands in one batch: none may be passed over.
+    // Every erasure stands in one batch: none may be passed over.
     let insert = sqlx::query(
         "INSERT INTO batch (sequence, first_request, last_request, replaced_root)
          SELECT ?1, ?2, ?3, ?4
@@ -267,17 +267,17 @@ pub(crate) async fn fulfil(
     }
 }
 
-pub(crate) async fn fulfilled_up_to(reader: &SqlitePool) -> Result<RequestNumber, StoreError> {
+pub(crate) async fn fulfilled_up_to(reader: &SqlitePool) -> Result<ErasureNumber, StoreError> {
     let last: i64 = sqlx::query_scalar("SELECT coalesce(max(last_request), 0) FROM batch")
         .fetch_one(reader)
         .await
         .map_err(during("read the last batch"))?;
-    Ok(RequestNumber::new(last.cast_unsigned()))
+    Ok(ErasureNumber::new(last.cast_unsigned()))
 }
 
 pub(crate) async fn batch_of(
     reader: &SqlitePool,
-    number: RequestNumber,
+    number: ErasureNumber,
 ) -> Result<Option<BatchRow>, StoreError> {
     let row = sqlx::query(
         "SELECT * FROM (SELECT * FROM batch WHERE last_request >= ?1 ORDER BY last_request LIMIT 1)
@@ -345,7 +345,7 @@ pub(crate) async fn forget(
     Ok(true)
 }
 
-/// The oldest batch of those, whole: a receipt needs all requests of its batch.
+/// The oldest batch of those, whole: a receipt needs all erasures of its batch.
 async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
         "SELECT sequence, first_request, last_request FROM batch
@@ -358,11 +358,11 @@ async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<
     let Some((sequence, first, last)) = oldest else {
         return Ok(false);
     };
-    let requests = sqlx::query("DELETE FROM request WHERE number BETWEEN ? AND ?")
+    let erasures = sqlx::query("DELETE FROM request WHERE number BETWEEN ? AND ?")
         .bind(first)
         .bind(last);
-    execute(connection, "forget requests", requests).await?;
-    // The last batch's row stays: it says up to where requests are fulfilled.
+    execute(connection, "forget requests", erasures).await?;
+    // The last batch's row stays: it says up to where erasures are fulfilled.
     let batch = sqlx::query(
         "DELETE FROM batch WHERE sequence = ? AND sequence < (SELECT max(sequence) FROM batch)",
     )

@@ -31,7 +31,7 @@ const REPLACING: u64 = 1_000;
 const REPLACED: Duration = Duration::from_millis(1);
 
 /// See the module.
-pub struct Live {
+pub struct KeyState {
     /// All that opens now.
     keyring: ArcSwap<Keyring>,
     /// Pages and tails in memory.
@@ -46,7 +46,7 @@ pub struct Live {
     clock: Arc<dyn Clock>,
 }
 
-impl Live {
+impl KeyState {
     /// Nothing yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: CacheLimits) -> Self {
@@ -200,7 +200,7 @@ impl Live {
 }
 
 #[async_trait]
-impl LeaseHolders for Live {
+impl LeaseHolders for KeyState {
     async fn advance(&self, state: NewState<'_>) -> Result<(), BatchError> {
         let NewState {
             sequence,
@@ -228,7 +228,7 @@ impl LeaseHolders for Live {
     }
 }
 
-impl Live {
+impl KeyState {
     /// Drops and wipes what the new state replaces; nothing of an older one gets in afterwards.
     fn forget(&self, sequence: u64, deltas: Option<Vec<TreeDelta>>, dropped: &[TreeId]) {
         match deltas {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use lethe_core::erasure::{Erasure, ErasureKind, ShredLeaf};
 use lethe_core::keyring::{KeyError, Keyring, LiveKeyspace, LiveVersion};
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::refusals::{Refusal, Target};
-use lethe_core::request::{Request, ShredLeaf, Wish};
 
-use super::new_request::Draft;
-use super::wanted::NotAccepted;
+use super::draft::ErasureDraft;
+use super::request::AcceptError;
 
 fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
     let version = keyspace.versions.last();
@@ -16,7 +16,7 @@ fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
 }
 
 /// Not one that is being erased.
-pub(super) fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
+pub(super) fn check_not_erased(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
     match keyring.refusals.of(Target::Keyspace(keyspace.id)) {
         None => Ok(()),
         // Nobody knows yet whether it is erased.
@@ -25,37 +25,40 @@ pub(super) fn newest_lives(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result
     }
 }
 
-pub(super) fn droppable(keyspace: &LiveKeyspace, version: KeyVersion) -> Result<(), NotAccepted> {
+pub(super) fn check_droppable(
+    keyspace: &LiveKeyspace,
+    version: KeyVersion,
+) -> Result<(), AcceptError> {
     if newest(keyspace)?.tree.version == version {
-        return Err(NotAccepted::NewestVersion);
+        return Err(AcceptError::NewestVersion);
     }
     let mut versions = keyspace.versions.iter();
     if versions.any(|it| it.tree.version == version) {
         Ok(())
     } else {
-        Err(NotAccepted::NoVersion)
+        Err(AcceptError::NoVersion)
     }
 }
 
-/// A request that waited. Its keyspace may have gone since, and key versions may have come.
-pub(super) fn still_to_do(
+/// An erasure that waited. Its keyspace may have gone since, and key versions may have come.
+pub(super) fn redraft(
     keyring: &Keyring,
     name: &KeyspaceName,
-    request: Request,
-) -> Result<Draft, NotAccepted> {
+    erasure: Erasure,
+) -> Result<ErasureDraft, AcceptError> {
     let keyspace = keyring.keyspace(name)?;
-    if keyspace.id != request.keyspace {
+    if keyspace.id != erasure.keyspace {
         return Err(KeyError::UnknownKeyspace.into());
     }
-    newest_lives(keyring, keyspace)?;
-    match &request.wish {
-        Wish::Shred { leaves, .. } if !covers(leaves, keyspace) => {
-            return Err(NotAccepted::Stale);
+    check_not_erased(keyring, keyspace)?;
+    match &erasure.kind {
+        ErasureKind::Shred { leaves, .. } if !covers(leaves, keyspace) => {
+            return Err(AcceptError::Stale);
         }
-        Wish::DropVersion(version) => droppable(keyspace, *version)?,
-        Wish::Shred { .. } | Wish::EraseKeyspace(_) => {}
+        ErasureKind::DropVersion(version) => check_droppable(keyspace, *version)?,
+        ErasureKind::Shred { .. } | ErasureKind::EraseKeyspace(_) => {}
     }
-    Ok(Draft::under(keyspace, request.id, request.wish).that_waited())
+    Ok(ErasureDraft::under(keyspace, erasure.id, erasure.kind).that_waited())
 }
 
 /// A leaf in each version that lives: in one without, a rewrapped key would go on.

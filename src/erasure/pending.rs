@@ -4,41 +4,41 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use lethe_core::batch::Finished;
+use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureKind, ErasureNumber};
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::{Store, StoreError, VerificationKey};
 use lethe_core::receipt::Receipt;
 use lethe_core::refusals::{Refusals, Target};
-use lethe_core::request::{AcceptedRequest, Request, RequestNumber, Wish};
 use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// Requests whose receipts are kept in memory.
+/// Erasures whose receipts are kept in memory.
 const KEPT: usize = 32_768;
-/// Requests that may wait; no more are accepted until some are done.
+/// Erasures that may wait; no more are accepted until some are done.
 const MOST_OPEN: usize = 200_000;
 
 /// How much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Requests accepted and not done.
-    pub requests: usize,
+    /// Erasures accepted and not done.
+    pub erasures: usize,
     /// When the oldest of them was accepted.
     pub oldest: Option<Timestamp>,
 }
 
 /// Shared by who accepts, who does, and who waits.
-pub struct Ledger {
+pub struct PendingErasures {
     store: Arc<dyn Store>,
     refusals: Arc<Refusals>,
-    open: Mutex<BTreeMap<RequestNumber, Request>>,
+    open: Mutex<BTreeMap<ErasureNumber, Erasure>>,
     more: Notify,
-    done: watch::Sender<RequestNumber>,
+    done: watch::Sender<ErasureNumber>,
     recent: Mutex<VecDeque<Arc<Finished>>>,
 }
 
-impl Ledger {
+impl PendingErasures {
     /// An empty one.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, refusals: Arc<Refusals>) -> Self {
@@ -47,7 +47,7 @@ impl Ledger {
             refusals,
             open: Mutex::default(),
             more: Notify::new(),
-            done: watch::Sender::new(RequestNumber::new(0)),
+            done: watch::Sender::new(ErasureNumber::new(0)),
             recent: Mutex::default(),
         }
     }
@@ -57,8 +57,8 @@ impl Ledger {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn reload(&self, done: RequestNumber, now: Timestamp) -> Result<(), StoreError> {
-        let found = self.store.open_requests(done).await?;
+    pub async fn reload(&self, done: ErasureNumber, now: Timestamp) -> Result<(), StoreError> {
+        let found = self.store.open_erasures(done).await?;
         for (expected, accepted) in (done.number() + 1..).zip(&found) {
             // A number is given once, and none is left out.
             if accepted.number.number() != expected {
@@ -66,44 +66,44 @@ impl Ledger {
             }
         }
         for accepted in &found {
-            self.refusals.accept_again(targets(&accepted.request));
+            self.refusals.accept_again(targets(&accepted.erasure));
         }
         let mut finished = Vec::new();
         {
             // What was accepted since the look comes behind, and stays.
             let mut open = self.open.lock();
-            let behind = RequestNumber::new(done.number() + 1);
+            let behind = ErasureNumber::new(done.number() + 1);
             let rest = open.split_off(&behind);
-            for request in std::mem::replace(&mut *open, rest).values() {
-                finished.extend(targets(request));
+            for erasure in std::mem::replace(&mut *open, rest).values() {
+                finished.extend(targets(erasure));
             }
-            open.extend(found.into_iter().map(|it| (it.number, it.request)));
+            open.extend(found.into_iter().map(|it| (it.number, it.erasure)));
         }
         self.refusals.finish(finished, now);
         self.done.send_modify(|last| *last = (*last).max(done));
         Ok(())
     }
 
-    /// Adds requests just accepted.
-    pub fn add(&self, accepted: impl IntoIterator<Item = AcceptedRequest>) {
-        let accepted = accepted.into_iter().map(|it| (it.number, it.request));
+    /// Adds erasures just accepted.
+    pub fn add(&self, accepted: impl IntoIterator<Item = AcceptedErasure>) {
+        let accepted = accepted.into_iter().map(|it| (it.number, it.erasure));
         self.open.lock().extend(accepted);
         self.more.notify_one();
     }
 
-    /// The oldest open requests, in order; they stay until [`Self::finish`].
+    /// The oldest open erasures, in order; they stay until [`Self::finish`].
     #[must_use]
-    pub fn next(&self, most: usize) -> Vec<AcceptedRequest> {
+    pub fn next(&self, most: usize) -> Vec<AcceptedErasure> {
         let open = self.open.lock();
         let first = open.iter().take(most);
-        let accepted = first.map(|(number, request)| AcceptedRequest {
+        let accepted = first.map(|(number, erasure)| AcceptedErasure {
             number: *number,
-            request: request.clone(),
+            erasure: erasure.clone(),
         });
         accepted.collect()
     }
 
-    /// Waits until requests come.
+    /// Waits until erasures come.
     pub async fn more(&self) {
         self.more.notified().await;
     }
@@ -113,8 +113,8 @@ impl Ledger {
     pub fn backlog(&self) -> Backlog {
         let open = self.open.lock();
         Backlog {
-            requests: open.len(),
-            oldest: open.values().next().map(|request| request.accepted_at),
+            erasures: open.len(),
+            oldest: open.values().next().map(|erasure| erasure.accepted_at),
         }
     }
 
@@ -124,16 +124,16 @@ impl Ledger {
         self.open.lock().len() >= MOST_OPEN
     }
 
-    /// A batch is done: who waits for its requests hears it. `now` is of the clock that refusals
+    /// A batch is done: who waits for its erasures hears it. `now` is of the clock that refusals
     /// are dropped by.
     pub fn finish(&self, finished: Finished, now: Timestamp) {
         let last = finished.last();
         let mut done = Vec::new();
         {
             let mut open = self.open.lock();
-            for AcceptedRequest { number, request } in finished.requests() {
+            for AcceptedErasure { number, erasure } in finished.erasures() {
                 open.remove(number);
-                done.extend(targets(request));
+                done.extend(targets(erasure));
             }
         }
         self.refusals.finish(done, now);
@@ -145,35 +145,35 @@ impl Ledger {
     fn remember(&self, finished: Arc<Finished>) {
         let mut recent = self.recent.lock();
         recent.push_back(finished);
-        let mut requests: usize = recent.iter().map(|it| it.requests().len()).sum();
-        while requests > KEPT && recent.len() > 1 {
+        let mut erasures: usize = recent.iter().map(|it| it.erasures().len()).sum();
+        while erasures > KEPT && recent.len() > 1 {
             if let Some(oldest) = recent.pop_front() {
-                requests -= oldest.requests().len();
+                erasures -= oldest.erasures().len();
             }
         }
     }
 
-    /// Whether a request is accepted and not done.
+    /// Whether an erasure is accepted and not done.
     #[must_use]
-    pub fn is_open(&self, number: RequestNumber) -> bool {
+    pub fn is_open(&self, number: ErasureNumber) -> bool {
         self.open.lock().contains_key(&number)
     }
 
-    /// Waits until an open request is done.
-    pub async fn until_done(&self, number: RequestNumber) {
+    /// Waits until an open erasure is done.
+    pub async fn until_done(&self, number: ErasureNumber) {
         let mut done = self.done.subscribe();
-        // The sender lives as long as this ledger.
+        // The sender lives as long as these.
         let _ = done.wait_for(|done| *done >= number).await;
     }
 
-    /// The receipt of a request, once it is done; one from the store verifies by one of `keys`.
+    /// The receipt of an erasure, once it is done; one from the store verifies by one of `keys`.
     ///
     /// # Errors
     /// Of the store, where the batch is not in memory any more.
     pub async fn receipt(
         &self,
         deployment: DeploymentId,
-        number: RequestNumber,
+        number: ErasureNumber,
         keys: &[VerificationKey],
     ) -> Result<Option<Receipt>, StoreError> {
         let recent: Vec<_> = self.recent.lock().iter().rev().cloned().collect();
@@ -187,9 +187,9 @@ impl Ledger {
             return Ok(None);
         }
         let (first, last) = (row.fulfilled.first, row.fulfilled.last);
-        let requests = self.store.requests(first, last).await?;
+        let erasures = self.store.erasures(first, last).await?;
         let missing = || StoreError::Corrupt("batch: requests are missing".into());
-        let finished = Finished::from_rows(deployment, &row, requests).ok_or_else(missing)?;
+        let finished = Finished::from_rows(deployment, &row, erasures).ok_or_else(missing)?;
         let receipt = finished.receipt(number).ok_or_else(missing)?;
         if receipt.verify(keys).is_err() {
             let row = format!("batch {} or its requests", row.sequence);
@@ -201,13 +201,13 @@ impl Ledger {
     }
 }
 
-/// What a request forgets.
-pub(super) fn targets(request: &Request) -> Vec<Target> {
-    match &request.wish {
-        Wish::Shred { .. } => request.leaves().map(Target::Leaf).collect(),
-        Wish::EraseKeyspace(_) => vec![Target::Keyspace(request.keyspace)],
-        Wish::DropVersion(version) => vec![Target::Tree(TreeId {
-            keyspace: request.keyspace,
+/// What an erasure forgets.
+pub(super) fn targets(erasure: &Erasure) -> Vec<Target> {
+    match &erasure.kind {
+        ErasureKind::Shred { .. } => erasure.leaves().map(Target::Leaf).collect(),
+        ErasureKind::EraseKeyspace(_) => vec![Target::Keyspace(erasure.keyspace)],
+        ErasureKind::DropVersion(version) => vec![Target::Tree(TreeId {
+            keyspace: erasure.keyspace,
             version: *version,
         })],
     }

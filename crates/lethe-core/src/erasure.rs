@@ -1,18 +1,18 @@
-//! Requests to forget: a shred, the erase of a keyspace, the drop of a version. Once accepted, a
-//! request is never taken back; it holds no conversation id.
+//! Erasures: a shred, the erase of a keyspace, the drop of a version. Once accepted, an
+//! erasure is never taken back; it holds no conversation id.
 
 use crate::grid::Generation;
 use crate::identity::KeyspaceId;
 use crate::keyspace::{KeyVersion, KeyspaceName};
-use crate::receipt::{Accepted, Commitment, Item, RequestId, ShreddedKey};
+use crate::receipt::{Accepted, Commitment, ErasureId, Item, ShreddedKey};
 use crate::time::Timestamp;
 use crate::tree::{Address, LeafId, TreeId};
 
 /// Place in the order of acceptance, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestNumber(u64);
+pub struct ErasureNumber(u64);
 
-impl RequestNumber {
+impl ErasureNumber {
     /// From its number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
@@ -26,7 +26,7 @@ impl RequestNumber {
     }
 }
 
-/// Tells whether a request id comes again with the same conversation: first 16 bytes of an HMAC
+/// Tells whether an erasure id comes again with the same conversation: first 16 bytes of an HMAC
 /// under the address key of the newest version at the time; see
 /// [`crate::tree::AddressKey::idempotency_tag`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct ShredLeaf {
 
 /// What is to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum ErasureKind {
     /// A conversation's present generation in each live version.
     Shred {
         /// For the same id sent again.
@@ -69,18 +69,18 @@ pub enum Wish {
         /// One for each version that lived at acceptance, ascending.
         leaves: Vec<ShredLeaf>,
     },
-    /// All versions of the keyspace; its name, which answers to questions about the request still
+    /// All versions of the keyspace; its name, which answers to questions about the erasure still
     /// bear when it is gone.
     EraseKeyspace(KeyspaceName),
     /// An old version.
     DropVersion(KeyVersion),
 }
 
-/// A request as it is accepted.
+/// An erasure as it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Erasure {
     /// Chosen by the caller, or drawn for him.
-    pub id: RequestId,
+    pub id: ErasureId,
     /// The keyspace.
     pub keyspace: KeyspaceId,
     /// From when on its keys are refused.
@@ -88,19 +88,19 @@ pub struct Request {
     /// When the last `cache_until` given out can have ended.
     pub leases_end_at: Timestamp,
     /// What.
-    pub wish: Wish,
+    pub kind: ErasureKind,
 }
 
-/// A request with its place in the order of acceptance.
+/// An erasure with its place in the order of acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcceptedRequest {
+pub struct AcceptedErasure {
     /// Its place.
-    pub number: RequestNumber,
-    /// The request.
-    pub request: Request,
+    pub number: ErasureNumber,
+    /// The erasure.
+    pub erasure: Erasure,
 }
 
-impl Request {
+impl Erasure {
     /// What its receipt speaks of.
     #[must_use]
     pub const fn item(&self) -> Item {
@@ -110,13 +110,13 @@ impl Request {
             accepted_at: self.accepted_at,
             leases_end_at: self.leases_end_at,
         };
-        match &self.wish {
-            Wish::Shred { commitment, .. } => Item::Shred {
+        match &self.kind {
+            ErasureKind::Shred { commitment, .. } => Item::Shred {
                 accepted,
                 commitment: *commitment,
             },
-            Wish::EraseKeyspace(_) => Item::KeyspaceErase { accepted },
-            Wish::DropVersion(version) => Item::VersionDrop {
+            ErasureKind::EraseKeyspace(_) => Item::KeyspaceErase { accepted },
+            ErasureKind::DropVersion(version) => Item::VersionDrop {
                 accepted,
                 version: *version,
             },
@@ -125,9 +125,9 @@ impl Request {
 
     /// The leaves of a shred; none of the others.
     pub fn leaves(&self) -> impl Iterator<Item = LeafId> {
-        let leaves = match &self.wish {
-            Wish::Shred { leaves, .. } => leaves.as_slice(),
-            Wish::EraseKeyspace(_) | Wish::DropVersion(_) => &[],
+        let leaves = match &self.kind {
+            ErasureKind::Shred { leaves, .. } => leaves.as_slice(),
+            ErasureKind::EraseKeyspace(_) | ErasureKind::DropVersion(_) => &[],
         };
         leaves.iter().map(|leaf| LeafId {
             tree: TreeId {
@@ -141,7 +141,7 @@ impl Request {
     /// The keys of a shred, as its opening lists them.
     #[must_use]
     pub fn shredded_keys(&self) -> Vec<ShreddedKey> {
-        let Wish::Shred { leaves, .. } = &self.wish else {
+        let ErasureKind::Shred { leaves, .. } = &self.kind else {
             return Vec::new();
         };
         let key = |leaf: &ShredLeaf| ShreddedKey {

@@ -1,35 +1,35 @@
 use lethe_core::conversation::ConversationId;
+use lethe_core::erasure::{AcceptedErasure, Erasure};
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
-use lethe_core::receipt::{Opening, RequestId};
-use lethe_core::request::{AcceptedRequest, Request};
+use lethe_core::receipt::{ErasureId, Opening};
 
 /// What a caller wants to be forgotten.
 #[derive(Debug, Clone)]
-pub enum Wanted {
+pub enum ErasureRequest {
     /// A conversation; the id, where the caller chose one.
-    Shred(Option<RequestId>, ConversationId),
+    Shred(Option<ErasureId>, ConversationId),
     /// The keyspace.
     Erase,
     /// An old version of it.
     Drop(KeyVersion),
-    /// A request that was prepared earlier, and waited.
-    Prepared(Box<Request>),
+    /// An erasure that was prepared earlier, and waited.
+    Prepared(Box<Erasure>),
 }
 
-/// A request that was accepted, now or earlier under the same id.
+/// An erasure that was accepted, now or earlier under the same id.
 #[derive(Debug)]
-pub struct Admitted {
-    /// The request.
-    pub accepted: AcceptedRequest,
+pub struct ErasureAnswer {
+    /// The erasure.
+    pub accepted: AcceptedErasure,
     /// Of a shred.
     pub opening: Option<Opening>,
 }
 
 /// Why nothing was accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotAccepted {
+pub enum AcceptError {
     /// The keyspace, the conversation, or the version.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -44,9 +44,9 @@ pub enum NotAccepted {
     /// No such version.
     #[error("no such key version")]
     NoVersion,
-    /// A second operator has to approve this new request first: it was not accepted.
+    /// A second operator has to approve this new erasure first: it was not accepted.
     #[error("a second operator has to approve it")]
-    NeedsApproval(Box<Request>),
+    NeedsApproval(Box<Erasure>),
     /// Its approval was withdrawn, has ended, or was given before.
     #[error("the approval does not wait any more")]
     NotWaiting,
