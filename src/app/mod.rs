@@ -235,6 +235,7 @@ impl App {
             signal(SignalKind::interrupt())?,
         );
         let listener = listen(server.listen).await?;
+        let listener = self.service.handshakes.listener(listener)?;
         let ops_listener = listen(server.ops_listen).await?;
         let address = listener.local_addr()?;
         let mut hangup = Hangup::new(self.reloader.start(Arc::clone(&self.service))?)?;

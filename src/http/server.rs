@@ -17,6 +17,7 @@ use lethe_core::ports::Clock as _;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::server::TlsStream;
 
@@ -52,43 +53,51 @@ pub struct Limits {
     pub grace: Duration,
 }
 
-/// Serves until `stop`, then lets requests under way end.
+/// Serves until `stop`, then lets requests under way end. Connections are taken and handshakes are
+/// made on the threads for that; clients that are known are answered in the runtime of the caller.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Lethe>,
     router: Arc<Router>,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     // Each connection holds a sender until it is closed.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener) => accepted,
-        };
-        let Some((stream, address)) = accepted else {
-            continue;
-        };
-        let connection = Arc::default();
-        let Some(place) = service.admission.handshake(address, &connection) else {
-            continue;
-        };
-        let seat = Arc::new(Mutex::new(Seat::Handshake(place)));
-        let incoming = Arriving {
-            router: Arc::clone(&router),
-            service: Arc::clone(&service),
-            limits,
-            address,
-            connection: Arc::clone(&connection),
-            seat: Arc::downgrade(&seat),
-            stop: stop.clone(),
-        };
-        let socket = Socket::new(stream, connection, (seat, open.clone()));
-        tokio::spawn(incoming.run(socket));
+    let (handshakes, clients) = (Arc::clone(&service), Handle::current());
+    let arrivals = async move {
+        let mut stopped = stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => break,
+                accepted = accept(&listener) => accepted,
+            };
+            let Some((stream, address)) = accepted else {
+                continue;
+            };
+            let connection = Arc::default();
+            let Some(place) = service.admission.handshake(address, &connection) else {
+                continue;
+            };
+            let seat = Arc::new(Mutex::new(Seat::Handshake(place)));
+            let incoming = Arriving {
+                router: Arc::clone(&router),
+                service: Arc::clone(&service),
+                limits,
+                address,
+                connection: Arc::clone(&connection),
+                seat: Arc::downgrade(&seat),
+                stop: stop.clone(),
+                clients: clients.clone(),
+            };
+            let socket = Socket::new(stream, connection, (seat, open.clone()));
+            tokio::spawn(incoming.run(socket));
+        }
+    };
+    if let Err(error) = handshakes.handshakes.spawn(arrivals).await {
+        tracing::error!(%error, "no more connections are taken");
     }
-    drop((listener, open));
     if tokio::time::timeout(limits.grace, all_closed.recv())
         .await
         .is_err()
@@ -184,11 +193,12 @@ struct Arriving {
     connection: Arc<admission::Connection>,
     seat: Weak<Mutex<Seat>>,
     stop: watch::Receiver<bool>,
+    /// Where it is answered once its client is known.
+    clients: Handle,
 }
 
 impl Arriving {
     async fn run(self, socket: TcpSocket) {
-        let metrics = self.service.metrics.clone();
         let connection = Arc::clone(&self.connection);
         let (handshakes, gate) = (&self.service.handshakes, &self.service.gate);
         let limit = self.limits.header_timeout;
@@ -196,9 +206,24 @@ impl Arriving {
             accepted = handshakes.accept(socket, self.address, gate, limit) => accepted,
             () = connection.evicted() => return,
         };
-        let Ok(Accepted { stream, session }) = accepted else {
+        if let Ok(accepted) = accepted {
+            self.clients.clone().spawn(self.answer(accepted));
+        }
+    }
+
+    async fn answer(
+        self,
+        Accepted {
+            mut stream,
+            session,
+        }: Accepted<TcpSocket>,
+    ) {
+        let metrics = self.service.metrics.clone();
+        let connection = Arc::clone(&self.connection);
+        if let Err(error) = stream.get_mut().0.get_mut().move_here() {
+            tracing::warn!(%error, "a connection cannot be watched");
             return;
-        };
+        }
         let Some(account) = self.occupy(&session) else {
             return;
         };

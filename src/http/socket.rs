@@ -108,6 +108,17 @@ impl<S: Send + 'static> Socket<S> {
         }
     }
 
+    /// Goes on in the runtime of the caller, which watches it from now on and closes it.
+    pub(crate) fn move_here(&mut self) -> io::Result<()> {
+        if let Some((stream, seat)) = self.open.take() {
+            let stream = TcpStream::from_std(stream.into_std()?)?;
+            self.open = Some((stream, seat));
+        }
+        self.runtime = Handle::current();
+        self.allowance.timer = None;
+        Ok(())
+    }
+
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         let open = self.open.as_mut().map(|(stream, _)| Pin::new(stream));
         open.ok_or_else(|| io::ErrorKind::NotConnected.into())

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lethe_tls::{KeyExchange, provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -74,7 +75,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Prepares a client; connects nothing yet.
     pub(crate) fn new(address: SocketAddr, client: &Identity) -> Result<Self, BenchError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = provider(KeyExchange::HybridPreferred);
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(BenchError::tls)?

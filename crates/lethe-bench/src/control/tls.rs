@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lethe_tls::{KeyExchange, provider};
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::TlsAcceptor;
@@ -12,7 +13,7 @@ use crate::pki;
 /// As the service's: TLS 1.3 only, a client certificate required, no tickets, no resumption.
 pub(super) fn acceptor(folder: &Path) -> Result<TlsAcceptor, BenchError> {
     let identity = Identity::in_folder(folder, pki::SERVER);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = provider(KeyExchange::HybridPreferred);
     let roots = Arc::new(identity.roots()?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
         .build()

@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use rustls::NamedGroup;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -24,7 +26,7 @@ use tokio_rustls::server::TlsStream;
 pub use failure::Failure;
 use failure::FailureLog;
 pub use stream::ClientStream;
-use threads::HandshakeThreads;
+use threads::{HandshakeThreads, Timed};
 
 use super::{Session, Tls};
 use crate::identity::{Gate, SpiffeId};
@@ -67,7 +69,23 @@ impl Handshakes {
         })
     }
 
-    /// The whole handshake of a connection, within `limit`, under the rules in force now. Why one
+    /// A listener for [`Self::spawn`]ed tasks: its connections are watched on the threads for handshakes.
+    ///
+    /// # Errors
+    /// When the system cannot watch it.
+    pub fn listener(&self, listener: TcpListener) -> io::Result<TcpListener> {
+        let listener = listener.into_std()?;
+        let _entered = self.threads.handle().enter();
+        TcpListener::from_std(listener)
+    }
+
+    /// Runs a task on the threads for handshakes.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.threads.handle().spawn(task)
+    }
+
+    /// The whole handshake of a connection, within `limit`, under the rules in force now, on the
+    /// thread that polls: see [`Self::spawn`]. Why one
     /// fails is counted and logged here.
     ///
     /// # Errors
@@ -128,17 +146,13 @@ impl Handshakes {
             Ok(begun) => begun.map_err(|error| (Failure::Probe, error))?,
             Err(_) => return Err((Failure::Silent, io::ErrorKind::TimedOut.into())),
         };
-        let handshake = async {
-            let (tls, trust) = {
-                let rules = gate.rules();
-                (rules.tls().clone(), rules.trust())
-            };
-            let handshake = handshake(stream, tls, trust);
-            self.threads.run(handshake, &self.metrics).await
+        let (tls, trust) = {
+            let rules = gate.rules();
+            (rules.tls().clone(), rules.trust())
         };
+        let handshake = Timed::new(handshake(stream, tls, trust), &self.metrics);
         match timeout_at(end, handshake).await {
-            Ok(Some(ended)) => ended,
-            Ok(None) => Err((Failure::Internal, io::Error::other("its task ended"))),
+            Ok(ended) => ended,
             Err(_) => Err((Failure::TimedOut, io::ErrorKind::TimedOut.into())),
         }
     }

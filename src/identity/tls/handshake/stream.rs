@@ -47,6 +47,11 @@ impl<S> ClientStream<S> {
     pub(super) const fn handshake_is_done(&mut self) {
         self.in_handshake = false;
     }
+
+    /// The connection below.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {

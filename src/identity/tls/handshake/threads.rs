@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::observability::metrics::Metrics;
 
@@ -14,9 +13,11 @@ use crate::observability::metrics::Metrics;
 const NICER_BY: i32 = 2;
 
 /// Threads for what strangers make us compute: half as many as there are processors, below all
-/// others' priority. No timers run here.
+/// others' priority. Their sockets are watched here, too: a handshake goes through its rounds without
+/// waking any other thread. Nobody else's timers run here.
 #[derive(Debug)]
 pub(super) struct HandshakeThreads {
+    handle: Handle,
     /// Taken only when this is dropped.
     runtime: Option<Runtime>,
 }
@@ -31,24 +32,16 @@ impl HandshakeThreads {
                 // Some sandboxes do not allow it; then they are threads like others.
                 let _ = rustix::process::nice(NICER_BY);
             })
+            .enable_all()
             .build()?;
-        let runtime = Some(runtime);
-        Ok(Self { runtime })
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
-    /// Runs a task there, which ends when nobody waits for it any more; none if it panicked.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-        metrics: &Metrics,
-    ) -> Option<T> {
-        let task = Timed {
-            task: Box::pin(task),
-            metrics: metrics.clone(),
-        };
-        let task: JoinHandle<T> = self.runtime.as_ref()?.spawn(task);
-        let _aborted = AbortOnDrop(task.abort_handle());
-        task.await.ok()
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 
@@ -61,21 +54,22 @@ impl Drop for HandshakeThreads {
     }
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Counts the processor's time.
+pub(super) struct Timed<'a, F> {
+    task: Pin<Box<F>>,
+    metrics: &'a Metrics,
+}
 
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+impl<'a, F> Timed<'a, F> {
+    pub(super) fn new(task: F, metrics: &'a Metrics) -> Self {
+        Self {
+            task: Box::pin(task),
+            metrics,
+        }
     }
 }
 
-/// Counts the processor's time.
-struct Timed<F> {
-    task: Pin<Box<F>>,
-    metrics: Metrics,
-}
-
-impl<F: Future> Future for Timed<F> {
+impl<F: Future> Future for Timed<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
