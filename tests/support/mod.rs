@@ -24,10 +24,10 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use lethe_testkit::built;
 use rustix::process::{Pid, Signal, kill_process};
 
 #[allow(unused_imports, reason = "each test binary uses a part")]
@@ -36,18 +36,11 @@ pub use api::{Api, Role, refused};
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A binary of this build; simulator and module are built once beside the service.
+/// A binary of this build. The service finds simulator and module beside itself.
 pub fn binary(name: &str) -> PathBuf {
-    static BUILT: Once = Once::new();
     let folder = Path::new(env!("CARGO_BIN_EXE_lethe")).parent().unwrap();
-    BUILT.call_once(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "hsm-sim", "-p", "hsm-sim-pkcs11"])
-            .arg("--target-dir")
-            .arg(folder.parent().unwrap())
-            .status();
-        assert!(built.unwrap().success());
-    });
+    built(folder, "hsm-sim", "hsm-sim");
+    built(folder, "hsm-sim-pkcs11", "libhsm_sim_pkcs11.so");
     folder.join(name)
 }
 

@@ -4,23 +4,18 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Once;
 
+use lethe_testkit::built;
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lethe-bench");
 
 /// The service and its simulated HSM lie beside our own binary.
 fn build() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let target = Path::new(BINARY).parent().unwrap().parent().unwrap();
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--target-dir"])
-            .arg(target)
-            .status();
-        assert!(built.unwrap().success());
-    });
+    let folder = Path::new(BINARY).parent().unwrap();
+    built(folder, "lethe", "lethe");
+    built(folder, "hsm-sim", "hsm-sim");
+    built(folder, "hsm-sim-pkcs11", "libhsm_sim_pkcs11.so");
 }
 
 /// Tries them, and shows what came of each.

@@ -14,6 +14,7 @@ use lethe_core::ports::{ClaimKind, Hsm, HsmError, KeyLabel, SigningPurpose};
 use lethe_core::secret::Secret32;
 use lethe_core::time::Expiry;
 use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, Pkcs11Hsm};
+use lethe_testkit::built;
 use lethe_testkit::hsm_contract::Clause;
 
 /// Where the child finds the device's folder.
@@ -38,19 +39,14 @@ fn run(future: impl Future<Output = ()>) {
         .block_on(future);
 }
 
-/// The folder where cargo puts binaries; builds simulator and module once.
+/// The folder where cargo puts binaries, with simulator and module in it.
 fn binaries() -> &'static Path {
     static BINARIES: OnceLock<PathBuf> = OnceLock::new();
     BINARIES.get_or_init(|| {
         let folder = std::env::current_exe().unwrap();
         let folder = folder.parent().unwrap().parent().unwrap().to_owned();
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "hsm-sim", "-p", "hsm-sim-pkcs11"])
-            .arg("--target-dir")
-            .arg(folder.parent().unwrap())
-            .status()
-            .unwrap();
-        assert!(built.success());
+        built(&folder, "hsm-sim", "hsm-sim");
+        built(&folder, "hsm-sim-pkcs11", "libhsm_sim_pkcs11.so");
         folder
     })
 }

@@ -5,3 +5,7 @@ pub mod audit_contract;
 pub mod store_contract;
 
 pub mod hsm_contract;
+
+mod built;
+
+pub use built::built;
