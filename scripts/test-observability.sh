@@ -55,6 +55,15 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 
+# shown PATTERN: until a line of the metrics is like this.
+shown() {
+    for _ in $(seq 600); do
+        if curl --silent "http://127.0.0.1:$ops/metrics" | grep "$1" >/dev/null; then return; fi
+        sleep 0.1
+    done
+    fail "the metrics do not show $1"
+}
+
 # A bit of everything, some of it wrong, again and again, so that there is something to see.
 call() {
     curl --silent --output /dev/null --cacert "$dir/lethe/pki/ca.crt" --cert "$dir/lethe/pki/message-server.crt" \
@@ -79,12 +88,12 @@ children+=($!)
 cp "$dir/lethe/lethe.toml" "$dir/good.toml"
 echo 'nonsense' >>"$dir/lethe/lethe.toml"
 kill -HUP "${children[0]}"
-sleep 2
+shown '^lethe_reloads_total{result="refused"} [1-9]'
 sed 's|^client_ca = .*|&\nclient_crls = ["pki/ca.crl"]|' "$dir/good.toml" >"$dir/lethe/lethe.toml"
 kill -HUP "${children[0]}"
 # The HSM refuses for a moment.
 "$binaries/hsm-sim" fault set device-removed --dir "$dir/lethe/hsm" >/dev/null
-sleep 2
+shown '^lethe_hsm_up 0$'
 "$binaries/hsm-sim" fault clear device-removed --dir "$dir/lethe/hsm" >/dev/null
 
 python3 scripts/observability/check "$rules" "$tests" packaging/grafana/lethe.json docs/runbooks docs/reference/metrics.md src \

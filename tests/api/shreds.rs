@@ -1,12 +1,9 @@
 //! Shredding as clients see it: what is gone, what goes on, what is said of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use crate::support::shreds::shredded_keys;
-use crate::support::{Api, Dev, Role, eventually, refused};
+use crate::support::{Api, Dev, PATIENCE, Role, eventually, refused};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
 
 const SHREDS: &str = "/v1/keyspaces/chat/shreds";
 const FIRST: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
@@ -170,52 +167,100 @@ async fn shreds_at_the_same_time_are_one_and_one_after_a_new_key_is_another() {
 async fn no_key_of_the_old_generation_leaves_after_acceptance() {
     let dev = Dev::start();
     let api = dev.api(Role::MessageServer);
+    // How many calls of each kind began before a shred was asked for and ended after it was accepted.
+    let mut across = [0; 3];
     for round in 0..10 {
         let room = format!("room {round}");
         let old = issued(&api, &room).await;
-        let over = Arc::new(AtomicBool::new(false));
+        let (shred, seen) = watch::channel(Shred::NotAsked);
+        let (begun, mut has_begun) = mpsc::channel(6);
         let callers: Vec<_> = (0..6)
-            .map(|caller| {
-                let (api, room, old) = (api.clone(), room.clone(), old.clone());
-                let over = Arc::clone(&over);
-                tokio::spawn(async move { call_until(caller % 3, &api, &room, &old, &over).await })
+            .map(|number| {
+                let caller = Caller {
+                    kind: number % 3,
+                    api: api.clone(),
+                    room: room.clone(),
+                    old: old.clone(),
+                    shred: seen.clone(),
+                };
+                tokio::spawn(caller.call_until_accepted(begun.clone()))
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        for _ in &callers {
+            let first = tokio::time::timeout(PATIENCE, has_begun.recv());
+            first.await.unwrap().unwrap();
+        }
+        shred.send_replace(Shred::Asked);
         let accepted = api.shred_async("chat", &room).await.ok(202);
         let shredded = shredded_keys(&accepted)[0].1;
-        over.store(true, Ordering::SeqCst);
+        shred.send_replace(Shred::Accepted);
         let after = issued(&api, &room).await;
         assert!(u64::from(generation(&after)) > shredded);
         refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
         refused(&api.rewrap("chat", &room, &old).await, 410, "shredded");
-        for caller in callers {
-            caller.await.unwrap();
+        for (number, caller) in callers.into_iter().enumerate() {
+            across[number % 3] += caller.await.unwrap();
         }
     }
+    assert!(across.iter().all(|calls| *calls > 0), "{across:?}");
 }
 
-/// What it got before the shred was accepted is its own; what it asked for afterwards is refused,
-/// or of the next generation.
-async fn call_until(kind: u8, api: &Api, room: &str, old: &str, over: &AtomicBool) {
-    loop {
-        let asked_after = over.load(Ordering::SeqCst);
-        let answer = match kind {
-            0 => api.issue("chat", room).await,
-            1 => api.unwrap("chat", room, old).await,
-            _ => api.rewrap("chat", room, old).await,
-        };
-        match (kind, answer.status) {
-            (0, 201) => {
-                let issued = generation(&answer.text("wrapped_key"));
-                assert_eq!(issued > 0, asked_after || issued > 0);
+/// How far a shred is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shred {
+    NotAsked,
+    Asked,
+    Accepted,
+}
+
+/// Issues, unwraps or rewraps, one call behind the other.
+struct Caller {
+    kind: usize,
+    api: Api,
+    room: String,
+    old: String,
+    shred: watch::Receiver<Shred>,
+}
+
+impl Caller {
+    /// What it got before the shred is its own; what it asked for after acceptance is refused, or of the
+    /// next generation. Gives how many calls began before the shred was asked for and ended after it was
+    /// accepted.
+    async fn call_until_accepted(self, begun: mpsc::Sender<()>) -> usize {
+        let mut across = 0;
+        let mut first = true;
+        loop {
+            let before = *self.shred.borrow();
+            let old_came_out = self.call().await;
+            let after = *self.shred.borrow();
+            if std::mem::take(&mut first) {
+                begun.send(()).await.unwrap();
             }
-            (1 | 2, 200) => assert!(!asked_after, "asked after acceptance: {}", answer.body),
-            (1 | 2, 410) => {}
-            (_, status) => panic!("{status} {}", answer.body),
+            match (before, after) {
+                (_, Shred::NotAsked) => assert!(old_came_out, "nobody asked for a shred"),
+                (Shred::Accepted, _) => {
+                    assert!(!old_came_out, "asked after acceptance");
+                    return across;
+                }
+                (Shred::NotAsked, Shred::Accepted) => across += 1,
+                _ => {}
+            }
         }
-        if asked_after {
-            return;
+    }
+
+    /// Whether a key of the old generation came out.
+    async fn call(&self) -> bool {
+        let (room, old) = (&self.room, &self.old);
+        let answer = match self.kind {
+            0 => self.api.issue("chat", room).await,
+            1 => self.api.unwrap("chat", room, old).await,
+            _ => self.api.rewrap("chat", room, old).await,
+        };
+        match (self.kind, answer.status) {
+            (0, 201) => generation(&answer.text("wrapped_key")) == 0,
+            (1 | 2, 200) => true,
+            (1 | 2, 410) => false,
+            (_, status) => panic!("{status} {}", answer.body),
         }
     }
 }

@@ -30,7 +30,10 @@ async fn an_hsm_that_stops_at_any_step_only_delays() {
         let accepted = api.shred_async("chat", &room).await.ok(202);
         let id = accepted["id"].as_str().unwrap();
         refused(&api.unwrap("chat", &room, &old).await, 410, "shredded");
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        eventually("the HSM hangs, or was not asked so often", async || {
+            dev.device_hangs() || is_destroyed(&api, id).await
+        })
+        .await;
         api.unwrap("chat", "kept", &kept).await.ok(200);
         dev.hsm_sim(&["fault", "clear", "--all"]);
         eventually("the shred is done", async || is_destroyed(&api, id).await).await;
@@ -76,10 +79,12 @@ async fn a_destroy_that_keeps_the_key_is_found_out() {
     dev.hsm_sim(&["fault", "set", "destroy-keeps-key"]);
     let accepted = api.shred_async("chat", "room").await.ok(202);
     let id = accepted["id"].as_str().unwrap().to_owned();
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    eventually("readiness tells of the HSM", async || {
+        let (_, ready) = dev.ops("/readyz").await;
+        ready.to_lowercase().contains("hsm")
+    })
+    .await;
     assert!(!is_destroyed(&api, &id).await);
-    let (_, ready) = dev.ops("/readyz").await;
-    assert!(ready.to_lowercase().contains("hsm"), "{ready}");
     dev.hsm_sim(&["fault", "clear", "--all"]);
     dev.restart();
     let api = dev.api(Role::MessageServer);
@@ -94,7 +99,11 @@ async fn a_full_hsm_delays_and_a_locked_store_refuses() {
     dev.hsm_sim(&["fault", "set", "full"]);
     let accepted = api.shred_async("chat", "room").await.ok(202);
     let id = accepted["id"].as_str().unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    eventually("the HSM has no room", async || {
+        let full = r#"lethe_hsm_calls_total{call="create_key",result="full"}"#;
+        dev.metric(full).await > 0
+    })
+    .await;
     assert!(!is_destroyed(&api, id).await);
     dev.hsm_sim(&["fault", "clear", "--all"]);
     eventually("the shred is done", async || is_destroyed(&api, id).await).await;
@@ -125,6 +134,7 @@ async fn a_stopped_process_goes_on_in_the_middle_of_a_batch() {
     let accepted = api.shred_async("chat", "room").await.ok(202);
     let id = accepted["id"].as_str().unwrap();
     rustix::process::kill_process(dev.pid(), rustix::process::Signal::STOP).unwrap();
+    // How long it is stopped is what is tried.
     tokio::time::sleep(Duration::from_secs(3)).await;
     rustix::process::kill_process(dev.pid(), rustix::process::Signal::CONT).unwrap();
     dev.hsm_sim(&["fault", "clear", "--all"]);
@@ -144,7 +154,10 @@ async fn a_death_at_any_step_loses_nothing_and_forgets_what_was_accepted() {
         dev.hsm_sim(&["fault", "set", "hang-after", &step.to_string()]);
         let accepted = api.shred_async("chat", &room).await.ok(202);
         let id = accepted["id"].as_str().unwrap();
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        eventually("the HSM hangs, or was not asked so often", async || {
+            dev.device_hangs() || is_destroyed(&api, id).await
+        })
+        .await;
         // The simulator dies with it, and its faults with the simulator.
         dev.kill();
         dev.run();

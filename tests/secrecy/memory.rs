@@ -1,7 +1,6 @@
 //! Nodes forget too: what is looked for in the memory of the running service, and is not there.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use crate::support::memory::{Memory, Needles};
 use crate::support::seized::Seized;
@@ -100,7 +99,10 @@ async fn an_idle_connection_keeps_no_data_key() {
     let http1 = Api::http1(&dev, Role::MessageServer);
     let keys = many_keys(http1.clone(), "room".into()).await;
     // The client may have its answer a moment before the service has done with it.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    eventually("the service has done with them", async || {
+        dev.metric("lethe_requests_under_way").await == 0
+    })
+    .await;
     assert!(dev.metric("lethe_connections").await > 0);
     let Some(memory) = Memory::of(&dev) else {
         return;

@@ -39,6 +39,12 @@ impl Dev {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Whether calls block, as the fault `hang-after` makes them in the end.
+    pub fn device_hangs(&self) -> bool {
+        let faults = self.hsm_sim(&["fault", "list"]);
+        faults.lines().any(|line| line.starts_with("fault hang "))
+    }
+
     /// Ids of all objects that an attacker would find.
     pub fn objects(&self) -> Vec<(String, String)> {
         let dump: serde_json::Value = serde_json::from_str(&self.hsm_sim(&["dump"])).unwrap();

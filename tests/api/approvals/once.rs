@@ -127,7 +127,10 @@ async fn many_who_find_it_void_are_one_line() {
         let (second, id) = (second.clone(), id.clone());
         words.spawn(async move { approve(&second, &id).await });
     }
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    eventually("all wait for the store", async || {
+        dev.metric("lethe_requests_under_way").await == 6
+    })
+    .await;
     release(other).await;
     for late in words.join_all().await {
         refused(&late, 404, "unknown_keyspace");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,7 +36,7 @@ fn stranger(dev: &Dev, id: &str) -> PathBuf {
 const STRANGER: &str = "spiffe://lethe.dev/stranger";
 
 /// A connection with as many requests as it takes, none of whose answers is read.
-async fn unread(dev: &Dev, stream: TlsStream<TcpStream>) -> Vec<impl Send> {
+async fn unread(dev: &Dev, stream: TlsStream<TcpStream>, keyspace: &str) -> Vec<impl Send> {
     let made = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(0)
         .handshake(TokioIo::new(stream))
@@ -45,8 +45,10 @@ async fn unread(dev: &Dev, stream: TlsStream<TcpStream>) -> Vec<impl Send> {
     tokio::spawn(async move { drop(connection.await) });
     let mut answers = Vec::new();
     for _ in 0..8 {
-        let request = hyper::Request::get(format!("https://{}/v1/status", dev.listen));
-        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let uri = format!("https://{}/v1/keyspaces/{keyspace}/data-keys", dev.listen);
+        let request = hyper::Request::post(uri).header("content-type", "application/json");
+        let body = Full::new(Bytes::from_static(br#"{"conversation":"room"}"#));
+        let request = request.body(body).unwrap();
         // One that holds too many of them gets no more.
         if let Ok(answer) = sender.clone().send_request(request).await {
             answers.push((answer, sender.clone()));
@@ -63,14 +65,18 @@ async fn refusals_that_nobody_reads_take_no_place_of_a_client() {
     let mut held = Vec::new();
     for _ in 0..5 {
         let stream = open_as(&dev, &certificate, b"h2").await;
-        held.push(unread(&dev, stream).await);
+        held.push(unread(&dev, stream, "chat").await);
         api.issue("chat", "room").await.ok(201);
     }
-    // Nor do those of a client that may do other things.
+    // Nor do those of a client that may do other things, and whose requests were run before they were
+    // refused: it has two of the four places.
     let stream = open(&dev, b"h2").await;
-    held.push(unread(&dev, stream).await);
+    let refusals = unread(&dev, stream, "nothing").await;
+    assert_eq!(refusals.len(), 2, "as many answers as it may leave unread");
+    api.issue("chat", "room").await.ok(201);
     dev.api(Role::Operator).get("/v1/status").await.ok(200);
     assert_eq!(dev.metric("lethe_requests_under_way").await, 0);
+    drop((held, refusals));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

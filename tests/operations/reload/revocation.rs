@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::line::{Line, Protocol};
@@ -56,14 +58,20 @@ async fn no_key_leaves_once_the_list_is_in_force() {
     let ca = dev.pki();
     let stolen = pki::client(&ca, &dev.scratch().join("stolen"), "message-server");
     let mut line = Line::open(&dev, &stolen, Protocol::Http2).await;
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&served);
     let drain = tokio::spawn(async move {
         let mut answers = Vec::new();
         while let Some(status) = line.issue("chat").await {
             answers.push(status);
+            counted.fetch_add(1, Ordering::Relaxed);
         }
         answers
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually("some are served", async || {
+        served.load(Ordering::Relaxed) > 10
+    })
+    .await;
     dev.reload(|| pki::revoke(&ca, &[&stolen])).await;
     let answers = tokio::time::timeout(Duration::from_secs(10), drain);
     let answers = answers.await.unwrap().unwrap();

@@ -16,7 +16,6 @@ mod receipts;
 mod recording;
 mod verdict;
 
-use std::time::Duration;
 
 use crate::support::{Dev, Role, eventually};
 use forgetting::settle;
@@ -56,8 +55,12 @@ async fn under_load_all_copies_open_what_lives_and_nothing_that_is_forgotten() {
     let load = Load::new(&dev, recording::conversations(MESSAGES)).await;
     let (before, mut unquiet) = load.run().await;
     settle(&load).await;
-    // Longer than the reaper pauses, then until it has no arrears.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let destroyed = async || dev.metric("lethe_expiry_destroy_seconds_count").await;
+    let before_end = destroyed().await;
+    eventually("the reaper is at work", async || {
+        destroyed().await > before_end
+    })
+    .await;
     let no_arrears = async || dev.metric("lethe_expiry_lag_seconds").await == 0;
     eventually("the reaper has no arrears", no_arrears).await;
     let end = Moment::seize(&load).await;
