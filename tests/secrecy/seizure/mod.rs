@@ -16,7 +16,6 @@ mod receipts;
 mod recording;
 mod verdict;
 
-
 use crate::support::{Dev, Role, eventually};
 use forgetting::settle;
 use load::Load;

@@ -1,14 +1,11 @@
 //! A process killed at any instant leaves every line that it answered for, and no torn one.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod common;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use common::{open, requests};
+use crate::common::{open, requests};
 use lethe_core::ports::AuditSink;
 use lethe_testkit::audit_contract::record;
 
@@ -60,7 +57,11 @@ fn what_was_answered_is_there_after_a_kill() {
     let mut answered = [0; CALLERS];
     for round in 1..=5 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_appends_until_it_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "kill::child_appends_until_it_is_killed",
+                "--nocapture",
+            ])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .spawn()

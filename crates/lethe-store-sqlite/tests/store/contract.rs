@@ -1,5 +1,4 @@
 //! The store contract on SQLite.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! What is not a database of ours, or not ours now, is refused with the right error.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Nothing in a PEM file is skipped but text.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use lethe_tls::pem::{PemError, certificates, private_key, revocation_lists};
 use rcgen::{CertificateParams, KeyPair};

@@ -1,10 +1,7 @@
 //! The message server over HTTP, with keys in memory.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-mod support;
-
+use crate::support::{MemoryKeys, Server};
 use serde_json::{Value, json};
-use support::{MemoryKeys, Server};
 
 fn hello() -> Value {
     json!({"sender": "ann", "text": "a secret hello"})

@@ -1,17 +1,14 @@
 //! The replay on keys in memory: it finds what is right, and what is wrong.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod support;
 
 use std::io::Write;
 use std::path::Path;
 
+use crate::support::{MemoryKeys, Server};
 use clap::Parser;
 use flate2::{Compression, write::GzEncoder};
 use message_server::cli::{Cli, Command, ReplayArguments};
 use message_server::replay;
 use message_server::replay::input::{self, InputError};
-use support::{MemoryKeys, Server};
 
 fn recording(dir: &Path, lines: &str) -> String {
     let path = dir.join("recording.jsonl.gz");

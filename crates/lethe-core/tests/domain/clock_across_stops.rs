@@ -1,7 +1,6 @@
 //! The steady clock over stops, starts, and a wall clock that somebody sets: every sequence of a few of
 //! these, with the real clock's code. What the service writes down of it and when is played here, and
 //! each rule of it that is left out breaks a promise.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::Cell;
 use std::time::Duration;

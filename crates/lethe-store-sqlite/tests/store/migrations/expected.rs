@@ -1,4 +1,4 @@
-//! What the store must say of the rows of [`rows`](crate::rows), now that its schema is the newest.
+//! What the store must say of the rows of [`rows`](super::rows), now that its schema is the newest.
 
 use std::time::Duration;
 

@@ -1,12 +1,9 @@
 //! What a stranger's certificate chain costs, counted in signature checks and in certificates that
 //! path building is shown: a count is the same on every machine.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-mod support;
-
+use crate::support::{Made, Verifier, certificate, junk};
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 use rustls::{CertificateError, Error};
-use support::{Made, Verifier, certificate, junk};
 
 use lethe_tls::{ChainError, MOST_BYTES, MOST_CERTIFICATES};
 
@@ -85,7 +82,7 @@ fn strangers(root: &Made) -> Vec<(&'static str, Vec<Made>)> {
     shapes.push(("our CA's name alone", vec![leaf(root.name())]));
     shapes.push((
         "a large signature",
-        vec![support::with_signature(
+        vec![crate::support::with_signature(
             certificate("leaf", root.name()),
             2_048,
         )],

@@ -1,5 +1,4 @@
 //! Messages and the leases of their keys, on a key source and a clock that the test moves.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

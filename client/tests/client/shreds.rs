@@ -1,14 +1,11 @@
 //! Shreds: an id from the start, the same again on every retry, and the road from accepted to
 //! destroyed.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Say, Service};
 use lethe_client::{Error, ErrorCode, KeyspaceName, Shred, ShredId, ShredRequest};
 use serde_json::{Value, json};
-use support::{Say, Service};
 
 fn chat() -> KeyspaceName {
     "chat".parse().unwrap()

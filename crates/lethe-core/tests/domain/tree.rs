@@ -1,6 +1,5 @@
 //! The forgetting tree through its API: where pages open, what a puncture does twice, which
 //! generation is current.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use lethe_core::conversation::ConversationId;

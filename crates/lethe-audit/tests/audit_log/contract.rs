@@ -1,7 +1,4 @@
 //! The port's contract on the file log.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod common;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +27,7 @@ impl Fixture for Files {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("audit");
         std::fs::create_dir(&folder).unwrap();
-        let sink = Arc::new(common::open(&folder, SEGMENT));
+        let sink = Arc::new(crate::common::open(&folder, SEGMENT));
         Self { parent, sink }
     }
 
@@ -40,7 +37,7 @@ impl Fixture for Files {
 
     async fn reopen(&mut self) {
         self.sink.close().await.unwrap();
-        self.sink = Arc::new(common::open(&self.folder(), SEGMENT));
+        self.sink = Arc::new(crate::common::open(&self.folder(), SEGMENT));
     }
 
     /// Under another name first: a segment may be in the making.
@@ -55,7 +52,7 @@ impl Fixture for Files {
     }
 
     fn lines(&self) -> Vec<String> {
-        common::lines(&self.folder())
+        crate::common::lines(&self.folder())
     }
 }
 

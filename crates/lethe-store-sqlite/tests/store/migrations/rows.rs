@@ -1,5 +1,5 @@
 //! What a release of each schema may have left behind, table by table, in the words of its own time:
-//! [`expected`](crate::expected) says what it means.
+//! [`expected`](super::expected) says what it means.
 
 /// Rows that go in right after the migration of this number.
 pub(crate) fn of_schema(version: i64) -> String {

@@ -1,5 +1,4 @@
 //! A wrapped key opens for exactly what it was wrapped for.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use lethe_core::conversation::ConversationId;
 use lethe_core::grid::{Binding, Generation, wrapping_key};

@@ -1,11 +1,8 @@
 //! Segments: their names, sizes, borders, and what a start finds.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod common;
 
 use std::io::Write;
 
-use common::{lines, mode, open, requests, segments, try_open};
+use crate::common::{lines, mode, open, requests, segments, try_open};
 use lethe_core::ports::AuditSink;
 use lethe_testkit::audit_contract::record;
 

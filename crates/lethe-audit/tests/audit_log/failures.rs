@@ -1,13 +1,10 @@
 //! Failures while running: nothing is answered that is not on the disk, and the log comes back.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod common;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{open, requests, segments, try_open};
+use crate::common::{open, requests, segments, try_open};
 use lethe_audit::FileAuditSink;
 use lethe_core::ports::AuditSink;
 use lethe_testkit::audit_contract::record;
@@ -200,7 +197,7 @@ fn a_full_disk_is_an_error_until_there_is_room() {
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child_meets_a_full_disk"])
+        .args(["--exact", "failures::child_meets_a_full_disk"])
         .env(LIMITED, folder.path())
         .output()
         .unwrap();

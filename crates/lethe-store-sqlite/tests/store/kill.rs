@@ -1,5 +1,4 @@
 //! A process killed at any instant loses nothing that it acknowledged, and its lock goes with it.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -27,7 +26,11 @@ async fn child_writes_until_it_is_killed() {
 
 fn spawn(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_writes_until_it_is_killed", "--nocapture"])
+        .args([
+            "--exact",
+            "kill::child_writes_until_it_is_killed",
+            "--nocapture",
+        ])
         .env(DATABASE, path)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,17 +1,14 @@
 //! The road: TLS, retries, cut connections, one connection for many calls.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Pki, Say, Service, Who};
 use http::Version;
 use lethe_client::{
     CacheLimits, Client, ConfigError, Context, Error, ErrorCode, Messages, TransportKind,
 };
 use rustls::HandshakeKind;
 use serde_json::{Value, json};
-use support::{Pki, Say, Service, Who};
 
 fn ok() -> Say {
     Say::Json(200, json!({"ready": true}))

@@ -1,6 +1,5 @@
 //! Whatever somebody else writes into a row that is authenticated, the store says so and hands out
 //! nothing of it; of every column of every such table.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
 //! Receipts: what is signed verifies alone, from its JSON; what is altered does not.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use lethe_core::conversation::ConversationId;

@@ -1,13 +1,10 @@
 //! The calls: what goes over the wire and what is made of the answers.
-#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-mod support;
-
+use crate::support::{Say, Service};
 use lethe_client::{
     Conversation, Error, ErrorCode, KeyspaceName, KeyspaceSettings, PutKeyspace, UnwrapRequest,
 };
 use serde_json::{Value, json};
-use support::{Say, Service};
 
 const KEY: &str = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=";
 

@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 
-use crate::rows;
+use super::rows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
