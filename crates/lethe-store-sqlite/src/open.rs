@@ -176,13 +176,20 @@ fn writer_options(database: &Path) -> SqliteConnectOptions {
         .pragma("journal_size_limit", "67108864")
 }
 
+/// All connections are opened here: one that is opened later could find another file in this one's place.
 async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
+    let pool = SqlitePoolOptions::new()
         .max_connections(most)
         // The settings live in the connection, and closing the last one would checkpoint: keep them.
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options)
         .await
-        .map_err(errors::during("open"))
+        .map_err(errors::during("open"))?;
+    let mut opened = Vec::new();
+    for _ in 0..most {
+        opened.push(pool.acquire().await.map_err(errors::during("open"))?);
+    }
+    drop(opened);
+    Ok(pool)
 }
