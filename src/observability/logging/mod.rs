@@ -61,4 +61,6 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(tracing::field::display);
     let thread = std::thread::current();
     tracing::error!(location, thread = thread.name(), "panic");
+    // The process may end with this thread.
+    flush();
 }
