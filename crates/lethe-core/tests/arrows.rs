@@ -21,10 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("lethe-audit", &["lethe-core", "lethe-testkit"]),
-    (
-        "lethe-bench",
-        &["lethe-core", "lethe-testkit", "lethe-tls"],
-    ),
+    ("lethe-bench", &["lethe-core", "lethe-testkit", "lethe-tls"]),
     ("lethe-client", &["lethe-tls"]),
     ("message-server", &["lethe-client"]),
     ("lethe-core", &[]),
