@@ -1,4 +1,4 @@
-//! A second operator's approval, and what it does: both in one transaction of the store.
+//! Approving: the approval and what it is for are done in one transaction of the store.
 
 use lethe_core::approval::{
     Action, Approval, ApprovalDecision, ApprovalState, Decision, End, Void,
@@ -14,73 +14,76 @@ use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::leader::{ClockConfirmed, KeeperError, Settings};
 use crate::service::Service;
 
-/// It is approved, and done.
+/// An approval that is approved, and its effect.
 pub struct Approved {
-    /// What it was.
+    /// The approval.
     pub approval: Approval,
     /// What was done.
-    pub outcome: Outcome,
+    pub effect: ApprovedEffect,
 }
 
-/// What an approval did.
-pub enum Outcome {
-    /// What became of each erasure, in order.
+/// What was done by approving.
+pub enum ApprovedEffect {
+    /// Erasures are accepted: the answer for each, in order.
     Erasures(Vec<Result<ErasureAnswer, AcceptError>>),
-    /// A keyspace's settings are set.
+    /// The settings of a keyspace are changed.
     Settings,
-    /// The clock is confirmed; none where that was done before.
+    /// The clock is confirmed; none if this approval did that before.
     Clock(Option<ClockConfirmed>),
     /// The move to the other HSM has begun.
     HsmMove,
 }
 
-/// Why it was not approved.
+/// Why an approval was not approved.
 #[derive(Debug, thiserror::Error)]
 pub enum ApproveError {
-    /// The one who asked, by name or by key.
-    #[error("a second operator has to approve, with another name and another key")]
+    /// The approver has the name or the key of the client that asked.
+    #[error("a second operator has to approve it, with another name and another key")]
     Own,
-    /// Withdrawn before.
-    #[error("it was withdrawn: it has to be asked for again")]
+    /// It was withdrawn.
+    #[error("it was withdrawn: ask for it again")]
     Withdrawn,
-    /// The keyspace is gone, or going, with all that is in it.
+    /// The erase of its keyspace is accepted. That erase has this id, if its row is still there.
     #[error(
-        "its keyspace is erased, and what it was for is forgotten with it{}",
+        "its keyspace is erased, and everything in it{}",
         .0.map(|id| format!(": see request {id}")).unwrap_or_default()
     )]
     Superseded(Option<ErasureId>),
-    /// Nobody approved it in time.
-    #[error("it has expired: it has to be asked for again")]
+    /// It was not approved in time.
+    #[error("it has expired: ask for it again")]
     Expired,
-    /// Who asked may not ask any more.
-    #[error("it is void: who asked for it may not do that any more")]
+    /// The client that asked has no grant for it any more.
+    #[error("it is void: the client who asked for it may not do that any more")]
     AskerGone,
-    /// What it was for is gone, or has changed.
-    #[error("it cannot be done any more: ask again, where it still is to be done")]
+    /// What it is for is done, or has changed.
+    #[error(
+        "it cannot be done any more because something has changed: ask for it again if it is still needed"
+    )]
     Outdated,
-    /// It was approved before, and what is known of its erasures is forgotten.
-    #[error("it was approved and done, so long ago that nothing more is known of it")]
+    /// It was approved before, and the rows of its erasures are deleted.
+    #[error("it was approved and done so long ago that its receipts are deleted")]
     Forgotten,
-    /// Nothing has changed for certain. Sent again it does no harm.
+    /// The keeper did not do it. The call can be sent again.
     #[error(transparent)]
     Keeper(KeeperError),
-    /// Nothing is accepted for certain. Sent again it does no harm.
+    /// No erasure was accepted. The call can be sent again.
     #[error(transparent)]
-    AcceptError(#[from] AcceptError),
+    Accept(#[from] AcceptError),
 }
 
 impl From<StoreError> for ApproveError {
     fn from(error: StoreError) -> Self {
-        Self::AcceptError(error.into())
+        Self::Accept(error.into())
     }
 }
 
-/// Why it was not done now.
+/// Why it was not carried out by this call.
 enum NotDone {
-    /// Somebody else was faster.
+    /// Another call has changed it before.
     NotWaiting,
     /// It cannot be done any more.
     Outdated,
+    /// It may succeed when the call is sent again.
     Failed(Box<ApproveError>),
 }
 
@@ -90,7 +93,7 @@ impl From<StoreError> for NotDone {
     }
 }
 
-/// Approves it and does what it was for. Twice is once.
+/// Approves an approval and does what it is for. A second call gets the same answer.
 ///
 /// # Errors
 /// [`ApproveError`].
@@ -109,19 +112,19 @@ pub async fn approve(
         let approval = end(service, approval, due, None).await?;
         return approved_before(service, approval).await;
     }
-    let given = ApprovalDecision {
+    let decision = ApprovalDecision {
         id: approval.id,
         decision,
     };
-    match carry_out(service, &approval, given.clone()).await {
-        Ok(outcome) => {
+    match carry_out(service, &approval, decision.clone()).await {
+        Ok(effect) => {
             let approval = Approval {
                 state: ApprovalState::Approved,
-                decision: Some(given.decision),
+                decision: Some(decision.decision),
                 ..approval
             };
             changed(service, &approval).await;
-            Ok(Approved { approval, outcome })
+            Ok(Approved { approval, effect })
         }
         Err(NotDone::Failed(error)) => Err(*error),
         Err(NotDone::Outdated) => {
@@ -132,17 +135,17 @@ pub async fn approve(
             approved_before(service, approval).await
         }
         Err(NotDone::NotWaiting) => {
-            let present = service.approvals.store.approval(approval.id).await?;
-            approved_before(service, present.unwrap_or(approval)).await
+            let current = service.approvals.store.approval(approval.id).await?;
+            approved_before(service, current.unwrap_or(approval)).await
         }
     }
 }
 
-/// The answer where it does not wait any more.
+/// The answer for an approval that does not wait any more.
 async fn approved_before(service: &Service, approval: Approval) -> Result<Approved, ApproveError> {
     match approval.state {
         ApprovalState::Approved => {}
-        // Nobody sees it so: it waited no more.
+        // The row is gone: it cannot still wait.
         ApprovalState::Waiting => return Err(AcceptError::Busy.into()),
         ApprovalState::Ended(End::Expired) => return Err(ApproveError::Expired),
         ApprovalState::Ended(End::Withdrawn) => return Err(ApproveError::Withdrawn),
@@ -153,28 +156,28 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
             return Err(ApproveError::Superseded(erase));
         }
     }
-    let outcome = match approval.action {
-        Action::SetMinimum(_) | Action::SetPolicy { .. } => Outcome::Settings,
-        Action::ConfirmClock => Outcome::Clock(None),
-        Action::MoveHsm => Outcome::HsmMove,
+    let effect = match approval.action {
+        Action::SetMinimum(_) | Action::SetPolicy { .. } => ApprovedEffect::Settings,
+        Action::ConfirmClock => ApprovedEffect::Clock(None),
+        Action::MoveHsm => ApprovedEffect::HsmMove,
         Action::Shred { .. } | Action::EraseKeyspace | Action::DropVersion(_) => {
-            // Known, or forgotten meanwhile: nothing is new.
+            // Its erasures are known, or their rows are deleted. None may be accepted as new.
             let accepted = accept(service, &approval, Permission::for_nothing_new()).await;
             let accepted = accepted.map_err(|error| match error {
                 NotDone::Failed(error) => *error,
                 NotDone::NotWaiting | NotDone::Outdated => ApproveError::Forgotten,
             })?;
-            Outcome::Erasures(accepted)
+            ApprovedEffect::Erasures(accepted)
         }
     };
-    Ok(Approved { approval, outcome })
+    Ok(Approved { approval, effect })
 }
 
 async fn carry_out(
     service: &Service,
     approval: &Approval,
-    given: ApprovalDecision,
-) -> Result<Outcome, NotDone> {
+    decision: ApprovalDecision,
+) -> Result<ApprovedEffect, NotDone> {
     match approval.action {
         Action::Shred { .. } | Action::EraseKeyspace | Action::DropVersion(_) => {
             let erasures = service
@@ -182,33 +185,33 @@ async fn carry_out(
                 .store
                 .approval_erasures(approval.id)
                 .await?;
-            let permission = Permission::approved(given, &erasures);
+            let permission = Permission::approved(decision, &erasures);
             let accepted = accept(service, approval, permission).await?;
-            Ok(Outcome::Erasures(accepted))
+            Ok(ApprovedEffect::Erasures(accepted))
         }
         Action::SetMinimum(_) | Action::SetPolicy { .. } => {
-            set(service, approval, given).await?;
-            Ok(Outcome::Settings)
+            set(service, approval, decision).await?;
+            Ok(ApprovedEffect::Settings)
         }
         Action::ConfirmClock => {
-            let confirmed = service.keeper.confirm_clock(Some(given)).await;
+            let confirmed = service.keeper.confirm_clock(Some(decision)).await;
             let confirmed = confirmed.map_err(not_set)?;
-            // Nothing was doubted any more, and nothing confirmed.
+            // The clock was not in doubt any more, so nothing was confirmed.
             confirmed.was.ok_or(NotDone::Outdated)?;
-            Ok(Outcome::Clock(Some(confirmed)))
+            Ok(ApprovedEffect::Clock(Some(confirmed)))
         }
         Action::MoveHsm => {
             service
                 .keeper
-                .move_hsm(Some(given))
+                .move_hsm(Some(decision))
                 .await
                 .map_err(not_set)?;
-            Ok(Outcome::HsmMove)
+            Ok(ApprovedEffect::HsmMove)
         }
     }
 }
 
-/// Accepts the erasures that waited; those that are accepted already stay as they are.
+/// Accepts the erasures that waited. Those that were accepted before stay as they are.
 async fn accept(
     service: &Service,
     approval: &Approval,
@@ -234,10 +237,10 @@ async fn accept(
     let errors = accepted.into_iter().filter_map(Result::err);
     let reasons = errors.map(|error| match error {
         AcceptError::NotWaiting => NotDone::NotWaiting,
-        error if is_passing(&error) => NotDone::Failed(Box::new(error.into())),
+        error if is_temporary(&error) => NotDone::Failed(Box::new(error.into())),
         _ => NotDone::Outdated,
     });
-    // One that may pass keeps the whole from ending.
+    // While one of them may still succeed the approval does not end.
     let mut reasons: Vec<NotDone> = reasons.collect();
     let first = reasons
         .iter()
@@ -248,7 +251,7 @@ async fn accept(
 async fn set(
     service: &Service,
     approval: &Approval,
-    given: ApprovalDecision,
+    decision: ApprovalDecision,
 ) -> Result<(), NotDone> {
     let scope = approval.scope.as_ref().ok_or(NotDone::Outdated)?;
     let (policy, expected, minimum_version) = match approval.action {
@@ -261,7 +264,7 @@ async fn set(
         policy,
         expected,
         minimum_version,
-        approval: Some(given),
+        approval: Some(decision),
     };
     let put = service.keeper.put_keyspace(scope.name.clone(), settings);
     put.await.map(drop).map_err(not_set)
@@ -278,8 +281,8 @@ fn not_set(error: KeeperError) -> NotDone {
     }
 }
 
-/// Whether it may be accepted a moment later.
-const fn is_passing(error: &AcceptError) -> bool {
+/// Whether the erasure may be accepted when the call is sent again.
+const fn is_temporary(error: &AcceptError) -> bool {
     matches!(
         error,
         AcceptError::Store(_)

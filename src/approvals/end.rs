@@ -1,15 +1,16 @@
-//! How an approval ends without what it was for.
+//! How an approval ends without being approved.
 
 use lethe_core::approval::{Action, Approval, ApprovalState, Decision, End, Scope, Void};
 use lethe_core::ports::StoreError;
+use lethe_core::receipt::ErasureId;
+use lethe_core::refusals::{Refusal, Target};
 use lethe_core::time::Timestamp;
 
-use super::keyspace_exists;
 use super::record::changed;
 use crate::identity::{Role, SpiffeId};
 use crate::service::Service;
 
-/// How one that waits has to end now; none where it can be approved still.
+/// How an approval that waits has to end now; none if it can still be approved.
 pub(super) fn due_end(service: &Service, approval: &Approval, now: Timestamp) -> Option<End> {
     if approval.state != ApprovalState::Waiting {
         return None;
@@ -26,7 +27,7 @@ pub(super) fn due_end(service: &Service, approval: &Approval, now: Timestamp) ->
     }
 }
 
-/// Whether who asked may ask for it still.
+/// Whether the client that asked still has the grant for it.
 fn asker_may(service: &Service, approval: &Approval) -> bool {
     let Ok(client) = approval.asked_by.client.parse::<SpiffeId>() else {
         return false;
@@ -45,7 +46,7 @@ fn asker_may(service: &Service, approval: &Approval) -> bool {
     }
 }
 
-/// As it stands by now, though the store may not have it yet.
+/// The approval in its present state, also if the store does not have that state yet.
 #[must_use]
 pub fn effective(service: &Service, mut approval: Approval, now: Timestamp) -> Approval {
     if let Some(end) = due_end(service, &approval, now) {
@@ -54,7 +55,8 @@ pub fn effective(service: &Service, mut approval: Approval, now: Timestamp) -> A
     approval
 }
 
-/// Ends it, unless somebody was faster; `decision` of who withdrew it. As it stands then.
+/// Ends an approval unless another call has changed it before. Returns it in its new state. `decision` is of
+/// the client that withdraws it.
 pub(super) async fn end(
     service: &Service,
     approval: Approval,
@@ -73,25 +75,52 @@ pub(super) async fn end(
         changed(service, &approval).await;
         return Ok(approval);
     }
-    let present = store.approval(approval.id).await?;
-    Ok(present.unwrap_or(approval))
+    let current = store.approval(approval.id).await?;
+    Ok(current.unwrap_or(approval))
 }
 
-/// Why it was not withdrawn.
+/// Whether the keyspace exists and its erase is not accepted. Another keyspace may have its name by now.
+#[must_use]
+pub fn keyspace_exists(service: &Service, scope: &Scope) -> bool {
+    let keyring = service.key_state.keyring();
+    let named = keyring.keyspaces.get(&scope.name);
+    let erased = service.key_state.refusals.get(Target::Keyspace(scope.id));
+    // While the erase is being written the keyspace still exists.
+    named.is_some_and(|it| it.id == scope.id) && matches!(erased, None | Some(Refusal::Pending))
+}
+
+/// The erase of the keyspace of an approval, which destroys what the approval was for; none if there was none,
+/// or the store has deleted its row.
+///
+/// # Errors
+/// Of the store.
+pub async fn superseding_erase(
+    service: &Service,
+    approval: &Approval,
+) -> Result<Option<ErasureId>, StoreError> {
+    match &approval.scope {
+        Some(scope) if !keyspace_exists(service, scope) => {
+            service.store.erase_of(&scope.name, scope.id).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Why an approval was not withdrawn.
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {
-    /// The approval holds.
-    #[error("it is approved already: what it was for is done, or certain to be")]
+    /// It is approved.
+    #[error("it is approved already: what it was for is done, or will certainly be done")]
     Approved,
-    /// It waits no more.
-    #[error("it waits no more: it has expired, or could not be done any more")]
-    Over,
-    /// Sent again it does no harm.
+    /// It ended in another way.
+    #[error("it does not wait any more: it has expired, or could not be done any more")]
+    Ended,
+    /// The store failed. The call can be sent again.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Withdraws it; nothing that it was for is done. Twice is once.
+/// Withdraws an approval, so that nothing is done. A second call changes nothing.
 ///
 /// # Errors
 /// [`WithdrawError`].
@@ -111,6 +140,6 @@ pub async fn withdraw(
     match approval.state {
         ApprovalState::Ended(End::Withdrawn) => Ok(approval),
         ApprovalState::Approved => Err(WithdrawError::Approved),
-        ApprovalState::Waiting | ApprovalState::Ended(_) => Err(WithdrawError::Over),
+        ApprovalState::Waiting | ApprovalState::Ended(_) => Err(WithdrawError::Ended),
     }
 }

@@ -1,17 +1,16 @@
-//! What destroys much, or lets anything live longer, waits for a second operator: it is written down,
-//! and done when somebody else, with another key, has approved it.
+//! Approvals. What destroys much, or lets keys live longer, waits in the store until a second operator, with
+//! another name and another key, approves it. Then it is done.
 //!
 //! ```text
 //! Waiting -> Approved              one transaction: the approval and what it does
 //!       \--> Ended(Expired | Withdrawn | Void)
 //! ```
 //!
-//! Every change is one statement that only one caller can make; who made it puts it on record, and the
-//! sweep does where that caller died.
+//! Each change of state is one statement of the store that succeeds once. The caller whose statement
+//! succeeded writes the audit record. If it fails to, the sweep writes it.
 
 mod approve;
-mod ask;
-mod covered;
+mod check;
 mod end;
 mod permission;
 mod record;
@@ -29,48 +28,49 @@ use lethe_core::ports::{ApprovalStore, Capacity, StoreError};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
 
-pub use approve::{ApproveError, Approved, Outcome, approve};
-pub use ask::{ApprovalCheck, Asked, Reply, digest_key};
-pub use covered::{keyspace_exists, superseding_erase};
-pub use end::{WithdrawError, effective, withdraw};
+pub use approve::{ApproveError, Approved, ApprovedEffect, approve};
+pub use check::{ApprovalCheck, CheckResult, PendingApproval, digest_key};
+pub use end::{WithdrawError, effective, keyspace_exists, superseding_erase, withdraw};
 pub use permission::Permission;
-pub use settings::{Needed, lengthens};
+pub use settings::{SettingsCheck, lengthens};
 pub use sweep::sweep;
 
 use crate::config::ApprovalsSection;
 use crate::identity::SpiffeId;
-use permission::Permit;
+use permission::WindowRoom;
 use window::{WindowLimits, Windows};
 
-/// Approvals that may wait at once.
-const MOST: u32 = 1_000;
-/// Those of them that operators alone may ask for.
-const OF_OPERATORS: u32 = 100;
+/// Approvals that may wait at the same time.
+const MAX_WAITING: u32 = 1_000;
+/// The part of [`MAX_WAITING`] that only operators may use.
+const RESERVED_FOR_OPERATORS: u32 = 100;
 
-/// Whose call asks for shreds.
+/// The client of a call that shreds.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Its name.
+    /// Its SPIFFE id.
     pub client: SpiffeId,
-    /// With whom it counts.
+    /// The pool that its shreds count in.
     pub pool: Pool,
 }
 
-/// When a second operator is needed, and what waits for one.
+/// The settings of approvals, their store, and the windows of shreds.
 pub struct Approvals {
-    /// What outlives the process.
+    /// The store of approvals.
     pub store: Arc<dyn ApprovalStore>,
+    /// Whether approvals are on.
     required: bool,
-    /// Whether raising a smallest version waits.
+    /// Whether raising a minimum version needs an approval.
     minimum_version: bool,
-    /// What of [`MOST`] one client may have, so that none keeps the others out.
+    /// The part of [`MAX_WAITING`] that one client may use, so that no client keeps others from asking.
     per_client: u32,
+    /// How long an approval waits.
     expire_after: Duration,
     windows: Arc<Mutex<Windows>>,
 }
 
 impl Approvals {
-    /// Goes on with what counted in the windows of an earlier process.
+    /// Reads from the store what counts in the windows.
     ///
     /// # Errors
     /// Of the store.
@@ -100,8 +100,7 @@ impl Approvals {
         })
     }
 
-    /// What allows these new erasures of one call, without a second operator; none where one has to
-    /// approve. All of them or none.
+    /// The permission for all new erasures of one call; none if a second operator has to approve them.
     #[must_use]
     pub fn permit<'r>(
         &self,
@@ -114,7 +113,7 @@ impl Approvals {
         }
         let mut conversations = HashSet::new();
         for erasure in erasures {
-            // The same conversation twice is one shred; what is no shred has no leaf.
+            // A conversation counts once. An erasure that is no shred has no leaf and needs an approval.
             conversations.insert(erasure.leaves().next()?);
         }
         let keyspace = conversations.iter().next()?.tree.keyspace;
@@ -124,11 +123,11 @@ impl Approvals {
             keyspace,
         };
         let conversations = conversations.len() as u64;
-        let permit = Permit::take(&self.windows, asker, conversations, now);
-        permit.map(Permission::within_window)
+        let room = WindowRoom::take(&self.windows, asker, conversations, now);
+        room.map(Permission::within_window)
     }
 
-    /// Drops what has left the windows, from time to time.
+    /// Drops counts that have left the windows.
     ///
     /// # Errors
     /// Of the store.
@@ -142,18 +141,18 @@ impl Approvals {
         self.store.forget_shred_counts(until).await
     }
 
-    /// Whether what concerns the whole deployment waits.
+    /// Whether approvals are on.
     #[must_use]
     pub const fn required(&self) -> bool {
         self.required
     }
 
-    /// Operators have room however much message servers have asked for.
+    /// How many approvals may wait for a pool: message servers cannot use the room of operators.
     const fn capacity(&self, pool: Pool) -> Capacity {
         Capacity {
             all: match pool {
-                Pool::MessageServers => MOST - OF_OPERATORS,
-                Pool::Operators => MOST,
+                Pool::MessageServers => MAX_WAITING - RESERVED_FOR_OPERATORS,
+                Pool::Operators => MAX_WAITING,
             },
             of_client: self.per_client,
         }

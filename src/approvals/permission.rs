@@ -1,3 +1,5 @@
+//! Permissions: why a new erasure may be accepted.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,66 +13,66 @@ use parking_lot::Mutex;
 
 use super::window::Windows;
 
-/// Why an erasure that nobody made before may destroy. The acceptor writes no new erasure without
-/// one, and nothing outside of this module can make one up.
+/// Why a new erasure may be accepted. The acceptor writes no new erasure without one, and only
+/// `src/approvals` can make one.
 #[derive(Debug)]
 pub struct Permission(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// The configuration asks for no second operator.
+    /// Approvals are off in the configuration.
     NotRequired,
     /// All keys of this version have expired.
-    Outlived(TreeId),
-    /// So few shreds need no second operator.
-    WithinWindow(Permit),
-    /// A second operator approved these erasures; none where it is done already.
+    Expired(TreeId),
+    /// The windows have room for these shreds.
+    WithinWindow(WindowRoom),
+    /// A second operator approved the erasures with these ids. None if they were accepted before.
     Approved(Option<ApprovalDecision>, HashSet<ErasureId>),
 }
 
 impl Permission {
-    /// Where the configuration asks for no second operator.
+    /// For every erasure: approvals are off.
     pub(super) const fn not_required() -> Self {
         Self(Kind::NotRequired)
     }
 
-    /// For shreds that the window has room for.
-    pub(super) const fn within_window(permit: Permit) -> Self {
-        Self(Kind::WithinWindow(permit))
+    /// For shreds that the windows have room for.
+    pub(super) const fn within_window(room: WindowRoom) -> Self {
+        Self(Kind::WithinWindow(room))
     }
 
-    /// For the erasures of an approval: given in the transaction that accepts them.
-    pub(super) fn approved(given: ApprovalDecision, erasures: &[Erasure]) -> Self {
+    /// For the erasures of an approval. The transaction that accepts them makes it approved.
+    pub(super) fn approved(decision: ApprovalDecision, erasures: &[Erasure]) -> Self {
         let ids = erasures.iter().map(|it| it.id).collect();
-        Self(Kind::Approved(Some(given), ids))
+        Self(Kind::Approved(Some(decision), ids))
     }
 
-    /// For erasures that were accepted before.
+    /// For erasures that were accepted before: it covers no new one.
     pub(super) fn for_nothing_new() -> Self {
         Self(Kind::Approved(None, HashSet::new()))
     }
 
-    /// The approval that is given when its erasures are accepted.
+    /// The decision that is written with its erasures.
     #[must_use]
-    pub const fn given(&self) -> Option<&ApprovalDecision> {
+    pub const fn approval(&self) -> Option<&ApprovalDecision> {
         match &self.0 {
-            Kind::Approved(given, _) => given.as_ref(),
+            Kind::Approved(decision, _) => decision.as_ref(),
             _ => None,
         }
     }
 
-    /// For the drop of a version whose last bucket is gone: it destroys nothing that lives.
+    /// For the drop of a version whose last bucket is destroyed: no key of it can be opened any more.
     #[must_use]
-    pub(crate) const fn outlived(version: TreeId) -> Self {
-        Self(Kind::Outlived(version))
+    pub(crate) const fn expired_version(version: TreeId) -> Self {
+        Self(Kind::Expired(version))
     }
 
-    /// Whether it is for this erasure.
+    /// Whether it allows this erasure.
     #[must_use]
     pub fn covers(&self, erasure: &Erasure) -> bool {
         match &self.0 {
             Kind::NotRequired => true,
-            Kind::Outlived(tree) => {
+            Kind::Expired(tree) => {
                 erasure.keyspace == tree.keyspace
                     && erasure.kind == ErasureKind::DropVersion(tree.version)
             }
@@ -79,33 +81,33 @@ impl Permission {
         }
     }
 
-    /// What counts in the window when it is used.
+    /// What is counted in the windows when it is used.
     #[must_use]
     pub const fn count(&self) -> Option<&ShredCount> {
         match &self.0 {
-            Kind::WithinWindow(permit) => Some(&permit.count),
+            Kind::WithinWindow(room) => Some(&room.count),
             _ => None,
         }
     }
 
-    /// What it was for is accepted: it counts. Dropped without, it gives back what it took.
-    pub fn use_up(&self) {
-        if let Kind::WithinWindow(permit) = &self.0 {
-            permit.used.store(true, Ordering::Relaxed);
+    /// Marks it as used: its erasures are accepted. If it is dropped unused, it gives its room back.
+    pub fn mark_used(&self) {
+        if let Kind::WithinWindow(room) = &self.0 {
+            room.used.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Room that was taken in the window; given back when it is dropped before it was used.
+/// Room that was taken in the windows. It is given back if this is dropped unused.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(super) struct WindowRoom {
     windows: Arc<Mutex<Windows>>,
     count: ShredCount,
     used: AtomicBool,
 }
 
-impl Permit {
-    /// None where there is no room for all of them.
+impl WindowRoom {
+    /// Takes room for all of these conversations; none if there is not enough.
     pub(super) fn take(
         windows: &Arc<Mutex<Windows>>,
         asker: Asker,
@@ -125,7 +127,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for WindowRoom {
     fn drop(&mut self) {
         if !*self.used.get_mut() {
             self.windows.lock().give_back(&self.count);
@@ -174,15 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_is_for_what_it_was_given_for_alone() {
-        let outlived = Permission::outlived(TreeId {
+    fn a_permission_covers_only_its_own_erasures() {
+        let expired = Permission::expired_version(TreeId {
             keyspace: KeyspaceId::from_bytes([1; 16]),
             version: KeyVersion::FIRST,
         });
-        assert!(outlived.covers(&drop_of(1, 1, 9)));
-        assert!(!outlived.covers(&drop_of(1, 2, 9)));
-        assert!(!outlived.covers(&drop_of(2, 1, 9)));
-        let given = ApprovalDecision {
+        assert!(expired.covers(&drop_of(1, 1, 9)));
+        assert!(!expired.covers(&drop_of(1, 2, 9)));
+        assert!(!expired.covers(&drop_of(2, 1, 9)));
+        let decision = ApprovalDecision {
             id: ApprovalId::FIRST,
             decision: Decision {
                 by: Principal {
@@ -192,23 +194,24 @@ mod tests {
                 at: Timestamp::from_millis(1),
             },
         };
-        let approved = Permission::approved(given, &[drop_of(1, 1, 9)]);
+        let approved = Permission::approved(decision, &[drop_of(1, 1, 9)]);
         assert!(approved.covers(&drop_of(1, 1, 9)));
         assert!(!approved.covers(&drop_of(1, 1, 8)));
         assert!(!Permission::for_nothing_new().covers(&drop_of(1, 1, 9)));
-        let permit = Permit::take(&windows(9), asker(), 1, Timestamp::from_millis(1)).unwrap();
-        assert!(!Permission::within_window(permit).covers(&drop_of(1, 1, 9)));
+        let room = WindowRoom::take(&windows(9), asker(), 1, Timestamp::from_millis(1)).unwrap();
+        assert!(!Permission::within_window(room).covers(&drop_of(1, 1, 9)));
     }
 
     #[test]
-    fn what_was_not_accepted_counts_no_more() {
+    fn unused_room_is_given_back() {
         let windows = windows(3);
-        let take = |count| Permit::take(&windows, asker(), count, Timestamp::from_millis(1_000));
+        let take =
+            |count| WindowRoom::take(&windows, asker(), count, Timestamp::from_millis(1_000));
         let refused = take(3).map(Permission::within_window);
         assert!(take(1).is_none());
         drop(refused);
         let accepted = take(2).map(Permission::within_window).unwrap();
-        accepted.use_up();
+        accepted.mark_used();
         drop(accepted);
         assert!(take(2).is_none());
         assert!(take(1).is_some());

@@ -1,32 +1,31 @@
-//! What became of an approval goes on record by whoever changed it; what a death kept from it, the
-//! sweep puts there.
+//! Audit records of approvals. The caller that changed an approval writes its record; if it crashes, the sweep
+//! writes it.
 
 use lethe_core::approval::{Approval, ApprovalState, End};
 use lethe_core::audit::{Event, Record};
 
 use crate::service::Service;
 
-/// Tells of a change that is in the store, and puts it on record. Where that fails the sweep tries
-/// again.
+/// Logs, counts and records a change that is in the store. If the record fails, the sweep tries again.
 pub(super) async fn changed(service: &Service, approval: &Approval) {
-    let (outcome, what) = match approval.state {
+    let (outcome, text) = match approval.state {
         ApprovalState::Waiting => return,
-        ApprovalState::Approved => ("approved", "a second operator approved"),
-        ApprovalState::Ended(End::Expired) => ("expired", "nobody approved it in time"),
-        ApprovalState::Ended(End::Withdrawn) => (
-            "withdrawn",
-            "what waited for a second operator was withdrawn",
+        ApprovalState::Approved => ("approved", "a second operator has approved"),
+        ApprovalState::Ended(End::Expired) => ("expired", "an approval has expired"),
+        ApprovalState::Ended(End::Withdrawn) => ("withdrawn", "an approval was withdrawn"),
+        ApprovalState::Ended(End::Void(_)) => (
+            "void",
+            "an approval is void: what it was for cannot be done any more",
         ),
-        ApprovalState::Ended(End::Void(_)) => ("void", "what it was for cannot be done any more"),
     };
     service.metrics.approval(outcome);
     let client = approval.decision.as_ref().map(|it| &*it.by.client);
     let keyspace = approval.keyspace_name().map(ToString::to_string);
-    tracing::warn!(approval = %approval.id, keyspace, client, "{what}");
+    tracing::warn!(approval = %approval.id, keyspace, client, "{text}");
     record(service, approval).await;
 }
 
-/// Writes the line, and then that it is written: it is there at least once.
+/// Writes the audit record, and then marks the approval as recorded. So the record is there at least once.
 pub(super) async fn record(service: &Service, approval: &Approval) {
     let store = &service.approvals.store;
     let recorded = async {
@@ -39,7 +38,7 @@ pub(super) async fn record(service: &Service, approval: &Approval) {
         recorded.map_err(|error| error.to_string())
     };
     if let Err(error) = recorded.await {
-        tracing::warn!(approval = %approval.id, error, "what became of it is not on record yet");
+        tracing::warn!(approval = %approval.id, error, "the end of an approval is not in the audit log yet");
     }
 }
 

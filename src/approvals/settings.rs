@@ -1,4 +1,4 @@
-//! Settings of a keyspace that wait for a second operator.
+//! Which settings of a keyspace need an approval.
 
 use lethe_core::approval::Action;
 use lethe_core::keyring::LiveKeyspace;
@@ -6,44 +6,49 @@ use lethe_core::keyspace::{KeyVersion, Policy};
 
 use super::Approvals;
 
-/// What a second operator has to say of settings.
+/// Whether settings need an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needed {
-    /// Nothing.
-    Nothing,
-    /// He has to approve this.
-    Approval(Action),
-    /// The smallest version waits, and the rest of the call must not.
+pub enum SettingsCheck {
+    /// They need none.
+    Allowed,
+    /// A second operator has to approve this action.
+    NeedsApproval(Action),
+    /// The minimum version needs an approval and has to be set in a call of its own.
     SetAlone,
-    /// Nobody may do it, where no second operator is asked.
+    /// The minimum version may not be lowered, because approvals are off.
     Refused,
 }
 
 impl Approvals {
-    /// Whether these settings wait. A raised smallest version makes what older versions sealed
-    /// unreadable at once, and a lowered one makes it readable again; other settings wait where keys,
-    /// or leases of them, live longer.
+    /// Whether these settings need an approval. A higher minimum version makes keys of older versions
+    /// unreadable at once, and a lower one makes them readable again. Other settings need an approval if
+    /// keys or their leases live longer under them.
     #[must_use]
-    pub fn needed(&self, present: &LiveKeyspace, policy: Policy, minimum: KeyVersion) -> Needed {
+    pub fn check_settings(
+        &self,
+        present: &LiveKeyspace,
+        policy: Policy,
+        minimum: KeyVersion,
+    ) -> SettingsCheck {
         let lowered = minimum < present.minimum_version;
         if lowered && !self.required {
-            return Needed::Refused;
+            return SettingsCheck::Refused;
         }
         if lowered || self.minimum_version && minimum > present.minimum_version {
             return match policy == present.policy {
-                true => Needed::Approval(Action::SetMinimum(minimum)),
-                false => Needed::SetAlone,
+                true => SettingsCheck::NeedsApproval(Action::SetMinimum(minimum)),
+                false => SettingsCheck::SetAlone,
             };
         }
         if self.required && lengthens(&present.policy, &policy) {
             let from = present.policy;
-            return Needed::Approval(Action::SetPolicy { from, to: policy });
+            return SettingsCheck::NeedsApproval(Action::SetPolicy { from, to: policy });
         }
-        Needed::Nothing
+        SettingsCheck::Allowed
     }
 }
 
-/// Whether anything lives longer under the new settings.
+/// Whether keys or their leases live longer under the new settings.
 #[must_use]
 pub fn lengthens(before: &Policy, after: &Policy) -> bool {
     after.retention_seconds() > before.retention_seconds()
@@ -68,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_lets_anything_live_longer_is_longer() {
+    fn longer_retention_granularity_or_lease_lengthens() {
         let before = policy(72, 60, 30, 300);
         for longer in [
             policy(73, 60, 30, 300),

@@ -1,5 +1,5 @@
-//! What becomes of approvals by themselves: they end in time, what a death kept off the record goes on
-//! it, and old ones are forgotten.
+//! The sweep: it ends approvals that are due, writes audit records that a crash prevented, and deletes old
+//! approvals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,43 +8,46 @@ use lethe_core::approval::ApprovalId;
 use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
 
-use super::MOST;
+use super::MAX_WAITING;
 use super::end::{due_end, end};
 use super::record::record;
 use crate::service::Service;
 
+/// From one round to the next.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Whoever changes an approval puts that on record himself, in so many milliseconds.
-const UNDER_WAY: u64 = 15_000;
-/// Rounds between two that forget.
+/// The caller that changes an approval has so many milliseconds to write the record itself.
+const RECORD_TIME: u64 = 15_000;
+/// Old approvals are deleted every so many rounds.
 const FORGET_EVERY: u32 = 60;
 
-/// Goes on until it is dropped.
+/// Runs until it is dropped.
 pub async fn sweep(service: Arc<Service>, keep: Duration) {
-    // Nobody of this process has changed one yet.
+    // No caller of this process has changed one yet.
     let mut unrecorded_before = service.now();
     for round in 0_u32.. {
-        // The store says itself that it is away; the next round tries again.
-        if let Err(error) = look_through(&service, unrecorded_before).await {
-            tracing::debug!(%error, "approvals were not looked through");
+        // The store logs its own outages; the next round tries again.
+        if let Err(error) = sweep_once(&service, unrecorded_before).await {
+            tracing::debug!(%error, "the sweep of approvals failed");
         }
-        // What goes because of the time waits while the time is doubted.
+        // While the clock is in doubt nothing is deleted because of its age.
         if round % FORGET_EVERY == 0 && service.clock.doubt().is_none() {
             let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
             let before = earlier(service.now(), keep);
             while let Ok(true) = service.approvals.store.forget_approvals(before).await {}
-            // The next time it is tried again.
+            // The next round tries again.
             let _ = service.approvals.tidy(service.now()).await;
         }
         tokio::time::sleep(PAUSE).await;
-        unrecorded_before = unrecorded_before.max(earlier(service.now(), UNDER_WAY));
+        unrecorded_before = unrecorded_before.max(earlier(service.now(), RECORD_TIME));
     }
 }
 
-async fn look_through(service: &Service, unrecorded_before: Timestamp) -> Result<(), StoreError> {
+async fn sweep_once(service: &Service, unrecorded_before: Timestamp) -> Result<(), StoreError> {
     let store = &service.approvals.store;
     let now = service.now();
-    let waiting = store.waiting_approvals(ApprovalId::FIRST, MOST).await?;
+    let waiting = store
+        .waiting_approvals(ApprovalId::FIRST, MAX_WAITING)
+        .await?;
     let mut still_waiting = 0;
     for approval in waiting {
         match due_end(service, &approval, now) {
@@ -53,7 +56,7 @@ async fn look_through(service: &Service, unrecorded_before: Timestamp) -> Result
         }
     }
     service.metrics.waiting_approvals.set(still_waiting);
-    let unrecorded = store.unrecorded_approvals(unrecorded_before, MOST);
+    let unrecorded = store.unrecorded_approvals(unrecorded_before, MAX_WAITING);
     for approval in unrecorded.await? {
         record(service, &approval).await;
     }

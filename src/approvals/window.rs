@@ -1,4 +1,5 @@
-//! How many conversations were shredded lately without a second operator: by whom, and where.
+//! Sliding windows: how many conversations were shredded lately without an approval, by which client and in
+//! which keyspace.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -7,10 +8,10 @@ use lethe_core::approval::{Asker, Pool, ShredCount};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::time::Timestamp;
 
-/// Parts of a window that are told apart: each counts until its last moment has left the window.
+/// Parts of a window. A part counts until its end has left the window.
 const PARTS: u64 = 1_000;
 
-/// Conversations that may be shredded in the window.
+/// Conversations that may be shredded in a window without an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WindowLimits {
     /// By all clients of a pool.
@@ -19,11 +20,11 @@ pub(super) struct WindowLimits {
     pub(super) client: u64,
     /// In one keyspace, by all clients of a pool.
     pub(super) keyspace: u64,
-    /// By one client in any case, whatever the others did.
+    /// By one client, even if the other limits are reached.
     pub(super) floor: u64,
 }
 
-/// What went through, counted for each pool, each client and each keyspace.
+/// The counts of each pool, each client and each keyspace.
 #[derive(Debug)]
 pub(super) struct Windows {
     limits: WindowLimits,
@@ -44,17 +45,17 @@ impl Windows {
         }
     }
 
-    /// What an earlier process let through, whatever the limits; in the order of their ends.
+    /// Adds the counts of an earlier process, in the order of their ends and without regard to the limits.
     pub(super) fn remember(&mut self, counts: &[ShredCount]) {
         for count in counts {
             let end = count.end.as_millis();
-            for window in self.of(&count.asker) {
+            for window in self.windows_of(&count.asker) {
                 window.add(count.conversations, end);
             }
         }
     }
 
-    /// Counts all of them, or none when they would be too many; the part that they are counted in.
+    /// Counts all conversations, or none if they exceed a limit. Returns the end of their part.
     pub(super) fn take(
         &mut self,
         asker: &Asker,
@@ -63,7 +64,7 @@ impl Windows {
     ) -> Option<Timestamp> {
         let limits = self.limits;
         let (end, from) = (self.end_of_part(now), self.begin(now));
-        let windows = self.of(asker);
+        let windows = self.windows_of(asker);
         let [pool, client, keyspace] = windows.map(|window| {
             window.slide(from);
             (window.sum.saturating_add(conversations), window)
@@ -79,31 +80,31 @@ impl Windows {
         Some(Timestamp::from_millis(end))
     }
 
-    /// What was counted was not let through after all.
+    /// Removes a count: its shreds were not accepted.
     pub(super) fn give_back(&mut self, count: &ShredCount) {
-        for window in self.of(&count.asker) {
+        for window in self.windows_of(&count.asker) {
             window.remove(count.conversations, count.end.as_millis());
         }
     }
 
-    /// Drops what has left the window, and who has nothing in it.
+    /// Drops parts that have left the window, and empty windows.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         let from = self.begin(now);
-        let left = |window: &mut Window| {
+        let is_used = |window: &mut Window| {
             window.slide(from);
             window.sum > 0
         };
-        self.pools.retain(|_, window| left(window));
-        self.clients.retain(|_, window| left(window));
-        self.keyspaces.retain(|_, window| left(window));
+        self.pools.retain(|_, window| is_used(window));
+        self.clients.retain(|_, window| is_used(window));
+        self.keyspaces.retain(|_, window| is_used(window));
     }
 
-    /// Parts that end by then have left the window.
+    /// The time at which the window begins: parts that end by then have left it.
     pub(super) fn begin(&self, now: Timestamp) -> u64 {
         now.as_millis().saturating_sub(self.span)
     }
 
-    fn of(&mut self, asker: &Asker) -> [&mut Window; 3] {
+    fn windows_of(&mut self, asker: &Asker) -> [&mut Window; 3] {
         let Asker {
             pool,
             client,
@@ -123,11 +124,12 @@ impl Windows {
     }
 }
 
-/// One sliding count.
+/// One sliding window.
 #[derive(Debug, Default)]
 struct Window {
-    /// End of a part, and how many fell into it.
+    /// The end of each part and its count, in order.
     parts: VecDeque<(u64, u64)>,
+    /// The sum of all counts.
     sum: u64,
 }
 
@@ -269,7 +271,7 @@ mod tests {
             let now = Timestamp::from_millis(START + step * 7);
             assert!(windows.take(&server("a"), 1, now).is_some());
         }
-        for window in windows.of(&server("a")) {
+        for window in windows.windows_of(&server("a")) {
             assert!(window.parts.len() as u64 <= PARTS + 2);
             let counted = window.parts.iter().map(|(_, count)| count);
             assert_eq!(window.sum, counted.sum::<u64>());

@@ -1,5 +1,5 @@
-//! One task accepts: rows of many callers in one transaction, and from then on their keys are
-//! refused.
+//! The task that accepts erasures: it writes those of many calls in one transaction. From then on their
+//! keys are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,42 +17,42 @@ use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::approvals::{Approvals, Caller, Permission};
 use crate::node::key_state::KeyState;
 
-/// Items that go into one transaction, about.
-const TOGETHER: usize = 4_096;
-/// Calls that wait, at most.
-const WAITING: usize = 1_024;
-/// For a call to be accepted.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The task adds calls to a transaction until it has so many erasures.
+const MAX_TOGETHER: usize = 4_096;
+/// Calls that may wait for the task.
+const MAX_WAITING: usize = 1_024;
+/// How long a call waits for the answer of the task.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// One caller's erasures, and where the answers go.
+/// The erasures of one call, and where the answers go.
 pub(super) struct Call {
     pub(super) keyspace: KeyspaceName,
     pub(super) requests: Vec<ErasureRequest>,
-    /// For an erase and a drop.
+    /// The caller's id for an erase or a drop.
     pub(super) id: Option<ErasureId>,
     pub(super) by: Authority,
     pub(super) answer: oneshot::Sender<Vec<Result<ErasureAnswer, AcceptError>>>,
 }
 
-/// What allows new erasures of a call.
+/// What allows the new erasures of a call.
 pub(super) enum Authority {
-    /// What [`Approvals::permit`] says of this client.
+    /// [`Approvals::permit`] decides for this client.
     Caller(Caller),
-    /// This.
+    /// The caller has a permission already.
     Permission(Arc<Permission>),
 }
 
 impl Call {
-    /// The approval that is given with it.
-    pub(super) fn given(&self) -> Option<&ApprovalDecision> {
+    /// The approval that is carried out by this call.
+    pub(super) fn approval(&self) -> Option<&ApprovalDecision> {
         match &self.by {
             Authority::Caller(_) => None,
-            Authority::Permission(permission) => permission.given(),
+            Authority::Permission(permission) => permission.approval(),
         }
     }
 }
 
-/// Asks the acceptor.
+/// Sends calls to the acceptor.
 #[derive(Clone)]
 pub struct AcceptorHandle {
     calls: mpsc::Sender<Call>,
@@ -60,12 +60,12 @@ pub struct AcceptorHandle {
 }
 
 impl AcceptorHandle {
-    /// Accepts, or refuses, each of `requests`, in order: what is known already is answered, and what
-    /// is new waits for a second operator where one is required
-    /// ([`AcceptError::NeedsApproval`]). Runs to its end even when nobody waits any more.
+    /// Accepts or refuses each request, and answers in their order. A known id gets its first answer. A
+    /// new erasure that needs a second operator is refused with [`AcceptError::NeedsApproval`]. The task
+    /// goes on even if the caller does not wait any more.
     ///
     /// # Errors
-    /// [`AcceptError`] of the whole call.
+    /// [`AcceptError`] if the whole call is refused.
     pub async fn accept(
         &self,
         caller: &Caller,
@@ -74,13 +74,13 @@ impl AcceptorHandle {
         requests: Vec<ErasureRequest>,
     ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, AcceptError> {
         let by = Authority::Caller(caller.clone());
-        self.ask(keyspace, id, requests, by).await
+        self.send(keyspace, id, requests, by).await
     }
 
-    /// The same for what is permitted already.
+    /// The same for new erasures that `permission` covers.
     ///
     /// # Errors
-    /// [`AcceptError`] of the whole call.
+    /// [`AcceptError`] if the whole call is refused.
     pub async fn accept_permitted(
         &self,
         keyspace: KeyspaceName,
@@ -88,10 +88,10 @@ impl AcceptorHandle {
         permission: Permission,
     ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, AcceptError> {
         let by = Authority::Permission(Arc::new(permission));
-        self.ask(keyspace, None, requests, by).await
+        self.send(keyspace, None, requests, by).await
     }
 
-    async fn ask(
+    async fn send(
         &self,
         keyspace: KeyspaceName,
         id: Option<ErasureId>,
@@ -110,14 +110,14 @@ impl AcceptorHandle {
             return Err(AcceptError::Busy);
         }
         self.calls.try_send(call).map_err(|_| AcceptError::Busy)?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(WAIT_LIMIT, answered).await {
             Ok(answers) => answers.map_err(|_| AcceptError::Busy),
             Err(_) => Err(lethe_core::ports::StoreError::Unavailable("busy".into()).into()),
         }
     }
 }
 
-/// The task.
+/// The task that accepts erasures.
 pub struct Acceptor {
     pub(super) deployment: DeploymentId,
     pub(super) ports: Ports,
@@ -128,7 +128,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// The task, and how to ask it.
+    /// The task and its handle.
     #[must_use]
     pub fn new(
         deployment: DeploymentId,
@@ -137,7 +137,7 @@ impl Acceptor {
         pending_erasures: Arc<PendingErasures>,
         approvals: Arc<Approvals>,
     ) -> (Self, AcceptorHandle) {
-        let (sender, calls) = mpsc::channel(WAITING);
+        let (sender, calls) = mpsc::channel(MAX_WAITING);
         let acceptor = Self {
             deployment,
             ports,
@@ -153,22 +153,22 @@ impl Acceptor {
         (acceptor, handle)
     }
 
-    /// Works until every handle is gone.
+    /// Runs until every handle is dropped.
     pub async fn run(mut self) {
         while let Some(call) = self.calls.recv().await {
             let mut items = call.requests.len();
             let mut calls = vec![call];
-            while items < TOGETHER
+            while items < MAX_TOGETHER
                 && let Ok(call) = self.calls.try_recv()
             {
                 items += call.requests.len();
                 calls.push(call);
             }
-            // Who has given up was told that nothing was accepted.
+            // A caller that does not wait any more was answered that nothing was accepted.
             calls.retain(|call| !call.answer.is_closed());
-            // An approval and its erasures are one transaction, or none.
+            // An approval and its erasures have a transaction of their own.
             let (approved, calls): (Vec<_>, Vec<_>) =
-                calls.into_iter().partition(|it| it.given().is_some());
+                calls.into_iter().partition(|it| it.approval().is_some());
             for call in approved {
                 AcceptBatch::new(&self, vec![call]).run().await;
             }

@@ -1,4 +1,4 @@
-//! What of a keyspace lives, and so can be forgotten.
+//! Checks whether a keyspace or a key version can be erased.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ fn newest(keyspace: &LiveKeyspace) -> Result<&LiveVersion, KeyError> {
     Ok(version.ok_or(KeyError::VersionRetired)?)
 }
 
-/// Not one that is being erased.
+/// Refuses a keyspace whose erase is accepted.
 pub(super) fn check_not_erased(keyring: &Keyring, keyspace: &LiveKeyspace) -> Result<(), KeyError> {
-    match keyring.refusals.of(Target::Keyspace(keyspace.id)) {
+    match keyring.refusals.get(Target::Keyspace(keyspace.id)) {
         None => Ok(()),
-        // Nobody knows yet whether it is erased.
+        // Its erase is being written.
         Some(Refusal::Pending) => Err(KeyError::Pending),
         Some(_) => Err(KeyError::UnknownKeyspace),
     }
 }
 
+/// Refuses the drop of the newest version, and of one that does not exist.
 pub(super) fn check_droppable(
     keyspace: &LiveKeyspace,
     version: KeyVersion,
@@ -40,7 +41,8 @@ pub(super) fn check_droppable(
     }
 }
 
-/// An erasure that waited. Its keyspace may have gone since, and key versions may have come.
+/// A new draft for an erasure that waited for a second operator: its keyspace may have been erased since,
+/// and may have new key versions.
 pub(super) fn redraft(
     keyring: &Keyring,
     name: &KeyspaceName,
@@ -52,17 +54,17 @@ pub(super) fn redraft(
     }
     check_not_erased(keyring, keyspace)?;
     match &erasure.kind {
-        ErasureKind::Shred { leaves, .. } if !covers(leaves, keyspace) => {
+        ErasureKind::Shred { leaves, .. } if !cover_all_versions(leaves, keyspace) => {
             return Err(AcceptError::Stale);
         }
         ErasureKind::DropVersion(version) => check_droppable(keyspace, *version)?,
         ErasureKind::Shred { .. } | ErasureKind::EraseKeyspace(_) => {}
     }
-    Ok(ErasureDraft::under(keyspace, erasure.id, erasure.kind).that_waited())
+    Ok(ErasureDraft::new(keyspace, erasure.id, erasure.kind).that_waited())
 }
 
-/// A leaf in each version that lives: in one without, a rewrapped key would go on.
-fn covers(leaves: &[ShredLeaf], keyspace: &LiveKeyspace) -> bool {
+/// Whether there is a leaf for each live version. In a version without one a rewrapped key would survive.
+fn cover_all_versions(leaves: &[ShredLeaf], keyspace: &LiveKeyspace) -> bool {
     let covered = |version: &Arc<LiveVersion>| {
         let mut leaves = leaves.iter();
         leaves.any(|leaf| leaf.version == version.tree.version)

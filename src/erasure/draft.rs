@@ -1,4 +1,4 @@
-//! An erasure on its way into the store, and what it was decided under.
+//! An erasure before it is accepted: the draft, and the draft that a permission covers.
 
 use lethe_core::erasure::{Erasure, ErasureKind};
 use lethe_core::keyring::{Keyring, LiveKeyspace};
@@ -9,22 +9,24 @@ use lethe_core::time::Timestamp;
 
 use crate::approvals::Permission;
 
-/// An erasure that nobody made before, as it was decided: nothing allows it yet.
+/// A new erasure as it was decided. It has no permission yet.
 pub(super) struct ErasureDraft {
-    /// Its times are set when its keys are not given out any more.
+    /// Its times are set when its keys are refused; see [`PermittedErasure::accept_at`].
     pub(super) erasure: Erasure,
-    /// What it was decided under.
+    /// The keyspace's name when it was decided.
     name: KeyspaceName,
+    /// The live versions when it was decided.
     versions: Vec<KeyVersion>,
-    /// The longest lease of a plaintext key that can be given out until then, in milliseconds.
+    /// The longest lease of a data key that can be issued until the acceptance, in milliseconds.
     lease: u64,
-    /// Prepared earlier: its conversation may have gone on since.
+    /// It waited for a second operator, so keys may have been issued after it was asked for.
     pub(super) waited: bool,
 }
 
 impl ErasureDraft {
-    /// Its earlier leases may be longer than those of its present settings.
-    pub(super) fn under(keyspace: &LiveKeyspace, id: ErasureId, kind: ErasureKind) -> Self {
+    /// A draft for the present state of a keyspace. Leases under earlier settings may end later than those
+    /// under the present ones.
+    pub(super) fn new(keyspace: &LiveKeyspace, id: ErasureId, kind: ErasureKind) -> Self {
         let erasure = Erasure {
             id,
             keyspace: keyspace.id,
@@ -41,7 +43,7 @@ impl ErasureDraft {
         }
     }
 
-    /// What went on since it was prepared is not meant.
+    /// Marks an erasure that waited: it does not cover keys that were issued since.
     pub(super) fn that_waited(self) -> Self {
         Self {
             waited: true,
@@ -49,7 +51,8 @@ impl ErasureDraft {
         }
     }
 
-    /// The same versions live, none of the leaves has gone on, and no longer lease was given out.
+    /// Whether the decision still holds: the same versions are live, no key was issued after one of the
+    /// leaves, and the leases are the same.
     pub(super) fn still_holds(&self, keyring: &Keyring) -> bool {
         let Some(keyspace) = keyring.keyspaces.get(&self.name) else {
             return false;
@@ -60,7 +63,7 @@ impl ErasureDraft {
             && keyspace.leases_until == self.erasure.leases_end_at;
         let was_reissued = |leaf| {
             matches!(
-                keyring.refusals.of(Target::Leaf(leaf)),
+                keyring.refusals.get(Target::Leaf(leaf)),
                 Some(Refusal::Accepted { reissued: true } | Refusal::Done)
             )
         };
@@ -68,11 +71,11 @@ impl ErasureDraft {
     }
 }
 
-/// An erasure on its way into the store: a draft that a permission covers.
+/// A draft that a permission covers: only these are written to the store.
 pub(super) struct PermittedErasure(ErasureDraft);
 
 impl PermittedErasure {
-    /// All of them, or the drafts again where the permission is not for each.
+    /// All of them; or returns the drafts if the permission does not cover each.
     pub(super) fn permitted(
         drafts: Vec<ErasureDraft>,
         permission: &Permission,
@@ -88,7 +91,7 @@ impl PermittedErasure {
         &self.0
     }
 
-    /// Its keys are not given out any more: from now on it counts.
+    /// Sets its times: `now` is when its keys were refused.
     pub(super) fn accept_at(&mut self, now: Timestamp) {
         let ErasureDraft { erasure, lease, .. } = &mut self.0;
         erasure.leases_end_at = erasure.leases_end_at.max(now.saturating_add(*lease));

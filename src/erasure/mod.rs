@@ -1,9 +1,15 @@
-//! Erasures, from the caller to the receipt.
+//! Erasures: shreds, erases of keyspaces and drops of key versions, from the call to the receipt.
 //!
 //! ```text
-//! http/shreds -> Acceptor (rows, many in one transaction) -> PendingErasures -> leader/keeper (batches)
-//!                                                               ^                |
-//!             <------------------ receipts ---------------------+----------------+
+//! ErasureRequest -> ErasureDraft -> PermittedErasure -> AcceptedErasure -> Receipt
+//!  what a caller     decided, with    a permission       on the disk, with   its batch
+//!  asks for          its keys         covers it          its number          is done
+//! ```
+//!
+//! ```text
+//! http/shreds -> Acceptor (many erasures in one transaction) -> PendingErasures -> leader/keeper
+//!     ^                                                          |         ^           |
+//!     +------------------------ receipts ------------------------+         +- batches -+
 //! ```
 
 mod accept_batch;

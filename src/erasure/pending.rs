@@ -1,4 +1,4 @@
-//! What is accepted and not done, and what was done lately.
+//! The erasures that are accepted and not done, and the receipts of those that were done last.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,20 +15,21 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 /// Erasures whose receipts are kept in memory.
-const KEPT: usize = 32_768;
-/// Erasures that may wait; no more are accepted until some are done.
-const MOST_OPEN: usize = 200_000;
+const MAX_RECEIPTS: usize = 32_768;
+/// Erasures that may wait; beyond that none is accepted until some are done.
+const MAX_OPEN: usize = 200_000;
 
-/// How much waits.
+/// The number and age of the erasures that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Erasures accepted and not done.
     pub erasures: usize,
-    /// When the oldest of them was accepted.
+    /// When the oldest of them was accepted; none if none waits.
     pub oldest: Option<Timestamp>,
 }
 
-/// Shared by who accepts, who does, and who waits.
+/// The erasures that wait. The acceptor adds them, the keeper takes and finishes them, and callers wait
+/// here for their receipts.
 pub struct PendingErasures {
     store: Arc<dyn Store>,
     refusals: Arc<Refusals>,
@@ -39,7 +40,7 @@ pub struct PendingErasures {
 }
 
 impl PendingErasures {
-    /// An empty one.
+    /// Without erasures; [`Self::reload`] reads them from the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, refusals: Arc<Refusals>) -> Self {
         Self {
@@ -52,15 +53,15 @@ impl PendingErasures {
         }
     }
 
-    /// Adds what the store holds and nobody has done: at a start, and after an error. What is done
-    /// up to `done` is done, though the answer was lost. Only while no batch runs.
+    /// Reads the erasures after `done` from the store, at a start and after an error. Erasures up to `done`
+    /// are done, also if the answer of their batch was lost. May only be called while no batch runs.
     ///
     /// # Errors
     /// Of the store.
     pub async fn reload(&self, done: ErasureNumber, now: Timestamp) -> Result<(), StoreError> {
         let found = self.store.open_erasures(done).await?;
         for (expected, accepted) in (done.number() + 1..).zip(&found) {
-            // A number is given once, and none is left out.
+            // Numbers are given once and without gaps.
             if accepted.number.number() != expected {
                 return Err(StoreError::Altered(format!("request {expected}")));
             }
@@ -70,7 +71,7 @@ impl PendingErasures {
         }
         let mut finished = Vec::new();
         {
-            // What was accepted since the look comes behind, and stays.
+            // Erasures that were accepted since the read have higher numbers: they stay.
             let mut open = self.open.lock();
             let behind = ErasureNumber::new(done.number() + 1);
             let rest = open.split_off(&behind);
@@ -84,14 +85,14 @@ impl PendingErasures {
         Ok(())
     }
 
-    /// Adds erasures just accepted.
+    /// Adds erasures that were just accepted.
     pub fn add(&self, accepted: impl IntoIterator<Item = AcceptedErasure>) {
         let accepted = accepted.into_iter().map(|it| (it.number, it.erasure));
         self.open.lock().extend(accepted);
         self.more.notify_one();
     }
 
-    /// The oldest open erasures, in order; they stay until [`Self::finish`].
+    /// The oldest open erasures, at most `most`, in order. They stay here until [`Self::finish`].
     #[must_use]
     pub fn next(&self, most: usize) -> Vec<AcceptedErasure> {
         let open = self.open.lock();
@@ -103,12 +104,12 @@ impl PendingErasures {
         accepted.collect()
     }
 
-    /// Waits until erasures come.
+    /// Waits until erasures are added.
     pub async fn more(&self) {
         self.more.notified().await;
     }
 
-    /// How much waits.
+    /// The number and age of the erasures that wait.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         let open = self.open.lock();
@@ -118,14 +119,14 @@ impl PendingErasures {
         }
     }
 
-    /// Whether so many wait that no more are taken.
+    /// Whether so many wait that no more are accepted.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.open.lock().len() >= MOST_OPEN
+        self.open.lock().len() >= MAX_OPEN
     }
 
-    /// A batch is done: who waits for its erasures hears it. `now` is of the clock that refusals
-    /// are dropped by.
+    /// Takes a batch that is done, and wakes the callers that wait for its receipts. `now` is of the clock
+    /// that [`Refusals::drop_done`] is called with.
     pub fn finish(&self, finished: Finished, now: Timestamp) {
         let last = finished.last();
         let mut done = Vec::new();
@@ -141,12 +142,12 @@ impl PendingErasures {
         self.done.send_modify(|done| *done = (*done).max(last));
     }
 
-    /// Keeps a batch in memory, and drops the oldest ones beyond the limit.
+    /// Keeps a batch in memory, and drops the oldest batches beyond the limit.
     fn remember(&self, finished: Arc<Finished>) {
         let mut recent = self.recent.lock();
         recent.push_back(finished);
         let mut erasures: usize = recent.iter().map(|it| it.erasures().len()).sum();
-        while erasures > KEPT && recent.len() > 1 {
+        while erasures > MAX_RECEIPTS && recent.len() > 1 {
             if let Some(oldest) = recent.pop_front() {
                 erasures -= oldest.erasures().len();
             }
@@ -162,14 +163,15 @@ impl PendingErasures {
     /// Waits until an open erasure is done.
     pub async fn until_done(&self, number: ErasureNumber) {
         let mut done = self.done.subscribe();
-        // The sender lives as long as these.
+        // It fails only if the sender is dropped, which lives as long as `self`.
         let _ = done.wait_for(|done| *done >= number).await;
     }
 
-    /// The receipt of an erasure, once it is done; one from the store verifies by one of `keys`.
+    /// The receipt of an erasure; none until it is done. One that is made from the store's rows must verify
+    /// with one of `keys`.
     ///
     /// # Errors
-    /// Of the store, where the batch is not in memory any more.
+    /// Of the store, if the batch is not in memory any more.
     pub async fn receipt(
         &self,
         deployment: DeploymentId,
@@ -195,13 +197,13 @@ impl PendingErasures {
             let row = format!("batch {} or its requests", row.sequence);
             return Err(StoreError::Altered(row));
         }
-        // Whoever asks for one of its receipts asks for others.
+        // A caller often asks for several receipts of one batch.
         self.remember(Arc::new(finished));
         Ok(Some(receipt))
     }
 }
 
-/// What an erasure forgets.
+/// The leaves, the version or the keyspace that an erasure destroys.
 pub(super) fn targets(erasure: &Erasure) -> Vec<Target> {
     match &erasure.kind {
         ErasureKind::Shred { .. } => erasure.leaves().map(Target::Leaf).collect(),

@@ -1,4 +1,4 @@
-//! An id that comes again: is it the same erasure, and what opens its commitment?
+//! Ids that are sent again: whether the erasure is the same, and what opens its commitment.
 
 use lethe_core::conversation::ConversationId;
 use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureKind};
@@ -7,8 +7,8 @@ use lethe_core::receipt::Opening;
 
 use super::request::{AcceptError, ErasureAnswer};
 
-/// The answer to an id that comes again.
-pub(super) fn again(
+/// The first answer again, for the id of an accepted shred.
+pub(super) fn answer_again(
     keyspace: &LiveKeyspace,
     earlier: &AcceptedErasure,
     conversation: &ConversationId,
@@ -20,16 +20,16 @@ pub(super) fn again(
     if erasure.keyspace != keyspace.id {
         return Err(AcceptError::IdTaken);
     }
-    // Another conversation's receipt would be taken for this one's.
-    let opening = opening(keyspace, erasure, conversation).ok_or(AcceptError::IdTaken)?;
+    // Else the caller would take the receipt of another conversation for its own.
+    let opening = open_commitment(keyspace, erasure, conversation).ok_or(AcceptError::IdTaken)?;
     Ok(ErasureAnswer {
         accepted: earlier.clone(),
         opening: Some(opening),
     })
 }
 
-/// The version whose address key made the tag, where an earlier release accepted the erasure: the
-/// newest then.
+/// The version whose address key made the tag, if an earlier release accepted the erasure: the version
+/// that was the newest then.
 fn tag_version<'k>(keyspace: &'k LiveKeyspace, erasure: &Erasure) -> Option<&'k LiveVersion> {
     let newest = erasure.shredded_keys().last()?.version;
     let found = keyspace
@@ -39,8 +39,8 @@ fn tag_version<'k>(keyspace: &'k LiveKeyspace, erasure: &Erasure) -> Option<&'k 
     found.map(AsRef::as_ref)
 }
 
-/// Opens the erasure's commitment, if it is of this conversation.
-pub(super) fn opening(
+/// What opens the commitment of a shred; none if the shred is of another conversation.
+pub(super) fn open_commitment(
     keyspace: &LiveKeyspace,
     erasure: &Erasure,
     conversation: &ConversationId,
@@ -70,7 +70,7 @@ pub(super) fn opening(
     })
 }
 
-/// Whether an erasure that was prepared is the one that bears its id already.
+/// Whether a prepared erasure is the same as the one that has its id already.
 #[must_use]
 pub fn is_same(earlier: &Erasure, prepared: &Erasure) -> bool {
     let kind = match (&earlier.kind, &prepared.kind) {

@@ -1,3 +1,5 @@
+//! What a caller asks for, and what the acceptor answers.
+
 use lethe_core::conversation::ConversationId;
 use lethe_core::erasure::{AcceptedErasure, Erasure};
 use lethe_core::keyring::KeyError;
@@ -5,66 +7,66 @@ use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{ErasureId, Opening};
 
-/// What a caller wants to be forgotten.
+/// What a caller asks to be destroyed.
 #[derive(Debug, Clone)]
 pub enum ErasureRequest {
-    /// A conversation; the id, where the caller chose one.
+    /// A conversation. The id is the caller's; without one the acceptor draws it.
     Shred(Option<ErasureId>, ConversationId),
-    /// The keyspace.
+    /// The keyspace of the call, with all its versions.
     Erase,
-    /// An old version of it.
+    /// An old key version of the keyspace.
     Drop(KeyVersion),
-    /// An erasure that was prepared earlier, and waited.
+    /// An erasure that waited for a second operator, as it was when it was asked for.
     Prepared(Box<Erasure>),
 }
 
-/// An erasure that was accepted, now or earlier under the same id.
+/// An erasure that is accepted: by this call, or by an earlier one with the same id.
 #[derive(Debug)]
 pub struct ErasureAnswer {
-    /// The erasure.
+    /// The erasure with its number.
     pub accepted: AcceptedErasure,
-    /// Of a shred.
+    /// Opens the commitment of a shred for its caller; none for other erasures.
     pub opening: Option<Opening>,
 }
 
-/// Why nothing was accepted.
+/// Why an erasure was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// The keyspace, the conversation, or the version.
+    /// The keyspace, the conversation or the version does not allow it.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The id was used for something else, or for what cannot be compared any more.
+    /// The id belongs to another erasure, or to one that cannot be compared any more.
     #[error(
-        "this id was used for another request, or for one whose key version is gone so that nobody can tell: take a new id"
+        "this id was used for another request, or for a request of a dropped key version, which cannot be compared: use a new id"
     )]
     IdTaken,
-    /// The newest version cannot be dropped.
+    /// The version to be dropped is the newest.
     #[error("the newest key version cannot be dropped: rotate first, or erase the keyspace")]
     NewestVersion,
-    /// No such version.
+    /// The keyspace has no such version.
     #[error("no such key version")]
     NoVersion,
-    /// A second operator has to approve this new erasure first: it was not accepted.
-    #[error("a second operator has to approve it")]
+    /// A second operator has to approve this new erasure before it can be accepted.
+    #[error("a second operator has to approve it first")]
     NeedsApproval(Box<Erasure>),
-    /// Its approval was withdrawn, has ended, or was given before.
+    /// The approval was withdrawn, has ended, or was approved before.
     #[error("the approval does not wait any more")]
     NotWaiting,
-    /// It was prepared under fewer key versions than live now.
-    #[error("a new key version came since it was asked for: ask again")]
+    /// The keyspace has a key version that the waiting shred does not cover.
+    #[error("the keyspace has a new key version since this was asked for: ask again")]
     Stale,
-    /// Nothing more may wait for a second operator.
-    #[error("too much waits for a second operator already")]
+    /// As many approvals wait as may wait in all.
+    #[error("too many requests wait for a second operator already")]
     TooManyWait,
-    /// Nothing more of this client's.
+    /// As many approvals of this client wait as it may have.
     #[error(
-        "this client has as much waiting for a second operator as it may: have it approved, or withdraw some"
+        "this client has as many requests waiting for a second operator as it may have: let them be approved, or withdraw some"
     )]
     TooManyOfClient,
-    /// The store, or randomness. Sent again under the same id it does no harm.
+    /// The store failed. The call can be sent again with the same id.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The service is stopping, or more waits than it can do.
+    /// The service is stopping, or has too much to do.
     #[error("the service is stopping or overloaded")]
     Busy,
 }

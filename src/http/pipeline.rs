@@ -370,7 +370,7 @@ impl Pipeline {
                 Target::Tree(leaf.tree),
                 Target::Keyspace(leaf.tree.keyspace),
             ];
-            targets.iter().any(|target| refusals.of(*target).is_some())
+            targets.iter().any(|target| refusals.get(*target).is_some())
         };
         if outcome.refusals != refusals.changes() && outcome.leaves.iter().any(refused) {
             return Ok(None);

@@ -240,7 +240,7 @@ impl From<ApproveError> for Problem {
             | ApproveError::Outdated
             | ApproveError::Forgotten => Code::Conflict,
             ApproveError::Superseded(_) => Code::UnknownKeyspace,
-            ApproveError::AcceptError(error) => return error.into(),
+            ApproveError::Accept(error) => return error.into(),
             ApproveError::Keeper(error) => return error.into(),
         };
         Self::new(code, error.to_string())
@@ -250,7 +250,7 @@ impl From<ApproveError> for Problem {
 impl From<WithdrawError> for Problem {
     fn from(error: WithdrawError) -> Self {
         match error {
-            WithdrawError::Approved | WithdrawError::Over => {
+            WithdrawError::Approved | WithdrawError::Ended => {
                 Self::new(Code::Conflict, error.to_string())
             }
             WithdrawError::Store(error) => error.into(),

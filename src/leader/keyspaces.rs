@@ -13,7 +13,7 @@ use lethe_core::tree::CoverRoot;
 
 use super::handle::{KeeperError, Put, Settings};
 use super::keeper::Keeper;
-use crate::approvals::{Needed, lengthens};
+use crate::approvals::{SettingsCheck, lengthens};
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
@@ -107,12 +107,12 @@ impl Keeper {
         if settings.expected.is_some_and(|it| it != present.policy) {
             return Err(KeeperError::Outdated);
         }
-        let needed = self.approvals.needed(present, policy, minimum);
+        let needed = self.approvals.check_settings(present, policy, minimum);
         match (needed, &settings.approval) {
-            (Needed::Refused, _) => Err(KeeperError::MinimumVersion),
-            (Needed::Nothing, _) | (_, Some(_)) => Ok(minimum),
-            (Needed::SetAlone, None) => Err(KeeperError::SetAlone),
-            (Needed::Approval(action), None) => {
+            (SettingsCheck::Refused, _) => Err(KeeperError::MinimumVersion),
+            (SettingsCheck::Allowed, _) | (_, Some(_)) => Ok(minimum),
+            (SettingsCheck::SetAlone, None) => Err(KeeperError::SetAlone),
+            (SettingsCheck::NeedsApproval(action), None) => {
                 let scope = Scope {
                     id: present.id,
                     name: present.name.clone(),
@@ -175,7 +175,7 @@ impl Keeper {
 
     /// Not one whose erase is accepted.
     fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
-        match self.key_state.refusals.of(Target::Keyspace(keyspace)) {
+        match self.key_state.refusals.get(Target::Keyspace(keyspace)) {
             None => Ok(()),
             Some(Refusal::Pending) => Err(KeeperError::MayBeErased),
             Some(_) => Err(KeeperError::BeingErased),

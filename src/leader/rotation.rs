@@ -56,7 +56,7 @@ impl Keeper {
             && self
                 .key_state
                 .refusals
-                .of(Target::Keyspace(keyspace.id))
+                .get(Target::Keyspace(keyspace.id))
                 .is_none()
     }
 
@@ -80,15 +80,15 @@ impl Keeper {
             version,
         };
         let refusals = &self.key_state.refusals;
-        let is_refused = refusals.of(Target::Tree(tree)).is_some()
-            || refusals.of(Target::Keyspace(keyspace.id)).is_some();
+        let is_refused = refusals.get(Target::Tree(tree)).is_some()
+            || refusals.get(Target::Keyspace(keyspace.id)).is_some();
         if is_refused {
             return;
         }
         let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());
         tokio::spawn(async move {
             let requests = vec![ErasureRequest::Drop(version)];
-            let permission = Permission::outlived(tree);
+            let permission = Permission::expired_version(tree);
             let accepted = acceptor.accept_permitted(name.clone(), requests, permission);
             let accepted = accepted.await;
             if accepted.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {

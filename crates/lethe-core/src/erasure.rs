@@ -1,5 +1,5 @@
-//! Erasures: a shred, the erase of a keyspace, the drop of a version. Once accepted, an
-//! erasure is never taken back; it holds no conversation id.
+//! Erasures: a shred, the erase of a keyspace, or the drop of a key version. An accepted erasure is never taken
+//! back. It holds no conversation id.
 
 use crate::grid::Generation;
 use crate::identity::KeyspaceId;
@@ -8,7 +8,7 @@ use crate::receipt::{Accepted, Commitment, ErasureId, Item, ShreddedKey};
 use crate::time::Timestamp;
 use crate::tree::{Address, LeafId, TreeId};
 
-/// Place in the order of acceptance, from 1.
+/// The place of an erasure in the order of acceptance, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErasureNumber(u64);
 
@@ -26,9 +26,8 @@ impl ErasureNumber {
     }
 }
 
-/// Tells whether an erasure id comes again with the same conversation: first 16 bytes of an HMAC
-/// under the address key of the newest version at the time; see
-/// [`crate::tree::AddressKey::idempotency_tag`].
+/// Shows whether an id that is sent again is for the same conversation: the first 16 bytes of an HMAC over id
+/// and conversation; see [`crate::deployment_key::DeploymentKey::idempotency_tag`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyTag([u8; 16]);
 
@@ -46,62 +45,61 @@ impl IdempotencyTag {
     }
 }
 
-/// A leaf that a shred forgets, in one live version.
+/// A leaf that a shred destroys, in one key version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShredLeaf {
-    /// Of which version.
+    /// The key version.
     pub version: KeyVersion,
-    /// Of the conversation, in that version.
+    /// The generation of the conversation in that version.
     pub generation: Generation,
-    /// Where it stands.
+    /// The address of the leaf in the tree.
     pub address: Address,
 }
 
-/// What is to be forgotten.
+/// What an erasure destroys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErasureKind {
-    /// A conversation's present generation in each live version.
+    /// The current generation of a conversation in each live key version.
     Shred {
-        /// For the same id sent again.
+        /// Recognizes the conversation when the id is sent again.
         tag: IdempotencyTag,
-        /// To the conversation, for the receipt.
+        /// Commits to the conversation in the receipt.
         commitment: Commitment,
-        /// One for each version that lived at acceptance, ascending.
+        /// One for each version that was live at the acceptance, ascending.
         leaves: Vec<ShredLeaf>,
     },
-    /// All versions of the keyspace; its name, which answers to questions about the erasure still
-    /// bear when it is gone.
+    /// All versions of a keyspace. Its name is kept here for answers after it is erased.
     EraseKeyspace(KeyspaceName),
-    /// An old version.
+    /// An old key version.
     DropVersion(KeyVersion),
 }
 
-/// An erasure as it is accepted.
+/// An erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
-    /// Chosen by the caller, or drawn for him.
+    /// Its id, chosen by the caller or drawn by the service.
     pub id: ErasureId,
     /// The keyspace.
     pub keyspace: KeyspaceId,
-    /// From when on its keys are refused.
+    /// Its keys are refused from this time on.
     pub accepted_at: Timestamp,
-    /// When the last `cache_until` given out can have ended.
+    /// The latest `cache_until` of any key that it destroys.
     pub leases_end_at: Timestamp,
-    /// What.
+    /// What it destroys.
     pub kind: ErasureKind,
 }
 
-/// An erasure with its place in the order of acceptance.
+/// An erasure that is accepted, with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedErasure {
-    /// Its place.
+    /// Its number.
     pub number: ErasureNumber,
     /// The erasure.
     pub erasure: Erasure,
 }
 
 impl Erasure {
-    /// What its receipt speaks of.
+    /// The item of its receipt.
     #[must_use]
     pub const fn item(&self) -> Item {
         let accepted = Accepted {
@@ -123,7 +121,7 @@ impl Erasure {
         }
     }
 
-    /// The leaves of a shred; none of the others.
+    /// The leaves of a shred; empty for the other kinds.
     pub fn leaves(&self) -> impl Iterator<Item = LeafId> {
         let leaves = match &self.kind {
             ErasureKind::Shred { leaves, .. } => leaves.as_slice(),
@@ -138,7 +136,7 @@ impl Erasure {
         })
     }
 
-    /// The keys of a shred, as its opening lists them.
+    /// The keys of a shred, as its opening lists them; empty for the other kinds.
     #[must_use]
     pub fn shredded_keys(&self) -> Vec<ShreddedKey> {
         let ErasureKind::Shred { leaves, .. } = &self.kind else {

@@ -1,9 +1,8 @@
-//! What is refused already although its keys may still exist: from the acceptance of an erasure on,
-//! nobody gets a key that it forgets.
+//! Refusals: from its acceptance on, an erasure's keys are refused, although they may still exist.
 //!
-//! An erasure is *pending* while its row is on the way to the disk: who asks for such a key waits,
-//! since nobody can tell yet whether it lives. What is done stays here until the last call that
-//! began before has ended, so that a call looks again just before its answer and finds it.
+//! An erasure is *pending* while its row is being written: a call for one of its keys waits, because it is not
+//! known yet whether the key is refused. A target that is destroyed stays here until the last call has ended
+//! that began before: each call checks the refusals again just before its answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,34 +13,35 @@ use crate::identity::KeyspaceId;
 use crate::time::Timestamp;
 use crate::tree::{LeafId, TreeId};
 
-/// What an erasure forgets: one leaf, a version with all of them, or all versions.
+/// What an erasure destroys: one leaf, a version with all leaves, or all versions of a keyspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// A conversation's generation in a version.
+    /// One generation of a conversation in a version.
     Leaf(LeafId),
     /// A version.
     Tree(TreeId),
-    /// A keyspace with all its versions, those to come included.
+    /// A keyspace with all its versions, also those that are added later.
     Keyspace(KeyspaceId),
 }
 
-/// How far the erasure is.
+/// The state of the erasure of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Accepted or not: nobody knows yet.
+    /// It is being written: it may be accepted or not.
     Pending,
-    /// Accepted, not yet destroyed.
+    /// It is accepted, and the target is not destroyed yet.
     Accepted {
-        /// A key of the conversation's next generation was issued since.
+        /// A key of the conversation's next generation was issued since then.
         reissued: bool,
     },
-    /// Destroyed.
+    /// The target is destroyed.
     Done,
 }
 
 #[derive(Default)]
 struct State {
     targets: HashMap<Target, Refusal>,
+    /// When which targets were destroyed, in order.
     done: VecDeque<(Timestamp, Vec<Target>)>,
 }
 
@@ -49,28 +49,29 @@ struct State {
 #[derive(Default)]
 pub struct Refusals {
     state: RwLock<State>,
-    /// As many as `targets`: mostly 0, and then nobody takes the lock.
+    /// The number of `targets`. It is 0 most of the time, and then no call takes the lock.
     count: AtomicUsize,
+    /// Counts the changes of `targets`.
     changes: AtomicU64,
 }
 
 impl Refusals {
-    /// How far the erasure is that forgets `target`, if there is one.
+    /// The state of the erasure of `target`; none if there is no erasure of it.
     #[must_use]
-    pub fn of(&self, target: Target) -> Option<Refusal> {
+    pub fn get(&self, target: Target) -> Option<Refusal> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
         self.state.read().targets.get(&target).copied()
     }
 
-    /// Grows with every change: equal numbers mean that nothing was refused in between.
+    /// Grows with each change: if two calls return the same number, nothing was refused in between.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Marks what is not refused yet as pending; says which of it.
+    /// Marks those targets as pending that have no refusal yet, and returns these.
     #[must_use]
     pub fn pend(&self, targets: impl IntoIterator<Item = Target>) -> Vec<Target> {
         let mut state = self.state.write();
@@ -81,20 +82,20 @@ impl Refusals {
                 Refusal::Pending
             });
         }
-        self.settle(&state);
+        self.publish(&state);
         new
     }
 
-    /// Takes pending targets back: their erasure was not accepted.
+    /// Removes pending targets: their erasure was not accepted.
     pub fn withdraw(&self, targets: &[Target]) {
         let mut state = self.state.write();
         for target in targets {
             state.targets.remove(target);
         }
-        self.settle(&state);
+        self.publish(&state);
     }
 
-    /// They are refused from now on.
+    /// Marks targets as accepted: their keys are refused from now on.
     pub fn accept(&self, targets: impl IntoIterator<Item = Target>) {
         let mut state = self.state.write();
         for target in targets {
@@ -103,23 +104,26 @@ impl Refusals {
                 *refusal = Refusal::Accepted { reissued: false };
             }
         }
-        self.settle(&state);
+        self.publish(&state);
     }
 
-    /// Erasures of an earlier process: nobody knows whether their conversations went on.
+    /// Marks targets of an earlier process as accepted. Keys of the next generations may have been issued.
     pub fn accept_again(&self, targets: impl IntoIterator<Item = Target>) {
         let mut state = self.state.write();
         for target in targets {
             let accepted = Refusal::Accepted { reissued: true };
             state.targets.entry(target).or_insert(accepted);
         }
-        self.settle(&state);
+        self.publish(&state);
     }
 
-    /// A key of the generation after this leaf's was issued: another shred is one of its own.
+    /// Marks that a key of the generation after this leaf was issued: another shred must not join this one.
     pub fn reissued(&self, leaf: LeafId) {
         let target = Target::Leaf(leaf);
-        if !matches!(self.of(target), Some(Refusal::Accepted { reissued: false })) {
+        if !matches!(
+            self.get(target),
+            Some(Refusal::Accepted { reissued: false })
+        ) {
             return;
         }
         if let Some(Refusal::Accepted { reissued }) = self.state.write().targets.get_mut(&target) {
@@ -127,17 +131,17 @@ impl Refusals {
         }
     }
 
-    /// They are destroyed, at `now` of the clock that [`Self::drop_done`] is asked by.
+    /// Marks targets as destroyed. `now` is of the same clock as the argument of [`Self::drop_done`].
     pub fn finish(&self, targets: Vec<Target>, now: Timestamp) {
         let mut state = self.state.write();
         for target in &targets {
             state.targets.insert(*target, Refusal::Done);
         }
         state.done.push_back((now, targets));
-        self.settle(&state);
+        self.publish(&state);
     }
 
-    /// Drops what was done before `before`.
+    /// Removes targets that were destroyed before `before`.
     pub fn drop_done(&self, before: Timestamp) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
@@ -153,7 +157,8 @@ impl Refusals {
         self.count.store(state.targets.len(), Ordering::Release);
     }
 
-    fn settle(&self, state: &State) {
+    /// Makes a change visible to [`Self::get`] and [`Self::changes`].
+    fn publish(&self, state: &State) {
         self.count.store(state.targets.len(), Ordering::Release);
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
@@ -183,28 +188,28 @@ mod tests {
         assert_eq!(refusals.pend([target]), []);
         refusals.withdraw(&[]);
         assert_eq!(
-            refusals.of(target),
+            refusals.get(target),
             Some(Refusal::Accepted { reissued: false })
         );
     }
 
     #[test]
-    fn what_is_done_stays_for_a_while() {
+    fn a_destroyed_target_stays_until_it_is_dropped() {
         let refusals = Refusals::default();
         let (at, target) = (Timestamp::from_millis, Target::Leaf(leaf(1)));
         refusals.accept([target]);
         refusals.reissued(leaf(1));
         assert_eq!(
-            refusals.of(target),
+            refusals.get(target),
             Some(Refusal::Accepted { reissued: true })
         );
         let before = refusals.changes();
         refusals.finish(vec![target], at(10));
         assert!(refusals.changes() > before);
         refusals.drop_done(at(10));
-        assert_eq!(refusals.of(target), Some(Refusal::Done));
+        assert_eq!(refusals.get(target), Some(Refusal::Done));
         refusals.drop_done(at(11));
-        assert_eq!(refusals.of(target), None);
+        assert_eq!(refusals.get(target), None);
     }
 
     #[test]
@@ -214,19 +219,22 @@ mod tests {
         refusals.accept([known]);
         refusals.accept_again([known, new]);
         assert_eq!(
-            refusals.of(known),
+            refusals.get(known),
             Some(Refusal::Accepted { reissued: false })
         );
-        assert_eq!(refusals.of(new), Some(Refusal::Accepted { reissued: true }));
+        assert_eq!(
+            refusals.get(new),
+            Some(Refusal::Accepted { reissued: true })
+        );
     }
 
     #[test]
-    fn what_was_not_accepted_is_open_again() {
+    fn a_withdrawn_target_is_not_refused() {
         let refusals = Refusals::default();
         let new = refusals.pend([Target::Leaf(leaf(1)), Target::Leaf(leaf(1))]);
         assert_eq!(new.len(), 1);
-        assert_eq!(refusals.of(new[0]), Some(Refusal::Pending));
+        assert_eq!(refusals.get(new[0]), Some(Refusal::Pending));
         refusals.withdraw(&new);
-        assert_eq!(refusals.of(new[0]), None);
+        assert_eq!(refusals.get(new[0]), None);
     }
 }

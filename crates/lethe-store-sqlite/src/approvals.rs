@@ -1,4 +1,4 @@
-//! What waits for a second operator.
+//! The store of approvals, and of the windows of shreds.
 
 use async_trait::async_trait;
 use lethe_core::approval::{
@@ -20,7 +20,7 @@ use crate::open::SqliteStore;
 use crate::statements::execute;
 use crate::{clock, hsm_moves};
 
-/// Rows deleted in one transaction, at most.
+/// The number of approvals that one transaction deletes.
 const TOGETHER: i64 = 20;
 
 macro_rules! select {
@@ -71,7 +71,7 @@ impl ApprovalStore for SqliteStore {
     }
 
     async fn approval_erasures(&self, id: ApprovalId) -> Result<Vec<Erasure>, StoreError> {
-        // Times are set at the acceptance.
+        // An erasure gets its times when it is accepted.
         let rows = sqlx::query(
             "SELECT 0 AS number, id, kind, keyspace_id, 0 AS accepted_at_ms,
                     0 AS leases_end_at_ms, tag, commitment, leaves, keyspace_name, version
@@ -101,7 +101,7 @@ impl ApprovalStore for SqliteStore {
             }
         }
         found.sort_unstable();
-        // The newest of each.
+        // Keep the newest approval of each erasure.
         found.reverse();
         found.dedup_by_key(|(erasure, _)| *erasure);
         Ok(found)
@@ -109,11 +109,11 @@ impl ApprovalStore for SqliteStore {
 
     async fn approve(
         &self,
-        given: &ApprovalDecision,
+        decision: &ApprovalDecision,
         effect: Effect<'_>,
     ) -> Result<Option<ErasureNumber>, StoreError> {
         let mut write = self.write("approve").await?;
-        let done = approve(&mut write.inner, &self.authentic, given, effect).await;
+        let done = approve(&mut write.inner, &self.authentic, decision, effect).await;
         write.finish(done).await
     }
 
@@ -125,7 +125,7 @@ impl ApprovalStore for SqliteStore {
         decision: Option<&Decision>,
     ) -> Result<bool, StoreError> {
         let mut write = self.write("end an approval").await?;
-        let done = change(&mut write.inner, id, number(end), at, decision).await;
+        let done = change_state(&mut write.inner, id, columns(end), at, decision).await;
         write.finish(done).await
     }
 
@@ -220,8 +220,8 @@ async fn accept_counted(
     Ok(first)
 }
 
-/// State, and why it is void.
-const fn number(end: End) -> (i64, Option<i64>) {
+/// The columns `state` and `void_reason`.
+const fn columns(end: End) -> (i64, Option<i64>) {
     match end {
         End::Expired => (3, None),
         End::Void(Void::KeyspaceGone) => (4, Some(1)),
@@ -254,7 +254,7 @@ async fn ask(
     let id = approval.id.as_bytes().to_vec();
     let rows: Vec<Columns> = (0..)
         .zip(erasures)
-        .map(|(place, erasure)| Columns::of(place, erasure))
+        .map(|(place, erasure)| Columns::new(place, erasure))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
         let head = concat!(
@@ -270,7 +270,7 @@ async fn ask(
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;
     }
-    Ok(Enqueued::Waits)
+    Ok(Enqueued::Waiting)
 }
 
 async fn insert_approval(
@@ -293,7 +293,10 @@ async fn insert_approval(
         Action::DropVersion(version) | Action::SetMinimum(version) => {
             (Some(version.number()), None)
         }
-        Action::SetPolicy { from, to } => (None, Some([numbers(&from), numbers(&to)].concat())),
+        Action::SetPolicy { from, to } => (
+            None,
+            Some([policy_bytes(&from), policy_bytes(&to)].concat()),
+        ),
         _ => (None, None),
     };
     let scope = approval.scope.as_ref();
@@ -327,8 +330,8 @@ async fn insert_approval(
         .map(drop)
 }
 
-/// As they stand in `approval.settings`.
-fn numbers(policy: &Policy) -> Vec<u8> {
+/// Half of the column `approval.settings`.
+fn policy_bytes(policy: &Policy) -> Vec<u8> {
     let numbers = [
         policy.retention_seconds(),
         policy.granularity_seconds(),
@@ -343,8 +346,8 @@ fn numbers(policy: &Policy) -> Vec<u8> {
     numbers.flat_map(u64::to_be_bytes).collect()
 }
 
-/// From waiting to another state; false where it does not wait any more.
-async fn change(
+/// Changes an approval from waiting to another state; false if it does not wait any more.
+async fn change_state(
     connection: &mut SqliteConnection,
     id: ApprovalId,
     (state, void_reason): (i64, Option<i64>),
@@ -366,22 +369,29 @@ async fn change(
     Ok(execute(connection, "change an approval", update).await? > 0)
 }
 
-/// From waiting to approved; false where it does not wait any more.
-pub(crate) async fn give(
+/// Changes an approval from waiting to approved; false if it does not wait any more.
+pub(crate) async fn set_approved(
     connection: &mut SqliteConnection,
-    given: &ApprovalDecision,
+    approved: &ApprovalDecision,
 ) -> Result<bool, StoreError> {
-    let decision = &given.decision;
-    change(connection, given.id, (2, None), decision.at, Some(decision)).await
+    let decision = &approved.decision;
+    change_state(
+        connection,
+        approved.id,
+        (2, None),
+        decision.at,
+        Some(decision),
+    )
+    .await
 }
 
 async fn approve(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
-    given: &ApprovalDecision,
+    decision: &ApprovalDecision,
     effect: Effect<'_>,
 ) -> Result<Option<ErasureNumber>, StoreError> {
-    if !give(connection, given).await? {
+    if !set_approved(connection, decision).await? {
         return Ok(None);
     }
     match effect {

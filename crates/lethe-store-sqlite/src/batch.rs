@@ -16,7 +16,7 @@ pub(crate) async fn commit_batch(
     batch: &BatchCommit,
 ) -> Result<(), StoreError> {
     if let Some(given) = &batch.approved
-        && !approvals::give(connection, given).await?
+        && !approvals::set_approved(connection, given).await?
     {
         return Err(StoreError::NotWaiting);
     }

@@ -1,4 +1,4 @@
-//! Erasures, and what says that they are fulfilled.
+//! Erasures, and the batches that have fulfilled them.
 
 use lethe_core::deployment_key::Column;
 use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureKind, ErasureNumber, ShredLeaf};
@@ -17,7 +17,7 @@ use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::statements::execute;
 
-/// A statement that reads erasures.
+/// A statement that reads erasures with their MACs.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -28,7 +28,7 @@ macro_rules! select {
     };
 }
 
-/// An erasure's columns; its number is its place, wherever it stands.
+/// The columns of an erasure. In `waiting_request` the number is the column `place`.
 pub(crate) struct Columns {
     pub(crate) number: i64,
     pub(crate) id: Vec<u8>,
@@ -44,7 +44,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn of(number: i64, erasure: &Erasure) -> Result<Self, StoreError> {
+    pub(crate) fn new(number: i64, erasure: &Erasure) -> Result<Self, StoreError> {
         let none = Self {
             number,
             id: erasure.id.as_bytes().to_vec(),
@@ -96,7 +96,7 @@ macro_rules! erasure_columns {
 pub(crate) use erasure_columns;
 
 impl Columns {
-    /// Binds what is wanted, in the order of [`erasure_columns`]: the same in each table of erasures.
+    /// Binds the columns that both tables of erasures have, in the order of [`erasure_columns`].
     pub(crate) fn push_erasure(&self, row: &mut Separated<'_, Sqlite, &'static str>) {
         row.push_bind(self.id.clone());
         row.push_bind(self.kind);
@@ -159,7 +159,7 @@ pub(crate) async fn accept(
     let first = last.unwrap_or(0) + 1;
     let rows: Vec<Columns> = (first..)
         .zip(erasures)
-        .map(|(number, erasure)| Columns::of(number, erasure))
+        .map(|(number, erasure)| Columns::new(number, erasure))
         .collect::<Result<_, _>>()?;
     for rows in chunks(&rows) {
         let head = concat!(
@@ -251,7 +251,7 @@ pub(crate) async fn fulfil(
     sequence: u64,
     fulfilled: &Fulfilled,
 ) -> Result<(), StoreError> {
-    // Every erasure stands in one batch: none may be passed over.
+    // Every erasure is in exactly one batch: a batch must begin after the one before.
     let insert = sqlx::query(
         "INSERT INTO batch (sequence, first_request, last_request, replaced_root)
          SELECT ?1, ?2, ?3, ?4
@@ -263,7 +263,9 @@ pub(crate) async fn fulfil(
     .bind(fulfilled.replaced_root.as_bytes().to_vec());
     match execute(connection, "fulfil requests", insert).await? {
         1 => Ok(()),
-        _ => Err(StoreError::Conflict("requests would be passed over")),
+        _ => Err(StoreError::Conflict(
+            "the batch does not begin after the one before",
+        )),
     }
 }
 
@@ -327,8 +329,8 @@ pub(crate) async fn sign_batch(
     }
 }
 
-/// Batches that go in one transaction.
-const FORGOTTEN_AT_ONCE: usize = 64;
+/// The number of batches that one transaction deletes.
+const MAX_DELETED: usize = 64;
 
 pub(crate) async fn forget(
     connection: &mut SqliteConnection,
@@ -337,7 +339,7 @@ pub(crate) async fn forget(
     let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
     let expiries = sqlx::query("DELETE FROM expiry WHERE destroyed_at_ms < ?").bind(before);
     execute(connection, "forget expiries", expiries).await?;
-    for _ in 0..FORGOTTEN_AT_ONCE {
+    for _ in 0..MAX_DELETED {
         if !forget_batch(connection, before).await? {
             return Ok(false);
         }
@@ -345,7 +347,7 @@ pub(crate) async fn forget(
     Ok(true)
 }
 
-/// The oldest batch of those, whole: a receipt needs all erasures of its batch.
+/// Deletes the oldest batch whole, because a receipt needs all erasures of its batch.
 async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
         "SELECT sequence, first_request, last_request FROM batch
@@ -362,7 +364,7 @@ async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<
         .bind(first)
         .bind(last);
     execute(connection, "forget requests", erasures).await?;
-    // The last batch's row stays: it says up to where erasures are fulfilled.
+    // The row of the last batch stays: it says which erasures are fulfilled.
     let batch = sqlx::query(
         "DELETE FROM batch WHERE sequence = ? AND sequence < (SELECT max(sequence) FROM batch)",
     )
@@ -370,7 +372,7 @@ async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<
     Ok(execute(connection, "forget a batch", batch).await? > 0)
 }
 
-/// Deletes the bucket's row and keeps the signed word; again, nothing changes.
+/// Deletes the row of a bucket and stores its signed expiry. A second call changes nothing.
 pub(crate) async fn finish_bucket(
     connection: &mut SqliteConnection,
     expired: &ExpiryRow,
@@ -405,7 +407,7 @@ pub(crate) async fn expiries(
     after: Expiry,
     limit: u32,
 ) -> Result<Vec<ExpiryRow>, StoreError> {
-    // All keys of one expiry together: who asks on goes by the expiry alone.
+    // All keys of one expiry are in one page, because the next page begins after an expiry.
     let rows = sqlx::query(
         "SELECT * FROM expiry WHERE expiry_s > ?1 AND expiry_s <= (SELECT max(expiry_s) FROM
              (SELECT expiry_s FROM expiry WHERE expiry_s > ?1 ORDER BY expiry_s LIMIT ?2))

@@ -1,4 +1,4 @@
-//! Who used which key version when.
+//! How each client used each key version.
 
 use async_trait::async_trait;
 use lethe_core::ports::{KeyUse, KeyUseStore, StoreError};
@@ -32,7 +32,7 @@ async fn add(connection: &mut SqliteConnection, all: &[KeyUse]) -> Result<(), St
     };
     for one in all {
         let uses = &one.uses;
-        // The version may be gone by now.
+        // A version that is dropped by now gets no row.
         let insert = sqlx::query(
             "INSERT INTO key_use
              SELECT keyspace_id, version, ?3, ?4, ?5, ?6, ?7 FROM key_version

@@ -1,4 +1,4 @@
-//! What can be accepted, erasure by erasure: a new erasure, one that was there already, or a reason why not.
+//! Decides each request: a new erasure, a known one, or the reason why it is refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
 use lethe_core::receipt::{ErasureId, Opening, ShreddedKey};
 
-use super::{AcceptBatch, Answer};
+use super::{AcceptBatch, Decision};
 use crate::erasure::acceptor::Authority;
 use crate::erasure::checks::{check_droppable, check_not_erased, redraft};
 use crate::erasure::draft::{ErasureDraft, PermittedErasure};
-use crate::erasure::repeated::{again, is_same, opening};
+use crate::erasure::repeated::{answer_again, is_same, open_commitment};
 use crate::erasure::request::{AcceptError, ErasureAnswer, ErasureRequest};
 
-/// For the pages of one conversation.
-const LOADING: Duration = Duration::from_secs(1);
+/// How long the pages of one conversation may take to load.
+const LOAD_LIMIT: Duration = Duration::from_secs(1);
 
 impl AcceptBatch<'_> {
-    /// One answer for each erasure, by call.
-    pub(super) async fn decide(&mut self) -> Vec<Vec<Answer>> {
+    /// The decision for each request, by call.
+    pub(super) async fn decide(&mut self) -> Vec<Vec<Decision>> {
         let mut answers = Vec::with_capacity(self.calls.len());
         for index in 0..self.calls.len() {
             let keyspace = self.calls[index].keyspace.clone();
@@ -41,12 +41,12 @@ impl AcceptBatch<'_> {
                         let opening = keyring
                             .keyspace(&keyspace)
                             .ok()
-                            .and_then(|it| opening(it, self.erasure(place), &conversation));
-                        Ok(Answer::New(place, opening))
+                            .and_then(|it| open_commitment(it, self.erasure(place), &conversation));
+                        Ok(Decision::New(place, opening))
                     }
                     ErasureRequest::Shred(id, conversation) => {
                         let decided = self.shred(&keyspace, id, &conversation).await;
-                        if let Ok(Answer::New(place, _)) = &decided {
+                        if let Ok(Decision::New(place, _)) = &decided {
                             places.entry(conversation).or_insert(*place);
                         }
                         decided
@@ -55,7 +55,7 @@ impl AcceptBatch<'_> {
                     ErasureRequest::Drop(version) => self.drop_version(&keyspace, id, version),
                     ErasureRequest::Prepared(erasure) => self.prepared(&keyspace, *erasure),
                 };
-                of_call.push(decided.unwrap_or_else(Answer::Refused));
+                of_call.push(decided.unwrap_or_else(Decision::Refused));
             }
             self.permit(index, &mut of_call);
             answers.push(of_call);
@@ -68,24 +68,24 @@ impl AcceptBatch<'_> {
         name: &KeyspaceName,
         id: Option<ErasureId>,
         conversation: &ConversationId,
-    ) -> Result<Answer, AcceptError> {
+    ) -> Result<Decision, AcceptError> {
         if let Some(id) = id {
             let keyring = self.acceptor.key_state.keyring();
             let keyspace = keyring.keyspace(name)?;
             if let Some(place) = self.by_id.get(&id) {
-                let same = opening(keyspace, self.erasure(*place), conversation);
+                let same = open_commitment(keyspace, self.erasure(*place), conversation);
                 let same = same.ok_or(AcceptError::IdTaken)?;
-                return Ok(Answer::New(*place, Some(same)));
+                return Ok(Decision::New(*place, Some(same)));
             }
             if let Some(earlier) = self.earlier.get(&id) {
-                return again(keyspace, earlier, conversation).map(Answer::Earlier);
+                return answer_again(keyspace, earlier, conversation).map(Decision::Known);
             }
         }
         let leaves = self.leaves(name, conversation).await?;
         let keyring = self.acceptor.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
         let key = keyspace.deployment_key.as_ref().ok_or(AcceptError::Busy)?;
-        let id = self.id(id)?;
+        let id = self.id_or_new(id)?;
         let keys = leaves.iter().map(|leaf| ShreddedKey {
             version: leaf.version,
             generation: leaf.generation,
@@ -101,18 +101,18 @@ impl AcceptBatch<'_> {
             commitment: opening.commitment(),
             leaves,
         };
-        let new = ErasureDraft::under(keyspace, id, kind);
-        Ok(Answer::New(self.add(new), Some(opening)))
+        let new = ErasureDraft::new(keyspace, id, kind);
+        Ok(Decision::New(self.add(new), Some(opening)))
     }
 
-    /// Loads the pages that it takes.
+    /// The leaves of a conversation. Loads the pages that are needed.
     async fn leaves(
         &self,
         name: &KeyspaceName,
         conversation: &ConversationId,
     ) -> Result<Vec<ShredLeaf>, AcceptError> {
         let clock = &self.acceptor.ports.clock;
-        let end = clock.since_boot() + LOADING;
+        let end = clock.since_boot() + LOAD_LIMIT;
         loop {
             let keyring = self.acceptor.key_state.keyring();
             let sequence = keyring.sequence;
@@ -123,7 +123,7 @@ impl AcceptBatch<'_> {
                 Err(error) => return Err(error.into()),
             };
             drop(keyring);
-            // One conversation must not hold up all others.
+            // One conversation must not block all others.
             if clock.since_boot() > end {
                 return Err(AcceptError::Busy);
             }
@@ -135,8 +135,12 @@ impl AcceptBatch<'_> {
         }
     }
 
-    fn erase(&mut self, name: &KeyspaceName, id: Option<ErasureId>) -> Result<Answer, AcceptError> {
-        if let Some(answer) = self.same(
+    fn erase(
+        &mut self,
+        name: &KeyspaceName,
+        id: Option<ErasureId>,
+    ) -> Result<Decision, AcceptError> {
+        if let Some(answer) = self.known(
             id,
             |erasure| matches!(&erasure.kind, ErasureKind::EraseKeyspace(erased) if erased == name),
         )? {
@@ -145,9 +149,9 @@ impl AcceptBatch<'_> {
         let keyring = self.acceptor.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
         check_not_erased(&keyring, keyspace)?;
-        let id = self.id(id)?;
-        let new = ErasureDraft::under(keyspace, id, ErasureKind::EraseKeyspace(name.clone()));
-        Ok(Answer::New(self.add(new), None))
+        let id = self.id_or_new(id)?;
+        let new = ErasureDraft::new(keyspace, id, ErasureKind::EraseKeyspace(name.clone()));
+        Ok(Decision::New(self.add(new), None))
     }
 
     fn drop_version(
@@ -155,46 +159,46 @@ impl AcceptBatch<'_> {
         name: &KeyspaceName,
         id: Option<ErasureId>,
         version: KeyVersion,
-    ) -> Result<Answer, AcceptError> {
+    ) -> Result<Decision, AcceptError> {
         let keyring = self.acceptor.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
-        if let Some(answer) = self.same(id, |erasure| {
+        if let Some(answer) = self.known(id, |erasure| {
             erasure.keyspace == keyspace.id && erasure.kind == ErasureKind::DropVersion(version)
         })? {
             return Ok(answer);
         }
         check_not_erased(&keyring, keyspace)?;
         check_droppable(keyspace, version)?;
-        let id = self.id(id)?;
-        let new = ErasureDraft::under(keyspace, id, ErasureKind::DropVersion(version));
-        Ok(Answer::New(self.add(new), None))
+        let id = self.id_or_new(id)?;
+        let new = ErasureDraft::new(keyspace, id, ErasureKind::DropVersion(version));
+        Ok(Decision::New(self.add(new), None))
     }
 
-    /// One that waited.
-    fn prepared(&mut self, name: &KeyspaceName, erasure: Erasure) -> Result<Answer, AcceptError> {
-        if let Some(answer) = self.same(Some(erasure.id), |it| is_same(it, &erasure))? {
+    /// An erasure that waited for a second operator.
+    fn prepared(&mut self, name: &KeyspaceName, erasure: Erasure) -> Result<Decision, AcceptError> {
+        if let Some(answer) = self.known(Some(erasure.id), |it| is_same(it, &erasure))? {
             return Ok(answer);
         }
         let keyring = self.acceptor.key_state.keyring();
         let new = redraft(&keyring, name, erasure)?;
-        Ok(Answer::New(self.add(new), None))
+        Ok(Decision::New(self.add(new), None))
     }
 
-    /// The erasure that bears this id already, if it is the same one.
-    fn same(
+    /// The decision for an id that is known already; none for a new id.
+    fn known(
         &self,
         id: Option<ErasureId>,
         is_same: impl Fn(&Erasure) -> bool,
-    ) -> Result<Option<Answer>, AcceptError> {
+    ) -> Result<Option<Decision>, AcceptError> {
         let Some(id) = id else { return Ok(None) };
         let (erasure, answer) = if let Some(place) = self.by_id.get(&id) {
-            (self.erasure(*place), Answer::New(*place, None))
+            (self.erasure(*place), Decision::New(*place, None))
         } else if let Some(earlier) = self.earlier.get(&id) {
             let accepted = earlier.clone();
             let opening = None;
             (
                 &earlier.erasure,
-                Answer::Earlier(ErasureAnswer { accepted, opening }),
+                Decision::Known(ErasureAnswer { accepted, opening }),
             )
         } else {
             return Ok(None);
@@ -207,7 +211,7 @@ impl AcceptBatch<'_> {
     }
 
     /// The caller's id, or a new one.
-    fn id(&self, id: Option<ErasureId>) -> Result<ErasureId, AcceptError> {
+    fn id_or_new(&self, id: Option<ErasureId>) -> Result<ErasureId, AcceptError> {
         if let Some(id) = id {
             return Ok(id);
         }
@@ -232,8 +236,8 @@ impl AcceptBatch<'_> {
         }
     }
 
-    /// All new erasures of a call go on with its permission, or all of them wait for one.
-    fn permit(&mut self, call: usize, answers: &mut [Answer]) {
+    /// Gives all new erasures of a call their permission, or refuses all of them because they need one.
+    fn permit(&mut self, call: usize, answers: &mut [Decision]) {
         let drafts = std::mem::take(&mut self.drafts);
         if drafts.is_empty() {
             return;
@@ -264,11 +268,11 @@ impl AcceptBatch<'_> {
             self.by_id.remove(&draft.erasure.id);
         }
         for answer in answers {
-            if let Answer::New(place, _) = answer
+            if let Decision::New(place, _) = answer
                 && let Some(place) = place.checked_sub(first)
             {
                 let erasure = Box::new(drafts[place].erasure.clone());
-                *answer = Answer::Refused(AcceptError::NeedsApproval(erasure));
+                *answer = Decision::Refused(AcceptError::NeedsApproval(erasure));
             }
         }
     }

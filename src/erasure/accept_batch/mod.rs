@@ -1,5 +1,5 @@
-//! Erasures of several callers that are accepted together. What is known and what is new is decided here
-//! and nowhere else, and nothing new goes on without a permission.
+//! The erasures of several calls that are accepted in one transaction. Only here it is decided which of
+//! them are known and which are new. A new one needs a permission.
 
 mod decide;
 mod write;
@@ -18,23 +18,26 @@ use super::pending::targets;
 use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::approvals::Permission;
 
-/// Where an item's answer comes from.
-enum Answer {
-    /// An erasure that was there already.
-    Earlier(ErasureAnswer),
-    /// The new erasure of this place, with its opening.
+/// What was decided about one request.
+enum Decision {
+    /// The id has an accepted erasure already.
+    Known(ErasureAnswer),
+    /// It is the new erasure with this index, and this opens its commitment.
     New(usize, Option<Opening>),
+    /// It cannot be accepted.
     Refused(AcceptError),
 }
 
-/// The first number of the new erasures.
+/// The number of the first new erasure.
 type WriteResult = Result<ErasureNumber, WriteError>;
 
 /// Why nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
 enum WriteError {
+    /// The approval was withdrawn, has ended, or was approved before.
     #[error("the approval does not wait any more")]
     NotWaiting,
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -48,16 +51,19 @@ impl From<WriteError> for AcceptError {
     }
 }
 
+/// The calls of one transaction, and what was decided about them.
 pub(super) struct AcceptBatch<'a> {
     acceptor: &'a Acceptor,
     calls: Vec<Call>,
-    /// Erasures of these ids that the store holds.
+    /// Accepted erasures with ids of these calls.
     earlier: HashMap<ErasureId, AcceptedErasure>,
+    /// New erasures, in the order of their numbers.
     permitted: Vec<PermittedErasure>,
-    /// What the new ones are allowed by; what they do not use is given back.
+    /// The permissions of the new erasures. One that is not used is given back when it is dropped.
     permissions: Vec<Arc<Permission>>,
-    /// New erasures of the call that is being decided; their places come behind those of `permitted`.
+    /// New erasures of the call that is being decided: their indices follow those of `permitted`.
     drafts: Vec<ErasureDraft>,
+    /// The indices of new erasures.
     by_id: HashMap<ErasureId, usize>,
 }
 
@@ -74,7 +80,7 @@ impl<'a> AcceptBatch<'a> {
         }
     }
 
-    /// Accepts what can be accepted, and answers everybody.
+    /// Accepts what can be accepted, and answers all calls.
     pub(super) async fn run(mut self) {
         let (answers, written) = match self.find_earlier().await {
             Ok(()) => self.accept().await,
@@ -83,20 +89,18 @@ impl<'a> AcceptBatch<'a> {
         self.answer_all(answers, &written);
     }
 
-    fn answer_all(&mut self, answers: Vec<Vec<Answer>>, written: &WriteResult) {
+    fn answer_all(&mut self, answers: Vec<Vec<Decision>>, written: &WriteResult) {
         let calls = std::mem::take(&mut self.calls);
         for (call, answers) in calls.into_iter().zip(answers) {
-            let answers = answers
-                .into_iter()
-                .map(|answer| self.answer(answer, written));
-            // Who asked may be gone.
+            let answers = answers.into_iter().map(|it| self.answer(it, written));
+            // The caller may not wait any more.
             let _ = call.answer.send(answers.collect());
         }
     }
 
-    /// Decides, holds the keys back, and only then looks whether it still holds: what was rotated,
-    /// issued or set in between is decided anew.
-    async fn accept(&mut self) -> (Vec<Vec<Answer>>, WriteResult) {
+    /// Decides, marks the keys as pending, and then checks whether the decision still holds. If a rotation,
+    /// an issue or new settings came in between, it decides again.
+    async fn accept(&mut self) -> (Vec<Vec<Decision>>, WriteResult) {
         let refusals = Arc::clone(&self.acceptor.key_state.refusals);
         loop {
             let answers = self.decide().await;
@@ -116,12 +120,12 @@ impl<'a> AcceptBatch<'a> {
         }
     }
 
-    /// New erasures are written, and an approval of which anything can be done, though nothing of it is
-    /// new.
-    fn is_to_be_written(&self, answers: &[Vec<Answer>]) -> bool {
+    /// Whether there is something to write: new erasures, or an approval whose erasures are not all refused.
+    fn is_to_be_written(&self, answers: &[Vec<Decision>]) -> bool {
         let mut answers = answers.iter().flatten();
-        let given = self.calls.iter().any(|call| call.given().is_some());
-        !self.permitted.is_empty() || given && answers.any(|it| !matches!(it, Answer::Refused(_)))
+        let approved = self.calls.iter().any(|call| call.approval().is_some());
+        !self.permitted.is_empty()
+            || approved && answers.any(|it| !matches!(it, Decision::Refused(_)))
     }
 
     fn still_holds(&self) -> bool {
@@ -135,20 +139,24 @@ impl<'a> AcceptBatch<'a> {
         drafts.flat_map(|draft| targets(&draft.erasure))
     }
 
-    fn refuse_all(&self, error: &StoreError) -> Vec<Vec<Answer>> {
-        let refused = |_: &ErasureRequest| Answer::Refused(error.clone().into());
+    fn refuse_all(&self, error: &StoreError) -> Vec<Vec<Decision>> {
+        let refused = |_: &ErasureRequest| Decision::Refused(error.clone().into());
         let call = |call: &Call| call.requests.iter().map(refused).collect();
         self.calls.iter().map(call).collect()
     }
 
-    fn answer(&self, answer: Answer, written: &WriteResult) -> Result<ErasureAnswer, AcceptError> {
+    fn answer(
+        &self,
+        decision: Decision,
+        written: &WriteResult,
+    ) -> Result<ErasureAnswer, AcceptError> {
         if matches!(written, Err(WriteError::NotWaiting)) {
             return Err(AcceptError::NotWaiting);
         }
-        match answer {
-            Answer::Earlier(admitted) => Ok(admitted),
-            Answer::Refused(reason) => Err(reason),
-            Answer::New(place, opening) => {
+        match decision {
+            Decision::Known(admitted) => Ok(admitted),
+            Decision::Refused(reason) => Err(reason),
+            Decision::New(place, opening) => {
                 let first = written.clone()?;
                 let accepted = AcceptedErasure {
                     number: ErasureNumber::new(first.number() + place as u64),

@@ -1,4 +1,4 @@
-//! The rows of what was decided, and the keys that are refused from then on.
+//! Writes the new erasures, and refuses their keys from then on.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::{AcceptBatch, WriteError, WriteResult};
 use crate::erasure::acceptor::Call;
 use crate::erasure::draft::PermittedErasure;
 
-/// Until the store answers whether a commit was made whose answer was lost.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// From one question to the store to the next, whether a commit was made whose answer was lost.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 impl AcceptBatch<'_> {
-    /// Writes the rows down, and refuses the keys for good; the answer waits for both.
+    /// Writes the rows, and refuses the keys for good. Callers are answered after both.
     pub(super) async fn write(&mut self, pending: &[Target], now: Timestamp) -> WriteResult {
         let refusals = &self.acceptor.key_state.refusals;
         for new in &mut self.permitted {
@@ -32,10 +32,10 @@ impl AcceptBatch<'_> {
         match &written {
             Ok(first) => {
                 for permission in &self.permissions {
-                    permission.use_up();
+                    permission.mark_used();
                 }
                 refusals.accept(self.targets());
-                // Another shred of such a conversation is one of its own: it may have gone on.
+                // Keys may have been issued since: another shred of such a conversation must not join it.
                 let drafts = self.permitted.iter().map(PermittedErasure::draft);
                 let waited = drafts.filter(|draft| draft.waited);
                 for leaf in waited.flat_map(|draft| draft.erasure.leaves()) {
@@ -48,32 +48,31 @@ impl AcceptBatch<'_> {
                 self.acceptor.pending_erasures.add(accepted);
             }
             Err(error) => {
-                tracing::warn!(%error, "requests to forget were not accepted");
+                tracing::warn!(%error, "erasures were not accepted");
                 refusals.withdraw(pending);
             }
         }
         written
     }
 
-    /// With the approval that is given with them, in one transaction; none where it does not wait any
-    /// more.
+    /// In one transaction with the approval, if there is one. None if the approval does not wait any more.
     async fn store(&self, erasures: &[Erasure]) -> Result<Option<ErasureNumber>, StoreError> {
-        let mut given = self.calls.iter().filter_map(Call::given);
-        match given.next() {
+        let mut approvals = self.calls.iter().filter_map(Call::approval);
+        match approvals.next() {
             None => {
                 let store = &self.acceptor.approvals.store;
                 let counts = self.counts();
                 let accepted = store.accept_counted(erasures, &counts).await;
                 accepted.map(Some)
             }
-            Some(given) => {
+            Some(approval) => {
                 let store = &self.acceptor.approvals.store;
-                store.approve(given, Effect::Erasures(erasures)).await
+                store.approve(approval, Effect::Erasures(erasures)).await
             }
         }
     }
 
-    /// What counts in the windows from now on; of many calls of one client once.
+    /// The counts that are added to the windows: one for each client and keyspace.
     fn counts(&self) -> Vec<ShredCount> {
         let mut counts: HashMap<(&Asker, Timestamp), u64> = HashMap::new();
         let permissions = self.permissions.iter();
@@ -88,9 +87,8 @@ impl AcceptBatch<'_> {
         counts.into_iter().map(count).collect()
     }
 
-    /// The commit failed, or its answer was lost: asks the store until it says which. Meanwhile the
-    /// keys are neither given out nor refused for good. What it holds counts once it has passed the
-    /// barrier.
+    /// Finds out whether the commit was made: it failed, or its answer was lost. Asks the store until it
+    /// answers. Meanwhile the keys stay pending. Rows that the store has count after the barrier.
     async fn find_out(&self, error: StoreError) -> Result<ErasureNumber, StoreError> {
         let store = &self.acceptor.ports.store;
         let Some(first) = self.permitted.first() else {
@@ -105,7 +103,7 @@ impl AcceptBatch<'_> {
                     return Ok(number);
                 }
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::show::find;
-use crate::approvals::{self, Approved, approve};
+use crate::approvals::{Approved, ApprovedEffect, approve};
 use crate::erasure::{AcceptError, ErasureAnswer};
 use crate::http::body;
 use crate::http::call::{Call, Endpoint, Outcome};
@@ -113,14 +113,12 @@ async fn approved(call: &Call, id: ApprovalId) -> Result<Approved, Problem> {
 }
 
 async fn answer(call: &Call, budget: &WaitBudget, approved: Approved) -> Result<Outcome, Problem> {
-    let Approved { approval, outcome } = approved;
-    let mut answer = match outcome {
-        approvals::Outcome::Erasures(admitted) => {
-            requests(call, budget, &approval, admitted).await?
-        }
-        approvals::Outcome::Settings => settings(call, &approval)?,
-        approvals::Outcome::Clock(confirmation) => confirmed(call, confirmation)?,
-        approvals::Outcome::HsmMove => shown(call)?,
+    let Approved { approval, effect } = approved;
+    let mut answer = match effect {
+        ApprovedEffect::Erasures(admitted) => requests(call, budget, &approval, admitted).await?,
+        ApprovedEffect::Settings => settings(call, &approval)?,
+        ApprovedEffect::Clock(confirmation) => confirmed(call, confirmation)?,
+        ApprovedEffect::HsmMove => shown(call)?,
     };
     answer.requests.insert(0, approval.id.as_erasure());
     answer.reason = approval.reason;

@@ -1,7 +1,7 @@
 use lethe_core::approval::Action;
 use serde::Deserialize;
 
-use crate::approvals::Reply;
+use crate::approvals::CheckResult;
 use crate::erasure::ErasureRequest;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Endpoint, Outcome};
@@ -47,15 +47,17 @@ pub(crate) async fn forget(
     let budget = WaitBudget::for_call(call);
     let part = call.trace.part("accept");
     let question = question(call, reason.clone());
-    let reply = question.act(call.keyspace()?, action, id, wanted).await?;
+    let reply = question
+        .erase_or_drop(call.keyspace()?, action, id, wanted)
+        .await?;
     drop(part);
     let mut items = match reply {
-        Reply::Waits(asked) => {
+        CheckResult::Pending(asked) => {
             let mut outcome = waits::<()>(call, &asked.approval, asked.erasures, None).await?;
             outcome.reason = reason;
             return Ok(outcome);
         }
-        Reply::Answered(items) => items,
+        CheckResult::Answered(items) => items,
     };
     let nothing = || Problem::new(Code::Overloaded, "not accepted");
     let admitted = items.pop().ok_or_else(nothing)??;

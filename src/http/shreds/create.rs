@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::answer::{ErasureView, WaitBudget, await_one};
 use super::chosen_id;
-use crate::approvals::{Asked, Reply};
+use crate::approvals::{CheckResult, PendingApproval};
 use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
@@ -150,11 +150,11 @@ pub(super) async fn of_reply(
     call: &Call,
     budget: &WaitBudget,
     count: usize,
-    reply: Result<Reply, AcceptError>,
+    reply: Result<CheckResult, AcceptError>,
 ) -> Result<(Vec<ItemAnswer>, Vec<ErasureId>), Problem> {
     let (items, approval) = match reply {
-        Ok(Reply::Answered(items)) => (items, None),
-        Ok(Reply::Waits(asked)) => (asked.items, Some(asked.approval.id)),
+        Ok(CheckResult::Answered(items)) => (items, None),
+        Ok(CheckResult::Pending(asked)) => (asked.items, Some(asked.approval.id)),
         Err(error) => {
             let problem = Problem::from(error);
             let refused = || ItemAnswer::refused(problem.clone());
@@ -189,7 +189,7 @@ async fn accept(
     wanted: Vec<ErasureRequest>,
     single: bool,
     reason: Option<Box<str>>,
-) -> Result<Reply, Problem> {
+) -> Result<CheckResult, Problem> {
     call.check_audit()?;
     let part = call.trace.part("accept");
     let question = question(call, reason);
@@ -205,10 +205,10 @@ async fn one(
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
     let mut items = match accept(call, vec![wanted], true, reason).await? {
-        Reply::Waits(asked) => {
+        CheckResult::Pending(asked) => {
             return waits::<()>(call, &asked.approval, asked.erasures, None).await;
         }
-        Reply::Answered(items) => items,
+        CheckResult::Answered(items) => items,
     };
     let admitted = items.pop().ok_or_else(nothing)??;
     await_one(call, call.keyspace()?, budget, &admitted).await
@@ -231,11 +231,11 @@ async fn many(
     });
     let items: Vec<Result<(), Problem>> = items.collect();
     match accept(call, good, false, reason).await? {
-        Reply::Answered(answered) => {
+        CheckResult::Answered(answered) => {
             let answered = answered.into_iter().map(|it| it.map_err(Problem::from));
             await_many(call, budget, in_place(items, answered)).await
         }
-        Reply::Waits(asked) => some_wait(call, budget, items, asked).await,
+        CheckResult::Pending(asked) => some_wait(call, budget, items, asked).await,
     }
 }
 
@@ -254,7 +254,7 @@ async fn some_wait(
     call: &Call,
     budget: &WaitBudget,
     items: Vec<Result<(), Problem>>,
-    asked: Box<Asked>,
+    asked: Box<PendingApproval>,
 ) -> Result<Outcome, Problem> {
     let mut answers = Vec::with_capacity(items.len());
     for item in in_place(items, asked.items.into_iter().map(Ok)) {

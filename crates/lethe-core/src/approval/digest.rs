@@ -1,13 +1,13 @@
-//! What a list of conversations is compared by: both operators can compute it from the list, and nobody
-//! from what the store holds.
+//! The digest of a list of conversations. Both operators can compute it from the list, and nobody can compute
+//! it from the store.
 
 use aws_lc_rs::hmac;
 
 use crate::conversation::ConversationId;
 use crate::keyspace::KeyspaceName;
 
-/// The key of one approval's digest. It stands in no row: the service derives it from an address key,
-/// and shows it with the approval.
+/// The key of the digest of one approval. It is in no row: the service derives it from an address key and
+/// shows it with the approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DigestKey([u8; 32]);
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_compared_whatever_its_order() {
+    fn the_order_of_a_list_does_not_matter() {
         let keyspace: KeyspaceName = "chat".parse().unwrap();
         let other: KeyspaceName = "mail".parse().unwrap();
         let ids = ["room-1", "room-2", "b"].map(|id| ConversationId::try_from(id).unwrap());

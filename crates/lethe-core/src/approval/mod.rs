@@ -1,5 +1,5 @@
-//! What waits for a second operator: it is written down whole, and done in the transaction that makes
-//! it approved. It holds no conversation id, as an accepted erasure does not.
+//! Approvals: actions that wait for a second operator. An approval is stored with everything that is needed
+//! to do its action, and the transaction that approves it does the action. It holds no conversation id.
 
 mod digest;
 
@@ -14,12 +14,12 @@ use crate::keyspace::{KeyVersion, KeyspaceName, Policy};
 use crate::receipt::{ErasureId, InvalidErasureId};
 use crate::time::Timestamp;
 
-/// Names what waits; a UUID. Ascending in the order in which they were asked for.
+/// The id of an approval, a UUID. Ids ascend in the order in which the approvals were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApprovalId(ErasureId);
 
 impl ApprovalId {
-    /// Before all others.
+    /// The smallest id: lists begin after it.
     pub const FIRST: Self = Self::from_bytes([0; 16]);
 
     /// From its 16 bytes.
@@ -40,7 +40,7 @@ impl ApprovalId {
         self.0.as_bytes()
     }
 
-    /// As it stands among erasures in an audit record.
+    /// The id as audit records list it, beside ids of erasures.
     #[must_use]
     pub const fn as_erasure(&self) -> ErasureId {
         self.0
@@ -61,48 +61,48 @@ impl FromStr for ApprovalId {
     }
 }
 
-/// A person or program, by its name and by the key that proves it.
+/// A person or a program: its name, and the key that proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// SPIFFE id.
     pub client: Box<str>,
-    /// Names the key pair of its certificate, however the public key is spelled there.
+    /// Identifies the key pair of its certificate, independent of the encoding of the public key.
     pub key: [u8; 32],
 }
 
 impl Principal {
-    /// Neither the same name nor the same key: a renewed certificate makes nobody a second person,
-    /// nor does a second name for the same key.
+    /// Whether name and key are both different. A renewed certificate is not another principal, and a
+    /// second name for the same key is not either.
     #[must_use]
     pub fn is_another_than(&self, other: &Self) -> bool {
         self.client != other.client && self.key != other.key
     }
 }
 
-/// What is asked for.
+/// What an approval is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Shreds of conversations.
     Shred {
-        /// How many.
+        /// The number of conversations.
         conversations: u32,
-        /// Asked for alone, and not in a batch: so it is answered.
+        /// Whether the call was for one shred and not a batch: the answer has the same form.
         single: bool,
     },
     /// The erase of a keyspace with all its versions.
     EraseKeyspace,
-    /// The drop of an old version, before its time.
+    /// The drop of an old key version that can still be read.
     DropVersion(KeyVersion),
-    /// Versions older than this one are refused from then on, and the others are not.
+    /// A new minimum version: older versions are refused, and the others are not.
     SetMinimum(KeyVersion),
-    /// Settings under which keys, or leases of them, live longer.
+    /// Settings of a keyspace under which keys or their leases live longer.
     SetPolicy {
-        /// The settings when it was asked for: it is outdated where they are others by now.
+        /// The settings when it was asked for. It is outdated if the keyspace has other settings.
         from: Policy,
-        /// The settings asked for.
+        /// The new settings.
         to: Policy,
     },
-    /// The wall clock is right, though it jumped ahead.
+    /// The confirmation that the wall clock is right although it jumped ahead.
     ConfirmClock,
     /// The move to the other HSM of the configuration.
     MoveHsm,
@@ -111,64 +111,64 @@ pub enum Action {
 /// The keyspace that an approval is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// Its id, which a keyspace that bears its name later does not have.
+    /// Its id. A later keyspace of the same name has another id.
     pub id: KeyspaceId,
     /// Its name.
     pub name: KeyspaceName,
 }
 
-/// Why it cannot be done any more.
+/// Why the action of an approval cannot be done any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Void {
-    /// Its keyspace is erased, or being erased.
+    /// The erase of its keyspace is accepted.
     KeyspaceGone,
-    /// Who asked may not do it any more: the grant is withdrawn, or covers it no longer.
+    /// The client that asked has no grant for it any more.
     AskerGone,
-    /// What it was for has changed or is done.
+    /// What it is for has changed, or is done already.
     Outdated,
 }
 
-/// How an approval ended without what it was for.
+/// How an approval ended without being approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// Nobody approved it in time.
+    /// It was not approved in time.
     Expired,
-    /// It cannot be done any more.
+    /// Its action cannot be done any more.
     Void(Void),
-    /// Who asked, or an operator, withdrew it.
+    /// The client that asked, or an operator, withdrew it.
     Withdrawn,
 }
 
-/// How far it is. It changes once.
+/// The state of an approval. It changes once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ApprovalState {
-    /// For a second operator.
+    /// It waits for a second operator.
     Waiting,
-    /// Approved, and done by the same transaction.
+    /// It is approved, and the same transaction has done its action.
     Approved,
-    /// Over, and nothing was done.
+    /// It has ended, and nothing was done.
     Ended(End),
 }
 
-/// Who decided, and when.
+/// Who approved or withdrew an approval, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Who.
+    /// The client that decided.
     pub by: Principal,
-    /// When.
+    /// The time of the decision.
     pub at: Timestamp,
 }
 
-/// A second operator's decision for one approval, on its way into the store.
+/// The decision of a second operator to approve one approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalDecision {
-    /// For which approval.
+    /// The approval.
     pub id: ApprovalId,
-    /// Whose, and when.
+    /// The operator and the time.
     pub decision: Decision,
 }
 
-/// Whose shreds count together: one kind of client leaves the other its room.
+/// A kind of clients whose shreds count together. No pool uses the room of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pool {
     /// Message servers.
@@ -177,10 +177,10 @@ pub enum Pool {
     Operators,
 }
 
-/// Who asks for shreds, and where.
+/// A client that shreds in a keyspace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asker {
-    /// With whom it counts.
+    /// The pool of the client.
     pub pool: Pool,
     /// SPIFFE id.
     pub client: Box<str>,
@@ -188,51 +188,51 @@ pub struct Asker {
     pub keyspace: KeyspaceId,
 }
 
-/// Shreds that went through without a second operator, in one part of the window.
+/// The number of conversations that one client shredded without an approval, in one part of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShredCount {
-    /// Whose, and where.
+    /// The client and the keyspace.
     pub asker: Asker,
-    /// End of the part.
+    /// The end of the part.
     pub end: Timestamp,
-    /// How many conversations.
+    /// The number of conversations.
     pub conversations: u64,
 }
 
-/// One that was asked for.
+/// An action that waits for a second operator, or waited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Its name.
+    /// Its id.
     pub id: ApprovalId,
-    /// What is asked for.
+    /// What it is for.
     pub action: Action,
-    /// In which keyspace; none where it concerns the whole deployment.
+    /// The keyspace; none if the action is on the whole deployment.
     pub scope: Option<Scope>,
-    /// Who asked.
+    /// The client that asked for it.
     pub asked_by: Principal,
     /// When it was asked for.
     pub asked_at: Timestamp,
-    /// Until when it can be approved.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// Why it was asked for, in the words of who asked.
+    /// The reason that the client gave.
     pub reason: Option<Box<str>>,
-    /// Of the conversations, under a key that the store does not hold; none where none are named.
+    /// The digest of the conversations; none if there are none. The store does not hold its key.
     pub digest: Option<[u8; 32]>,
-    /// How far it is.
+    /// Its state.
     pub state: ApprovalState,
-    /// Who approved or withdrew it.
+    /// Who approved or withdrew it; none in other states.
     pub decision: Option<Decision>,
 }
 
 impl Approval {
-    /// Its id, then those of what it is for: how audit records name it.
+    /// Its id and then the ids of its erasures, as audit records list them.
     #[must_use]
     pub fn with_erasures(&self, erasures: &[Erasure]) -> Vec<ErasureId> {
         let own = std::iter::once(self.id.as_erasure());
         own.chain(erasures.iter().map(|it| it.id)).collect()
     }
 
-    /// The keyspace's name, where it is about one.
+    /// The name of its keyspace; none if the action is on the whole deployment.
     #[must_use]
     pub fn keyspace_name(&self) -> Option<&KeyspaceName> {
         self.scope.as_ref().map(|scope| &scope.name)

@@ -55,7 +55,7 @@ impl Keyring {
         keyspace: &'k LiveKeyspace,
     ) -> Result<&'k LiveVersion, KeyError> {
         let version = keyspace.versions.last().ok_or(KeyError::VersionRetired)?;
-        match self.refusals.of(Target::Keyspace(keyspace.id)) {
+        match self.refusals.get(Target::Keyspace(keyspace.id)) {
             None => Ok(version),
             Some(Refusal::Pending) => Err(KeyError::Pending),
             Some(_) => Err(KeyError::UnknownKeyspace),
@@ -81,7 +81,7 @@ impl Keyring {
                 InvalidWrappedKey.into()
             });
         };
-        match self.refusals.of(Target::Tree(version.tree)) {
+        match self.refusals.get(Target::Tree(version.tree)) {
             None => Ok(version),
             Some(Refusal::Pending) => Err(KeyError::Pending),
             Some(_) => Err(KeyError::VersionRetired),
@@ -101,7 +101,7 @@ impl Keyring {
         }
         let version = self.version(keyspace, header.version)?;
         let address = version.address_key.address(conversation, header.generation);
-        match self.refusals.of(Target::Leaf(version.leaf(address))) {
+        match self.refusals.get(Target::Leaf(version.leaf(address))) {
             None => {}
             Some(Refusal::Pending) => return Err(KeyError::Pending),
             Some(_) => return Err(KeyError::Shredded),
@@ -119,7 +119,7 @@ impl Keyring {
         let first = version.address_key.address(conversation, Generation::FIRST);
         if self
             .refusals
-            .of(Target::Leaf(version.leaf(first)))
+            .get(Target::Leaf(version.leaf(first)))
             .is_none()
         {
             match self.row(version, Generation::FIRST, first) {
@@ -173,7 +173,7 @@ impl Keyring {
     ) -> Result<Generation, KeyError> {
         let pending = Cell::new(false);
         let accepted = |address| {
-            let refusal = self.refusals.of(Target::Leaf(version.leaf(address)));
+            let refusal = self.refusals.get(Target::Leaf(version.leaf(address)));
             pending.set(pending.get() || refusal == Some(Refusal::Pending));
             refusal.is_some()
         };

@@ -47,7 +47,7 @@ impl Keyring {
         let before = u16::try_from(next.checked_sub(1)?).ok()?;
         let before = Generation::new(before);
         let address = version.address_key.address(conversation, before);
-        let refusal = self.refusals.of(Target::Leaf(version.leaf(address)));
+        let refusal = self.refusals.get(Target::Leaf(version.leaf(address)));
         (refusal == Some(Refusal::Accepted { reissued: false })).then_some(before)
     }
 }

@@ -8,7 +8,7 @@ use crate::receipt::ErasureId;
 use crate::succession::PublishedKey;
 use crate::time::Timestamp;
 
-/// How many approvals may wait at once.
+/// How many approvals may wait at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// In all.
@@ -17,18 +17,18 @@ pub struct Capacity {
     pub of_client: u32,
 }
 
-/// Whether there was room for one more.
+/// Whether an approval was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
     /// It waits.
-    Waits,
-    /// As many wait as may.
+    Waiting,
+    /// No more may wait.
     Full,
-    /// As many wait as this client may have.
+    /// No more of this client may wait.
     ClientFull,
 }
 
-/// What is done in the transaction that approves it. Settings of a keyspace are a batch's: see
+/// What the transaction that approves an approval does. A batch changes settings of keyspaces: see
 /// [`BatchCommit::approved`](super::BatchCommit::approved).
 #[derive(Debug, Clone, Copy)]
 pub enum Effect<'a> {
@@ -40,13 +40,11 @@ pub enum Effect<'a> {
     HsmMove(&'a [PublishedKey]),
 }
 
-/// What waits for a second operator, as it outlives the process. As with
-/// [`Store`](super::Store): every method is one transaction, and durable when it answers. An approval
-/// changes once, by whoever is first.
+/// The store of approvals. As in [`Store`](super::Store), every method is one transaction and is durable when
+/// it returns. An approval changes its state once: the first call succeeds.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync {
-    /// Writes down what waits, with the erasures that it would accept, in order; nothing when there
-    /// is no room for it.
+    /// Stores an approval that waits with its erasures in order; nothing if there is no room for it.
     async fn ask_approval(
         &self,
         approval: &Approval,
@@ -54,34 +52,35 @@ pub trait ApprovalStore: Send + Sync {
         capacity: Capacity,
     ) -> Result<Enqueued, StoreError>;
 
-    /// One, however far it is.
+    /// One approval in any state; none if there is no such approval.
     async fn approval(&self, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
 
-    /// Those that wait, after `after`, in the order of their ids.
+    /// Approvals that wait, with ids after `after`, in the order of their ids.
     async fn waiting_approvals(
         &self,
         after: ApprovalId,
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
 
-    /// The erasures of one, in order; none once it has ended and is on record.
+    /// The erasures of an approval, in order; none after it has ended and was recorded.
     async fn approval_erasures(&self, id: ApprovalId) -> Result<Vec<Erasure>, StoreError>;
 
-    /// Which of these erasures wait, and in what; the newest where one waits in several.
+    /// Which of these erasures wait for which approval; the newest approval if there are several.
     async fn waiting_erasures(
         &self,
         ids: &[ErasureId],
     ) -> Result<Vec<(ErasureId, ApprovalId)>, StoreError>;
 
-    /// Approves one that waits and does what it was for, all or nothing; the first number of the
-    /// erasures where it accepts some. None where it does not wait any more: nothing was done.
+    /// Approves an approval that waits and does its effect, both or neither. Returns the number of the first
+    /// accepted erasure. None if it does not wait any more: then nothing was done.
     async fn approve(
         &self,
-        given: &ApprovalDecision,
+        decision: &ApprovalDecision,
         effect: Effect<'_>,
     ) -> Result<Option<ErasureNumber>, StoreError>;
 
-    /// Ends one that waits; with who withdrew it. False where it does not wait any more.
+    /// Ends an approval that waits, with the decision of the client that withdraws it. False if it does not
+    /// wait any more.
     async fn end_approval(
         &self,
         id: ApprovalId,
@@ -90,31 +89,30 @@ pub trait ApprovalStore: Send + Sync {
         decision: Option<&Decision>,
     ) -> Result<bool, StoreError>;
 
-    /// Those that changed before a time, and what became of them is not on record.
+    /// Approvals whose state changed before a time and was not recorded in the audit log.
     async fn unrecorded_approvals(
         &self,
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<Approval>, StoreError>;
 
-    /// What became of one is on record. The erasures of one that ended go.
+    /// Marks an approval as recorded in the audit log. If it has ended, its erasures are deleted.
     async fn approval_is_recorded(&self, id: ApprovalId) -> Result<(), StoreError>;
 
-    /// Deletes some that are over and on record, and were asked for before a time; false when none is
-    /// left.
+    /// Deletes some approvals that do not wait, were recorded, and were asked for before a time. False if
+    /// none is left.
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// Accepts erasures as [`Store::accept`](super::Store::accept) does, and adds to what counts in the
-    /// window.
+    /// Accepts erasures as [`Store::accept`](super::Store::accept) does, and adds `counts` to the windows.
     async fn accept_counted(
         &self,
         erasures: &[Erasure],
         counts: &[ShredCount],
     ) -> Result<ErasureNumber, StoreError>;
 
-    /// What counts in parts of the window that end after a time, in the order of their ends.
+    /// The counts of parts of the windows that end after a time, in the order of their ends.
     async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError>;
 
-    /// Deletes what counts in parts that ended by then.
+    /// Deletes the counts of parts that ended at `until` or before.
     async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError>;
 }

@@ -5,7 +5,7 @@ use crate::identity::KeyspaceId;
 use crate::keyspace::KeyVersion;
 use crate::time::Timestamp;
 
-/// How often, and when last, keys of a version left.
+/// How often keys of a version were issued and unwrapped, and when last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Uses {
     /// Data keys issued.
@@ -19,13 +19,13 @@ pub struct Uses {
 }
 
 impl Uses {
-    /// None at all.
+    /// Whether there is no use.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -37,30 +37,30 @@ impl Uses {
     }
 }
 
-/// What one client did with the keys of one version.
+/// How one client used one key version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
-    /// Of which keyspace.
+    /// The keyspace.
     pub keyspace: KeyspaceId,
     /// The version.
     pub version: KeyVersion,
-    /// The client's SPIFFE id; empty for those beyond the number that is told apart.
+    /// The client's SPIFFE id; empty for all clients that have no count of their own.
     pub client: Box<str>,
     /// How often and when last.
     pub uses: Uses,
 }
 
-/// Who used which key version when, for whoever judges whether it can be dropped. Nothing is
-/// destroyed or refused because of it.
+/// How each client used each key version. An operator sees from it whether a version can be dropped; nothing
+/// is destroyed or refused because of it.
 #[async_trait]
 pub trait KeyUseStore: Send + Sync {
-    /// All of it.
+    /// All uses.
     ///
     /// # Errors
     /// Of the store.
     async fn key_uses(&self) -> Result<Vec<KeyUse>, StoreError>;
 
-    /// Adds to what is there; versions that are gone are passed over.
+    /// Adds uses to those that are stored. Uses of dropped versions are left out.
     ///
     /// # Errors
     /// Of the store.

@@ -1,4 +1,4 @@
-//! The id of an erasure: a UUID, chosen by the caller or drawn for him.
+//! The id of an erasure: a UUID, chosen by the caller or drawn by the service.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What waits for a second operator.
+//! The store of approvals.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ fn id(byte: u8) -> ApprovalId {
     ApprovalId::from_bytes([byte; 16])
 }
 
-fn given(approval: u8, by: u8) -> ApprovalDecision {
+fn approved_by(approval: u8, by: u8) -> ApprovalDecision {
     ApprovalDecision {
         id: id(approval),
         decision: decision(by),
@@ -86,7 +86,7 @@ fn shreds(byte: u8, conversations: u32) -> Approval {
     )
 }
 
-/// As they wait: without times.
+/// As the store returns erasures that wait: without times.
 fn waiting(erasures: &[Erasure]) -> Vec<Erasure> {
     let bare = |erasure: &Erasure| Erasure {
         accepted_at: Timestamp::from_millis(0),
@@ -119,7 +119,7 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     ];
     for (approval, erasures) in &all {
         let asked = store.ask_approval(approval, erasures, ROOM).await;
-        assert_eq!(asked, Ok(Enqueued::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waiting));
     }
     let refused = store.ask_approval(&shreds(8, 1), &[shred(8)], ROOM).await;
     assert_eq!(refused, Ok(Enqueued::Full));
@@ -149,14 +149,14 @@ pub async fn approvals_come_back_whole(mut fixture: impl Fixture) {
     assert_eq!(store.open_erasures(ErasureNumber::new(0)).await, Ok(vec![]));
 }
 
-/// Each changes once, whoever comes later; what ended is found by nobody who asks again, and keeps its
-/// erasures until it is on record.
+/// An approval changes its state once. One that ended is not found by a call that asks again, and keeps its
+/// erasures until it is recorded.
 pub async fn approvals_change_once(fixture: impl Fixture) {
     let store = fixture.store();
     for byte in 1..=5 {
         let erasures = [shred(byte), shred(100 + byte)];
         let asked = store.ask_approval(&shreds(byte, 2), &erasures, ROOMY).await;
-        assert_eq!(asked, Ok(Enqueued::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waiting));
     }
     let found = async |bytes: &[u8]| {
         let ids = bytes.iter().map(|byte| ErasureId::from_bytes([*byte; 16]));
@@ -178,7 +178,7 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     let approve = async |byte, by| {
         let erasures = [shred(byte)];
         let effect = Effect::Erasures(&erasures);
-        store.approve(&given(byte, by), effect).await
+        store.approve(&approved_by(byte, by), effect).await
     };
     assert_eq!(approve(1, 7).await, Ok(Some(ErasureNumber::new(1))));
     assert_eq!(approve(1, 8).await, Ok(None));
@@ -191,7 +191,7 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     assert!(end(5, End::Withdrawn, Some(decision(9))).await);
     assert_eq!(approve(5, 8).await, Ok(None));
     assert_eq!(approve(9, 8).await, Ok(None));
-    // Accepted once, by the one that was approved.
+    // Only the approved one has accepted an erasure.
     let open = store
         .open_erasures(ErasureNumber::new(0))
         .await
@@ -239,7 +239,7 @@ pub async fn approvals_change_once(fixture: impl Fixture) {
     }
 }
 
-/// What it is for is done with it, all or nothing.
+/// An approval and its effect are one transaction.
 pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
     let store = fixture.store();
     let chat = keyspace(1, "chat");
@@ -255,20 +255,20 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
     ];
     for approval in &all {
         let asked = store.ask_approval(approval, &[], ROOMY).await;
-        assert_eq!(asked, Ok(Enqueued::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waiting));
     }
-    // Its id is taken: neither is it accepted, nor the approval given.
+    // The id of an erasure is taken: nothing is accepted, and nothing approved.
     assert_eq!(store.accept(&[shred(1)]).await, Ok(ErasureNumber::new(1)));
     let erasures = [shred(2), shred(1)];
     let effect = Effect::Erasures(&erasures);
-    assert!(store.approve(&given(1, 7), effect).await.is_err());
+    assert!(store.approve(&approved_by(1, 7), effect).await.is_err());
     let settings = |row: KeyspaceRow| {
         let row = KeyspaceRow {
             policy: policy(100),
             ..row
         };
         BatchCommit {
-            approved: Some(given(2, 7)),
+            approved: Some(approved_by(2, 7)),
             ..batch(2, vec![KeyspaceChange::Replace(row)])
         }
     };
@@ -284,9 +284,9 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
         .expect("requests");
     assert_eq!(open.len(), 1);
     assert_eq!(store.commit_batch(&settings(chat.clone())).await, Ok(()));
-    // Given once: the next batch with it changes nothing.
+    // It is approved already: a second batch with it changes nothing.
     let again = BatchCommit {
-        approved: Some(given(2, 8)),
+        approved: Some(approved_by(2, 8)),
         ..batch(3, vec![KeyspaceChange::Replace(chat)])
     };
     let again = store.commit_batch(&again).await;
@@ -305,7 +305,7 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
     let effect = Effect::Clock(&confirmed);
     assert!(
         store
-            .approve(&given(3, 7), effect)
+            .approve(&approved_by(3, 7), effect)
             .await
             .is_ok_and(|it| it.is_some())
     );
@@ -315,11 +315,11 @@ pub async fn an_approval_and_what_it_does_are_one(fixture: impl Fixture) {
         ..confirmed
     };
     let again = Effect::Clock(&other);
-    assert_eq!(store.approve(&given(3, 8), again).await, Ok(None));
+    assert_eq!(store.approve(&approved_by(3, 8), again).await, Ok(None));
     assert_eq!(store.clock_mark().await, Ok(confirmed));
 }
 
-/// One client cannot take all the room, and has it again when something of it is over.
+/// A client has a limited share, and gets room again when one of its approvals ends.
 pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
     let store = fixture.store();
     let of = |byte, client| Approval {
@@ -332,34 +332,34 @@ pub async fn a_client_has_its_share_of_approvals(fixture: impl Fixture) {
             .await;
         asked.expect("a store")
     };
-    assert_eq!(ask(1, 7).await, Enqueued::Waits);
-    assert_eq!(ask(2, 7).await, Enqueued::Waits);
+    assert_eq!(ask(1, 7).await, Enqueued::Waiting);
+    assert_eq!(ask(2, 7).await, Enqueued::Waiting);
     assert_eq!(ask(3, 7).await, Enqueued::ClientFull);
     assert_eq!(store.approval(id(3)).await, Ok(None));
     for byte in 10..15 {
-        assert_eq!(ask(byte, byte).await, Enqueued::Waits);
+        assert_eq!(ask(byte, byte).await, Enqueued::Waiting);
     }
     assert_eq!(ask(4, 9).await, Enqueued::Full);
     let (at, by) = (Timestamp::from_millis(1), decision(7));
     let withdrawn = store.end_approval(id(1), End::Withdrawn, at, Some(&by));
     assert_eq!(withdrawn.await, Ok(true));
-    assert_eq!(ask(4, 7).await, Enqueued::Waits);
+    assert_eq!(ask(4, 7).await, Enqueued::Waiting);
 }
 
-/// What is over goes when it is old; what waits stays, however old.
+/// Old approvals that do not wait are deleted; one that waits stays.
 pub async fn old_approvals_are_forgotten(fixture: impl Fixture) {
     let store = fixture.store();
     for byte in 1..=30 {
         let asked = store
             .ask_approval(&shreds(byte, 1), &[shred(byte)], ROOMY)
             .await;
-        assert_eq!(asked, Ok(Enqueued::Waits));
+        assert_eq!(asked, Ok(Enqueued::Waiting));
         if byte != 5 {
             let at = Timestamp::from_millis(1);
             let ended = store.end_approval(id(byte), End::Expired, at, None).await;
             assert_eq!(ended, Ok(true));
         }
-        // Not before it is on record.
+        // One that is not recorded stays.
         if byte != 5 && byte != 6 {
             assert_eq!(store.approval_is_recorded(id(byte)).await, Ok(()));
         }
@@ -379,7 +379,7 @@ pub async fn old_approvals_are_forgotten(fixture: impl Fixture) {
     }
 }
 
-/// What went through counts from then on, with what it let through, until it is forgotten.
+/// Counts are stored with the erasures that they are for, until they are deleted.
 pub async fn shreds_are_counted(mut fixture: impl Fixture) {
     let store = fixture.store();
     let count = |client: u8, pool, end, conversations| ShredCount {
@@ -398,7 +398,7 @@ pub async fn shreds_are_counted(mut fixture: impl Fixture) {
     let more = [count(1, servers, 2_000, 5), count(1, servers, 3_000, 1)];
     let accepted = store.accept_counted(&[shred(3)], &more).await;
     assert_eq!(accepted, Ok(ErasureNumber::new(3)));
-    // Its id is taken: nothing was accepted, and nothing counts.
+    // The id is taken: nothing is accepted, and nothing counted.
     let refused = store.accept_counted(&[shred(3)], &more).await;
     assert!(refused.is_err());
     drop(store);

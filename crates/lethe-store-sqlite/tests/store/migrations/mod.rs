@@ -166,7 +166,7 @@ async fn what_waited_ends_on_record_and_can_be_asked_for_again() {
         };
         let (all, of_client) = (99, 99);
         let asked = store.ask_approval(&again, &[], Capacity { all, of_client });
-        assert_eq!(asked.await, Ok(Enqueued::Waits), "{schema}");
+        assert_eq!(asked.await, Ok(Enqueued::Waiting), "{schema}");
         assert_eq!(store.approval(again.id).await, Ok(Some(again)));
         store.close().await;
     }

@@ -1,4 +1,4 @@
-//! Whether a call needs an approval, and the same answer when it is sent again.
+//! Checks whether a call needs an approval, and asks for one. A call that is sent again gets the same approval.
 
 use std::collections::HashSet;
 
@@ -13,54 +13,54 @@ use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 
 use super::end::due_end;
-use super::{Caller, MOST};
+use super::{Caller, MAX_WAITING};
 use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest, is_same};
 use crate::service::Service;
 
-/// A call that asks for something that may need an approval.
+/// The check of one call.
 pub struct ApprovalCheck<'a> {
     /// The service.
     pub service: &'a Service,
-    /// Who asks.
+    /// The client, by its name and its key.
     pub by: Principal,
-    /// The same, as shreds are counted.
+    /// The client, as its shreds are counted.
     pub caller: Caller,
-    /// When.
+    /// The time of the call.
     pub now: Timestamp,
-    /// Why, in the words of who asks.
+    /// The reason that the client gave.
     pub reason: Option<Box<str>>,
 }
 
-/// What became of a call.
-pub enum Reply {
-    /// For each request, in order.
+/// What became of the erasures of a call.
+pub enum CheckResult {
+    /// None of them needs an approval: the answer for each request, in order.
     Answered(Vec<Result<ErasureAnswer, AcceptError>>),
-    /// Some of it waits for a second operator.
-    Waits(Box<Asked>),
+    /// Some of them wait for a second operator.
+    Pending(Box<PendingApproval>),
 }
 
-/// It waits.
-pub struct Asked {
-    /// What waits.
+/// Erasures that wait, and their approval.
+pub struct PendingApproval {
+    /// The approval that they wait for.
     pub approval: Approval,
-    /// The erasures that wait.
+    /// The ids of the erasures that wait.
     pub erasures: Vec<ErasureId>,
-    /// For each request: [`AcceptError::NeedsApproval`] where it waits.
+    /// The answer for each request, in order: [`AcceptError::NeedsApproval`] for those that wait.
     pub items: Vec<Result<ErasureAnswer, AcceptError>>,
 }
 
 impl ApprovalCheck<'_> {
-    /// Shreds. The acceptor alone says what is known and what is new, and lets nothing new through
-    /// without a permission: what it holds back is written down here, and waits.
+    /// Shreds conversations. The acceptor decides which requests are new, and accepts no new one without a
+    /// permission. An approval is asked for those that it refused because of that.
     ///
     /// # Errors
-    /// [`AcceptError`]: nothing was accepted, and nothing waits.
+    /// [`AcceptError`] if nothing was accepted and nothing waits.
     pub async fn shreds(
         &self,
         keyspace: &KeyspaceName,
         requests: Vec<ErasureRequest>,
         single: bool,
-    ) -> Result<Reply, AcceptError> {
+    ) -> Result<CheckResult, AcceptError> {
         let acceptor = &self.service.acceptor;
         let names = match self.service.approvals.required() {
             true => requests.iter().filter_map(conversation).cloned().collect(),
@@ -68,19 +68,19 @@ impl ApprovalCheck<'_> {
         };
         let items = acceptor.accept(&self.caller, keyspace.clone(), None, requests);
         let items = items.await?;
-        let mut held_back = held_back(&items);
-        held_back.retain({
+        let mut waiting = needing_approval(&items);
+        waiting.retain({
             let mut seen = HashSet::new();
             move |erasure| seen.insert(erasure.id)
         });
-        let Some(first) = held_back.first() else {
-            return Ok(Reply::Answered(items));
+        let Some(first) = waiting.first() else {
+            return Ok(CheckResult::Answered(items));
         };
-        let erasures = held_back.iter().map(|it| it.id).collect();
-        let approval = match self.asked_before(&held_back).await? {
+        let erasures = waiting.iter().map(|it| it.id).collect();
+        let approval = match self.asked_before(&waiting).await? {
             Some(approval) => approval,
             None => {
-                let conversations = u32::try_from(held_back.len()).unwrap_or(u32::MAX);
+                let conversations = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
                 let action = Action::Shred {
                     conversations,
                     single,
@@ -90,60 +90,60 @@ impl ApprovalCheck<'_> {
                     |item: &Result<_, _>| matches!(item, Err(AcceptError::NeedsApproval(_)));
                 let names = names.iter().zip(&items).filter(|(_, item)| waits(item));
                 let names: Vec<&ConversationId> = names.map(|(name, _)| name).collect();
-                self.ask(action, Some(scope), &held_back, &names).await?
+                self.ask(action, Some(scope), &waiting, &names).await?
             }
         };
-        Ok(Reply::Waits(Box::new(Asked {
+        Ok(CheckResult::Pending(Box::new(PendingApproval {
             approval,
             erasures,
             items,
         })))
     }
 
-    /// The erase of a keyspace, or the early drop of a version.
+    /// Erases a keyspace, or drops a version that can still be read.
     ///
     /// # Errors
-    /// [`AcceptError`]: nothing was accepted, and nothing waits.
-    pub async fn act(
+    /// [`AcceptError`] if nothing was accepted and nothing waits.
+    pub async fn erase_or_drop(
         &self,
         keyspace: &KeyspaceName,
         action: Action,
         id: Option<ErasureId>,
         request: ErasureRequest,
-    ) -> Result<Reply, AcceptError> {
+    ) -> Result<CheckResult, AcceptError> {
         let acceptor = &self.service.acceptor;
         let requests = vec![request];
         let items = acceptor.accept(&self.caller, keyspace.clone(), id, requests);
         let items = items.await?;
-        let held_back = held_back(&items);
-        let Some(erasure) = held_back.first() else {
-            return Ok(Reply::Answered(items));
+        let waiting = needing_approval(&items);
+        let Some(erasure) = waiting.first() else {
+            return Ok(CheckResult::Answered(items));
         };
         let scope = Some(scope(keyspace, erasure));
-        let approval = match self.same(action, scope.as_ref(), id).await? {
+        let approval = match self.same_action(action, scope.as_ref(), id).await? {
             Some(approval) => approval,
-            None => self.ask(action, scope, &held_back, &[]).await?,
+            None => self.ask(action, scope, &waiting, &[]).await?,
         };
         let store = &self.service.approvals.store;
-        let waiting = store.approval_erasures(approval.id).await?;
-        let erasures = waiting.iter().map(|it| it.id).collect();
-        Ok(Reply::Waits(Box::new(Asked {
+        let stored = store.approval_erasures(approval.id).await?;
+        let erasures = stored.iter().map(|it| it.id).collect();
+        Ok(CheckResult::Pending(Box::new(PendingApproval {
             approval,
             erasures,
             items,
         })))
     }
 
-    /// What these wait for already, if all of them wait for the same.
-    async fn asked_before(&self, held_back: &[Erasure]) -> Result<Option<Approval>, AcceptError> {
-        let ids: Vec<ErasureId> = held_back.iter().map(|it| it.id).collect();
-        let Some(approval) = self.waiting_for(&ids).await? else {
+    /// The approval that all of these erasures wait for already, if it is one.
+    async fn asked_before(&self, waiting: &[Erasure]) -> Result<Option<Approval>, AcceptError> {
+        let ids: Vec<ErasureId> = waiting.iter().map(|it| it.id).collect();
+        let Some(approval) = self.approval_of(&ids).await? else {
             return Ok(None);
         };
         let store = &self.service.approvals.store;
-        let waiting = store.approval_erasures(approval.id).await?;
-        for erasure in held_back {
-            let same = waiting.iter().find(|it| it.id == erasure.id);
+        let stored = store.approval_erasures(approval.id).await?;
+        for erasure in waiting {
+            let same = stored.iter().find(|it| it.id == erasure.id);
             if !same.is_some_and(|it| is_same(it, erasure)) {
                 return Err(AcceptError::IdTaken);
             }
@@ -151,7 +151,8 @@ impl ApprovalCheck<'_> {
         Ok(Some(approval))
     }
 
-    async fn waiting_for(&self, ids: &[ErasureId]) -> Result<Option<Approval>, StoreError> {
+    /// The approval that all of these ids wait for, if it is one.
+    async fn approval_of(&self, ids: &[ErasureId]) -> Result<Option<Approval>, StoreError> {
         let store = &self.service.approvals.store;
         let waiting = store.waiting_erasures(ids).await?;
         let asked: HashSet<ErasureId> = ids.iter().copied().collect();
@@ -163,51 +164,54 @@ impl ApprovalCheck<'_> {
             return Ok(None);
         }
         let approval = store.approval(first).await?;
-        Ok(approval.filter(|it| self.counts(it)))
+        Ok(approval.filter(|it| self.still_waits(it)))
     }
 
-    /// What accepts no erasure: settings of a keyspace, or what concerns the whole deployment.
+    /// Asks for an action without erasures: settings of a keyspace, or an action on the whole deployment.
     ///
     /// # Errors
-    /// [`AcceptError`]: nothing waits.
+    /// [`AcceptError`] if nothing waits.
     pub async fn change(
         &self,
         action: Action,
         scope: Option<Scope>,
     ) -> Result<Approval, AcceptError> {
-        match self.same(action, scope.as_ref(), None).await? {
+        match self.same_action(action, scope.as_ref(), None).await? {
             Some(approval) => Ok(approval),
             None => self.ask(action, scope, &[], &[]).await,
         }
     }
 
-    /// The same that waits already: of this id, or where none is given, of the same caller.
-    async fn same(
+    /// The same action that waits already: with this id or, without one, of the same client.
+    async fn same_action(
         &self,
         action: Action,
         scope: Option<&Scope>,
         id: Option<ErasureId>,
     ) -> Result<Option<Approval>, AcceptError> {
-        // An erased keyspace's name may be another one's by now.
+        // The scope has the id, because a new keyspace may have the name of an erased one.
         let is_same = |it: &Approval| it.action == action && it.scope.as_ref() == scope;
         let Some(id) = id else {
             let store = &self.service.approvals.store;
-            let all = store.waiting_approvals(ApprovalId::FIRST, MOST).await?;
-            let ours = |it: &Approval| is_same(it) && it.asked_by == self.by && self.counts(it);
+            let all = store
+                .waiting_approvals(ApprovalId::FIRST, MAX_WAITING)
+                .await?;
+            let ours =
+                |it: &Approval| is_same(it) && it.asked_by == self.by && self.still_waits(it);
             return Ok(all.into_iter().find(ours));
         };
-        match self.waiting_for(&[id]).await? {
+        match self.approval_of(&[id]).await? {
             Some(approval) if !is_same(&approval) => Err(AcceptError::IdTaken),
             found => Ok(found),
         }
     }
 
-    fn counts(&self, approval: &Approval) -> bool {
+    fn still_waits(&self, approval: &Approval) -> bool {
         approval.state == ApprovalState::Waiting
             && due_end(self.service, approval, self.now).is_none()
     }
 
-    /// Writes down what waits.
+    /// Writes an approval that waits to the store.
     async fn ask(
         &self,
         action: Action,
@@ -239,7 +243,7 @@ impl ApprovalCheck<'_> {
                 .store
                 .ask_approval(&approval, erasures, approvals.capacity(self.caller.pool));
         match asked.await? {
-            Enqueued::Waits => {}
+            Enqueued::Waiting => {}
             Enqueued::Full => return Err(AcceptError::TooManyWait),
             Enqueued::ClientFull => return Err(AcceptError::TooManyOfClient),
         }
@@ -247,12 +251,12 @@ impl ApprovalCheck<'_> {
         let keyspace = approval.keyspace_name().map(ToString::to_string);
         tracing::warn!(
             approval = %approval.id, keyspace, client = %approval.asked_by.client,
-            "waits for a second operator: `lethe approve`"
+            "an approval waits for a second operator: `lethe approve`"
         );
         Ok(approval)
     }
 
-    /// Ordered by time, so that the list is.
+    /// A new id. Ids are in the order of time, and so is the list of approvals.
     fn new_id(&self) -> Result<ApprovalId, AcceptError> {
         let mut bytes = [0; 16];
         let drawn = self.service.entropy.fill(&mut bytes);
@@ -261,8 +265,8 @@ impl ApprovalCheck<'_> {
     }
 }
 
-/// What the list of an approval's conversations is compared by; none where it names none, or the key
-/// version is gone.
+/// The key of the digest over an approval's conversations; none if it has no digest, or if its key version
+/// is dropped.
 ///
 /// # Errors
 /// Of the store.
@@ -282,7 +286,7 @@ pub async fn digest_key(
     Ok(key.and_then(|erasure| digest_key_of(service, scope, approval.id, erasure)))
 }
 
-/// Derived from the version that was the newest when it was asked for.
+/// Derived from the address key of the version that was the newest when it was asked for.
 fn digest_key_of(
     service: &Service,
     scope: &Scope,
@@ -312,7 +316,7 @@ fn scope(keyspace: &KeyspaceName, erasure: &Erasure) -> Scope {
     }
 }
 
-fn held_back(items: &[Result<ErasureAnswer, AcceptError>]) -> Vec<Erasure> {
+fn needing_approval(items: &[Result<ErasureAnswer, AcceptError>]) -> Vec<Erasure> {
     let erasure = |item: &Result<ErasureAnswer, AcceptError>| match item {
         Err(AcceptError::NeedsApproval(erasure)) => Some((**erasure).clone()),
         _ => None,
