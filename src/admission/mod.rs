@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 pub use account::{Account, ConnectionPermit, RequestPermit};
 pub use connection::{ActiveRequest, Connection};
 pub use pool::{Place, Pool};
-pub use summary::{record_refusals, record_unrecorded};
+pub use summary::RefusalSummary;
 
 use crate::config::LimitsSection;
 use crate::identity::{Access, SpiffeId};

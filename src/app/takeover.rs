@@ -10,8 +10,9 @@ use lethe_core::ports::{AuditSink, Clock};
 use lethe_core::takeover::{Found, look, take};
 use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
+use super::AppError;
 use super::claim::{earlier, visible_path};
-use super::{AppError, open_devices, ports, steady_clock};
+use super::wiring::{open_devices, ports, steady_clock};
 use crate::config::Config;
 use crate::observability::metrics::Metrics;
 

@@ -10,6 +10,7 @@ use lethe_core::identity::DeploymentId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::receipt::ErasureId;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::accept_batch::AcceptBatch;
 use super::pending::PendingErasures;
@@ -153,9 +154,9 @@ impl Acceptor {
         (acceptor, handle)
     }
 
-    /// Runs until every handle is dropped.
-    pub async fn run(mut self) {
-        while let Some(call) = self.calls.recv().await {
+    /// Runs until `stop`. A transaction that has begun is finished.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(Some(call)) = stop.run_until_cancelled(self.calls.recv()).await {
             let mut items = call.requests.len();
             let mut calls = vec![call];
             while items < MAX_TOGETHER

@@ -1,15 +1,15 @@
 use lethe_core::batch::{Halt, Work};
 
+use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::observability::telemetry::Trace;
-use crate::service::Service;
 
 /// Requests of one batch, at most.
 const TOGETHER: usize = 4_096;
 
 impl Keeper {
     /// One batch of what is accepted, if there is any.
-    pub(super) async fn forget(&mut self, service: &Service) -> Result<(), Halt> {
+    pub(super) async fn forget(&mut self, handles: &Handles) -> Result<(), Halt> {
         if self.held_up {
             return Ok(());
         }
@@ -22,7 +22,7 @@ impl Keeper {
             erasures,
             ..Work::default()
         };
-        let trace = match &service.telemetry {
+        let trace = match &handles.telemetry {
             Some(telemetry) => telemetry.batch(count),
             None => Trace::default(),
         };
@@ -34,17 +34,17 @@ impl Keeper {
         let took = self.ports.clock.since_boot().saturating_sub(begun);
         match done {
             Ok(()) => {
-                let metrics = &service.metrics;
+                let metrics = &handles.metrics;
                 metrics.forgotten(count, took, self.key_state.page_bytes());
                 let backlog = self.pending_erasures.backlog();
-                metrics.backlog(backlog.erasures, backlog.oldest, service.now());
+                metrics.backlog(backlog.erasures, backlog.oldest, handles.node.now());
                 Ok(())
             }
             Err(error) => {
                 self.held_up = true;
                 trace.failed();
                 tracing::warn!(%error, "a batch was not finished; trying again");
-                self.report(service, Err(error))
+                self.report(handles, Err(error))
             }
         }
     }

@@ -7,9 +7,9 @@ use lethe_core::ports::{Hsm, HsmError};
 use lethe_core::time::Expiry;
 
 use super::handle::KeeperError;
+use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::leader::hsm_moves::MoveState;
-use crate::service::Service;
 
 /// Between two tries of a step that failed.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
@@ -81,8 +81,8 @@ impl Keeper {
     }
 
     /// One step. What fails is tried again.
-    pub(super) async fn move_on(&mut self, service: &Service) -> Result<(), Halt> {
-        match self.move_step(service).await {
+    pub(super) async fn move_on(&mut self, handles: &Handles) -> Result<(), Halt> {
+        match self.move_step(handles).await {
             Ok(()) => {
                 self.moves.note(|progress| progress.trouble = None);
                 Ok(())
@@ -103,13 +103,13 @@ impl Keeper {
         }
     }
 
-    async fn move_step(&mut self, service: &Service) -> Result<(), BatchError> {
+    async fn move_step(&mut self, handles: &Handles) -> Result<(), BatchError> {
         let Some(pair) = self.devices.pair() else {
             self.moving = None;
             return Ok(());
         };
         if self.moving.as_ref().is_some_and(|it| !it.published) {
-            return self.use_new_signing_keys(service).await;
+            return self.use_new_signing_keys(handles).await;
         }
         self.recovered().await?;
         let left = self.moving.as_mut().and_then(|it| it.left.take());
@@ -142,7 +142,7 @@ impl Keeper {
                 false => Err(HsmError::Full.into()),
             };
         }
-        if hsm_move::empty(&self.ports, &self.devices, service.deployment).await? {
+        if hsm_move::empty(&self.ports, &self.devices, handles.node.deployment).await? {
             tracing::info!("the move to another HSM is done: the old one is empty");
             self.moving = None;
             self.moves
@@ -152,11 +152,11 @@ impl Keeper {
     }
 
     /// Old keys stay published; receipts are signed by the new one from now on.
-    async fn use_new_signing_keys(&mut self, service: &Service) -> Result<(), BatchError> {
+    async fn use_new_signing_keys(&mut self, handles: &Handles) -> Result<(), BatchError> {
         let (store, hsm) = (self.ports.store.as_ref(), self.ports.hsm.as_ref());
-        let keys = published_keys(store, hsm, service.deployment).await?;
+        let keys = published_keys(store, hsm, handles.node.deployment).await?;
         // Before the first signature.
-        service.verification_keys.send_replace(keys.into());
+        handles.node.verification_keys.send_replace(keys.into());
         // What is left unsigned is signed by the new key, too.
         self.current = None;
         self.recovered().await?;

@@ -6,16 +6,17 @@ use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recove
 use lethe_core::buckets::{Buckets, Made, required};
 use lethe_core::hsm_move::Devices;
 use lethe_core::time::{Expiry, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, KeeperError, KeeperHandle, Put};
+use super::handles::Handles;
 use super::hsm_move::Moving;
 use crate::approvals::Approvals;
 use crate::erasure::PendingErasures;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::key_state::KeyState;
 use crate::node::status::Seen;
-use crate::service::Service;
 
 /// Longest pause between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -148,13 +149,9 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Halt`]: a person has to look.
-    pub async fn run(
-        mut self,
-        service: Arc<Service>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), Halt> {
+    pub async fn run(mut self, handles: Handles, stop: CancellationToken) -> Result<(), Halt> {
         loop {
-            if *stop.borrow() {
+            if stop.is_cancelled() {
                 return Ok(());
             }
             let waits = !self.held_up && self.pending_erasures.backlog().erasures > 0;
@@ -164,21 +161,21 @@ impl Keeper {
                 let due = tokio::time::sleep(self.pause());
                 tokio::select! {
                     biased;
-                    () = stopped(&mut stop) => return Ok(()),
+                    () = stop.cancelled() => return Ok(()),
                     command = self.commands.recv() => command,
                     () = self.pending_erasures.more(), if !self.held_up => None,
                     () = due => None,
                 }
             };
-            self.forget(&service).await?;
+            self.forget(&handles).await?;
             if let Some(command) = command {
-                self.obey(&service, command).await?;
+                self.obey(&handles, command).await?;
             }
             if self.move_is_due() {
-                self.move_on(&service).await?;
+                self.move_on(&handles).await?;
             }
             if self.tick_is_due() {
-                self.tick(&service).await?;
+                self.tick(&handles).await?;
             }
         }
     }
@@ -242,38 +239,38 @@ impl Keeper {
         }
     }
 
-    async fn obey(&mut self, service: &Service, command: Command) -> Result<(), Halt> {
+    async fn obey(&mut self, handles: &Handles, command: Command) -> Result<(), Halt> {
         match command {
             Command::PutKeyspace(name, policy, answer) => {
                 let result = self.put_keyspace(name.clone(), *policy).await;
                 if let Ok(Put::Updated { lengthened: true }) = result {
-                    service.metrics.lengthened_keyspaces.inc();
+                    handles.metrics.lengthened_keyspaces.inc();
                     tracing::warn!(keyspace = %name, "keys, or leases of them, live longer from now on");
                 }
-                self.answered(service, result, answer)
+                self.answered(handles, result, answer)
             }
             Command::Rotate(name, answer) => {
                 let result = self.rotate(&name).await;
-                self.answered(service, result, answer)
+                self.answered(handles, result, answer)
             }
             Command::RotateRoot(answer) => {
                 let result = self.rotate_root().await;
-                self.answered(service, result, answer)
+                self.answered(handles, result, answer)
             }
             Command::MoveHsm(approval, answer) => {
                 let result = self.begin_move(approval.as_ref()).await;
-                self.answered(service, result, answer)
+                self.answered(handles, result, answer)
             }
             Command::ConfirmClock(approval, answer) => {
-                let result = self.confirm_clock(service, approval.as_ref()).await;
-                self.answered(service, result, answer)
+                let result = self.confirm_clock(handles, approval.as_ref()).await;
+                self.answered(handles, result, answer)
             }
         }
     }
 
     fn answered<T>(
         &mut self,
-        service: &Service,
+        handles: &Handles,
         result: Result<T, KeeperError>,
         answer: tokio::sync::oneshot::Sender<Result<T, KeeperError>>,
     ) -> Result<(), Halt> {
@@ -281,7 +278,7 @@ impl Keeper {
             Err(KeeperError::Batch(BatchError::Halt(halt))) => Err(halt.clone()),
             _ => Ok(()),
         };
-        self.measure(service);
+        self.measure(handles);
         // Who asked may be gone.
         let _ = answer.send(result);
         halt
@@ -292,35 +289,35 @@ impl Keeper {
         since >= TICK.min(self.until_expiry())
     }
 
-    async fn tick(&mut self, service: &Service) -> Result<(), Halt> {
+    async fn tick(&mut self, handles: &Handles) -> Result<(), Halt> {
         self.ticked = self.ports.clock.since_boot();
         if let Some(row) = self.ports.store.altered() {
             // Whoever asked for it.
             return Err(Halt::Altered(row.to_owned()));
         }
-        self.watch_clock(service);
-        self.write_mark(service).await;
-        self.reap(service).await?;
+        self.watch_clock(handles);
+        self.write_mark(handles).await;
+        self.reap(handles).await?;
         let marked = self.marked;
         let done = self.upkeep().await;
         let well = done.is_ok();
-        self.report(service, done)?;
+        self.report(handles, done)?;
         if self.marked != marked {
-            service.flush_key_uses().await;
+            handles.node.flush_key_uses().await;
         }
         if well {
-            self.rotate_what_is_due(service).await?;
+            self.rotate_what_is_due(handles).await?;
         }
         Ok(())
     }
 
     /// Every few seconds, whatever else works or is doubted.
-    async fn write_mark(&mut self, service: &Service) {
+    async fn write_mark(&mut self, handles: &Handles) {
         let now = self.ports.clock.now();
         if now.as_millis() < self.marked.as_millis() + MARK {
             return;
         }
-        match service.mark.write().await {
+        match handles.node.mark.write().await {
             Ok(()) => self.marked = now,
             Err(error) => tracing::warn!(%error, "the time is not written down"),
         }
@@ -396,9 +393,4 @@ impl Keeper {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -3,6 +3,7 @@
 mod clock;
 mod forget;
 mod handle;
+mod handles;
 mod hsm_move;
 pub mod hsm_moves;
 mod keeper;
@@ -12,5 +13,6 @@ mod rotation;
 mod watch;
 
 pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
+pub use handles::Handles;
 pub use keeper::{Keeper, KeeperLimits};
 pub use watch::Watch;

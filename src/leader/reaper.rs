@@ -2,14 +2,14 @@ use lethe_core::batch::{BatchError, Halt, check_ours};
 use lethe_core::ports::Clock;
 use lethe_core::time::{Expiry, Timestamp};
 
+use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::node::clock::SystemClock;
-use crate::service::Service;
 
 impl Keeper {
     /// Drops what has expired from memory, then destroys it in the HSM and deletes its row. What
     /// fails is tried again at the next tick.
-    pub(super) async fn reap(&mut self, service: &Service) -> Result<(), Halt> {
+    pub(super) async fn reap(&mut self, handles: &Handles) -> Result<(), Halt> {
         let now = self.ports.clock.now();
         self.key_state.drop_buckets(|expiry| expiry.has_passed(now));
         let finished = self.boot_time().as_millis();
@@ -18,7 +18,7 @@ impl Keeper {
             .refusals
             .drop_done(Timestamp::from_millis(finished));
         if self.buckets.oldest_overdue(now).is_none() {
-            service.condition.lock().overdue.clear();
+            handles.node.condition.lock().overdue.clear();
             return Ok(());
         }
         // Time must not run back over a restart to before what is refused from now on, and
@@ -29,32 +29,32 @@ impl Keeper {
             .into_iter()
             .map(|(expiry, _)| expiry);
         let expired = expired.max().map_or(now, Expiry::instant);
-        let marked = service.mark.reach(expired).await;
+        let marked = handles.node.mark.reach(expired).await;
         if !self.clock_is_sound {
-            self.say_overdue(service, now);
+            self.say_overdue(handles, now);
             return Ok(());
         }
         let prepared = match marked {
-            Ok(()) => self.prepare_to_destroy(service).await,
+            Ok(()) => self.prepare_to_destroy(handles).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = prepared {
-            self.say_overdue(service, now);
-            service.metrics.failed_destroys.inc();
+            self.say_overdue(handles, now);
+            handles.metrics.failed_destroys.inc();
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
-            return self.report(service, Err(error));
+            return self.report(handles, Err(error));
         }
         let begun = SystemClock.since_boot();
         let reaped = self.buckets.reap(&self.ports, now).await;
         let took = SystemClock.since_boot().saturating_sub(begun);
         let tried = reaped.destroyed.len() + reaped.failed.len();
         for _ in &reaped.destroyed {
-            service
+            handles
                 .metrics
                 .bucket_destroyed(took / u32::try_from(tried).unwrap_or(u32::MAX));
         }
         for (expiry, error) in &reaped.failed {
-            service.metrics.failed_destroys.inc();
+            handles.metrics.failed_destroys.inc();
             tracing::warn!(expiry = expiry.as_seconds(), %error, "a bucket was not destroyed; trying again");
             match error {
                 BatchError::Halt(halt) => return Err(halt.clone()),
@@ -69,30 +69,30 @@ impl Keeper {
                 "expired buckets destroyed"
             );
         }
-        self.say_overdue(service, now);
+        self.say_overdue(handles, now);
         Ok(())
     }
 
     /// The time is written down; nobody may still look at the key of what is destroyed now.
-    async fn prepare_to_destroy(&self, service: &Service) -> Result<(), BatchError> {
-        check_ours(&self.ports, service.deployment).await?;
+    async fn prepare_to_destroy(&self, handles: &Handles) -> Result<(), BatchError> {
+        check_ours(&self.ports, handles.node.deployment).await?;
         self.ports.store.barrier().await?;
         self.key_state.until_unused().await
     }
 
-    fn say_overdue(&self, service: &Service, now: Timestamp) {
+    fn say_overdue(&self, handles: &Handles, now: Timestamp) {
         let overdue = self.buckets.overdue(now).into_iter();
-        service.condition.lock().overdue = overdue.map(|(expiry, _)| expiry).collect();
+        handles.node.condition.lock().overdue = overdue.map(|(expiry, _)| expiry).collect();
     }
 
     /// Into metrics, readiness and log, how the tick went.
     pub(super) fn report(
         &mut self,
-        service: &Service,
+        handles: &Handles,
         done: Result<(), BatchError>,
     ) -> Result<(), Halt> {
-        self.measure(service);
-        let mut condition = service.condition.lock();
+        self.measure(handles);
+        let mut condition = handles.node.condition.lock();
         condition.seen.clone_from(&self.seen);
         let (hsm, store) = match done {
             Ok(()) => (None, None),
@@ -112,15 +112,13 @@ impl Keeper {
         }
         condition.hsm = hsm;
         condition.store = store;
-        service.metrics.condition(&condition, service.max_objects);
+        handles.metrics.condition(&condition, handles.max_objects);
         Ok(())
     }
 
-    pub(super) fn measure(&self, service: &Service) {
+    pub(super) fn measure(&self, handles: &Handles) {
         let now = self.ports.clock.now();
-        let metrics = &service.metrics;
-        service.limits.tidy(now);
-        service.admission.tidy();
+        let metrics = &handles.metrics;
         metrics
             .live_buckets
             .set(self.buckets.live(now).len() as i64);

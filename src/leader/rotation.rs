@@ -8,15 +8,15 @@ use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 
 use super::handle::KeeperError;
+use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::approvals::Permission;
 use crate::erasure::ErasureRequest;
-use crate::service::Service;
 
 impl Keeper {
     /// New versions for keyspaces whose newest is old or has forgotten much; old versions go with
     /// their last bucket. What fails is tried again at the next tick.
-    pub(super) async fn rotate_what_is_due(&mut self, service: &Service) -> Result<(), Halt> {
+    pub(super) async fn rotate_what_is_due(&mut self, handles: &Handles) -> Result<(), Halt> {
         let now = self.ports.clock.now();
         let mut due: Vec<KeyspaceName> = Vec::new();
         // The keyring must not be held on to: a batch waits until nobody looks at it any more.
@@ -30,7 +30,7 @@ impl Keeper {
         for keyspace in &keyspaces {
             if self.clock_is_sound {
                 for version in outlived(keyspace, now) {
-                    self.drop_version(service, keyspace, version);
+                    self.drop_version(handles, keyspace, version);
                 }
             }
             if self.is_due(keyspace, now) {
@@ -39,7 +39,7 @@ impl Keeper {
         }
         drop(keyspaces);
         for name in due {
-            self.rotate_by_itself(service, &name).await?;
+            self.rotate_by_itself(handles, &name).await?;
         }
         Ok(())
     }
@@ -62,19 +62,19 @@ impl Keeper {
 
     async fn rotate_by_itself(
         &mut self,
-        service: &Service,
+        handles: &Handles,
         name: &KeyspaceName,
     ) -> Result<(), Halt> {
         match self.rotate(name).await {
             Ok(()) => tracing::info!(keyspace = %name, "a new key version"),
-            Err(KeeperError::Batch(error)) => return self.report(service, Err(error)),
+            Err(KeeperError::Batch(error)) => return self.report(handles, Err(error)),
             Err(error) => tracing::warn!(keyspace = %name, %error, "no new key version"),
         }
         Ok(())
     }
 
     /// By the road of all that is forgotten, with a receipt.
-    fn drop_version(&self, service: &Service, keyspace: &LiveKeyspace, version: KeyVersion) {
+    fn drop_version(&self, handles: &Handles, keyspace: &LiveKeyspace, version: KeyVersion) {
         let tree = TreeId {
             keyspace: keyspace.id,
             version,
@@ -85,7 +85,7 @@ impl Keeper {
         if is_refused {
             return;
         }
-        let (acceptor, name) = (service.acceptor.clone(), keyspace.name.clone());
+        let (acceptor, name) = (handles.acceptor.clone(), keyspace.name.clone());
         tokio::spawn(async move {
             let requests = vec![ErasureRequest::Drop(version)];
             let permission = Permission::expired_version(tree);

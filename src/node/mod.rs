@@ -4,5 +4,8 @@ pub mod clock;
 pub mod entropy;
 pub mod key_state;
 pub mod key_uses;
+mod state;
 pub mod status;
 pub mod verification_keys;
+
+pub use state::NodeState;

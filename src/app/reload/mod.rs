@@ -16,10 +16,11 @@ use lethe_core::ports::Clock as _;
 use lethe_core::time::Timestamp;
 
 use crate::config::{Config, ConfigError, ExpiredCrls};
-use crate::identity::Access;
 use crate::identity::tls::{ListMarks, Tls, TlsError};
+use crate::identity::{Access, Gate};
+use crate::node::NodeState;
 use crate::node::clock::HandshakeClock;
-use crate::service::Service;
+use crate::observability::metrics::Metrics;
 
 /// Files are looked at so often. A change is read once it has stood still for one look: a file that
 /// is half written, or a key that is still to follow its certificate, gets that long.
@@ -93,12 +94,19 @@ impl Reloader {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn start(self, service: Arc<Service>) -> std::io::Result<Sender<()>> {
+    pub fn start(
+        self,
+        gate: Arc<Gate>,
+        node: Arc<NodeState>,
+        metrics: Metrics,
+    ) -> std::io::Result<Sender<()>> {
         let (sender, asked) = channel();
         let mut work = Work {
             expired_crls: self.running.server.expired_crls,
             reloader: self,
-            service,
+            gate,
+            node,
+            metrics,
             lists_looked_at: Timestamp::from_millis(0),
         };
         std::thread::Builder::new()
@@ -110,7 +118,9 @@ impl Reloader {
 
 struct Work {
     reloader: Reloader,
-    service: Arc<Service>,
+    gate: Arc<Gate>,
+    node: Arc<NodeState>,
+    metrics: Metrics,
     /// What is in force.
     expired_crls: ExpiredCrls,
     lists_looked_at: Timestamp,
@@ -143,8 +153,8 @@ impl Work {
                 ("refused", Some(note))
             }
         };
-        self.service.condition.lock().configuration = note;
-        self.service.metrics.reloaded(result);
+        self.node.condition.lock().configuration = note;
+        self.metrics.reloaded(result);
     }
 
     /// Puts what the files say in force; tells what of it needs a restart.
@@ -152,10 +162,10 @@ impl Work {
         let config = self.reloader.files.read()?;
         let now = HandshakeClock.now();
         let tls = Tls::load(&config.server, now)?;
-        let in_force = tls.may_replace(self.service.gate.rules().tls(), now);
+        let in_force = tls.may_replace(self.gate.rules().tls(), now);
         in_force.map_err(Refused::Certificate)?;
         self.reloader.advance(&tls)?;
-        self.service.gate.replace(Access::new(&config.access), tls);
+        self.gate.replace(Access::new(&config.access), tls);
         self.expired_crls = config.server.expired_crls;
         self.lists_looked_at = Timestamp::from_millis(0);
         let sections = self.reloader.running.needs_restart(&config);
@@ -169,10 +179,10 @@ impl Work {
 
     /// Certificates and lists end without any file changing.
     fn watch_ends(&mut self) {
-        let (rules, now) = (self.service.gate.rules(), HandshakeClock.now());
+        let (rules, now) = (self.gate.rules(), HandshakeClock.now());
         let tls = rules.tls();
         let next_update = tls.clients.next_update();
-        let metrics = &self.service.metrics;
+        let metrics = &self.metrics;
         metrics.validity(tls.certificate_end(), next_update, now);
         let before = std::mem::replace(&mut self.lists_looked_at, now);
         if !tls.clients.any_list_ended(before, now) {
@@ -181,7 +191,7 @@ impl Work {
         match self.expired_crls {
             ExpiredCrls::Refuse => {
                 tracing::error!("a revocation list has expired: clients of its CA are refused");
-                self.service.gate.recheck();
+                self.gate.recheck();
             }
             ExpiredCrls::Accept => {
                 tracing::warn!("a revocation list has expired: newer revocations are not known");

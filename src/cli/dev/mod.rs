@@ -14,9 +14,9 @@ use super::{Failure, app_failure, block_on, environment, output};
 use crate::app::memory;
 use crate::app::{self, App, AppError};
 use crate::config::Config;
-use crate::leader::Settings;
+use crate::leader::{KeeperHandle, Settings};
+use crate::node::NodeState;
 use crate::observability::logging;
-use crate::service::Service;
 
 /// `lethe dev`
 #[derive(Args)]
@@ -53,8 +53,8 @@ impl Dev {
     async fn serve(&self, config: &Config) -> Result<(), AppError> {
         app::init(config, false).await?;
         let app = App::open(config, &self.dir.join("lethe.toml")).await?;
-        let service = app.service();
-        let mut keys = service.verification_keys.subscribe();
+        let (node, keeper) = (app.node(), app.keeper());
+        let mut keys = node.verification_keys.subscribe();
         files::write_verification_keys(&self.dir, &keys.borrow_and_update())?;
         let dir = self.dir.clone();
         tokio::spawn(async move {
@@ -66,7 +66,7 @@ impl Dev {
             }
         });
         app.run(config, async |address| {
-            make_chat(&service).await?;
+            make_chat(&node, &keeper).await?;
             output::announce(format!("lethe ready https://{address}"));
             Ok(())
         })
@@ -75,9 +75,9 @@ impl Dev {
 }
 
 /// The keyspace that is there from the start.
-async fn make_chat(service: &Service) -> Result<(), AppError> {
+async fn make_chat(node: &NodeState, keeper: &KeeperHandle) -> Result<(), AppError> {
     let name = "chat".parse().map_err(std::io::Error::other)?;
-    if service.key_state.keyring().keyspaces.contains_key(&name) {
+    if node.key_state.keyring().keyspaces.contains_key(&name) {
         return Ok(());
     }
     let seconds = Span::from_seconds;
@@ -88,8 +88,7 @@ async fn make_chat(service: &Service) -> Result<(), AppError> {
         seconds(300),
     )
     .map_err(std::io::Error::other)?;
-    service
-        .keeper
+    keeper
         .put_keyspace(
             name,
             Settings {

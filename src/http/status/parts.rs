@@ -69,9 +69,9 @@ impl NodeStatus {
     pub(super) fn this(service: &Service) -> Self {
         let count = |gauge: i64| u64::try_from(gauge).unwrap_or(0);
         Self {
-            name: service.node.name.clone(),
+            name: service.node.this.name.clone(),
             release: env!("CARGO_PKG_VERSION"),
-            started_at: Rfc3339(service.node.started_at),
+            started_at: Rfc3339(service.node.this.started_at),
             connections: count(service.metrics.connections.get()),
             requests_under_way: service.admission.requests_under_way() as u64,
             classical_clients: {

@@ -1,0 +1,225 @@
+//! The life of a service: it listens, works until a signal or a halt, and stops in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_core::batch::{Halt, Ports};
+use lethe_core::claim::release;
+use lethe_core::identity::DeploymentId;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use super::reload::Hangup;
+use super::wiring::{App, Opened};
+use crate::approvals;
+use crate::config::{Config, ServerSection};
+use crate::http::{self, ops};
+use crate::leader::{Handles, Keeper};
+use crate::service::Service;
+
+/// Between two rounds that drop counts which are over.
+const TIDY: Duration = Duration::from_millis(500);
+
+/// The end of the keeper's thread.
+type KeeperEnd = oneshot::Receiver<Result<(), Halt>>;
+
+/// What ends a service.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Hangup,
+    keeper: KeeperEnd,
+    watch: JoinHandle<Option<Halt>>,
+}
+
+impl Ends {
+    /// The first of them; fine for a signal.
+    async fn first(&mut self) -> Result<(), AppError> {
+        tokio::select! {
+            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => Ok(()),
+            () = self.hangup.terminal_gone() => Ok(()),
+            ended = &mut self.keeper => Err(keeper_ended(ended)),
+            ended = &mut self.watch => Err(watch_ended(ended)),
+        }
+    }
+}
+
+impl App {
+    /// Serves until SIGTERM or SIGINT, and reads the configuration anew when it changes; `ready` hears the API's address once it answers.
+    ///
+    /// # Errors
+    /// [`AppError::Halted`] when a person has to look; else what kept it from serving.
+    pub async fn run(
+        self,
+        config: &Config,
+        ready: impl AsyncFnOnce(SocketAddr) -> Result<(), AppError>,
+    ) -> Result<(), AppError> {
+        // Before anybody can see that it is there: who sees it may stop it.
+        let (terminate, interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let listener = listen(config.server.listen).await?;
+        let listener = self.opened.service.handshakes.listener(listener)?;
+        let ops_listener = listen(config.server.ops_listen).await?;
+        let address = listener.local_addr()?;
+        let opened = self.opened;
+        let service = &opened.service;
+        let (gate, node) = (Arc::clone(&service.gate), Arc::clone(&service.node));
+        let reload = self.reloader.start(gate, node, service.metrics.clone())?;
+        let hangup = Hangup::new(reload)?;
+        let limits = limits(&config.server);
+        let (stop_api, api_stopped) = watch::channel(false);
+        // To the end: a stop is watched too.
+        let (stop_ops, ops_stopped) = watch::channel(false);
+        let ops = ops::Ops {
+            service: Arc::clone(service),
+            exposition: Arc::new(self.exposition),
+        };
+        let most = config.server.ops_max_connections;
+        let ops = ops::serve(ops_listener, ops, most, limits, ops_stopped);
+        opened.tasks.spawn(ops);
+        opened.begin(config);
+        let router = http::Router::new(Arc::clone(service));
+        let router = Arc::new(router.map_err(std::io::Error::other)?);
+        let api = http::serve(listener, Arc::clone(service), router, limits, api_stopped);
+        let api = tokio::spawn(api);
+        let stop_keeper = CancellationToken::new();
+        let mut ends = Ends {
+            terminate,
+            interrupt,
+            hangup,
+            keeper: keep(self.keeper, self.handles, stop_keeper.clone())?,
+            watch: opened.tasks.spawn(self.watch.run()),
+        };
+        let begun = tokio::select! {
+            begun = ready(address) => begun,
+            ended = &mut ends.keeper => Err(keeper_ended(ended)),
+        };
+        let ended = match begun {
+            Ok(()) => ends.first().await,
+            failed => failed,
+        };
+        tracing::info!("stopping");
+        // The receivers may be gone already.
+        let _ = stop_api.send(true);
+        let _ = api.await;
+        let _ = stop_ops.send(true);
+        // After the API: shreds under way come to their end.
+        stop_keeper.cancel();
+        if ended.is_ok() {
+            let _ = ends.keeper.await;
+        }
+        opened.close(ended.is_ok()).await;
+        ended
+    }
+}
+
+impl Opened {
+    /// Begins what works beside requests.
+    fn begin(&self, config: &Config) {
+        let (tasks, service) = (&self.tasks, &self.service);
+        let refusals = Arc::clone(&self.refusals);
+        tasks.spawn(async move { refusals.run().await });
+        tasks.spawn(approvals::sweep(Arc::clone(service), config.receipts.keep));
+        let moves = Arc::clone(&service.hsm_moves);
+        tasks.spawn(async move { moves.watch().await });
+        tasks.spawn(tidy(Arc::clone(service)));
+    }
+
+    /// Ends what works beside requests, writes down what is only in memory, and closes the store and
+    /// the audit log, which comes last. After a halt nothing more is said of the deployment.
+    async fn close(self, well: bool) {
+        if let Some(delivery) = self.delivery {
+            delivery.stop().await;
+        }
+        self.tasks.stop().await;
+        self.refusals.record().await;
+        let node = &self.service.node;
+        node.flush_key_uses().await;
+        if well {
+            if let Err(error) = node.mark.write().await {
+                tracing::warn!(%error, "the time of the stop is not written down");
+            }
+            give_up_claim(&self.ports, node.deployment).await;
+        }
+        self.store.close().await;
+        if let Err(error) = self.audit.close().await {
+            tracing::warn!(%error, "the audit log was not closed cleanly");
+        }
+    }
+}
+
+fn limits(server: &ServerSection) -> http::Limits {
+    http::Limits {
+        header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        request_timeout: server.request_timeout,
+        grace: server.shutdown_grace,
+    }
+}
+
+/// Drops the counts of clients and addresses that are over.
+async fn tidy(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        service.limits.tidy(service.node.now());
+        service.admission.tidy();
+    }
+}
+
+fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {
+    match ended {
+        Ok(Err(halt)) => {
+            tracing::error!(%halt, "halting");
+            AppError::Halted(halt)
+        }
+        Ok(Ok(())) => AppError::System(std::io::Error::other("the background work ended")),
+        Err(_) => AppError::System(std::io::Error::other("the background work panicked")),
+    }
+}
+
+fn watch_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
+    match ended {
+        Ok(Some(halt)) => {
+            tracing::error!(%halt, "halting");
+            AppError::Halted(halt)
+        }
+        Ok(None) | Err(_) => {
+            AppError::System(std::io::Error::other("the look at the claim panicked"))
+        }
+    }
+}
+
+/// The next start need not ask then, wherever it is.
+async fn give_up_claim(ports: &Ports, deployment: DeploymentId) {
+    if let Err(error) = release(ports, deployment).await {
+        tracing::warn!(%error, "the claim is not given up: a start elsewhere will wait for an answer");
+    }
+}
+
+/// The keeper's thread of its own: what it computes for a batch must not stand in the way of
+/// requests. Its ends are those of a task.
+fn keep(keeper: Keeper, handles: Handles, stop: CancellationToken) -> Result<KeeperEnd, AppError> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("lethe-keeper".into())
+        .spawn(move || {
+            // Nobody may listen any more.
+            let _ = ended.send(runtime.block_on(keeper.run(handles, stop)));
+        })?;
+    Ok(end)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| AppError::Listen(address, error))
+}
