@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Ports};
 use lethe_core::claim::{Candidate, Claim, StoreLocation, examine};
-use lethe_core::ports::Store;
+use lethe_core::ports::DeploymentStore;
 
 /// From one look for an answer to the next.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -53,7 +53,7 @@ async fn unanswered(
 
 /// The claim that earlier releases wrote for a store at this location. Without a machine id they wrote the
 /// host's name, which does not identify a host: such a claim needs `lethe takeover` once.
-pub(super) fn earlier(store: &dyn Store) -> Option<String> {
+pub(super) fn earlier(store: &dyn DeploymentStore) -> Option<String> {
     let text = std::fs::read_to_string("/etc/machine-id").ok()?;
     let machine = text.trim();
     let is_id = machine.len() == 32 && machine.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -12,7 +12,7 @@ use lethe_core::claim::{Lease, confirm};
 use lethe_core::clock::SteadyClock;
 use lethe_core::hsm_move::{Devices, locate, published_keys};
 use lethe_core::initialise::{Initialised, initialise};
-use lethe_core::ports::{Clock, Hsm, Store, StoreError};
+use lethe_core::ports::{Clock, ClockStore, Hsm, Store, StoreError};
 use lethe_pkcs11::{Pkcs11Config, Pkcs11Hsm};
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
@@ -120,7 +120,10 @@ impl App {
         let pending_erasures =
             PendingErasures::new(Arc::clone(&outlives), Arc::clone(&key_state.refusals));
         let pending_erasures = Arc::new(pending_erasures);
-        let mark = ClockMark::new(Arc::clone(&clock), Arc::clone(&outlives));
+        let mark = ClockMark::new(
+            Arc::clone(&clock),
+            Arc::clone(&store) as Arc<dyn ClockStore>,
+        );
         let mark = Arc::new(mark);
         let limits = KeeperLimits {
             max_objects: max_objects(config, &moves),
@@ -277,7 +280,7 @@ fn max_objects(config: &Config, moves: &HsmMoves) -> u64 {
 /// Goes on where the store says that the time stood.
 pub(super) async fn steady_clock(
     config: &Config,
-    store: &dyn Store,
+    store: &dyn ClockStore,
 ) -> Result<SteadyClock<SystemClock>, StoreError> {
     let mark = store.clock_mark().await?;
     Ok(SteadyClock::new(SystemClock, mark, config.clock.trust()))

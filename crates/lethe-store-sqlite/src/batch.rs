@@ -1,16 +1,46 @@
 //! The statements of one batch: the meta row, then what changed beside it.
 
-use lethe_core::identity::KeyspaceId;
-use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{BatchCommit, KeyspaceChange, MetaRow, StoreError};
+use async_trait::async_trait;
+use lethe_core::erasure::ErasureNumber;
+use lethe_core::ports::{BatchCommit, BatchStore, MetaRow, StoreError};
 use sqlx::SqliteConnection;
 
 use crate::authentic::{self, Authenticity};
-use crate::decode::signed;
-use crate::statements::{self, execute};
-use crate::{approvals, clock, erasures, trees};
+use crate::decode::{self, signed};
+use crate::errors::during;
+use crate::open::SqliteStore;
+use crate::statements::execute;
+use crate::{approvals, clock, keyspaces, receipts, trees};
 
-pub(crate) async fn commit_batch(
+#[async_trait]
+impl BatchStore for SqliteStore {
+    async fn meta(&self) -> Result<Option<MetaRow>, StoreError> {
+        let statement = "SELECT sequence, epoch, root_id, iv, ciphertext, directory FROM meta";
+        let rows = self.rows("read meta", statement).await?;
+        rows.first().map(decode::meta).transpose()
+    }
+
+    async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError> {
+        let mut write = self.write("commit batch").await?;
+        let done = commit_batch(&mut write.inner, &self.authentic, batch).await;
+        let done = write.finish(done).await;
+        if let (Ok(()), Some(key)) = (&done, &batch.begins) {
+            self.authentic.begin(key.clone());
+        }
+        self.checkpoints.written(batch);
+        done
+    }
+
+    async fn fulfilled_up_to(&self) -> Result<ErasureNumber, StoreError> {
+        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(last_request), 0) FROM batch")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(during("read the last batch"))?;
+        Ok(ErasureNumber::new(last.cast_unsigned()))
+    }
+}
+
+async fn commit_batch(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
     batch: &BatchCommit,
@@ -26,10 +56,10 @@ pub(crate) async fn commit_batch(
         trees::change(connection, change).await?;
     }
     if let Some(fulfilled) = &batch.fulfilled {
-        erasures::fulfil(connection, batch.meta.sequence, fulfilled).await?;
+        receipts::fulfil(connection, batch.meta.sequence, fulfilled).await?;
     }
     for change in &batch.keyspaces {
-        apply(connection, change).await?;
+        keyspaces::apply(connection, change).await?;
     }
     match &batch.begins {
         Some(key) => authentic::seal_all(connection, key).await,
@@ -57,55 +87,5 @@ async fn replace_meta(connection: &mut SqliteConnection, meta: &MetaRow) -> Resu
     match execute(connection, "replace meta", replace).await? {
         1 => Ok(()),
         _ => Err(StoreError::Conflict("the meta row is of another sequence")),
-    }
-}
-
-async fn apply(
-    connection: &mut SqliteConnection,
-    change: &KeyspaceChange,
-) -> Result<(), StoreError> {
-    match change {
-        KeyspaceChange::Create(row) => statements::create_keyspace(connection, row).await,
-        KeyspaceChange::AddVersion(id, version) => {
-            statements::insert_version(connection, *id, version).await
-        }
-        KeyspaceChange::DropVersion(id, version) => drop_version(connection, *id, *version).await,
-        KeyspaceChange::DropKeyspace(id) => drop_keyspace(connection, *id).await,
-        KeyspaceChange::Replace(row) => statements::replace_keyspace(connection, row).await,
-    }
-}
-
-async fn drop_version(
-    connection: &mut SqliteConnection,
-    id: KeyspaceId,
-    version: KeyVersion,
-) -> Result<(), StoreError> {
-    let delete = sqlx::query("DELETE FROM key_version WHERE keyspace_id = ? AND version = ?")
-        .bind(id.as_bytes().to_vec())
-        .bind(i64::from(version.number()));
-    one(
-        execute(connection, "drop key version", delete).await?,
-        "no such key version",
-    )?;
-    trees::drop_version(connection, id, version).await
-}
-
-async fn drop_keyspace(
-    connection: &mut SqliteConnection,
-    id: KeyspaceId,
-) -> Result<(), StoreError> {
-    let delete = sqlx::query("DELETE FROM keyspace WHERE id = ?").bind(id.as_bytes().to_vec());
-    one(
-        execute(connection, "drop keyspace", delete).await?,
-        "no such keyspace",
-    )?;
-    trees::drop_keyspace(connection, id).await
-}
-
-const fn one(rows: u64, otherwise: &'static str) -> Result<(), StoreError> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict(otherwise))
     }
 }

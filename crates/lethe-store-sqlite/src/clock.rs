@@ -1,18 +1,36 @@
 //! Where the clock stood, in the row of the deployment.
 
+use async_trait::async_trait;
 use lethe_core::clock::Mark;
-use lethe_core::ports::StoreError;
+use lethe_core::ports::{ClockStore, StoreError};
 use lethe_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
 use crate::authentic::{self, Authenticity};
 use crate::decode::{self, signed};
+use crate::deployment::DEPLOYMENT;
 use crate::errors::during;
+use crate::open::SqliteStore;
 use crate::statements::execute;
 
-pub(crate) const DEPLOYMENT: &str =
-    "SELECT row_id, id, clock_high_water_ms, clock_lag_ms, clock_boot_id, clock_boot_ms,
-            clock_gained_ms, mac FROM deployment";
+#[async_trait]
+impl ClockStore for SqliteStore {
+    async fn clock_mark(&self) -> Result<Mark, StoreError> {
+        decode::clock_mark(&self.deployment_row("read the clock's mark").await?)
+    }
+
+    async fn raise_clock_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        let mut write = self.write("raise the clock's mark").await?;
+        let done = raise(&mut write.inner, &self.authentic, mark).await;
+        write.finish(done).await
+    }
+
+    async fn confirm_clock(&self, mark: &Mark) -> Result<(), StoreError> {
+        let mut write = self.write("confirm the clock").await?;
+        let done = confirm(&mut write.inner, &self.authentic, mark).await;
+        write.finish(done).await
+    }
+}
 
 /// Nothing where a later time stands there.
 pub(crate) async fn raise(

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use lethe_core::claim::StoreLocation;
-use lethe_core::ports::StoreError;
+use lethe_core::ports::{Durability, StoreError};
+
+use crate::open::SqliteStore;
 
 /// Owner only: bucket secrets are encrypted, yet nobody else has business here.
 const MODE: u32 = 0o600;
@@ -217,6 +220,13 @@ impl Durable {
         flushed.map_err(|_| StoreError::Unavailable("flush: the task ended".into()))??;
         self.folder.store(true, Ordering::Release);
         self.check()
+    }
+}
+
+#[async_trait]
+impl Durability for SqliteStore {
+    async fn barrier(&self) -> Result<(), StoreError> {
+        self.files.flush().await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Here and not in `tests/`: the limit belongs to the writer's connection.
 
 use lethe_core::identity::HsmKeyId;
-use lethe_core::ports::{BucketRow, SealedSecret, Store, StoreError};
+use lethe_core::ports::{BucketRow, BucketStore, SealedSecret, StoreError};
 use lethe_core::time::Expiry;
 
 use crate::SqliteStore;

@@ -1,39 +1,57 @@
-//! The statements of a move to another HSM.
+//! A move to another HSM.
 
-use lethe_core::identity::HsmKeyId;
-use lethe_core::ports::{BucketRow, SigningPurpose, StoreError};
+use async_trait::async_trait;
+use lethe_core::ports::{HsmMove, HsmMoveStore, SigningPurpose, StoreError};
 use lethe_core::succession::PublishedKey;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::authentic::{Authenticity, HSM_MOVE, SIGNING_KEY};
-use crate::decode::signed;
-use crate::statements::{bucket_mac, execute};
+use crate::decode;
+use crate::open::SqliteStore;
+use crate::statements::execute;
 
-pub(crate) const SIGNING_KEYS: &str =
+const SIGNING_KEYS: &str =
     "SELECT number, id, purpose, public_key, predecessor, endorsement, mac FROM signing_key
      ORDER BY number";
 
-pub(crate) async fn replace_buckets(
-    connection: &mut SqliteConnection,
-    authentic: &Authenticity,
-    buckets: &[(HsmKeyId, BucketRow)],
-) -> Result<(), StoreError> {
-    for (before, bucket) in buckets {
-        let update = sqlx::query(
-            "UPDATE bucket SET hsm_key_id = ?, iv = ?, ciphertext = ?, mac = ?
-             WHERE expiry_s = ? AND hsm_key_id = ?",
-        )
-        .bind(bucket.key.as_bytes().to_vec())
-        .bind(bucket.sealed.iv.to_vec())
-        .bind(bucket.sealed.ciphertext.to_vec())
-        .bind(bucket_mac(authentic, bucket)?)
-        .bind(signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?)
-        .bind(before.as_bytes().to_vec());
-        if execute(connection, "replace buckets", update).await? != 1 {
-            return Err(StoreError::Conflict("a bucket is not there with its key"));
-        }
+#[async_trait]
+impl HsmMoveStore for SqliteStore {
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
+        let rows = self.rows("read signing keys", SIGNING_KEYS);
+        let signing_key = |row: &SqliteRow| {
+            self.authentic.check(&SIGNING_KEY, row)?;
+            decode::signing_key(row)
+        };
+        rows.await?.iter().map(signing_key).collect()
     }
-    Ok(())
+
+    async fn hsm_move(&self) -> Result<Option<HsmMove>, StoreError> {
+        let rows = self.rows("read HSM move", "SELECT row_id, emptied, mac FROM hsm_move");
+        let hsm_move = |row: &SqliteRow| {
+            self.authentic.check(&HSM_MOVE, row)?;
+            decode::hsm_move(row)
+        };
+        rows.await?.first().map(hsm_move).transpose()
+    }
+
+    async fn begin_hsm_move(&self, keys: &[PublishedKey]) -> Result<(), StoreError> {
+        let mut write = self.write("begin HSM move").await?;
+        let done = begin(&mut write.inner, &self.authentic, keys).await;
+        write.finish(done).await
+    }
+
+    async fn hsm_is_emptied(&self) -> Result<(), StoreError> {
+        let mut write = self.write("HSM is emptied").await?;
+        let done = emptied(&mut write.inner, &self.authentic).await;
+        write.finish(done).await
+    }
+
+    async fn finish_hsm_move(&self) -> Result<(), StoreError> {
+        let mut write = self.write("finish HSM move").await?;
+        let done = finish(&mut write.inner).await;
+        write.finish(done).await
+    }
 }
 
 pub(crate) async fn begin(
@@ -72,7 +90,7 @@ pub(crate) async fn begin(
     authentic.seal_where(connection, &HSM_MOVE, "true").await
 }
 
-pub(crate) async fn emptied(
+async fn emptied(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
 ) -> Result<(), StoreError> {
@@ -82,7 +100,7 @@ pub(crate) async fn emptied(
     authentic.seal_where(connection, &HSM_MOVE, "true").await
 }
 
-pub(crate) async fn finish(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn finish(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let delete = sqlx::query("DELETE FROM hsm_move");
     execute(connection, "finish HSM move", delete)
         .await

@@ -6,19 +6,22 @@
 mod approvals;
 mod authentic;
 mod batch;
+mod buckets;
 mod checkpoint;
 mod chunks;
 mod clock;
 mod decode;
+mod deployment;
 mod elsewhere;
 mod erasures;
 mod errors;
 mod files;
 mod hsm_moves;
 mod key_uses;
+mod keyspaces;
 mod open;
+mod receipts;
 mod statements;
-mod store;
 mod transaction;
 mod trees;
 

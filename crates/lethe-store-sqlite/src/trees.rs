@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{StoreError, TreeChange};
+use lethe_core::ports::{StoreError, TreeChange, TreeStore};
 use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::chunks::{chunks, in_list, insert};
 use crate::decode::signed;
 use crate::errors::during;
+use crate::open::SqliteStore;
 use crate::statements::execute;
 
 /// Rows of dropped trees that go in one transaction.
@@ -21,6 +23,52 @@ const TAILS: i64 = 1 << 40;
 /// As a signed number: the order does not matter, equality does.
 const fn prefix_key(prefix: Prefix) -> i64 {
     prefix.row_key().cast_signed()
+}
+
+#[async_trait]
+impl TreeStore for SqliteStore {
+    async fn tree_rows(
+        &self,
+        tree: TreeId,
+        wanted: &[(Prefix, Row)],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let (mut prefixes, mut tails) = (Vec::new(), Vec::new());
+        for (prefix, row) in wanted {
+            match row {
+                Row::Page => prefixes.push(prefix_key(*prefix)),
+                Row::Tail(id) => tails.push(tail_key(*id)?),
+            }
+        }
+        let mut pages = pages(&self.reader, tree, &prefixes).await?;
+        let mut tails = tail_rows(&self.reader, &tails).await?;
+        let row = |(prefix, row): &(Prefix, Row)| match row {
+            Row::Page => Ok(pages.remove(&prefix_key(*prefix))),
+            Row::Tail(id) => Ok(tails.remove(&tail_key(*id)?)),
+        };
+        wanted.iter().map(row).collect()
+    }
+
+    async fn next_tail(&self, tree: TreeId) -> Result<TailId, StoreError> {
+        let row: Option<(i64, i64)> = sqlx::query_as(
+            "SELECT number, next_tail FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
+        )
+        .bind(tree.keyspace.as_bytes().to_vec())
+        .bind(i64::from(tree.version.number()))
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(during("read next tail"))?;
+        let (number, next) = row.ok_or(StoreError::Conflict("no such tree"))?;
+        check_range(number, next)?;
+        u64::try_from(next)
+            .map(TailId::new)
+            .map_err(|_| StoreError::Corrupt("tree.next_tail".into()))
+    }
+
+    async fn sweep_dropped_trees(&self) -> Result<bool, StoreError> {
+        let mut write = self.write("sweep dropped trees").await?;
+        let done = sweep(&mut write.inner).await;
+        write.finish(done).await
+    }
 }
 
 pub(crate) async fn create(
@@ -69,22 +117,6 @@ async fn number(connection: &mut SqliteConnection, tree: TreeId) -> Result<i64, 
     .await
     .map_err(during("find tree"))?;
     number.ok_or(StoreError::Conflict("no such tree"))
-}
-
-pub(crate) async fn next_tail(reader: &SqlitePool, tree: TreeId) -> Result<TailId, StoreError> {
-    let row: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT number, next_tail FROM tree WHERE keyspace_id = ? AND version = ? AND dropped = 0",
-    )
-    .bind(tree.keyspace.as_bytes().to_vec())
-    .bind(i64::from(tree.version.number()))
-    .fetch_optional(reader)
-    .await
-    .map_err(during("read next tail"))?;
-    let (number, next) = row.ok_or(StoreError::Conflict("no such tree"))?;
-    check_range(number, next)?;
-    u64::try_from(next)
-        .map(TailId::new)
-        .map_err(|_| StoreError::Corrupt("tree.next_tail".into()))
 }
 
 /// Row ids of a tree's tails, the first free one included, are its own: else it would write over
@@ -173,28 +205,6 @@ async fn append_tails(
     Ok(())
 }
 
-/// In the order asked for.
-pub(crate) async fn rows(
-    reader: &SqlitePool,
-    tree: TreeId,
-    wanted: &[(Prefix, Row)],
-) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-    let (mut prefixes, mut tails) = (Vec::new(), Vec::new());
-    for (prefix, row) in wanted {
-        match row {
-            Row::Page => prefixes.push(prefix_key(*prefix)),
-            Row::Tail(id) => tails.push(tail_key(*id)?),
-        }
-    }
-    let mut pages = pages(reader, tree, &prefixes).await?;
-    let mut tails = tail_rows(reader, &tails).await?;
-    let row = |(prefix, row): &(Prefix, Row)| match row {
-        Row::Page => Ok(pages.remove(&prefix_key(*prefix))),
-        Row::Tail(id) => Ok(tails.remove(&tail_key(*id)?)),
-    };
-    wanted.iter().map(row).collect()
-}
-
 async fn pages(
     reader: &SqlitePool,
     tree: TreeId,
@@ -236,7 +246,7 @@ async fn collect(
 }
 
 /// Some rows of the first dropped tree; when none is left, the tree's own.
-pub(crate) async fn sweep(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+async fn sweep(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     let number: Option<i64> =
         sqlx::query_scalar("SELECT number FROM tree WHERE dropped = 1 LIMIT 1")
             .fetch_optional(&mut *connection)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lethe_core::clock::SteadyClock;
-use lethe_core::ports::{Store, StoreError};
+use lethe_core::ports::{ClockStore, StoreError};
 use lethe_core::time::Timestamp;
 use tokio::sync::Mutex;
 
@@ -14,7 +14,7 @@ use super::SystemClock;
 /// Writes the clock's mark.
 pub struct ClockMark {
     clock: Arc<SteadyClock<SystemClock>>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn ClockStore>,
     /// The latest time that is written down, in milliseconds.
     written: AtomicU64,
     /// Held while writing: who waits finds it done.
@@ -24,7 +24,7 @@ pub struct ClockMark {
 impl ClockMark {
     /// Nothing is written yet.
     #[must_use]
-    pub fn new(clock: Arc<SteadyClock<SystemClock>>, store: Arc<dyn Store>) -> Self {
+    pub fn new(clock: Arc<SteadyClock<SystemClock>>, store: Arc<dyn ClockStore>) -> Self {
         Self {
             clock,
             store,

@@ -10,7 +10,9 @@ use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber, ShredLeaf};
 use lethe_core::grid::Generation;
 use lethe_core::identity::HsmKeyId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{BatchRow, ExpiryRow, Fulfilled, SignedDestruction, Store};
+use lethe_core::ports::{
+    BatchRow, BucketStore, ErasureStore, ExpiryRow, Fulfilled, ReceiptStore, SignedDestruction,
+};
 use lethe_core::receipt::{
     Batch, BatchReceipts, ErasureId, Facts, Item, Method, Opening, ShreddedKey,
 };

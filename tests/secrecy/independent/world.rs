@@ -10,8 +10,8 @@ use lethe_core::directory::{Directory, Entry, root_aad};
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{
-    BatchCommit, Entropy, EntropyError, Fulfilled, KeyspaceChange, MetaRow, RootShare,
-    SealedSecret, Store, TreeChange, VersionRow,
+    BatchCommit, BatchStore, DeploymentStore, Entropy, EntropyError, Fulfilled, KeyspaceChange,
+    MetaRow, RootShare, SealedSecret, TreeChange, TreeStore, VersionRow,
 };
 use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;

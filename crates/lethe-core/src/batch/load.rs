@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{BatchError, Halt};
 use crate::identity::DeploymentId;
 use crate::page_cache::PageCache;
-use crate::ports::Store;
+use crate::ports::TreeStore;
 use crate::tree::{Loaded, LoadedPages, Page, PageReference, Prefix, Tail, TailId, TreeId};
 
 /// Pages of its own, and behind them those of a cache.
@@ -72,7 +72,7 @@ impl LoadedPages for Overlay<'_> {
 /// # Errors
 /// [`Halt::PageDoesNotOpen`] when one is missing or not what its parent says.
 pub async fn load(
-    store: &dyn Store,
+    store: &dyn TreeStore,
     deployment: DeploymentId,
     missing: &[PageReference],
     into: &mut Overlay<'_>,

@@ -12,7 +12,7 @@ mod locate;
 
 use crate::batch::BatchError;
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{Hsm, HsmError, SigningPurpose, Store, VerificationKey};
+use crate::ports::{Hsm, HsmError, HsmMoveStore, SigningPurpose, VerificationKey};
 use crate::succession::PublishedKey;
 
 pub use begin::begin;
@@ -65,7 +65,7 @@ impl From<crate::ports::StoreError> for HsmMoveError {
 /// # Errors
 /// Those of the ports.
 pub async fn published_keys(
-    store: &dyn Store,
+    store: &dyn HsmMoveStore,
     hsm: &dyn Hsm,
     deployment: DeploymentId,
 ) -> Result<Vec<PublishedKey>, BatchError> {

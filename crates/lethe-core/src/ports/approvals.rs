@@ -32,9 +32,9 @@ pub enum Enqueued {
 /// [`BatchCommit::approved`](super::BatchCommit::approved).
 #[derive(Debug, Clone, Copy)]
 pub enum Effect<'a> {
-    /// Erasures are accepted, as by [`Store::accept`](super::Store::accept).
+    /// Erasures are accepted, as by [`ErasureStore::accept`](super::ErasureStore::accept).
     Erasures(&'a [Erasure]),
-    /// The time is confirmed, as by [`Store::confirm_clock`](super::Store::confirm_clock).
+    /// The time is confirmed, as by [`ClockStore::confirm_clock`](super::ClockStore::confirm_clock).
     Clock(&'a Mark),
     /// A move to another HSM begins, with these keys.
     HsmMove(&'a [PublishedKey]),
@@ -103,7 +103,8 @@ pub trait ApprovalStore: Send + Sync {
     /// none is left.
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// Accepts erasures as [`Store::accept`](super::Store::accept) does, and adds `counts` to the windows.
+    /// Accepts erasures as [`ErasureStore::accept`](super::ErasureStore::accept) does, and adds `counts` to the
+    /// windows.
     async fn accept_counted(
         &self,
         erasures: &[Erasure],

@@ -19,6 +19,8 @@ pub use hsm::{
 };
 pub use key_uses::{KeyUse, KeyUseStore, Uses};
 pub use store::{
-    BatchCommit, BatchRow, BucketRow, ExpiryRow, Fulfilled, HsmMove, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, Seat, SignedDestruction, Store, StoreError, TreeChange, VersionRow,
+    BatchCommit, BatchRow, BatchStore, BucketRow, BucketStore, ClockStore, DeploymentStore,
+    Durability, ErasureStore, ExpiryRow, Fulfilled, HsmMove, HsmMoveStore, KeyspaceChange,
+    KeyspaceRow, KeyspaceStore, MetaRow, ReceiptStore, RootShare, Seat, SignedDestruction, Store,
+    StoreError, TreeChange, TreeStore, VersionRow,
 };

@@ -8,7 +8,10 @@ use lethe_core::deployment_key::DeploymentKey;
 use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber, IdempotencyTag, ShredLeaf};
 use lethe_core::identity::{DeploymentId, HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{BatchCommit, SigningPurpose, Store, StoreError, VerificationKey};
+use lethe_core::ports::{
+    BatchCommit, BatchStore, BucketStore, ClockStore, DeploymentStore, ErasureStore, HsmMoveStore,
+    SigningPurpose, StoreError, VerificationKey,
+};
 use lethe_core::receipt::{Commitment, ErasureId};
 use lethe_core::secret::Secret32;
 use lethe_core::succession::{PublishedKey, Succession};

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use lethe_core::ports::{Store, StoreError};
+use lethe_core::ports::{BucketStore, StoreError};
 use lethe_store_sqlite::SqliteStore;
 use lethe_testkit::store_contract::bucket;
 

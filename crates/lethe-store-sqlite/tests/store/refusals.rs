@@ -4,7 +4,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use lethe_core::clock::Mark;
-use lethe_core::ports::{Store, StoreError};
+use lethe_core::ports::{
+    BucketStore, ClockStore, DeploymentStore, Durability, ErasureStore, StoreError,
+};
 use lethe_core::time::Timestamp;
 use lethe_store_sqlite::SqliteStore;
 use lethe_testkit::store_contract::bucket;

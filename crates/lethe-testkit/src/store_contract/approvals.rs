@@ -11,8 +11,8 @@ use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{
-    ApprovalStore, BatchCommit, Capacity, Effect, Enqueued, KeyspaceChange, KeyspaceRow, Store,
-    StoreError,
+    ApprovalStore, BatchCommit, BatchStore, Capacity, ClockStore, Effect, Enqueued, ErasureStore,
+    KeyspaceChange, KeyspaceRow, KeyspaceStore, StoreError,
 };
 use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;

@@ -6,7 +6,9 @@ use lethe_core::erasure::{
 use lethe_core::grid::Generation;
 use lethe_core::identity::{HsmKeyId, KeyspaceId};
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{BatchCommit, Fulfilled, SignedDestruction, Store, StoreError};
+use lethe_core::ports::{
+    BatchCommit, BatchStore, ErasureStore, Fulfilled, ReceiptStore, SignedDestruction, StoreError,
+};
 use lethe_core::receipt::{Commitment, ErasureId};
 use lethe_core::time::Timestamp;
 use lethe_core::tree::Address;

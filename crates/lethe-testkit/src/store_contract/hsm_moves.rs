@@ -1,5 +1,7 @@
 use lethe_core::identity::HsmKeyId;
-use lethe_core::ports::{HsmMove, SigningPurpose, Store, StoreError, VerificationKey};
+use lethe_core::ports::{
+    BucketStore, HsmMove, HsmMoveStore, SigningPurpose, StoreError, VerificationKey,
+};
 use lethe_core::succession::{PublishedKey, Succession};
 
 use super::{Fixture, bucket};

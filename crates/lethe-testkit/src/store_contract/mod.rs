@@ -15,8 +15,9 @@ use lethe_core::duration::Span;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
 use lethe_core::ports::{
-    ApprovalStore, BatchCommit, BucketRow, ExpiryRow, KeyUseStore, KeyspaceChange, KeyspaceRow,
-    MetaRow, RootShare, SealedSecret, Seat, Store, StoreError, VersionRow,
+    ApprovalStore, BatchCommit, BatchStore, BucketRow, BucketStore, ClockStore, DeploymentStore,
+    ExpiryRow, KeyUseStore, KeyspaceChange, KeyspaceRow, KeyspaceStore, MetaRow, RootShare,
+    SealedSecret, Seat, Store, StoreError, VersionRow,
 };
 use lethe_core::time::{Expiry, Timestamp};
 

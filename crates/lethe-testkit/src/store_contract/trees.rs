@@ -2,7 +2,7 @@
 
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
-use lethe_core::ports::{BatchCommit, KeyspaceChange, Store, TreeChange};
+use lethe_core::ports::{BatchCommit, BatchStore, KeyspaceChange, Store, TreeChange, TreeStore};
 use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 
 use super::{Fixture, batch, create, keyspace};

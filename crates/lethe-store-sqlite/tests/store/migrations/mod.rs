@@ -7,7 +7,10 @@ mod rows;
 
 use lethe_core::approval::{Action, Approval, ApprovalId, ApprovalState};
 use lethe_core::erasure::{Erasure, ErasureNumber};
-use lethe_core::ports::{ApprovalStore, Capacity, Enqueued, Store};
+use lethe_core::ports::{
+    ApprovalStore, BatchStore, BucketStore, Capacity, ClockStore, DeploymentStore, Enqueued,
+    ErasureStore, HsmMoveStore, KeyspaceStore, ReceiptStore, TreeStore,
+};
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::{Prefix, Row, TailId};
 use lethe_store_sqlite::SqliteStore;

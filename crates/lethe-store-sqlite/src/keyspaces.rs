@@ -1,0 +1,184 @@
+//! Keyspaces and their versions.
+
+use async_trait::async_trait;
+use lethe_core::identity::KeyspaceId;
+use lethe_core::keyspace::KeyVersion;
+use lethe_core::ports::{KeyspaceChange, KeyspaceRow, KeyspaceStore, StoreError, VersionRow};
+use sqlx::SqliteConnection;
+
+use crate::decode::{self, signed};
+use crate::open::SqliteStore;
+use crate::statements::{Statement, execute};
+use crate::trees;
+
+#[async_trait]
+impl KeyspaceStore for SqliteStore {
+    async fn keyspaces(&self) -> Result<Vec<KeyspaceRow>, StoreError> {
+        let statement =
+            "SELECT k.id, k.name, k.retention_s, k.shorter_retentions_s, k.granularity_s,
+                                k.rotation_ms, k.cache_ttl_ms, k.leases_until_ms, k.expiries_until_ms, k.minimum_version,
+                                v.version, v.created_at_ms
+                         FROM keyspace k LEFT JOIN key_version v ON v.keyspace_id = k.id
+                         ORDER BY k.name, v.version";
+        decode::keyspaces(&self.rows("read keyspaces", statement).await?)
+    }
+}
+
+pub(crate) async fn apply(
+    connection: &mut SqliteConnection,
+    change: &KeyspaceChange,
+) -> Result<(), StoreError> {
+    match change {
+        KeyspaceChange::Create(row) => create_keyspace(connection, row).await,
+        KeyspaceChange::AddVersion(id, version) => insert_version(connection, *id, version).await,
+        KeyspaceChange::DropVersion(id, version) => drop_version(connection, *id, *version).await,
+        KeyspaceChange::DropKeyspace(id) => drop_keyspace(connection, *id).await,
+        KeyspaceChange::Replace(row) => replace_keyspace(connection, row).await,
+    }
+}
+
+async fn create_keyspace(
+    connection: &mut SqliteConnection,
+    keyspace: &KeyspaceRow,
+) -> Result<(), StoreError> {
+    if keyspace.versions.is_empty() {
+        return Err(StoreError::Corrupt(
+            "key_version: a keyspace without a version".into(),
+        ));
+    }
+    let insert = sqlx::query(
+        "INSERT INTO keyspace
+             (id, name, retention_s, shorter_retentions_s, granularity_s, rotation_ms, cache_ttl_ms,
+              leases_until_ms, expiries_until_ms, minimum_version)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(keyspace.id.as_bytes().to_vec())
+    .bind(keyspace.name.as_str().to_owned());
+    let insert = bind_settings(insert, keyspace)?;
+    execute(connection, "create keyspace", insert).await?;
+    for version in &keyspace.versions {
+        insert_version(connection, keyspace.id, version).await?;
+    }
+    Ok(())
+}
+
+async fn insert_version(
+    connection: &mut SqliteConnection,
+    keyspace: KeyspaceId,
+    version: &VersionRow,
+) -> Result<(), StoreError> {
+    let insert = sqlx::query(
+        "INSERT INTO key_version (keyspace_id, version, created_at_ms) VALUES (?, ?, ?)",
+    )
+    .bind(keyspace.as_bytes().to_vec())
+    .bind(i64::from(version.version.number()))
+    .bind(signed(
+        version.created_at.as_millis(),
+        "key_version.created_at_ms",
+    )?);
+    execute(connection, "create key version", insert).await?;
+    trees::create(connection, keyspace, version.version).await
+}
+
+/// In the order of the columns, from retention to smallest version.
+fn bind_settings<'q>(
+    statement: Statement<'q>,
+    keyspace: &KeyspaceRow,
+) -> Result<Statement<'q>, StoreError> {
+    let policy = &keyspace.policy;
+    let shorter = policy.shorter_retentions();
+    let shorter: Vec<u8> = shorter
+        .flat_map(|it| it.as_seconds().to_be_bytes())
+        .collect();
+    Ok(statement
+        .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
+        .bind(shorter)
+        .bind(signed(
+            policy.granularity_seconds(),
+            "keyspace.granularity_s",
+        )?)
+        .bind(signed(
+            policy.rotation().as_millis(),
+            "keyspace.rotation_ms",
+        )?)
+        .bind(signed(
+            policy.cache_ttl().as_millis(),
+            "keyspace.cache_ttl_ms",
+        )?)
+        .bind(signed(
+            keyspace.leases_until.as_millis(),
+            "keyspace.leases_until_ms",
+        )?)
+        .bind(signed(
+            keyspace.expiries_until.as_millis(),
+            "keyspace.expiries_until_ms",
+        )?)
+        .bind(i64::from(keyspace.minimum_version.number())))
+}
+
+/// Its versions stay the same ones.
+async fn replace_keyspace(
+    connection: &mut SqliteConnection,
+    keyspace: &KeyspaceRow,
+) -> Result<(), StoreError> {
+    let update = sqlx::query(
+        "UPDATE keyspace SET retention_s = ?, shorter_retentions_s = ?, granularity_s = ?,
+                rotation_ms = ?, cache_ttl_ms = ?, leases_until_ms = ?, expiries_until_ms = ?,
+                minimum_version = ? WHERE id = ?",
+    );
+    let id = keyspace.id.as_bytes().to_vec();
+    let update = bind_settings(update, keyspace)?.bind(id.clone());
+    let mut replaced = execute(connection, "replace keyspace", update).await?;
+    for version in &keyspace.versions {
+        let update = sqlx::query(
+            "UPDATE key_version SET created_at_ms = ? WHERE keyspace_id = ? AND version = ?",
+        )
+        .bind(signed(
+            version.created_at.as_millis(),
+            "key_version.created_at_ms",
+        )?)
+        .bind(id.clone())
+        .bind(i64::from(version.version.number()));
+        replaced += execute(connection, "replace key version", update).await?;
+    }
+    if replaced == 1 + keyspace.versions.len() as u64 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict("no such keyspace or key version"))
+    }
+}
+
+async fn drop_version(
+    connection: &mut SqliteConnection,
+    id: KeyspaceId,
+    version: KeyVersion,
+) -> Result<(), StoreError> {
+    let delete = sqlx::query("DELETE FROM key_version WHERE keyspace_id = ? AND version = ?")
+        .bind(id.as_bytes().to_vec())
+        .bind(i64::from(version.number()));
+    one(
+        execute(connection, "drop key version", delete).await?,
+        "no such key version",
+    )?;
+    trees::drop_version(connection, id, version).await
+}
+
+async fn drop_keyspace(
+    connection: &mut SqliteConnection,
+    id: KeyspaceId,
+) -> Result<(), StoreError> {
+    let delete = sqlx::query("DELETE FROM keyspace WHERE id = ?").bind(id.as_bytes().to_vec());
+    one(
+        execute(connection, "drop keyspace", delete).await?,
+        "no such keyspace",
+    )?;
+    trees::drop_keyspace(connection, id).await
+}
+
+const fn one(rows: u64, otherwise: &'static str) -> Result<(), StoreError> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict(otherwise))
+    }
+}
