@@ -2,23 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::collector::{Collector, traced};
-use crate::support::{Api, Dev, Role, eventually};
+use crate::support::{Api, Dev, Role, eventually, free_addresses};
 use futures_util::future::join_all;
 use reqwest::Method;
 use tokio::time::Instant;
 
 const DROPPED: &str = "lethe_telemetry_spans_dropped_total";
 const EXPORTED: &str = "lethe_telemetry_spans_exported_total";
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
 
 /// A request to be traced, its caller says.
 async fn ask(api: &Api, trace: &str) {
@@ -72,7 +66,7 @@ async fn without_a_collector_nothing_is_traced_and_nobody_called() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_costs_spans_alone() {
-    let address = nobody();
+    let [address] = free_addresses();
     let mut dev = traced(address, "sample_ratio = 1");
     let api = dev.api(Role::MessageServer);
     issue_many(&api, 100).await;

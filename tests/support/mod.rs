@@ -24,6 +24,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -350,7 +351,16 @@ pub fn is_alive(pid: Pid) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// Addresses where nobody listens. Their ports are below those that the kernel gives to connections and
+/// to listeners that want any: one of these could have the port before the service has it.
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(512);
+    let next = || first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let free = |port: u32| {
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?));
+        TcpListener::bind(address).is_ok().then_some(address)
+    };
+    let mut found = std::iter::repeat_with(next).filter_map(|it| free(10_000 + it % 20_000));
+    [(); N].map(|()| found.next().unwrap())
 }
