@@ -15,5 +15,5 @@ pub mod leader;
 pub mod limits;
 pub mod node;
 pub mod observability;
+pub mod permissions;
 pub mod pki;
-pub mod service;

@@ -18,9 +18,9 @@ use super::reload::Hangup;
 use super::wiring::{App, Opened};
 use crate::approvals;
 use crate::config::{Config, ServerSection};
+use crate::http::ApiState;
 use crate::http::{self, ops};
 use crate::leader::{Handles, Keeper};
-use crate::service::Service;
 
 /// Between two rounds that drop counts which are over.
 const TIDY: Duration = Duration::from_millis(500);
@@ -127,7 +127,10 @@ impl Opened {
         let (tasks, service) = (&self.tasks, &self.service);
         let refusals = Arc::clone(&self.refusals);
         tasks.spawn(async move { refusals.run().await });
-        tasks.spawn(approvals::sweep(Arc::clone(service), config.receipts.keep));
+        tasks.spawn(approvals::sweep(
+            Arc::clone(&service.approvals),
+            config.receipts.keep,
+        ));
         let moves = Arc::clone(&service.hsm_moves);
         tasks.spawn(async move { moves.watch().await });
         tasks.spawn(tidy(Arc::clone(service)));
@@ -166,7 +169,7 @@ fn limits(server: &ServerSection) -> http::Limits {
 }
 
 /// Drops the counts of clients and addresses that are over.
-async fn tidy(service: Arc<Service>) {
+async fn tidy(service: Arc<ApiState>) {
     loop {
         tokio::time::sleep(TIDY).await;
         service.limits.tidy(service.node.now());

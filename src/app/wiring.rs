@@ -26,6 +26,7 @@ use crate::approvals::Approvals;
 use crate::config::{Config, LimitsSection};
 use crate::erasure::{Acceptor, PendingErasures};
 use crate::http;
+use crate::http::ApiState;
 use crate::identity::tls::Handshakes;
 use crate::identity::{Access, Gate};
 use crate::leader::hsm_moves::{self, HsmMoves, MoveState};
@@ -39,7 +40,7 @@ use crate::node::key_uses::KeyUses;
 use crate::node::status::{Condition, ThisNode};
 use crate::observability::metrics::{Exposition, Metrics};
 use crate::observability::telemetry::{Delivery, Route, Telemetry};
-use crate::service::Service;
+use crate::permissions::Permissions;
 
 /// Prepares store and HSM of a configuration; what is there stays.
 ///
@@ -73,7 +74,7 @@ pub struct App {
 
 /// What is used until the end, and closed there.
 pub(super) struct Opened {
-    pub(super) service: Arc<Service>,
+    pub(super) service: Arc<ApiState>,
     /// What works beside requests, until all of it is stopped.
     pub(super) tasks: Tasks,
     pub(super) refusals: Arc<RefusalSummary>,
@@ -133,14 +134,13 @@ impl App {
             is_alone,
         };
         let started_at = clock.now();
-        let approvals = Approvals::open(&config.approvals, Arc::clone(&store) as _, started_at);
-        let approvals = approvals.await?;
-        let approvals = Arc::new(approvals);
+        let permissions = Permissions::open(&config.approvals, Arc::clone(&store) as _, started_at);
+        let permissions = Arc::new(permissions.await?);
         let (keeper, handle) = Keeper::open(
             ports.clone(),
             Arc::clone(&key_state),
             Arc::clone(&pending_erasures),
-            Arc::clone(&approvals),
+            Arc::clone(&permissions),
             limits,
             (devices, Arc::clone(&moves)),
         )
@@ -157,7 +157,7 @@ impl App {
             ports,
             Arc::clone(&key_state),
             Arc::clone(&pending_erasures),
-            Arc::clone(&approvals),
+            Arc::clone(&permissions),
         );
         let tasks = Tasks::default();
         tasks.spawn_to_its_end(|stop| acceptor.run(stop));
@@ -201,16 +201,30 @@ impl App {
             telemetry: telemetry.clone(),
             max_objects: limits.max_objects,
         };
-        let service = Service {
+        let gate = Arc::new(gate);
+        let approvals = Approvals {
+            store: Arc::clone(&store) as _,
+            per_client: config.approvals.per_client,
+            expire_after: config.approvals.expire_after,
+            permissions,
+            node: Arc::clone(&node),
+            erasures: Arc::clone(&outlives),
+            gate: Arc::clone(&gate),
+            acceptor: acceptor_handle,
+            keeper: handle.clone(),
+            audit: Arc::clone(&audit) as _,
+            metrics: metrics.clone(),
+            entropy: SystemEntropy,
+        };
+        let service = ApiState {
             node,
             max_objects: limits.max_objects,
-            acceptor: acceptor_handle,
-            approvals,
+            approvals: Arc::new(approvals),
             pending_erasures,
             store: outlives,
             entropy: SystemEntropy,
             audit: Arc::clone(&audit) as Arc<dyn lethe_core::ports::AuditSink>,
-            gate: Arc::new(gate),
+            gate,
             handshakes: Handshakes::new(metrics.clone())?,
             limits: Limits::new(&config.limits, metrics.clone()),
             admission,

@@ -9,10 +9,10 @@ use lethe_core::receipt::ErasureId;
 
 use super::end::{due_end, end};
 use super::record::changed;
-use super::{Permission, superseding_erase};
+use super::{Approvals, superseding_erase};
 use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::leader::{ClockConfirmed, KeeperError, Settings};
-use crate::service::Service;
+use crate::permissions::Permission;
 
 /// An approval that is approved, and its effect.
 pub struct Approved {
@@ -98,7 +98,7 @@ impl From<StoreError> for NotDone {
 /// # Errors
 /// [`ApproveError`].
 pub async fn approve(
-    service: &Service,
+    approvals: &Approvals,
     approval: Approval,
     decision: Decision,
 ) -> Result<Approved, ApproveError> {
@@ -106,43 +106,46 @@ pub async fn approve(
         return Err(ApproveError::Own);
     }
     if approval.state != ApprovalState::Waiting {
-        return approved_before(service, approval).await;
+        return approved_before(approvals, approval).await;
     }
-    if let Some(due) = due_end(service, &approval, decision.at) {
-        let approval = end(service, approval, due, None).await?;
-        return approved_before(service, approval).await;
+    if let Some(due) = due_end(approvals, &approval, decision.at) {
+        let approval = end(approvals, approval, due, None).await?;
+        return approved_before(approvals, approval).await;
     }
     let decision = ApprovalDecision {
         id: approval.id,
         decision,
     };
-    match carry_out(service, &approval, decision.clone()).await {
+    match carry_out(approvals, &approval, decision.clone()).await {
         Ok(effect) => {
             let approval = Approval {
                 state: ApprovalState::Approved,
                 decision: Some(decision.decision),
                 ..approval
             };
-            changed(service, &approval).await;
+            changed(approvals, &approval).await;
             Ok(Approved { approval, effect })
         }
         Err(NotDone::Failed(error)) => Err(*error),
         Err(NotDone::Outdated) => {
-            let now = service.now();
-            let due = due_end(service, &approval, now);
+            let now = approvals.node.now();
+            let due = due_end(approvals, &approval, now);
             let due = due.unwrap_or(End::Void(Void::Outdated));
-            let approval = end(service, approval, due, None).await?;
-            approved_before(service, approval).await
+            let approval = end(approvals, approval, due, None).await?;
+            approved_before(approvals, approval).await
         }
         Err(NotDone::NotWaiting) => {
-            let current = service.approvals.store.approval(approval.id).await?;
-            approved_before(service, current.unwrap_or(approval)).await
+            let current = approvals.store.approval(approval.id).await?;
+            approved_before(approvals, current.unwrap_or(approval)).await
         }
     }
 }
 
 /// The answer for an approval that does not wait any more.
-async fn approved_before(service: &Service, approval: Approval) -> Result<Approved, ApproveError> {
+async fn approved_before(
+    approvals: &Approvals,
+    approval: Approval,
+) -> Result<Approved, ApproveError> {
     match approval.state {
         ApprovalState::Approved => {}
         // The row is gone: it cannot still wait.
@@ -152,7 +155,7 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
         ApprovalState::Ended(End::Void(Void::AskerGone)) => return Err(ApproveError::AskerGone),
         ApprovalState::Ended(End::Void(Void::Outdated)) => return Err(ApproveError::Outdated),
         ApprovalState::Ended(End::Void(Void::KeyspaceGone)) => {
-            let erase = superseding_erase(service, &approval).await?;
+            let erase = superseding_erase(approvals, &approval).await?;
             return Err(ApproveError::Superseded(erase));
         }
     }
@@ -162,7 +165,7 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
         Action::MoveHsm => ApprovedEffect::HsmMove,
         Action::Shred { .. } | Action::EraseKeyspace | Action::DropVersion(_) => {
             // Its erasures are known, or their rows are deleted. None may be accepted as new.
-            let accepted = accept(service, &approval, Permission::for_nothing_new()).await;
+            let accepted = accept(approvals, &approval, Permission::for_nothing_new()).await;
             let accepted = accepted.map_err(|error| match error {
                 NotDone::Failed(error) => *error,
                 NotDone::NotWaiting | NotDone::Outdated => ApproveError::Forgotten,
@@ -174,34 +177,30 @@ async fn approved_before(service: &Service, approval: Approval) -> Result<Approv
 }
 
 async fn carry_out(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
     decision: ApprovalDecision,
 ) -> Result<ApprovedEffect, NotDone> {
     match approval.action {
         Action::Shred { .. } | Action::EraseKeyspace | Action::DropVersion(_) => {
-            let erasures = service
-                .approvals
-                .store
-                .approval_erasures(approval.id)
-                .await?;
+            let erasures = approvals.store.approval_erasures(approval.id).await?;
             let permission = Permission::approved(decision, &erasures);
-            let accepted = accept(service, approval, permission).await?;
+            let accepted = accept(approvals, approval, permission).await?;
             Ok(ApprovedEffect::Erasures(accepted))
         }
         Action::SetMinimum(_) | Action::SetPolicy { .. } => {
-            set(service, approval, decision).await?;
+            set(approvals, approval, decision).await?;
             Ok(ApprovedEffect::Settings)
         }
         Action::ConfirmClock => {
-            let confirmed = service.keeper.confirm_clock(Some(decision)).await;
+            let confirmed = approvals.keeper.confirm_clock(Some(decision)).await;
             let confirmed = confirmed.map_err(not_set)?;
             // The clock was not in doubt any more, so nothing was confirmed.
             confirmed.was.ok_or(NotDone::Outdated)?;
             Ok(ApprovedEffect::Clock(Some(confirmed)))
         }
         Action::MoveHsm => {
-            service
+            approvals
                 .keeper
                 .move_hsm(Some(decision))
                 .await
@@ -213,20 +212,16 @@ async fn carry_out(
 
 /// Accepts the erasures that waited. Those that were accepted before stay as they are.
 async fn accept(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
     permission: Permission,
 ) -> Result<Vec<Result<ErasureAnswer, AcceptError>>, NotDone> {
-    let erasures = service
-        .approvals
-        .store
-        .approval_erasures(approval.id)
-        .await?;
+    let erasures = approvals.store.approval_erasures(approval.id).await?;
     let keyspace = approval.keyspace_name().ok_or(NotDone::Outdated)?;
     let requests = erasures
         .into_iter()
         .map(|it| ErasureRequest::Prepared(Box::new(it)));
-    let acceptor = &service.acceptor;
+    let acceptor = &approvals.acceptor;
     let accepted = acceptor.accept_permitted(keyspace.clone(), requests.collect(), permission);
     let accepted = accepted
         .await
@@ -249,7 +244,7 @@ async fn accept(
 }
 
 async fn set(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
     decision: ApprovalDecision,
 ) -> Result<(), NotDone> {
@@ -266,7 +261,7 @@ async fn set(
         minimum_version,
         approval: Some(decision),
     };
-    let put = service.keeper.put_keyspace(scope.name.clone(), settings);
+    let put = approvals.keeper.put_keyspace(scope.name.clone(), settings);
     put.await.map(drop).map_err(not_set)
 }
 

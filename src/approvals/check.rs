@@ -13,14 +13,14 @@ use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 
 use super::end::due_end;
-use super::{Caller, MAX_WAITING};
+use super::{Approvals, MAX_WAITING};
 use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest, is_same};
-use crate::service::Service;
+use crate::permissions::Caller;
 
 /// The check of one call.
 pub struct ApprovalCheck<'a> {
-    /// The service.
-    pub service: &'a Service,
+    /// The approvals.
+    pub approvals: &'a Approvals,
     /// The client, by its name and its key.
     pub by: Principal,
     /// The client, as its shreds are counted.
@@ -61,8 +61,8 @@ impl ApprovalCheck<'_> {
         requests: Vec<ErasureRequest>,
         single: bool,
     ) -> Result<CheckResult, AcceptError> {
-        let acceptor = &self.service.acceptor;
-        let names = match self.service.approvals.required() {
+        let acceptor = &self.approvals.acceptor;
+        let names = match self.approvals.permissions.required() {
             true => requests.iter().filter_map(conversation).cloned().collect(),
             false => Vec::new(),
         };
@@ -111,7 +111,7 @@ impl ApprovalCheck<'_> {
         id: Option<ErasureId>,
         request: ErasureRequest,
     ) -> Result<CheckResult, AcceptError> {
-        let acceptor = &self.service.acceptor;
+        let acceptor = &self.approvals.acceptor;
         let requests = vec![request];
         let items = acceptor.accept(&self.caller, keyspace.clone(), id, requests);
         let items = items.await?;
@@ -124,7 +124,7 @@ impl ApprovalCheck<'_> {
             Some(approval) => approval,
             None => self.ask(action, scope, &waiting, &[]).await?,
         };
-        let store = &self.service.approvals.store;
+        let store = &self.approvals.store;
         let stored = store.approval_erasures(approval.id).await?;
         let erasures = stored.iter().map(|it| it.id).collect();
         Ok(CheckResult::Pending(Box::new(PendingApproval {
@@ -140,7 +140,7 @@ impl ApprovalCheck<'_> {
         let Some(approval) = self.approval_of(&ids).await? else {
             return Ok(None);
         };
-        let store = &self.service.approvals.store;
+        let store = &self.approvals.store;
         let stored = store.approval_erasures(approval.id).await?;
         for erasure in waiting {
             let same = stored.iter().find(|it| it.id == erasure.id);
@@ -153,7 +153,7 @@ impl ApprovalCheck<'_> {
 
     /// The approval that all of these ids wait for, if it is one.
     async fn approval_of(&self, ids: &[ErasureId]) -> Result<Option<Approval>, StoreError> {
-        let store = &self.service.approvals.store;
+        let store = &self.approvals.store;
         let waiting = store.waiting_erasures(ids).await?;
         let asked: HashSet<ErasureId> = ids.iter().copied().collect();
         let mut approvals = waiting.iter().map(|(_, approval)| *approval);
@@ -192,7 +192,7 @@ impl ApprovalCheck<'_> {
         // The scope has the id, because a new keyspace may have the name of an erased one.
         let is_same = |it: &Approval| it.action == action && it.scope.as_ref() == scope;
         let Some(id) = id else {
-            let store = &self.service.approvals.store;
+            let store = &self.approvals.store;
             let all = store
                 .waiting_approvals(ApprovalId::FIRST, MAX_WAITING)
                 .await?;
@@ -208,7 +208,7 @@ impl ApprovalCheck<'_> {
 
     fn still_waits(&self, approval: &Approval) -> bool {
         approval.state == ApprovalState::Waiting
-            && due_end(self.service, approval, self.now).is_none()
+            && due_end(self.approvals, approval, self.now).is_none()
     }
 
     /// Writes an approval that waits to the store.
@@ -222,10 +222,10 @@ impl ApprovalCheck<'_> {
         let id = self.new_id()?;
         let digest = erasures.first().filter(|_| !names.is_empty());
         let digest = digest.zip(scope.as_ref()).and_then(|(erasure, scope)| {
-            let key = digest_key_of(self.service, scope, id, erasure)?;
+            let key = digest_key_of(self.approvals, scope, id, erasure)?;
             Some(key.digest(names.iter().map(|name| (&scope.name, *name))))
         });
-        let approvals = &self.service.approvals;
+        let approvals = self.approvals;
         let approval = Approval {
             id,
             action,
@@ -247,7 +247,7 @@ impl ApprovalCheck<'_> {
             Enqueued::Full => return Err(AcceptError::TooManyWait),
             Enqueued::ClientFull => return Err(AcceptError::TooManyOfClient),
         }
-        self.service.metrics.approval("asked");
+        self.approvals.metrics.approval("asked");
         let keyspace = approval.keyspace_name().map(ToString::to_string);
         tracing::warn!(
             approval = %approval.id, keyspace, client = %approval.asked_by.client,
@@ -259,7 +259,7 @@ impl ApprovalCheck<'_> {
     /// A new id. Ids are in the order of time, and so is the list of approvals.
     fn new_id(&self) -> Result<ApprovalId, AcceptError> {
         let mut bytes = [0; 16];
-        let drawn = self.service.entropy.fill(&mut bytes);
+        let drawn = self.approvals.entropy.fill(&mut bytes);
         drawn.map_err(|error| AcceptError::Key(error.into()))?;
         Ok(ApprovalId::ordered(bytes, self.now))
     }
@@ -271,30 +271,26 @@ impl ApprovalCheck<'_> {
 /// # Errors
 /// Of the store.
 pub async fn digest_key(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
 ) -> Result<Option<DigestKey>, StoreError> {
     let (Some(scope), Some(_)) = (&approval.scope, approval.digest) else {
         return Ok(None);
     };
-    let erasures = service
-        .approvals
-        .store
-        .approval_erasures(approval.id)
-        .await?;
+    let erasures = approvals.store.approval_erasures(approval.id).await?;
     let key = erasures.first();
-    Ok(key.and_then(|erasure| digest_key_of(service, scope, approval.id, erasure)))
+    Ok(key.and_then(|erasure| digest_key_of(approvals, scope, approval.id, erasure)))
 }
 
 /// Derived from the address key of the version that was the newest when it was asked for.
 fn digest_key_of(
-    service: &Service,
+    approvals: &Approvals,
     scope: &Scope,
     approval: ApprovalId,
     erasure: &Erasure,
 ) -> Option<DigestKey> {
     let newest = erasure.shredded_keys().last()?.version;
-    let keyring = service.key_state.keyring();
+    let keyring = approvals.node.key_state.keyring();
     let keyspace = keyring.keyspaces.get(&scope.name)?;
     let mut versions = keyspace.versions.iter();
     let version = versions.find(|it| it.tree.version == newest);

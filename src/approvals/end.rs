@@ -6,21 +6,21 @@ use lethe_core::receipt::ErasureId;
 use lethe_core::refusals::{Refusal, Target};
 use lethe_core::time::Timestamp;
 
+use super::Approvals;
 use super::record::changed;
 use crate::identity::{Role, SpiffeId};
-use crate::service::Service;
 
 /// How an approval that waits has to end now; none if it can still be approved.
-pub(super) fn due_end(service: &Service, approval: &Approval, now: Timestamp) -> Option<End> {
+pub(super) fn due_end(approvals: &Approvals, approval: &Approval, now: Timestamp) -> Option<End> {
     if approval.state != ApprovalState::Waiting {
         return None;
     }
-    let exists = |scope: &Scope| keyspace_exists(service, scope);
+    let exists = |scope: &Scope| keyspace_exists(approvals, scope);
     if !approval.scope.as_ref().is_none_or(exists) {
         Some(End::Void(Void::KeyspaceGone))
     } else if approval.expires_at <= now {
         Some(End::Expired)
-    } else if !asker_may(service, approval) {
+    } else if !asker_may(approvals, approval) {
         Some(End::Void(Void::AskerGone))
     } else {
         None
@@ -28,11 +28,11 @@ pub(super) fn due_end(service: &Service, approval: &Approval, now: Timestamp) ->
 }
 
 /// Whether the client that asked still has the grant for it.
-fn asker_may(service: &Service, approval: &Approval) -> bool {
+fn asker_may(approvals: &Approvals, approval: &Approval) -> bool {
     let Ok(client) = approval.asked_by.client.parse::<SpiffeId>() else {
         return false;
     };
-    let rules = service.gate.rules();
+    let rules = approvals.gate.rules();
     let Some(grant) = rules.access().grant(&client) else {
         return false;
     };
@@ -48,8 +48,8 @@ fn asker_may(service: &Service, approval: &Approval) -> bool {
 
 /// The approval in its present state, also if the store does not have that state yet.
 #[must_use]
-pub fn effective(service: &Service, mut approval: Approval, now: Timestamp) -> Approval {
-    if let Some(end) = due_end(service, &approval, now) {
+pub fn effective(approvals: &Approvals, mut approval: Approval, now: Timestamp) -> Approval {
+    if let Some(end) = due_end(approvals, &approval, now) {
         approval.state = ApprovalState::Ended(end);
     }
     approval
@@ -58,13 +58,13 @@ pub fn effective(service: &Service, mut approval: Approval, now: Timestamp) -> A
 /// Ends an approval unless another call has changed it before. Returns it in its new state. `decision` is of
 /// the client that withdraws it.
 pub(super) async fn end(
-    service: &Service,
+    approvals: &Approvals,
     approval: Approval,
     end: End,
     decision: Option<Decision>,
 ) -> Result<Approval, StoreError> {
-    let store = &service.approvals.store;
-    let at = service.now();
+    let store = &approvals.store;
+    let at = approvals.node.now();
     let ended = store.end_approval(approval.id, end, at, decision.as_ref());
     if ended.await? {
         let approval = Approval {
@@ -72,7 +72,7 @@ pub(super) async fn end(
             decision,
             ..approval
         };
-        changed(service, &approval).await;
+        changed(approvals, &approval).await;
         return Ok(approval);
     }
     let current = store.approval(approval.id).await?;
@@ -81,10 +81,14 @@ pub(super) async fn end(
 
 /// Whether the keyspace exists and its erase is not accepted. Another keyspace may have its name by now.
 #[must_use]
-pub fn keyspace_exists(service: &Service, scope: &Scope) -> bool {
-    let keyring = service.key_state.keyring();
+pub fn keyspace_exists(approvals: &Approvals, scope: &Scope) -> bool {
+    let keyring = approvals.node.key_state.keyring();
     let named = keyring.keyspaces.get(&scope.name);
-    let erased = service.key_state.refusals.get(Target::Keyspace(scope.id));
+    let erased = approvals
+        .node
+        .key_state
+        .refusals
+        .get(Target::Keyspace(scope.id));
     // While the erase is being written the keyspace still exists.
     named.is_some_and(|it| it.id == scope.id) && matches!(erased, None | Some(Refusal::Pending))
 }
@@ -95,12 +99,12 @@ pub fn keyspace_exists(service: &Service, scope: &Scope) -> bool {
 /// # Errors
 /// Of the store.
 pub async fn superseding_erase(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
 ) -> Result<Option<ErasureId>, StoreError> {
     match &approval.scope {
-        Some(scope) if !keyspace_exists(service, scope) => {
-            service.store.erase_of(&scope.name, scope.id).await
+        Some(scope) if !keyspace_exists(approvals, scope) => {
+            approvals.erasures.erase_of(&scope.name, scope.id).await
         }
         _ => Ok(None),
     }
@@ -125,15 +129,15 @@ pub enum WithdrawError {
 /// # Errors
 /// [`WithdrawError`].
 pub async fn withdraw(
-    service: &Service,
+    approvals: &Approvals,
     approval: Approval,
     decision: Decision,
 ) -> Result<Approval, WithdrawError> {
-    let due = due_end(service, &approval, decision.at);
+    let due = due_end(approvals, &approval, decision.at);
     let approval = match (approval.state, due) {
-        (ApprovalState::Waiting, Some(due)) => end(service, approval, due, None).await?,
+        (ApprovalState::Waiting, Some(due)) => end(approvals, approval, due, None).await?,
         (ApprovalState::Waiting, None) => {
-            end(service, approval, End::Withdrawn, Some(decision)).await?
+            end(approvals, approval, End::Withdrawn, Some(decision)).await?
         }
         _ => approval,
     };

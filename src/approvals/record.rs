@@ -4,10 +4,10 @@
 use lethe_core::approval::{Approval, ApprovalState, End};
 use lethe_core::audit::{Event, Record};
 
-use crate::service::Service;
+use super::Approvals;
 
 /// Logs, counts and records a change that is in the store. If the record fails, the sweep tries again.
-pub(super) async fn changed(service: &Service, approval: &Approval) {
+pub(super) async fn changed(approvals: &Approvals, approval: &Approval) {
     let (outcome, text) = match approval.state {
         ApprovalState::Waiting => return,
         ApprovalState::Approved => ("approved", "a second operator has approved"),
@@ -18,21 +18,21 @@ pub(super) async fn changed(service: &Service, approval: &Approval) {
             "an approval is void: what it was for cannot be done any more",
         ),
     };
-    service.metrics.approval(outcome);
+    approvals.metrics.approval(outcome);
     let client = approval.decision.as_ref().map(|it| &*it.by.client);
     let keyspace = approval.keyspace_name().map(ToString::to_string);
     tracing::warn!(approval = %approval.id, keyspace, client, "{text}");
-    record(service, approval).await;
+    record(approvals, approval).await;
 }
 
 /// Writes the audit record, and then marks the approval as recorded. So the record is there at least once.
-pub(super) async fn record(service: &Service, approval: &Approval) {
-    let store = &service.approvals.store;
+pub(super) async fn record(approvals: &Approvals, approval: &Approval) {
+    let store = &approvals.store;
     let recorded = async {
         let erasures = store.approval_erasures(approval.id).await;
         let erasures = erasures.map_err(|error| error.to_string())?;
-        let line = line(service, approval, &approval.with_erasures(&erasures));
-        let appended = service.audit.append(line).await;
+        let line = line(approvals, approval, &approval.with_erasures(&erasures));
+        let appended = approvals.audit.append(line).await;
         appended.map_err(|error| error.to_string())?;
         let recorded = store.approval_is_recorded(approval.id).await;
         recorded.map_err(|error| error.to_string())
@@ -43,7 +43,7 @@ pub(super) async fn record(service: &Service, approval: &Approval) {
 }
 
 fn line(
-    service: &Service,
+    approvals: &Approvals,
     approval: &Approval,
     requests: &[lethe_core::receipt::ErasureId],
 ) -> Record {
@@ -51,7 +51,7 @@ fn line(
     let asked_by = &approval.asked_by.client;
     let decision = approval.decision.as_ref();
     let event = Event {
-        time: service.now(),
+        time: approvals.node.now(),
         request: &id,
         client: decision.map_or(asked_by, |it| &it.by.client),
         operation: match approval.state {

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::accept_batch::AcceptBatch;
 use super::pending::PendingErasures;
 use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
-use crate::approvals::{Approvals, Caller, Permission};
 use crate::node::key_state::KeyState;
+use crate::permissions::{Caller, Permission, Permissions};
 
 /// The task adds calls to a transaction until it has so many erasures.
 const MAX_TOGETHER: usize = 4_096;
@@ -37,7 +37,7 @@ pub(super) struct Call {
 
 /// What allows the new erasures of a call.
 pub(super) enum Authority {
-    /// [`Approvals::permit`] decides for this client.
+    /// [`Permissions::permit`] decides for this client.
     Caller(Caller),
     /// The caller has a permission already.
     Permission(Arc<Permission>),
@@ -124,7 +124,7 @@ pub struct Acceptor {
     pub(super) ports: Ports,
     pub(super) key_state: Arc<KeyState>,
     pub(super) pending_erasures: Arc<PendingErasures>,
-    pub(super) approvals: Arc<Approvals>,
+    pub(super) permissions: Arc<Permissions>,
     calls: mpsc::Receiver<Call>,
 }
 
@@ -136,7 +136,7 @@ impl Acceptor {
         ports: Ports,
         key_state: Arc<KeyState>,
         pending_erasures: Arc<PendingErasures>,
-        approvals: Arc<Approvals>,
+        permissions: Arc<Permissions>,
     ) -> (Self, AcceptorHandle) {
         let (sender, calls) = mpsc::channel(MAX_WAITING);
         let acceptor = Self {
@@ -144,7 +144,7 @@ impl Acceptor {
             ports,
             key_state,
             pending_erasures,
-            approvals,
+            permissions,
             calls,
         };
         let handle = AcceptorHandle {

@@ -7,7 +7,7 @@ use lethe_core::receipt::ErasureId;
 use lethe_core::refusals::{Refusal, Target};
 use lethe_core::time::Timestamp;
 
-use crate::approvals::Permission;
+use crate::permissions::Permission;
 
 /// A new erasure as it was decided. It has no permission yet.
 pub(super) struct ErasureDraft {

@@ -15,15 +15,15 @@ use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
 use super::problem::{Code, Problem};
-use crate::approvals::Caller;
+use super::state::ApiState;
 use crate::identity::{Role, SpiffeId};
 use crate::limits::Kind;
 use crate::observability::telemetry::Trace;
-use crate::service::Service;
+use crate::permissions::Caller;
 
 /// One request that has been admitted.
 pub(super) struct Call {
-    pub(super) service: Arc<Service>,
+    pub(super) service: Arc<ApiState>,
     /// The client that calls.
     pub(super) client: SpiffeId,
     /// SHA-256 of the public key in its certificate.

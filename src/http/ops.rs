@@ -21,15 +21,15 @@ use super::answer::Reply;
 use super::browser::{is_of_a_page, names_loopback};
 use super::server::{Limits, Transport, accept};
 use super::socket::Socket;
+use super::state::ApiState;
 use crate::admission::{Connection, Pool};
 use crate::observability::metrics::Exposition;
-use crate::service::Service;
 
 /// What the ops listener needs.
 #[derive(Clone)]
 pub struct Ops {
     /// The service.
-    pub service: Arc<Service>,
+    pub service: Arc<ApiState>,
     /// Its metrics.
     pub exposition: Arc<Exposition>,
 }
@@ -144,7 +144,7 @@ impl Readiness {
     /// Keys are served while the audit log can be written and each keyspace has its bucket;
     /// neither store nor HSM is needed for that.
     #[must_use]
-    pub fn of(service: &Service) -> Self {
+    pub fn of(service: &ApiState) -> Self {
         let (keyring, now) = (service.key_state.keyring(), service.now());
         let mut missing: Vec<String> = keyring
             .keyspaces

@@ -27,12 +27,12 @@ use super::call::{Call, Endpoint, Outcome, RequestId};
 use super::path::Path;
 use super::problem::{Code, Problem};
 use super::server::ConnectionContext;
+use super::state::ApiState;
 use super::time_limit::TimedOut;
 use crate::admission::{RequestPermit, records};
 use crate::identity::{Grant, Rules, SpiffeId};
 use crate::node::clock::{HandshakeClock, SystemClock};
 use crate::observability::telemetry::Trace;
-use crate::service::Service;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The service's time in milliseconds, so that leases can be kept on a monotonic clock.
@@ -48,7 +48,7 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    pub(super) fn new(service: &Service) -> Self {
+    pub(super) fn new(service: &ApiState) -> Self {
         Self {
             id: RequestId::new(&service.entropy),
             now: service.now(),
@@ -82,7 +82,7 @@ impl Arrival {
 
 /// The handler of an endpoint.
 pub(super) fn handle_boxed<E: Endpoint>(
-    service: Arc<Service>,
+    service: Arc<ApiState>,
     connection: Arc<ConnectionContext>,
     path: Path,
     request: Request<Incoming>,
@@ -91,7 +91,7 @@ pub(super) fn handle_boxed<E: Endpoint>(
 }
 
 async fn handle<E: Endpoint>(
-    service: Arc<Service>,
+    service: Arc<ApiState>,
     connection: Arc<ConnectionContext>,
     path: Path,
     request: Request<Incoming>,
@@ -171,7 +171,7 @@ fn answer(outcome: Outcome) -> Response {
 /// One request on its way.
 #[derive(Clone)]
 struct Pipeline {
-    service: Arc<Service>,
+    service: Arc<ApiState>,
     connection: Arc<ConnectionContext>,
     arrival: Arrival,
     trace: Trace,

@@ -20,11 +20,11 @@ use super::pipeline::{Arrival, handle_boxed};
 use super::problem::{Code, Problem};
 use super::root::RotateRoot;
 use super::server::ConnectionContext;
+use super::state::ApiState;
 use super::status::Status;
 use super::verification_keys::VerificationKeys;
 use super::{approvals, shreds, versions};
 use crate::identity::Role;
-use crate::service::Service;
 
 /// One endpoint as it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Route {
 }
 
 /// Runs an endpoint.
-type Handler = fn(Arc<Service>, Arc<ConnectionContext>, Path, Request<Incoming>) -> Answer;
+type Handler = fn(Arc<ApiState>, Arc<ConnectionContext>, Path, Request<Incoming>) -> Answer;
 
 /// What a path answers to.
 type Methods = Vec<(Method, Handler)>;
@@ -108,7 +108,7 @@ pub fn routes() -> Vec<Route> {
 /// Every route of the API. Paths are found by `matchit` and answered by hyper as it is: a framework
 /// around these two costs a tenth of what a key does (docs/adr/0005-throughput.md).
 pub struct Router {
-    service: Arc<Service>,
+    service: Arc<ApiState>,
     paths: matchit::Router<Methods>,
 }
 
@@ -117,7 +117,7 @@ impl Router {
     ///
     /// # Errors
     /// [`InsertError`] when two paths mean the same.
-    pub fn new(service: Arc<Service>) -> Result<Self, InsertError> {
+    pub fn new(service: Arc<ApiState>) -> Result<Self, InsertError> {
         let mut paths = matchit::Router::new();
         for (path, methods) in table().paths {
             paths.insert(path, methods)?;

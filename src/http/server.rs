@@ -24,12 +24,12 @@ use tokio_rustls::server::TlsStream;
 use super::answer::Unanswered;
 use super::router::Router;
 use super::socket::Socket;
+use super::state::ApiState;
 use super::time_limit::TimeLimit;
 use crate::admission::{self, Account, Admission, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
 use crate::identity::tls::{Accepted, ClientStream, Session};
 use crate::identity::{Access, SpiffeId};
 use crate::node::clock::HandshakeClock;
-use crate::service::Service as Lethe;
 
 /// What a client may send ahead of what is read, on a connection and on each of its streams.
 const CLIENT_WINDOW: u32 = 256 << 10;
@@ -57,7 +57,7 @@ pub struct Limits {
 /// made on the threads for that; clients that are known are answered in the runtime of the caller.
 pub async fn serve(
     listener: TcpListener,
-    service: Arc<Lethe>,
+    service: Arc<ApiState>,
     router: Arc<Router>,
     limits: Limits,
     stop: watch::Receiver<bool>,
@@ -187,7 +187,7 @@ impl ConnectionContext {
 /// A connection whose client is not known yet.
 struct Arriving {
     router: Arc<Router>,
-    service: Arc<Lethe>,
+    service: Arc<ApiState>,
     limits: Limits,
     address: IpAddr,
     connection: Arc<admission::Connection>,

@@ -40,7 +40,7 @@ impl Keeper {
         let was = handles.node.clock.doubt();
         let confirmed = handles.node.clock.confirmation();
         // Ahead, keys would go before their time.
-        if was == Some(Doubt::Ahead) && self.approvals.required() && approval.is_none() {
+        if was == Some(Doubt::Ahead) && self.permissions.required() && approval.is_none() {
             let action = Box::new(Action::ConfirmClock);
             return Err(KeeperError::NeedsApproval(action, None));
         }
@@ -75,7 +75,7 @@ impl Keeper {
             let written = self.ports.store.confirm_clock(mark).await;
             return Ok(written.map_err(BatchError::from)?);
         };
-        let store = &self.approvals.store;
+        let store = &self.permissions.store;
         let approved = store.approve(given, Effect::Clock(mark)).await;
         let approved = approved.map_err(BatchError::from)?;
         approved.map(drop).ok_or(KeeperError::NotWaiting)

@@ -52,11 +52,11 @@ impl Keeper {
         }
         let to = opened.map_err(KeeperError::OtherHsm)?;
         self.check_room_in(limit)?;
-        if self.approvals.required() && approval.is_none() {
+        if self.permissions.required() && approval.is_none() {
             let action = Box::new(Action::MoveHsm);
             return Err(KeeperError::NeedsApproval(action, None));
         }
-        let approval = approval.map(|given| (self.approvals.store.as_ref(), given));
+        let approval = approval.map(|given| (self.permissions.store.as_ref(), given));
         match hsm_move::begin(&self.ports, &self.devices, to, approval).await {
             Ok(()) => {}
             Err(HsmMoveError::NotWaiting) => return Err(KeeperError::NotWaiting),

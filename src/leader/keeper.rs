@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::handle::{Command, KeeperError, KeeperHandle, Put};
 use super::handles::Handles;
 use super::hsm_move::Moving;
-use crate::approvals::Approvals;
 use crate::erasure::PendingErasures;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::key_state::KeyState;
 use crate::node::status::Seen;
+use crate::permissions::Permissions;
 
 /// Longest pause between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ pub struct Keeper {
     pub(super) key_state: Arc<KeyState>,
     pub(super) pending_erasures: Arc<PendingErasures>,
     /// What waits for a second operator.
-    pub(super) approvals: Arc<Approvals>,
+    pub(super) permissions: Arc<Permissions>,
     /// Nobody doubts the time; false until it was looked at.
     pub(super) clock_is_sound: bool,
     /// The log says that it is doubted.
@@ -93,7 +93,7 @@ impl Keeper {
         ports: Ports,
         key_state: Arc<KeyState>,
         pending_erasures: Arc<PendingErasures>,
-        approvals: Arc<Approvals>,
+        permissions: Arc<Permissions>,
         limits: KeeperLimits,
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
@@ -125,7 +125,7 @@ impl Keeper {
             buckets,
             key_state,
             pending_erasures,
-            approvals,
+            permissions,
             clock_is_sound: false,
             clock_was_said: false,
             held_up: false,

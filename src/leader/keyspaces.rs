@@ -13,7 +13,7 @@ use lethe_core::tree::CoverRoot;
 
 use super::handle::{KeeperError, Put, Settings};
 use super::keeper::Keeper;
-use crate::approvals::{SettingsCheck, lengthens};
+use crate::permissions::{SettingsCheck, lengthens};
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
@@ -83,7 +83,7 @@ impl Keeper {
     /// Before the HSM does anything for it; what counts is that it still waits when the batch is
     /// committed.
     async fn check_waits(&self, given: &ApprovalDecision) -> Result<(), KeeperError> {
-        let approval = self.approvals.store.approval(given.id).await;
+        let approval = self.permissions.store.approval(given.id).await;
         let approval = approval.map_err(BatchError::from)?;
         match approval.map(|it| it.state) {
             Some(ApprovalState::Waiting) => Ok(()),
@@ -107,7 +107,7 @@ impl Keeper {
         if settings.expected.is_some_and(|it| it != present.policy) {
             return Err(KeeperError::Outdated);
         }
-        let needed = self.approvals.check_settings(present, policy, minimum);
+        let needed = self.permissions.check_settings(present, policy, minimum);
         match (needed, &settings.approval) {
             (SettingsCheck::Refused, _) => Err(KeeperError::MinimumVersion),
             (SettingsCheck::Allowed, _) | (_, Some(_)) => Ok(minimum),

@@ -10,8 +10,8 @@ use lethe_core::tree::TreeId;
 use super::handle::KeeperError;
 use super::handles::Handles;
 use super::keeper::Keeper;
-use crate::approvals::Permission;
 use crate::erasure::ErasureRequest;
+use crate::permissions::Permission;
 
 impl Keeper {
     /// New versions for keyspaces whose newest is old or has forgotten much; old versions go with

@@ -248,7 +248,7 @@ impl AcceptBatch<'_> {
             Authority::Caller(caller) => {
                 let erasures = drafts.iter().map(|draft| &draft.erasure);
                 let now = acceptor.ports.clock.now();
-                let permission = acceptor.approvals.permit(caller, erasures, now);
+                let permission = acceptor.permissions.permit(caller, erasures, now);
                 permission.map(Arc::new)
             }
         };

@@ -16,7 +16,7 @@ use super::acceptor::{Acceptor, Call};
 use super::draft::{ErasureDraft, PermittedErasure};
 use super::pending::targets;
 use super::request::{AcceptError, ErasureAnswer, ErasureRequest};
-use crate::approvals::Permission;
+use crate::permissions::Permission;
 
 /// What was decided about one request.
 enum Decision {

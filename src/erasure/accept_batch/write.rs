@@ -60,13 +60,13 @@ impl AcceptBatch<'_> {
         let mut approvals = self.calls.iter().filter_map(Call::approval);
         match approvals.next() {
             None => {
-                let store = &self.acceptor.approvals.store;
+                let store = &self.acceptor.permissions.store;
                 let counts = self.counts();
                 let accepted = store.accept_counted(erasures, &counts).await;
                 accepted.map(Some)
             }
             Some(approval) => {
-                let store = &self.acceptor.approvals.store;
+                let store = &self.acceptor.permissions.store;
                 store.approve(approval, Effect::Erasures(erasures)).await
             }
         }

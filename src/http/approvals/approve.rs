@@ -107,7 +107,7 @@ impl Endpoint for ApproveMany {
 async fn approved(call: &Call, id: ApprovalId) -> Result<Approved, Problem> {
     let approval = find(call, id).await?;
     let part = call.trace.part("accept");
-    let approved = approve(&call.service, approval, call.decision()).await?;
+    let approved = approve(&call.service.approvals, approval, call.decision()).await?;
     drop(part);
     Ok(approved)
 }

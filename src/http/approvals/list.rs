@@ -38,7 +38,7 @@ impl Endpoint for List {
         waiting.truncate(page.limit as usize);
         let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
         let shown = |it: &Approval| {
-            let effective = effective(&call.service, it.clone(), call.now);
+            let effective = effective(&call.service.approvals, it.clone(), call.now);
             call.grants_approval(it) && effective.state == ApprovalState::Waiting
         };
         waiting.retain(shown);

@@ -16,14 +16,14 @@ impl Endpoint for Show {
     const BODY: bool = false;
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let approval = effective(&call.service, find_for(call).await?, call.now);
+        let approval = effective(&call.service.approvals, find_for(call).await?, call.now);
         let covered_by = match approval.state {
             ApprovalState::Ended(End::Void(Void::KeyspaceGone)) => {
-                superseding_erase(&call.service, &approval).await?
+                superseding_erase(&call.service.approvals, &approval).await?
             }
             _ => None,
         };
-        let key = digest_key(&call.service, &approval).await?;
+        let key = digest_key(&call.service.approvals, &approval).await?;
         let view = ApprovalView::new(&approval, covered_by).with_digest_key(key);
         Outcome::json(StatusCode::OK, &view)
     }

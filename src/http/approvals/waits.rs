@@ -25,7 +25,7 @@ struct WaitsAnswer<'a, T: Serialize> {
 /// The check whether a call needs an approval.
 pub(crate) fn question(call: &Call, reason: Option<Box<str>>) -> ApprovalCheck<'_> {
     ApprovalCheck {
-        service: &call.service,
+        approvals: &call.service.approvals,
         by: call.principal(),
         caller: call.caller(),
         now: call.now,
@@ -52,7 +52,7 @@ pub(crate) async fn waits<T: Serialize>(
     requests: Vec<ErasureId>,
     items: Option<&[T]>,
 ) -> Result<Outcome, Problem> {
-    let key = digest_key(&call.service, approval).await?;
+    let key = digest_key(&call.service.approvals, approval).await?;
     let answer = WaitsAnswer {
         code: "approval_required",
         approval: ApprovalView::new(approval, None).with_digest_key(key),

@@ -19,7 +19,7 @@ impl Endpoint for Withdraw {
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let approval = find_for(call).await?;
         call.check_audit()?;
-        let withdrawn = withdraw(&call.service, approval, call.decision()).await?;
+        let withdrawn = withdraw(&call.service.approvals, approval, call.decision()).await?;
         let answer = ApprovalView::new(&withdrawn, None);
         let mut outcome = Outcome::json(StatusCode::OK, &answer)?;
         outcome.requests.push(withdrawn.id.as_erasure());

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use crate::erasure::ErasureAnswer;
 use crate::http::call::{Call, Outcome};
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 use crate::http::times::Rfc3339;
-use crate::service::Service;
 
 /// Longest wait for the end of a request. After that the answer says that it is accepted. It is much shorter
 /// than the timeouts of clients.
@@ -80,7 +80,7 @@ impl WaitBudget {
     /// The receipt, if the request ends within the budget.
     pub(super) async fn receipt(
         &self,
-        service: &Service,
+        service: &ApiState,
         admitted: &ErasureAnswer,
     ) -> Result<Option<Receipt>, Problem> {
         let (pending_erasures, number) = (&service.pending_erasures, admitted.accepted.number);

@@ -1,9 +1,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::state::ApiState;
 use crate::http::times::Rfc3339;
 use crate::node::status::Condition;
-use crate::service::Service;
 
 /// The HSM as the background work last saw it.
 #[derive(Serialize, ToSchema)]
@@ -66,7 +66,7 @@ pub(in crate::http) struct NodeStatus {
 
 impl NodeStatus {
     /// The node that received the request.
-    pub(super) fn this(service: &Service) -> Self {
+    pub(super) fn this(service: &ApiState) -> Self {
         let count = |gauge: i64| u64::try_from(gauge).unwrap_or(0);
         Self {
             name: service.node.this.name.clone(),

@@ -1,4 +1,4 @@
-//! The running service as requests see it.
+//! What the endpoints use.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use lethe_core::ports::{AuditSink, Store};
 
 use crate::admission::Admission;
 use crate::approvals::Approvals;
-use crate::erasure::{AcceptorHandle, PendingErasures};
+use crate::erasure::PendingErasures;
 use crate::identity::Gate;
 use crate::identity::tls::Handshakes;
 use crate::leader::KeeperHandle;
@@ -20,7 +20,7 @@ use crate::observability::metrics::Metrics;
 use crate::observability::telemetry::Telemetry;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
-pub struct Service {
+pub struct ApiState {
     /// What the node knows.
     pub node: Arc<NodeState>,
     /// Randomness.
@@ -35,8 +35,6 @@ pub struct Service {
     pub metrics: Metrics,
     /// Where changes are asked for.
     pub keeper: KeeperHandle,
-    /// Where requests to forget are accepted.
-    pub acceptor: AcceptorHandle,
     /// What waits for a second operator.
     pub approvals: Arc<Approvals>,
     /// What became of them.
@@ -57,7 +55,7 @@ pub struct Service {
     pub telemetry: Option<Arc<Telemetry>>,
 }
 
-impl Deref for Service {
+impl Deref for ApiState {
     type Target = NodeState;
 
     fn deref(&self) -> &NodeState {

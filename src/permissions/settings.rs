@@ -4,7 +4,7 @@ use lethe_core::approval::Action;
 use lethe_core::keyring::LiveKeyspace;
 use lethe_core::keyspace::{KeyVersion, Policy};
 
-use super::Approvals;
+use super::Permissions;
 
 /// Whether settings need an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum SettingsCheck {
     Refused,
 }
 
-impl Approvals {
+impl Permissions {
     /// Whether these settings need an approval. A higher minimum version makes keys of older versions
     /// unreadable at once, and a lower one makes them readable again. Other settings need an approval if
     /// keys or their leases live longer under them.

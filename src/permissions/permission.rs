@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use super::window::Windows;
 
-/// Why a new erasure may be accepted. The acceptor writes no new erasure without one, and only
-/// `src/approvals` can make one.
+/// Why a new erasure may be accepted. The acceptor writes no new erasure without one. Only this room, and
+/// `src/approvals` for what a second operator approved, can make one.
 #[derive(Debug)]
 pub struct Permission(Kind);
 
@@ -42,13 +42,13 @@ impl Permission {
     }
 
     /// For the erasures of an approval. The transaction that accepts them makes it approved.
-    pub(super) fn approved(decision: ApprovalDecision, erasures: &[Erasure]) -> Self {
+    pub(crate) fn approved(decision: ApprovalDecision, erasures: &[Erasure]) -> Self {
         let ids = erasures.iter().map(|it| it.id).collect();
         Self(Kind::Approved(Some(decision), ids))
     }
 
     /// For erasures that were accepted before: it covers no new one.
-    pub(super) fn for_nothing_new() -> Self {
+    pub(crate) fn for_nothing_new() -> Self {
         Self(Kind::Approved(None, HashSet::new()))
     }
 
