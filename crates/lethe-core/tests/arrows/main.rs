@@ -1,6 +1,8 @@
 //! The layers: who may know whom. Reads `cargo metadata`, fails on a forbidden edge.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
+mod rooms;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 
