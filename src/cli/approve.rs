@@ -1,3 +1,5 @@
+//! `lethe approve`: lists what waits for a second operator, and approves it.
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -16,16 +18,16 @@ use super::{Failure, block_on};
 /// `lethe approve`
 #[derive(Args)]
 pub(super) struct Approve {
-    /// What to approve; without one, all that waits is shown.
+    /// Ids of the approvals. Without one the command lists all approvals that wait.
     ids: Vec<ApprovalId>,
-    /// Approves only what was asked for with this digest, as who asked sees it.
+    /// Approves only if the digest is this one. The client that asked sees it in its answer.
     #[arg(long, value_name = "DIGEST", requires = "ids")]
     expect: Option<String>,
-    /// Approves only shreds of this list: the file that who asked has shredded, whole. With all approvals
-    /// of it.
+    /// Approves only if the approvals together are for exactly the conversations of this list. Give the ids of
+    /// all approvals of the list.
     #[arg(long, value_name = "FILE", requires = "ids")]
     list: Option<PathBuf>,
-    /// What the lines of --list are, as for `lethe shred --in`.
+    /// Format of the lines of --list, as for `lethe shred --in`.
     #[arg(long, value_enum, requires = "list")]
     format: Option<Format>,
     #[command(flatten)]
@@ -57,7 +59,7 @@ impl Approve {
         })
     }
 
-    /// Nothing is approved unless all of it is what was meant.
+    /// Compares all approvals with --expect and --list before any is approved.
     async fn compare(&self, client: &Client) -> Result<(), Failure> {
         if self.expect.is_none() && self.list.is_none() {
             return Ok(());
@@ -88,8 +90,8 @@ fn digest_of<'a>(approval: &'a Approval, name: &str) -> Result<&'a str, Failure>
     found.ok_or_else(|| Failure::new(format!("{} has no {name}", approval.id)))
 }
 
-/// A list is sent in parts, some of them at once, and each part that waits is an approval: which part it
-/// is, its digest says.
+/// Compares approvals with a list. The list is sent in parts, and each part is an approval; its digest shows
+/// which part it is.
 fn compare_list(
     path: &Path,
     format: Option<Format>,
@@ -116,14 +118,13 @@ fn compare_list(
     match rest.len() {
         0 => Ok(()),
         left => Err(Failure::new(format!(
-            "{} names {left} conversations more than these approvals",
+            "{} has {left} conversations more than these approvals",
             path.display()
         ))),
     }
 }
 
-/// What is left of a list behind the part that an approval was asked for with; none if the list does
-/// not begin with it.
+/// The rest of a list after the part of an approval; none if the list does not begin with that part.
 fn without_part<'a>(
     approval: &Approval,
     list: &'a [ConversationId],
@@ -138,14 +139,14 @@ fn without_part<'a>(
     same.then_some(left)
 }
 
-/// Each once, in order.
+/// The conversations of a list in order, each once.
 fn conversations(path: &Path, format: Option<Format>) -> Result<Vec<ConversationId>, Failure> {
     let failed = |error| Failure::new(format!("{}: {error}", path.display()));
     let list = List::read(&std::fs::read(path).map_err(failed)?, format);
     let mut seen = HashSet::new();
-    let mut conversations = Vec::with_capacity(list.wanted.len());
-    for wanted in &list.wanted {
-        let text = wanted.conversation.as_str();
+    let mut conversations = Vec::with_capacity(list.shreds.len());
+    for shred in &list.shreds {
+        let text = shred.conversation.as_str();
         if seen.insert(text) {
             let conversation = ConversationId::try_from(text);
             conversations.push(conversation.map_err(|error| Failure::new(error.to_string()))?);
@@ -171,22 +172,24 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
                 one.id,
                 one.asked_at,
                 one.expires_at,
-                what(one),
+                action(one),
                 one.asked_by,
-                more(one, "reason", ": "),
-                more(one, "digest", ", digest ")
+                field(one, "reason", ": "),
+                field(one, "digest", ", digest ")
             )
         }));
         lines.join("\n")
     })
 }
 
-fn more(approval: &Approval, name: &str, before: &str) -> String {
+/// An optional field of an approval, with a text before it.
+fn field(approval: &Approval, name: &str, before: &str) -> String {
     let text = approval.more.get(name).and_then(Value::as_str);
     text.map_or_else(String::new, |text| format!("{before}{text}"))
 }
 
-fn what(approval: &Approval) -> String {
+/// What an approval is for.
+fn action(approval: &Approval) -> String {
     let keyspace = approval.keyspace.as_deref().unwrap_or_default();
     let number = |name: &str| approval.more.get(name).and_then(Value::as_u64).unwrap_or(0);
     match approval.kind.as_str() {
@@ -213,13 +216,13 @@ fn what(approval: &Approval) -> String {
             let changes: Vec<String> = names.into_iter().filter_map(longer).collect();
             format!("change {keyspace}: {}", changes.join(", "))
         }
-        "clock_confirmation" => "believe the wall clock, which jumped ahead".to_owned(),
-        "hsm_move" => "move everything to the other HSM".to_owned(),
+        "clock_confirmation" => "confirm the wall clock, which jumped ahead".to_owned(),
+        "hsm_move" => "move all keys to the other HSM".to_owned(),
         other => format!("{other} {keyspace}").trim_end().to_owned(),
     }
 }
 
-/// How far what was approved is.
+/// How many of the approved items are destroyed.
 fn outcome(done: &Value) -> String {
     let Some(items) = done["items"].as_array() else {
         return done["state"].as_str().unwrap_or("done").to_owned();

@@ -10,7 +10,7 @@ const TOGETHER: usize = 4_096;
 impl Keeper {
     /// One batch of what is accepted, if there is any.
     pub(super) async fn forget(&mut self, handles: &Handles) -> Result<(), Halt> {
-        if self.held_up {
+        if self.paused {
             return Ok(());
         }
         let erasures = self.pending_erasures.next(TOGETHER);
@@ -41,7 +41,7 @@ impl Keeper {
                 Ok(())
             }
             Err(error) => {
-                self.held_up = true;
+                self.paused = true;
                 trace.failed();
                 tracing::warn!(%error, "a batch was not finished; trying again");
                 self.report(handles, Err(error))

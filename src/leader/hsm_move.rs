@@ -81,7 +81,7 @@ impl Keeper {
     }
 
     /// One step. What fails is tried again.
-    pub(super) async fn move_on(&mut self, handles: &Handles) -> Result<(), Halt> {
+    pub(super) async fn advance_migration(&mut self, handles: &Handles) -> Result<(), Halt> {
         match self.move_step(handles).await {
             Ok(()) => {
                 self.moves.note(|progress| progress.trouble = None);

@@ -55,7 +55,7 @@ pub struct Keeper {
     /// The log says that it is doubted.
     pub(super) clock_was_said: bool,
     /// The last batch failed; the next one waits for the tick.
-    pub(super) held_up: bool,
+    pub(super) paused: bool,
     /// When buckets may be made again.
     buckets_after: Duration,
     ticked: Duration,
@@ -128,7 +128,7 @@ impl Keeper {
             permissions,
             clock_is_sound: false,
             clock_was_said: false,
-            held_up: false,
+            paused: false,
             buckets_after: Duration::ZERO,
             ticked: Duration::ZERO,
             marked: Timestamp::from_millis(0),
@@ -138,9 +138,9 @@ impl Keeper {
             seen: None,
             commands,
         };
-        keeper.settle(finished).await?;
+        keeper.reload_erasures(finished).await?;
         keeper.begin_commitments().await?;
-        keeper.settle_rules().await?;
+        keeper.adjust_times().await?;
         keeper.make_buckets().await?;
         Ok((keeper, handle))
     }
@@ -154,7 +154,7 @@ impl Keeper {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let waits = !self.held_up && self.pending_erasures.backlog().erasures > 0;
+            let waits = !self.paused && self.pending_erasures.backlog().erasures > 0;
             let command = if waits || self.move_is_due() {
                 self.commands.try_recv().ok()
             } else {
@@ -163,16 +163,16 @@ impl Keeper {
                     biased;
                     () = stop.cancelled() => return Ok(()),
                     command = self.commands.recv() => command,
-                    () = self.pending_erasures.more(), if !self.held_up => None,
+                    () = self.pending_erasures.more(), if !self.paused => None,
                     () = due => None,
                 }
             };
             self.forget(&handles).await?;
             if let Some(command) = command {
-                self.obey(&handles, command).await?;
+                self.handle_command(&handles, command).await?;
             }
             if self.move_is_due() {
-                self.move_on(&handles).await?;
+                self.advance_migration(&handles).await?;
             }
             if self.tick_is_due() {
                 self.tick(&handles).await?;
@@ -213,11 +213,11 @@ impl Keeper {
         };
         let Recovered { current, finished } = Current::recover(node).await?;
         self.current = Some(current);
-        self.settle(finished).await
+        self.reload_erasures(finished).await
     }
 
     /// After a recovery: what was done is said, what is open is refused and waits.
-    async fn settle(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
+    async fn reload_erasures(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
         if let Some(finished) = finished {
             self.pending_erasures.finish(finished, self.boot_time());
         }
@@ -239,7 +239,7 @@ impl Keeper {
         }
     }
 
-    async fn obey(&mut self, handles: &Handles, command: Command) -> Result<(), Halt> {
+    async fn handle_command(&mut self, handles: &Handles, command: Command) -> Result<(), Halt> {
         match command {
             Command::PutKeyspace(name, policy, answer) => {
                 let result = self.put_keyspace(name.clone(), *policy).await;
@@ -326,8 +326,8 @@ impl Keeper {
     pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
         self.recovered().await?;
         // Shreds need no buckets.
-        self.held_up = false;
-        self.settle_rules().await?;
+        self.paused = false;
+        self.adjust_times().await?;
         self.make_buckets().await?;
         let now = self.ports.clock.now();
         if self.clock_is_sound && now.as_millis() >= self.tidied.as_millis() + MARK {

@@ -139,7 +139,7 @@ impl Keeper {
             ..work
         };
         self.batch(work).await?;
-        match self.settle_rules().await {
+        match self.adjust_times().await {
             Err(BatchError::Halt(halt)) => Err(halt.into()),
             Err(error) => {
                 // The change is made; the keyring has its times, and the next tick tries again.
@@ -152,7 +152,7 @@ impl Keeper {
 
     /// Writes down until when keys were issued by rules that were replaced, if that is still to be
     /// done: now, or before a crash at the latest.
-    pub(super) async fn settle_rules(&mut self) -> Result<(), BatchError> {
+    pub(super) async fn adjust_times(&mut self) -> Result<(), BatchError> {
         let Some(current) = &self.current else {
             return Ok(());
         };
@@ -164,10 +164,12 @@ impl Keeper {
         }
         let rows = checked_keyspaces(&self.ports, current.directory()).await?;
         let now = self.ports.clock.now();
-        let moved = rows.iter().map(|row| commitments.moved_on(row, now));
+        let moved = rows
+            .iter()
+            .map(|row| commitments.with_adjusted_times(row, now));
         let work = Work {
             keyspaces: moved.collect(),
-            rules: IssueRules::Settled,
+            rules: IssueRules::TimesAdjusted,
             ..Work::default()
         };
         self.batch(work).await

@@ -1,5 +1,5 @@
-//! What this node has in memory of the deployment: the keyring, replaced whole, and the pages
-//! below it. As the only holder of a lease it forgets before an old root is destroyed.
+//! The keys that this node has in memory: the keyring, which is replaced as a whole, and the cache of pages.
+//! Before an old root is destroyed the node wipes what it has below that root.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,33 +21,33 @@ use lethe_core::time::Expiry;
 use lethe_core::tree::{AddressKey, PageReference, TreeId};
 use parking_lot::Mutex;
 
-/// Between two looks whether an old keyring is still in use.
-const LOOK: Duration = Duration::from_micros(100);
-/// Uses of a keyring are far shorter than a request may take.
-const LONGEST_USE: Duration = Duration::from_secs(60);
-/// Between a look at the clock and the new keyring, in milliseconds, while the change is not confirmed.
-const REPLACING: u64 = 1_000;
-/// A page that is just being replaced: ask again with the next keyring.
-const REPLACED: Duration = Duration::from_millis(1);
+/// From one check to the next, whether an old keyring is still in use.
+const CHECK_INTERVAL: Duration = Duration::from_micros(100);
+/// How long a call may use a keyring. It is far longer than any call needs.
+const MAX_USE: Duration = Duration::from_secs(60);
+/// The time in which a keyring is replaced, in milliseconds: keys are issued by the old rules until then.
+const REPLACE_TIME: u64 = 1_000;
+/// How long to wait for the next keyring when a page was just replaced.
+const REPLACED_WAIT: Duration = Duration::from_millis(1);
 
-/// See the module.
+/// The keyring, the cache of pages and the refusals of this node.
 pub struct KeyState {
-    /// All that opens now.
+    /// The present keyring.
     keyring: ArcSwap<Keyring>,
-    /// Pages and tails in memory.
+    /// The cache of pages and tails.
     pub pages: Arc<PageCache>,
-    /// What is refused already.
+    /// The refusals of accepted erasures.
     pub refusals: Arc<Refusals>,
-    /// Sealed bytes of pages and tails that batches wrote.
+    /// The sealed bytes of pages and tails that batches have written since the start.
     page_bytes: AtomicU64,
-    /// Keyrings that were replaced and may still be looked at.
+    /// Keyrings that were replaced and may still be in use.
     replaced: Mutex<Vec<Weak<Keyring>>>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 }
 
 impl KeyState {
-    /// Nothing yet.
+    /// Without keys.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: CacheLimits) -> Self {
         let pages = Arc::new(PageCache::new(limits));
@@ -70,23 +70,23 @@ impl KeyState {
         }
     }
 
-    /// One state of the world, for one look: not to be held while waiting for anything slow.
+    /// The present keyring. Callers must not hold it while they wait for anything slow.
     #[must_use]
     pub fn keyring(&self) -> Arc<Keyring> {
         self.keyring.load_full()
     }
 
-    /// Sealed bytes of pages and tails that batches have written since the start.
+    /// The sealed bytes of pages and tails that batches have written since the start.
     #[must_use]
     pub fn page_bytes(&self) -> u64 {
         self.page_bytes.load(Ordering::Relaxed)
     }
 
-    /// Loads a page that a look under the state of `sequence` misses. Afterwards look again, with
-    /// a new keyring: that state may be over.
+    /// Loads a page that a lookup in the state of `sequence` needs. Afterwards the caller takes a new keyring
+    /// and looks up again, because that state may be replaced.
     ///
     /// # Errors
-    /// Of the store, and when it is damaged.
+    /// Of the store, also if it is damaged.
     pub async fn load(
         &self,
         deployment: DeploymentId,
@@ -102,9 +102,9 @@ impl KeyState {
                 self.pages.insert(loaded, sequence);
                 Ok(())
             }
-            // A batch has replaced it, and its keyring is about to come.
-            _ if self.is_over(sequence).await? => {
-                tokio::time::sleep(REPLACED).await;
+            // A batch has replaced the page, and the new keyring comes soon.
+            _ if self.is_replaced(sequence).await? => {
+                tokio::time::sleep(REPLACED_WAIT).await;
                 Ok(())
             }
             _ => Err(StoreError::Corrupt(
@@ -113,7 +113,8 @@ impl KeyState {
         }
     }
 
-    async fn is_over(&self, sequence: u64) -> Result<bool, StoreError> {
+    /// Whether a batch has replaced the state of `sequence`.
+    async fn is_replaced(&self, sequence: u64) -> Result<bool, StoreError> {
         let meta = self.store.meta().await?;
         Ok(meta.is_none_or(|meta| meta.sequence != sequence))
     }
@@ -134,7 +135,7 @@ impl KeyState {
         }
     }
 
-    /// One task replaces the keyring, so nothing is lost in between.
+    /// Replaces the keyring. Only one task does this, so no change is lost.
     fn replace(&self, change: impl FnOnce(&mut Keyring)) {
         let present = self.keyring();
         let mut next = Keyring {
@@ -152,11 +153,10 @@ impl KeyState {
         replaced.push(Arc::downgrade(&old));
     }
 
-    /// Waits until nobody looks anything up under any keyring but the present one: its secrets
-    /// are wiped then.
+    /// Waits until no call uses an old keyring. Then the secrets of old keyrings are wiped.
     ///
     /// # Errors
-    /// When somebody does for far too long.
+    /// If a call uses one for longer than any call may take.
     pub async fn until_unused(&self) -> Result<(), BatchError> {
         let mut waited = Duration::ZERO;
         loop {
@@ -167,16 +167,16 @@ impl KeyState {
                     return Ok(());
                 }
             }
-            if waited >= LONGEST_USE {
+            if waited >= MAX_USE {
                 let why = "a request holds on to an old keyring".to_owned();
                 return Err(HsmError::Unavailable(why).into());
             }
-            tokio::time::sleep(LOOK).await;
-            waited += LOOK;
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            waited += CHECK_INTERVAL;
         }
     }
 
-    /// All keyspaces anew: tables and directory must name the same versions and settings.
+    /// All keyspaces from the store. The tables and the directory must have the same versions and settings.
     async fn keyspaces(
         &self,
         directory: &Directory,
@@ -187,10 +187,12 @@ impl KeyState {
         if versions != directory.entries().len() {
             return Err(Halt::DirectoryDisagrees.into());
         }
-        // Until the keyring is replaced keys go out by the rules before.
-        let now = self.clock.now().saturating_add(REPLACING);
+        // Until the keyring is replaced keys are issued by the old rules.
+        let now = self.clock.now().saturating_add(REPLACE_TIME);
         let live = rows.iter().map(|row| {
-            let moved = directory.commitments().map(|it| it.moved_on(row, now));
+            let moved = directory
+                .commitments()
+                .map(|it| it.with_adjusted_times(row, now));
             let keyspace = live_keyspace(moved.as_ref().unwrap_or(row), directory)?;
             Some((row.name.clone(), Arc::new(keyspace)))
         });
@@ -229,7 +231,7 @@ impl LeaseHolders for KeyState {
 }
 
 impl KeyState {
-    /// Drops and wipes what the new state replaces; nothing of an older one gets in afterwards.
+    /// Wipes what the new state replaces. Afterwards the cache refuses pages of older states.
     fn forget(&self, sequence: u64, deltas: Option<Vec<TreeDelta>>, dropped: &[TreeId]) {
         match deltas {
             Some(deltas) => self.pages.advance(sequence, deltas, dropped),
@@ -238,7 +240,7 @@ impl KeyState {
     }
 }
 
-/// The keyspaces as they are, but for where the covers of some trees begin.
+/// The keyspaces with new tops of the covers of some trees.
 fn with_roots(
     keyring: &Keyring,
     directory: &Directory,

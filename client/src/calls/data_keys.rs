@@ -229,7 +229,7 @@ impl Client {
             let answer = self.post_bytes(path.clone(), chunk.body).await?;
             for item in items(&answer, chunk.items)? {
                 let index = results.len();
-                results.push(settled(item, |item| read(item, index))?);
+                results.push(item_result(item, |item| read(item, index))?);
             }
         }
         Ok(results)
@@ -253,8 +253,8 @@ fn items(answer: &Answer, expected: usize) -> Result<Vec<KeyAnswer>, Error> {
     }
 }
 
-/// A refused item is a result; an item that cannot be read fails the call.
-fn settled<T>(
+/// The result of one item: its error, or the item. An item that cannot be read fails the call.
+fn item_result<T>(
     mut item: KeyAnswer,
     read: impl FnOnce(KeyAnswer) -> Result<T, Error>,
 ) -> Result<Result<T, Problem>, Error> {

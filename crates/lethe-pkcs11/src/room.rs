@@ -39,7 +39,7 @@ impl Room {
             }
         }
         let made = make();
-        self.settle(objects, &made);
+        self.release(objects, &made);
         made
     }
 
@@ -63,7 +63,8 @@ impl Room {
         Ok(())
     }
 
-    fn settle<T>(&self, objects: u64, made: &Result<T, Failure>) {
+    /// Ends a reservation: the objects were made or not.
+    fn release<T>(&self, objects: u64, made: &Result<T, Failure>) {
         let mut count = self.0.lock();
         count.coming = count.coming.saturating_sub(objects);
         match made {

@@ -8,7 +8,7 @@ use lethe_client::{Client, Error, ErrorCode, KeyspaceName, Shred, ShredId};
 use crate::cli::Failure;
 use crate::cli::output::{Output, ask};
 use crate::cli::remote::Remote;
-use crate::cli::shred::Told;
+use crate::cli::shred::ShredReport;
 
 /// As long as it takes: what is accepted is never taken back.
 const PATIENCE: Duration = Duration::MAX;
@@ -61,8 +61,8 @@ impl Erase {
         let reason = self.order.reason.as_deref();
         let erase = async |client: &Client, id| client.erase_keyspace(name, id, reason).await;
         let shred = self.order.run(name, erase).await?;
-        let told = Told::of(&shred);
-        output.print(&told, || told.line(&what))
+        let report = ShredReport::new(&shred);
+        output.print(&report, || report.line(&what))
     }
 }
 
@@ -74,8 +74,8 @@ impl DropVersion {
         let reason = self.order.reason.as_deref();
         let drop = async |client: &Client, id| client.drop_version(name, number, id, reason).await;
         let shred = self.order.run(name, drop).await?;
-        let told = Told::of(&shred);
-        output.print(&told, || told.line(&what))
+        let report = ShredReport::new(&shred);
+        output.print(&report, || report.line(&what))
     }
 }
 
@@ -128,6 +128,6 @@ fn failed(error: &Error, id: ShredId) -> Failure {
         Error::Service(problem) if problem.status.is_some_and(|status| status < 500) => {
             Failure::new(error.to_string())
         }
-        _ => Failure::new(format!("{error}; to repeat it, add --id {id}")),
+        _ => Failure::new(format!("{error}; to run it again, add --id {id}")),
     }
 }

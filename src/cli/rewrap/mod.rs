@@ -3,10 +3,10 @@
 mod census;
 mod lines;
 mod pace;
+mod reporter;
 mod resume;
 mod run;
 mod tally;
-mod teller;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -20,10 +20,10 @@ use serde_json::json;
 
 use self::lines::Reader;
 use self::pace::Pace;
+use self::reporter::Reporter;
 use self::resume::{Draft, Task, named};
 use self::run::Run;
 use self::tally::Tally;
-use self::teller::Teller;
 use super::output::Output;
 use super::remote::Remote;
 use super::{Failure, block_on};
@@ -95,20 +95,20 @@ impl Rewrap {
         let task = Task::new(self.keyspace.as_str(), self.drop_bad);
         let (mut draft, mut tally) = Draft::open(out, task, &mut input, mode)?;
         let resumed = tally.lines;
-        let mut teller = self.teller(metadata.len(), draft.input_bytes());
+        let mut reporter = self.reporter(metadata.len(), draft.input_bytes());
         let mut run = Run {
             client,
             keyspace: &self.keyspace,
             reader: Reader::new(input, tally.lines),
             draft: &mut draft,
             pace: Pace::new(self.rate),
-            teller: &mut teller,
+            reporter: &mut reporter,
             tally: &mut tally,
             drop_bad: self.drop_bad,
             whole: true,
         };
         let done = run.rewrap().await;
-        teller.finish();
+        reporter.finish();
         done.map_err(|failure| unfinished(&failure))?;
         draft.finish()?;
         let shown = json!({
@@ -133,11 +133,11 @@ impl Rewrap {
     }
 
     fn census(&self, keyspace: &Keyspace, file: File, output: Output) -> Result<(), Failure> {
-        let mut teller = self.teller(file.metadata()?.len(), 0);
+        let mut reporter = self.reporter(file.metadata()?.len(), 0);
         let mut tally = Tally::default();
         let mut reader = Reader::new(BufReader::with_capacity(1 << 18, file), 0);
-        let done = run::census(&mut reader, &mut teller, &mut tally);
-        teller.finish();
+        let done = run::census(&mut reader, &mut reporter, &mut tally);
+        reporter.finish();
         done.map_err(|failure| {
             Failure::new(format!("{}: {}", self.input.display(), failure.message))
         })?;
@@ -162,8 +162,8 @@ impl Rewrap {
         verdict(&tally, "")
     }
 
-    fn teller(&self, bytes: u64, done: u64) -> Teller {
-        Teller::new(self.input.display().to_string(), bytes, done)
+    fn reporter(&self, bytes: u64, done: u64) -> Reporter {
+        Reporter::new(self.input.display().to_string(), bytes, done)
     }
 }
 

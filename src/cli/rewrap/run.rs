@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::lines::{Bad, Batch, Content, Key, Line, Reader};
 use super::pace::Pace;
+use super::reporter::Reporter;
 use super::resume::Draft;
 use super::tally::Tally;
-use super::teller::Teller;
 use crate::cli::Failure;
 
 /// Batches on their way: while one is answered, the service has the next ones.
@@ -34,7 +34,7 @@ pub(super) struct Run<'a, R> {
     pub(super) reader: Reader<R>,
     pub(super) draft: &'a mut Draft,
     pub(super) pace: Pace,
-    pub(super) teller: &'a mut Teller,
+    pub(super) reporter: &'a mut Reporter,
     pub(super) tally: &'a mut Tally,
     pub(super) drop_bad: bool,
     /// Output and tally are of the same input, which ends where a line ends.
@@ -70,7 +70,7 @@ impl<R: BufRead> Run<'_, R> {
                 return Ok(());
             };
             let (batch, answers) = sent.await??;
-            self.settle(&batch, answers)?;
+            self.write(&batch, answers)?;
             if self.whole && kept.elapsed() >= KEEP_EVERY {
                 self.draft.keep(self.tally)?;
                 kept = Instant::now();
@@ -86,7 +86,7 @@ impl<R: BufRead> Run<'_, R> {
         })
     }
 
-    fn settle(&mut self, batch: &Batch, answers: Answers) -> Result<(), Failure> {
+    fn write(&mut self, batch: &Batch, answers: Answers) -> Result<(), Failure> {
         self.whole = false;
         let mut answers = answers.into_iter();
         let mut output = Vec::with_capacity(batch.text.len());
@@ -97,9 +97,9 @@ impl<R: BufRead> Run<'_, R> {
                     self.tally.before.count(key.version);
                     let answer = answers.next();
                     let answer = answer.ok_or_else(|| Failure::new("an answer is missing"))?;
-                    self.settle_key(batch, line, key, answer, &mut output)?;
+                    self.write_key(batch, line, key, answer, &mut output)?;
                 }
-                Content::Bad(bad) => self.settle_bad(batch, line, bad, &mut output),
+                Content::Bad(bad) => self.write_bad(batch, line, bad, &mut output),
                 Content::Rest if self.drop_bad => {}
                 Content::Rest | Content::Blank => output.extend_from_slice(batch.text_of(line)),
             }
@@ -107,11 +107,11 @@ impl<R: BufRead> Run<'_, R> {
         self.draft.write(&output)?;
         self.draft.note(&batch.text);
         self.whole = batch.whole;
-        self.teller.progress(batch.text.len(), self.tally.lines);
+        self.reporter.progress(batch.text.len(), self.tally.lines);
         Ok(())
     }
 
-    fn settle_key(
+    fn write_key(
         &mut self,
         batch: &Batch,
         line: &Line,
@@ -132,14 +132,14 @@ impl<R: BufRead> Run<'_, R> {
                 if !self.drop_bad {
                     self.tally.after.count(key.version);
                 }
-                self.settle_bad(batch, line, &refused(&problem), output);
+                self.write_bad(batch, line, &refused(&problem), output);
             }
         }
         Ok(())
     }
 
-    fn settle_bad(&mut self, batch: &Batch, line: &Line, bad: &Bad, output: &mut Vec<u8>) {
-        count(self.tally, self.teller, line, bad);
+    fn write_bad(&mut self, batch: &Batch, line: &Line, bad: &Bad, output: &mut Vec<u8>) {
+        count(self.tally, self.reporter, line, bad);
         if !self.drop_bad {
             output.extend_from_slice(batch.text_of(line));
         }
@@ -149,7 +149,7 @@ impl<R: BufRead> Run<'_, R> {
 /// Reads everything, changes nothing.
 pub(super) fn census<R: BufRead>(
     reader: &mut Reader<R>,
-    teller: &mut Teller,
+    reporter: &mut Reporter,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let pace = Pace::new(None);
@@ -158,18 +158,18 @@ pub(super) fn census<R: BufRead>(
             tally.lines += u64::from(line.content != Content::Rest);
             match &line.content {
                 Content::Key(key) => tally.before.count(key.version),
-                Content::Bad(bad) => count(tally, teller, line, bad),
+                Content::Bad(bad) => count(tally, reporter, line, bad),
                 Content::Blank | Content::Rest => {}
             }
         }
-        teller.progress(batch.text.len(), tally.lines);
+        reporter.progress(batch.text.len(), tally.lines);
     }
     Ok(())
 }
 
-fn count(tally: &mut Tally, teller: &mut Teller, line: &Line, bad: &Bad) {
+fn count(tally: &mut Tally, reporter: &mut Reporter, line: &Line, bad: &Bad) {
     *tally.bad.entry(bad.code.clone().into_owned()).or_default() += 1;
-    teller.bad(line.number, bad);
+    reporter.bad(line.number, bad);
 }
 
 fn refused(problem: &Problem) -> Bad {

@@ -31,9 +31,9 @@ pub(in crate::cli) struct Hsm {
     remote: Remote,
 }
 
-/// What the service says.
+/// The status of the move, as the service answers it.
 #[derive(Deserialize)]
-struct Told {
+struct MoveStatus {
     state: String,
     from: Device,
     to: Option<Device>,
@@ -75,7 +75,7 @@ impl Hsm {
         let (module, token) = Config::device_of(&self.to)?;
         let client = self.remote.client()?;
         let mut shown = client.hsm_move().await?;
-        if !is_there(&told(&shown)?, &module, &token)? {
+        if !is_there(&status(&shown)?, &module, &token)? {
             client.move_hsm().await?;
             shown = follow(&client).await?;
         }
@@ -83,15 +83,15 @@ impl Hsm {
     }
 }
 
-fn told(shown: &Value) -> Result<Told, Failure> {
-    Ok(Told::deserialize(shown)?)
+fn status(shown: &Value) -> Result<MoveStatus, Failure> {
+    Ok(MoveStatus::deserialize(shown)?)
 }
 
 /// Whether all is done; refuses when it is not this HSM that the service moves to.
-fn is_there(told: &Told, module: &Path, token: &TokenSelector) -> Result<bool, Failure> {
+fn is_there(status: &MoveStatus, module: &Path, token: &TokenSelector) -> Result<bool, Failure> {
     let wanted = |device: &Device| device.is(module, token);
-    match (told.state.as_str(), &told.to) {
-        ("unconfigured", _) if wanted(&told.from) => Ok(true),
+    match (status.state.as_str(), &status.to) {
+        ("unconfigured", _) if wanted(&status.from) => Ok(true),
         ("moved", Some(to)) if wanted(to) => Ok(true),
         (_, Some(to)) if wanted(to) => Ok(false),
         (_, Some(to)) => Err(Failure::new(format!(
@@ -101,7 +101,7 @@ fn is_there(told: &Told, module: &Path, token: &TokenSelector) -> Result<bool, F
         ))),
         (_, None) => Err(Failure::new(format!(
             "the service knows {} alone: add [hsm_next] to its configuration and restart it",
-            told.from.name()
+            status.from.name()
         ))),
     }
 }
@@ -114,14 +114,14 @@ async fn follow(client: &Client) -> Result<Value, Failure> {
     let mut since: Option<Instant> = None;
     loop {
         let shown = client.hsm_move().await?;
-        let told = told(&shown)?;
-        bar.set_length(told.buckets);
-        bar.set_position(told.moved_buckets);
-        if told.state == "moved" {
+        let status = status(&shown)?;
+        bar.set_length(status.buckets);
+        bar.set_position(status.moved_buckets);
+        if status.state == "moved" {
             bar.finish_and_clear();
             return Ok(shown);
         }
-        match told.trouble {
+        match status.trouble {
             None => since = None,
             Some(why) if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => {
                 return Err(Failure::new(format!(

@@ -1,6 +1,6 @@
-//! What is to be shredded, one conversation a line: its id as it is, or JSON
-//! `{"conversation","id"}`, where the id of the shred may be left out. Other JSON is no id that
-//! somebody gave a conversation: with its quotes it would name another one.
+//! Reads a list of conversations to shred, one a line. A line is the conversation's name as it is, or JSON
+//! `{"conversation","id"}`, where the id of the shred is optional. A line that looks like other JSON is
+//! refused: with its quotes it would name another conversation.
 
 use std::collections::HashMap;
 
@@ -9,35 +9,36 @@ use lethe_client::{Conversation, ShredId};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// How lines are read.
+/// The format of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
-    /// Each line is an id, whatever is in it.
+    /// Each line is a conversation name as it is.
     Lines,
-    /// Each line is JSON: a text, or {"conversation","id"}.
+    /// Each line is JSON: a string, or {"conversation","id"}.
     Json,
 }
 
-/// One line that can be read.
+/// A line of the list that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) struct Wanted {
-    /// From 1.
+pub(in crate::cli) struct ListedShred {
+    /// The line number, from 1.
     pub(super) line: usize,
     pub(in crate::cli) conversation: Conversation,
-    /// If the caller has chosen one.
+    /// The id of the shred, if the list has one.
     pub(super) id: Option<ShredId>,
 }
 
-/// One that cannot. The reason quotes nothing of it.
+/// A line that cannot be read. The reason quotes nothing of the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable {
     pub(super) line: usize,
     pub(super) why: String,
 }
 
+/// A list that was read.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct List {
-    pub(in crate::cli) wanted: Vec<Wanted>,
+    pub(in crate::cli) shreds: Vec<ListedShred>,
     pub(super) unreadable: Vec<Unreadable>,
 }
 
@@ -50,7 +51,7 @@ struct JsonLine {
 }
 
 impl List {
-    /// Without a format a line is an id or a JSON object.
+    /// Reads a list. Without a format a line is a conversation name or a JSON object.
     pub(in crate::cli) fn read(bytes: &[u8], format: Option<Format>) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut list = Self::default();
@@ -60,34 +61,32 @@ impl List {
             if bytes.is_empty() {
                 continue;
             }
-            let read =
-                read_line(bytes, line, format).and_then(|wanted| unambiguous(wanted, &mut ids));
+            let read = read_line(bytes, line, format).and_then(|shred| check_id(shred, &mut ids));
             match read {
-                Ok(wanted) => list.wanted.push(wanted),
+                Ok(shred) => list.shreds.push(shred),
                 Err(why) => list.unreadable.push(Unreadable { line, why }),
             }
         }
         list
     }
 
-    /// From the command line; ids in the same order, or none.
-    pub(super) fn of(conversations: &[Conversation], ids: &[ShredId]) -> Self {
+    /// A list from the command line. There are as many ids as conversations, or none.
+    pub(super) fn from_arguments(conversations: &[Conversation], ids: &[ShredId]) -> Self {
         let ids = ids.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let wanted = (1..).zip(conversations).zip(ids);
+        let lines = (1..).zip(conversations).zip(ids);
+        let shred = |((line, conversation), id): ((usize, &Conversation), _)| ListedShred {
+            line,
+            conversation: conversation.clone(),
+            id,
+        };
         Self {
-            wanted: wanted
-                .map(|((line, conversation), id)| Wanted {
-                    line,
-                    conversation: conversation.clone(),
-                    id,
-                })
-                .collect(),
+            shreds: lines.map(shred).collect(),
             unreadable: Vec::new(),
         }
     }
 }
 
-fn read_line(bytes: &[u8], line: usize, format: Option<Format>) -> Result<Wanted, String> {
+fn read_line(bytes: &[u8], line: usize, format: Option<Format>) -> Result<ListedShred, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
     let (text, id) = match format {
         Some(Format::Lines) => plain(text)?,
@@ -95,15 +94,15 @@ fn read_line(bytes: &[u8], line: usize, format: Option<Format>) -> Result<Wanted
         None if text.starts_with('{') => read_object(text)?,
         None if looks_like_json(text) => {
             return Err(
-                "it looks like JSON, and would be taken with its quotes and brackets: \
-                        say --format json, or --format lines if they belong to the id"
+                "it looks like JSON, and its quotes and brackets would belong to the name: \
+                        use --format json, or --format lines if they do belong to it"
                     .into(),
             );
         }
         None => plain(text)?,
     };
     let conversation = text.parse().map_err(|error| format!("{error}"))?;
-    Ok(Wanted {
+    Ok(ListedShred {
         line,
         conversation,
         id,
@@ -116,17 +115,20 @@ fn plain(text: &str) -> Result<Read, String> {
     if text.trim() == text {
         Ok((text.to_owned(), None))
     } else {
-        // Taken byte for byte it would name another conversation than the one that was meant.
-        Err("it begins or ends with a blank: write it as JSON if that is meant".into())
+        // With its blanks it may name another conversation than intended.
+        Err(
+            "it begins or ends with a blank: write it as JSON if the blank belongs to the name"
+                .into(),
+        )
     }
 }
 
 fn read_json(text: &str) -> Result<Read, String> {
     match serde_json::from_str::<String>(text) {
         Ok(text) => Ok((text, None)),
-        // A list would be taken for the members in their order.
+        // serde would read a JSON array as the members in order.
         Err(_) if text.starts_with('{') => read_object(text),
-        Err(_) => Err("it is neither a JSON text nor {\"conversation\",\"id\"}".into()),
+        Err(_) => Err("it is neither a JSON string nor {\"conversation\",\"id\"}".into()),
     }
 }
 
@@ -141,7 +143,7 @@ fn read_object(text: &str) -> Result<Read, String> {
     Ok((json.conversation, json.id))
 }
 
-/// A text, a list, or a line of a list that is written over several.
+/// Whether the line looks like a JSON string, a JSON array, or one line of an array.
 fn looks_like_json(text: &str) -> bool {
     let item = text.trim_end_matches(',');
     match item.chars().next() {
@@ -152,20 +154,22 @@ fn looks_like_json(text: &str) -> bool {
     }
 }
 
-/// An id names one shred.
-fn unambiguous(
-    wanted: Wanted,
+/// Refuses an id that another line has with another conversation.
+fn check_id(
+    shred: ListedShred,
     ids: &mut HashMap<ShredId, (usize, Conversation)>,
-) -> Result<Wanted, String> {
-    if let Some(id) = wanted.id {
+) -> Result<ListedShred, String> {
+    if let Some(id) = shred.id {
         let (line, first) = ids
             .entry(id)
-            .or_insert_with(|| (wanted.line, wanted.conversation.clone()));
-        if *first != wanted.conversation {
-            return Err(format!("its id is that of line {line}"));
+            .or_insert_with(|| (shred.line, shred.conversation.clone()));
+        if *first != shred.conversation {
+            return Err(format!(
+                "line {line} has the same id with another conversation"
+            ));
         }
     }
-    Ok(wanted)
+    Ok(shred)
 }
 
 #[cfg(test)]
@@ -174,8 +178,8 @@ mod tests {
 
     const ID: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
 
-    fn wanted(line: usize, conversation: &str, id: Option<&str>) -> Wanted {
-        Wanted {
+    fn shred(line: usize, conversation: &str, id: Option<&str>) -> ListedShred {
+        ListedShred {
             line,
             conversation: conversation.parse().unwrap(),
             id: id.map(|id| id.parse().unwrap()),
@@ -191,16 +195,16 @@ mod tests {
         let list = List::read(text.as_bytes(), None);
         assert_eq!(list.unreadable, []);
         assert_eq!(
-            list.wanted,
+            list.shreds,
             [
-                wanted(1, "room 1", None),
-                wanted(3, "#x", None),
-                wanted(4, " {", None),
-                wanted(5, "c", Some(ID)),
-                wanted(6, "last", None),
+                shred(1, "room 1", None),
+                shred(3, "#x", None),
+                shred(4, " {", None),
+                shred(5, "c", Some(ID)),
+                shred(6, "last", None),
             ]
         );
-        assert!(List::read(b"\n\r\n", None).wanted.is_empty());
+        assert!(List::read(b"\n\r\n", None).shreds.is_empty());
     }
 
     #[test]
@@ -226,7 +230,7 @@ mod tests {
         let list = List::read(&text, None);
         let lines: Vec<_> = list.unreadable.iter().map(|bad| bad.line).collect();
         assert_eq!(lines, (0..13).map(|n| 2 * n + 1).collect::<Vec<_>>());
-        assert_eq!(list.wanted.len(), 12);
+        assert_eq!(list.shreds.len(), 12);
         assert!(
             list.unreadable
                 .iter()
@@ -239,7 +243,7 @@ mod tests {
         let names = |text: &str, format| {
             let list = List::read(text.as_bytes(), format);
             let names = list
-                .wanted
+                .shreds
                 .iter()
                 .map(|it| it.conversation.as_str().to_owned());
             (names.collect::<Vec<_>>(), list.unreadable.len())
@@ -269,7 +273,7 @@ mod tests {
             |conversation| format!("{{\"conversation\":\"{conversation}\",\"id\":\"{ID}\"}}\n");
         let text = ["a", "a", "b"].map(line).concat();
         let list = List::read(text.as_bytes(), None);
-        assert_eq!(list.wanted.len(), 2);
+        assert_eq!(list.shreds.len(), 2);
         assert_eq!(list.unreadable[0].line, 3);
         assert!(list.unreadable[0].why.contains("line 1"));
     }

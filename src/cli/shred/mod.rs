@@ -1,10 +1,10 @@
-//! `lethe shred`: ids are drawn and kept before anything is sent.
+//! `lethe shred`: shreds conversations. The ids are drawn and kept in a file before anything is sent.
 
 mod list;
 mod plan;
 mod receipts;
+mod report;
 mod run;
-mod told;
 
 use std::fs::{File, TryLockError};
 use std::io::{IsTerminal, Read, stderr, stdin};
@@ -17,8 +17,8 @@ use serde_json::json;
 pub(super) use self::list::{Format, List};
 use self::plan::Plan;
 use self::receipts::Receipts;
-use self::run::{Run, Tally, Teller};
-pub(super) use self::told::Told;
+pub(super) use self::report::ShredReport;
+use self::run::{Reporter, Run, Tally};
 use super::output::{Output, ask, printable};
 use super::remote::Remote;
 use super::{Failure, block_on};
@@ -28,17 +28,16 @@ use crate::pki::beside;
 /// `lethe shred`
 #[derive(Args)]
 #[command(
-    after_help = "The service keeps no list of names: one that never had a key, such as a misspelt one, is \
-destroyed as well, and its receipt is as valid. Look at the names before."
+    after_help = "The service keeps no list of names: a name that never had a key, such as a misspelt one, gets a \
+valid receipt too. Check the names before."
 )]
 pub(super) struct Shred {
     /// Name of the keyspace.
     keyspace: KeyspaceName,
-    /// What to shred.
+    /// The conversations to shred.
     #[arg(required_unless_present = "list")]
     conversations: Vec<Conversation>,
-    /// A file with one conversation a line, as it is or as JSON {"conversation","id"}; - for
-    /// standard input.
+    /// File with one conversation a line, as it is or as JSON {"conversation","id"}; - for standard input.
     #[arg(
         id = "list",
         long = "in",
@@ -46,30 +45,30 @@ pub(super) struct Shred {
         conflicts_with = "conversations"
     )]
     list: Option<PathBuf>,
-    /// What the lines of --in are; without it an id, or {"conversation","id"}, and other JSON is
+    /// Format of the lines of --in. Without it a line is a name or {"conversation","id"}, and other JSON is
     /// refused.
     #[arg(long, value_enum, requires = "list")]
     format: Option<Format>,
-    /// Reads the list, looks for the keyspace, says what would be shredded, and does nothing.
+    /// Reads the list, checks the keyspace, prints what would be shredded, and shreds nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Does not ask; only at a terminal it would.
+    /// Does not ask for confirmation. Without it the command asks at a terminal.
     #[arg(long)]
     yes: bool,
-    /// Ids of the shreds, one for each conversation on the command line: those of a run that
-    /// failed.
+    /// Ids of the shreds of a run that failed, one for each conversation on the command line.
     #[arg(long, conflicts_with = "list")]
     id: Vec<ShredId>,
-    /// Keeps the ids here until all is destroyed; FILE.shreds.jsonl for --in FILE.
+    /// File that keeps the ids until all shreds are destroyed. The default for --in FILE is
+    /// FILE.shreds.jsonl.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Writes receipts and openings to this file too, as JSON lines.
+    /// Also writes receipts and openings to this file, as JSON lines.
     #[arg(long, value_name = "FILE", conflicts_with = "no_wait")]
     receipts: Option<PathBuf>,
-    /// Returns once all is accepted, and so irrevocable.
+    /// Returns when all shreds are accepted. They cannot be taken back from then on.
     #[arg(long)]
     no_wait: bool,
-    /// Why, in at most 256 characters: for the audit log and the second operator.
+    /// Reason, at most 256 characters, for the audit log and the second operator.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -82,23 +81,23 @@ impl Shred {
         if self.dry_run {
             return self.rehearse(&list, output);
         }
-        let plan = Plan::make(&self.keyspace, &list.wanted, self.state_file()?)?;
+        let plan = Plan::make(&self.keyspace, &list.shreds, self.state_file()?)?;
         self.confirm(&list, &plan)?;
         let receipts = self.receipts.as_ref();
         let receipts = receipts.map(|path| Receipts::create(path, plan.resumed));
         let name = self.list.as_ref().map(|path| path.display().to_string());
-        let teller = Teller::new(output, plan.shreds().len(), receipts.transpose()?, name);
+        let reporter = Reporter::new(output, plan.shreds().len(), receipts.transpose()?, name);
         let client = self.remote.client()?;
-        block_on(self.shred(&client, &list, &plan, teller))
+        block_on(self.shred(&client, &list, &plan, reporter))
     }
 
-    /// The list, and a lock on its file: two runs at once would draw ids of their own.
+    /// The list, and a lock on its file: a second run at the same time would draw other ids.
     fn read(&self) -> Result<(List, Option<File>), Failure> {
         let Some(path) = &self.list else {
             if !self.id.is_empty() && self.id.len() != self.conversations.len() {
-                return Err(Failure::new("as many --id as conversations, or none"));
+                return Err(Failure::new("give one --id for each conversation, or none"));
             }
-            return Ok((List::of(&self.conversations, &self.id), None));
+            return Ok((List::from_arguments(&self.conversations, &self.id), None));
         };
         let mut bytes = Vec::new();
         let failed = |error| Failure::new(format!("{}: {error}", path.display()));
@@ -108,14 +107,14 @@ impl Shred {
         } else {
             let mut file = File::open(path).map_err(failed)?;
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
-                let text = format!("{}: another run is at work on it", path.display());
+                let text = format!("{}: another run uses it", path.display());
                 return Err(Failure::new(text));
             }
             file.read_to_end(&mut bytes).map_err(failed)?;
             Some(file)
         };
         let list = List::read(&bytes, self.format);
-        if list.wanted.is_empty() && list.unreadable.is_empty() {
+        if list.shreds.is_empty() && list.unreadable.is_empty() {
             return Err(Failure::new(format!(
                 "{} names no conversation",
                 path.display()
@@ -124,19 +123,19 @@ impl Shred {
         Ok((list, lock))
     }
 
-    /// What is about to be destroyed, said for a list and asked for at a terminal.
+    /// Prints what will be destroyed, and asks for confirmation at a terminal.
     fn confirm(&self, list: &List, plan: &Plan) -> Result<(), Failure> {
         let asks = !self.yes && stdin().is_terminal() && stderr().is_terminal();
         let summary = self.summary(list, plan.shreds().len());
         if !asks {
-            if self.list.is_some() && !list.wanted.is_empty() {
+            if self.list.is_some() && !list.shreds.is_empty() {
                 logging::say(&printable(&format!("lethe: {summary}")));
             }
             return Ok(());
         }
         let question = format!(
-            "{summary}\nThey become unreadable, for everyone and for good; a name that never had a key gets a \
-             receipt as well.\nType shred to go on: "
+            "{summary}\nNobody can ever read them again. A name that never had a key gets a receipt too.\nType \
+             shred to go on: "
         );
         match ask(&question)?.as_str() {
             "shred" => Ok(()),
@@ -145,10 +144,10 @@ impl Shred {
     }
 
     fn summary(&self, list: &List, shreds: usize) -> String {
-        let name = |wanted: Option<&list::Wanted>| {
-            wanted.map_or_else(String::new, |it| format!("{:?}", it.conversation.as_str()))
+        let name = |shred: Option<&list::ListedShred>| {
+            shred.map_or_else(String::new, |it| format!("{:?}", it.conversation.as_str()))
         };
-        let (first, last) = (list.wanted.first(), list.wanted.last());
+        let (first, last) = (list.shreds.first(), list.shreds.last());
         let unreadable = match list.unreadable.len() {
             0 => String::new(),
             some => format!("; {some} lines cannot be read"),
@@ -162,10 +161,10 @@ impl Shred {
         )
     }
 
-    /// `--dry-run`
+    /// `--dry-run`: prints what would be shredded.
     fn rehearse(&self, list: &List, output: Output) -> Result<(), Failure> {
         let mut names: Vec<_> = list
-            .wanted
+            .shreds
             .iter()
             .map(|it| it.conversation.as_str())
             .collect();
@@ -208,13 +207,13 @@ impl Shred {
         client: &Client,
         list: &List,
         plan: &Plan,
-        teller: Teller,
+        reporter: Reporter,
     ) -> Result<(), Failure> {
         for bad in &list.unreadable {
-            teller.unreadable(bad.line, &bad.why)?;
+            reporter.unreadable(bad.line, &bad.why)?;
         }
         if plan.file().is_some() && !plan.resumed {
-            // A wrong name is no reason to leave a file behind.
+            // If the keyspace does not exist, no file is written.
             client.keyspace(&self.keyspace).await?;
         }
         plan.keep()?;
@@ -223,16 +222,16 @@ impl Shred {
             keyspace: &self.keyspace,
             wait: !self.no_wait,
             reason: self.reason.as_deref(),
-            teller,
+            reporter,
             tally: Tally::default(),
         };
         let shreds = plan.shreds();
         let sent = run.shred(&shreds).await;
-        let (tally, refusals) = (run.tally, run.teller.take_refusals());
-        let told = run.teller.finish();
-        let unfinished = sent.and(told).err();
+        let (tally, refusals) = (run.tally, run.reporter.take_refusals());
+        let finished = run.reporter.finish();
+        let unfinished = sent.and(finished).err();
         if unfinished.is_none() && tally.refused == 0 && tally.waiting == 0 {
-            plan.settle(!list.unreadable.is_empty())?;
+            plan.finish(!list.unreadable.is_empty())?;
         }
         let mut reasons = refusals;
         reasons.extend(unfinished.map(|failure| failure.message));
@@ -273,11 +272,11 @@ impl Shred {
         Err(Failure::new(parts.join("; ")))
     }
 
-    /// How to go on with the same ids.
+    /// How to run the command again with the same ids.
     fn repeat(&self, plan: &Plan) -> Option<String> {
         match plan.file() {
             Some(path) if path.exists() => Some(format!(
-                "run it again to go on, the ids are kept in {}",
+                "run the command again to go on: the ids are in {}",
                 path.display()
             )),
             Some(_) => None,
@@ -287,7 +286,7 @@ impl Shred {
                     .iter()
                     .map(|entry| format!("--id {}", entry.request.id()));
                 let ids = ids.collect::<Vec<_>>().join(" ");
-                Some(format!("to repeat it, add {ids}"))
+                Some(format!("to run it again, add {ids}"))
             }
         }
     }

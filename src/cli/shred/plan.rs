@@ -1,6 +1,6 @@
-//! Which id each conversation's shred bears, and the file that keeps them: written before the first
-//! is sent, removed when there is nothing left to repeat. A repetition with other ids would destroy
-//! what came after the first.
+//! The ids of the shreds, and the file that keeps them. The file is written before the first shred is sent,
+//! and removed when all are destroyed. A second run with other ids would also destroy keys that were issued
+//! after the first run.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,86 +9,86 @@ use std::path::{Path, PathBuf};
 use lethe_client::{Conversation, KeyspaceName, ShredId, ShredRequest};
 use serde::{Deserialize, Serialize};
 
-use super::list::Wanted;
+use super::list::ListedShred;
 use crate::cli::Failure;
 use crate::pki::{ensure_replaceable, write_private};
 
 const FORMAT: &str = "lethe/v1/shreds";
 
-/// A line, and the shred that it belongs to. Lines may share one.
+/// A line of the list and its shred. Lines with the same conversation share a shred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct PlannedShred {
     pub(super) line: usize,
     #[serde(flatten)]
     pub(super) request: ShredRequest,
 }
 
-/// First line of the file.
+/// The first line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     format: String,
     keyspace: String,
-    /// Everything in it is destroyed; it is kept for the lines that could not be read.
+    /// All shreds in the file are destroyed. The file is kept because of lines that could not be read.
     settled: bool,
 }
 
-/// What is sent, in order of the lines.
+/// The shreds that are sent, in the order of the lines.
 #[derive(Debug)]
 pub(super) struct Plan {
     keyspace: KeyspaceName,
-    entries: Vec<Entry>,
+    entries: Vec<PlannedShred>,
     file: Option<PathBuf>,
-    /// Goes on with ids of an earlier run.
+    /// Whether the ids are those of an earlier run.
     pub(super) resumed: bool,
 }
 
 impl Plan {
-    /// New ids, unless the file holds those of an earlier run. Writes nothing yet.
+    /// Takes the ids from the file of an earlier run, or draws new ones. Writes nothing yet.
     pub(super) fn make(
         keyspace: &KeyspaceName,
-        wanted: &[Wanted],
+        listed: &[ListedShred],
         file: Option<PathBuf>,
     ) -> Result<Self, Failure> {
         let kept = match &file {
             Some(path) => {
                 ensure_replaceable(path)
                     .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-                kept(path, keyspace, wanted)?
+                ids_of_earlier_run(path, keyspace, listed)?
             }
             None => Vec::new(),
         };
         let resumed = !kept.is_empty();
         Ok(Self {
             keyspace: keyspace.clone(),
-            entries: assign(wanted, kept),
+            entries: assign_ids(listed, kept),
             file,
             resumed,
         })
     }
 
-    /// Writes the ids down.
+    /// Writes the ids to the file.
     pub(super) fn keep(&self) -> Result<(), Failure> {
-        self.named(self.write(false))
+        self.with_path(self.write(false))
     }
 
-    /// All is destroyed. Lines that could not be read may still be put right in their place, so
-    /// the ids of the others stay as long as there are any.
-    pub(super) fn settle(&self, unreadable: bool) -> Result<(), Failure> {
-        self.named(match &self.file {
+    /// All shreds are destroyed: removes the file. If there are lines that could not be read, keeps it, so that
+    /// a run with the corrected lines has the same ids for the others.
+    pub(super) fn finish(&self, unreadable: bool) -> Result<(), Failure> {
+        self.with_path(match &self.file {
             Some(_) if unreadable => self.write(true),
             Some(path) => std::fs::remove_file(path),
             None => Ok(()),
         })
     }
 
-    fn named(&self, done: io::Result<()>) -> Result<(), Failure> {
+    fn with_path(&self, done: io::Result<()>) -> Result<(), Failure> {
         let path = self.file.as_deref().unwrap_or(Path::new(""));
         done.map_err(|error| Failure::new(format!("{}: {error}", path.display())))
     }
 
-    /// Each shred once, in order.
-    pub(super) fn shreds(&self) -> Vec<&Entry> {
+    /// The shreds in order, each once.
+    pub(super) fn shreds(&self) -> Vec<&PlannedShred> {
         let mut seen = std::collections::HashSet::new();
         let entries = self.entries.iter();
         entries
@@ -96,8 +96,8 @@ impl Plan {
             .collect()
     }
 
-    /// Every line.
-    pub(super) fn entries(&self) -> &[Entry] {
+    /// All lines.
+    pub(super) fn entries(&self) -> &[PlannedShred] {
         &self.entries
     }
 
@@ -124,9 +124,12 @@ impl Plan {
     }
 }
 
-/// The ids of an earlier run over the same lines. One that is not finished and does not belong to
-/// them is not thrown away.
-fn kept(path: &Path, keyspace: &KeyspaceName, wanted: &[Wanted]) -> Result<Vec<Entry>, Failure> {
+/// The ids of an earlier run over the same lines. Fails if the file is of an unfinished run over other lines.
+fn ids_of_earlier_run(
+    path: &Path,
+    keyspace: &KeyspaceName,
+    listed: &[ListedShred],
+) -> Result<Vec<PlannedShred>, Failure> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -134,57 +137,57 @@ fn kept(path: &Path, keyspace: &KeyspaceName, wanted: &[Wanted]) -> Result<Vec<E
     };
     let (header, entries) = parse(&text)
         .ok_or_else(|| Failure::new(format!("{} is no list of shreds", path.display())))?;
-    let same = header.keyspace == keyspace.as_str() && belong(&entries, wanted);
+    let same = header.keyspace == keyspace.as_str() && are_in_list(&entries, listed);
     match (same, header.settled) {
         (true, _) => Ok(entries),
         (false, true) => Ok(Vec::new()),
         (false, false) => Err(Failure::new(format!(
-            "{} keeps the ids of an unfinished run with another content: finish that one, or remove the file to begin anew",
+            "{} keeps the ids of an unfinished run over another list: finish that run, or remove the file",
             path.display()
         ))),
     }
 }
 
-fn parse(text: &str) -> Option<(Header, Vec<Entry>)> {
+fn parse(text: &str) -> Option<(Header, Vec<PlannedShred>)> {
     let mut lines = text.lines();
     let header: Header = serde_json::from_str(lines.next()?).ok()?;
-    let entries: Result<Vec<Entry>, _> = lines.map(serde_json::from_str).collect();
+    let entries: Result<Vec<PlannedShred>, _> = lines.map(serde_json::from_str).collect();
     let entries = entries.ok()?;
     let ordered = entries.is_sorted_by(|a, b| a.line < b.line);
     (header.format == FORMAT && ordered).then_some((header, entries))
 }
 
-/// Whether every line of the earlier run still stands at its place. Others may have come.
-fn belong(entries: &[Entry], wanted: &[Wanted]) -> bool {
-    let at: HashMap<_, _> = wanted.iter().map(|wanted| (wanted.line, wanted)).collect();
+/// Whether the list still has every line of the earlier run at its place. It may have more lines.
+fn are_in_list(entries: &[PlannedShred], listed: &[ListedShred]) -> bool {
+    let at: HashMap<_, _> = listed.iter().map(|listed| (listed.line, listed)).collect();
     entries.iter().all(|entry| {
-        at.get(&entry.line).is_some_and(|wanted| {
-            wanted.conversation == *entry.request.conversation()
-                && wanted.id.is_none_or(|id| id == entry.request.id())
+        at.get(&entry.line).is_some_and(|listed| {
+            listed.conversation == *entry.request.conversation()
+                && listed.id.is_none_or(|id| id == entry.request.id())
         })
     })
 }
 
-/// A conversation that stands twice among the new lines is one shred, unless the caller says
-/// otherwise by two ids. One that an earlier run has sent already is a new wish.
-fn assign(wanted: &[Wanted], kept: Vec<Entry>) -> Vec<Entry> {
+/// Gives each line its shred. New lines with the same conversation are one shred, unless they have different
+/// ids. A new line with a conversation of the earlier run is a new shred.
+fn assign_ids(listed: &[ListedShred], kept: Vec<PlannedShred>) -> Vec<PlannedShred> {
     let mut kept = kept.into_iter().peekable();
     let mut drawn: HashMap<&Conversation, ShredId> = HashMap::new();
-    let mut entries = Vec::with_capacity(wanted.len());
-    for wanted in wanted {
-        if let Some(entry) = kept.next_if(|entry| entry.line == wanted.line) {
+    let mut entries = Vec::with_capacity(listed.len());
+    for listed in listed {
+        if let Some(entry) = kept.next_if(|entry| entry.line == listed.line) {
             entries.push(entry);
             continue;
         }
-        let id = wanted.id.unwrap_or_else(|| {
+        let id = listed.id.unwrap_or_else(|| {
             *drawn
-                .entry(&wanted.conversation)
+                .entry(&listed.conversation)
                 .or_insert_with(ShredId::random)
         });
-        drawn.entry(&wanted.conversation).or_insert(id);
-        entries.push(Entry {
-            line: wanted.line,
-            request: ShredRequest::with_id(id, wanted.conversation.clone()),
+        drawn.entry(&listed.conversation).or_insert(id);
+        entries.push(PlannedShred {
+            line: listed.line,
+            request: ShredRequest::with_id(id, listed.conversation.clone()),
         });
     }
     entries
@@ -201,7 +204,7 @@ mod tests {
 
     fn plan(text: &str, file: &Path) -> Result<Plan, Failure> {
         let list = List::read(text.as_bytes(), None);
-        Plan::make(&chat(), &list.wanted, Some(file.to_owned()))
+        Plan::make(&chat(), &list.shreds, Some(file.to_owned()))
     }
 
     fn ids(plan: &Plan) -> Vec<String> {
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_has_the_same_ids_until_all_is_settled() {
+    fn a_second_run_has_the_same_ids_until_all_are_destroyed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("list.shreds.jsonl");
         let first = plan("a\nb\na\n", &file).unwrap();
@@ -223,7 +226,7 @@ mod tests {
         assert!(again.resumed);
         assert_eq!(ids(&again), ids(&first));
         assert_eq!(ids(&again).len(), 2, "one conversation, one shred");
-        again.settle(false).unwrap();
+        again.finish(false).unwrap();
         assert!(!file.exists());
         assert_ne!(ids(&plan("a\nb\na\n", &file).unwrap()), ids(&first));
     }
@@ -238,9 +241,9 @@ mod tests {
         let [a, x, b, a_again] = ids(&again).try_into().unwrap();
         assert_eq!([a.clone(), b], *ids(&first));
         assert_ne!(a, x);
-        assert_ne!(a, a_again, "a new line is a new wish");
+        assert_ne!(a, a_again, "a new line is a new shred");
         let settled = plan("a\n{\nb\n", &file).unwrap();
-        settled.settle(true).unwrap();
+        settled.finish(true).unwrap();
         assert!(plan("a\nx\nb\n", &file).unwrap().resumed);
         assert!(
             !plan("c\n", &file).unwrap().resumed,
@@ -259,7 +262,7 @@ mod tests {
         }
         let list = List::read(b"a\nb\n", None);
         let other = "mail".parse().unwrap();
-        assert!(Plan::make(&other, &list.wanted, Some(file.clone())).is_err());
+        assert!(Plan::make(&other, &list.shreds, Some(file.clone())).is_err());
         for garbage in ["", "{}", "a\nb\n", "{\"format\":\"lethe/v1/shreds\"}\n"] {
             std::fs::write(&file, garbage).unwrap();
             let failure = plan("a\nb\n", &file).unwrap_err();

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use crate::cli::Failure;
 use crate::pki::{beside, create_draft, ensure_replaceable, put_in_place};
 
-/// `--receipts FILE`: JSON lines, under another name until they are all there. Openings tell
-/// conversations, so it is its owner's alone.
+/// `--receipts FILE`: JSON lines. The file has another name until it is complete. Only its owner can read it,
+/// because openings name conversations.
 pub(super) struct Receipts {
     path: PathBuf,
     draft: BufWriter<File>,
 }
 
 impl Receipts {
-    /// A file that is there is replaced only by the run that goes on with its work.
+    /// An existing file is replaced only by a run that resumes an earlier one.
     pub(super) fn create(path: &Path, resumed: bool) -> Result<Self, Failure> {
         let named = |error| Failure::new(format!("{}: {error}", path.display()));
         ensure_replaceable(path).map_err(named)?;
         if path.exists() && !resumed {
-            return Err(Failure::new(format!("{} is there already", path.display())));
+            return Err(Failure::new(format!("{} exists already", path.display())));
         }
         let draft = create_draft(&beside(path, "part"), 0o600).map_err(named)?;
         Ok(Self {
@@ -31,7 +31,7 @@ impl Receipts {
         writeln!(self.draft, "{line}")
     }
 
-    /// Durable from here on.
+    /// Makes the file durable, and gives it its name.
     pub(super) fn finish(self) -> io::Result<()> {
         self.draft.into_inner()?.sync_all()?;
         put_in_place(&beside(&self.path, "part"), &self.path)

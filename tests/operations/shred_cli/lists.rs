@@ -59,7 +59,7 @@ async fn a_run_after_a_kill_sends_the_same_ids() {
     assert_eq!(mode.mode() & 0o777, 0o600, "it names conversations");
 
     let second = run(&service, &List::words(&file, &[])).await;
-    assert!(err(&second).contains("another run is at work"));
+    assert!(err(&second).contains("another run uses it"));
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -122,7 +122,7 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     let words = List::words(&file, &["--receipts", &receipts]);
     let output = run(&service, &words).await;
     assert!(
-        err(&output).contains("is there already"),
+        err(&output).contains("exists already"),
         "{}",
         err(&output)
     );
@@ -144,7 +144,7 @@ async fn a_wrong_name_leaves_no_file_and_an_unfinished_one_is_not_thrown_away() 
     assert!(err(&output).contains("unknown_keyspace"));
     assert!(!list.state().exists());
     let output = run(&service, &List::words(&file, &[])).await;
-    assert!(err(&output).contains("0 of 2 destroyed; run it again to go on"));
+    assert!(err(&output).contains("0 of 2 destroyed; run the command again to go on"));
     assert!(list.state().exists());
     std::fs::write(&file, "b\n").unwrap();
     let output = run(&service, &List::words(&file, &[])).await;
@@ -176,7 +176,7 @@ async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
     let output = run(&service, &List::words(&file, &[])).await;
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(out(&output).lines().count(), 1_000);
-    let error = "lethe: forbidden: no; 1000 of 2500 destroyed; run it again to go on";
+    let error = "lethe: forbidden: no; 1000 of 2500 destroyed; run the command again to go on";
     let errors = err(&output);
     let (summary, rest) = errors.split_once('\n').unwrap();
     assert!(summary.starts_with("lethe: 2500 conversations to shred"));

@@ -58,14 +58,14 @@ async fn ids_are_told_when_it_fails_without_a_file() {
     let ids = sent_ids(&service.asked()[0]);
     assert_eq!(
         err(&output),
-        format!("lethe: forbidden: no; 0 of 2 destroyed; to repeat it, add {ids}\n")
+        format!("lethe: forbidden: no; 0 of 2 destroyed; to run it again, add {ids}\n")
     );
     let words = format!("shred chat a b {ids}");
     let output = run(&service, &words.split(' ').collect::<Vec<_>>()).await;
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(sent_ids(&service.asked()[1]), ids);
     assert!(err(&output).starts_with(
-        "lethe: a is not shredded: conflict: 65,536 is the end; 1 of 2 destroyed; to repeat"
+        "lethe: a was not shredded: conflict: 65,536 is the end; 1 of 2 destroyed; to run it again"
     ));
     assert_eq!(err(&output).lines().count(), 1);
     assert_eq!(out(&output).lines().count(), 1);
@@ -164,7 +164,7 @@ async fn erasures_want_a_word_and_are_followed() {
     let error = err(&output);
     let (_, id) = error
         .trim_end()
-        .rsplit_once("to repeat it, add --id ")
+        .rsplit_once("to run it again, add --id ")
         .unwrap();
     let output = run(&service, &[&erase[..], &["--id", id]].concat()).await;
     assert!(output.status.success(), "{}", err(&output));

@@ -1,4 +1,4 @@
-//! Steps 2 and 3: with the new root in the HSM, forget, seal everything anew, and commit.
+//! Steps 2 and 3: destroy leaves and versions, seal everything with new keys under the new root, and commit.
 
 use std::collections::BTreeMap;
 
@@ -17,38 +17,38 @@ use crate::tree::{
     Address, CoverRoot, LeafId, PageVersion, Puncture, PunctureError, Punctured, TreeId,
 };
 
-/// Leaves that the read-back looks at, at most: all of a small batch, a sample of a large one.
-const SAMPLE: usize = 8;
+/// The number of leaves that the read-back checks: all leaves of a small batch, a sample of a large one.
+const MAX_SAMPLE: usize = 8;
 
-/// A new root is in the HSM; nothing names it yet.
+/// A new root is in the HSM. The store does not name it yet.
 pub(super) struct Rooted {
     pub(super) current: Current,
     pub(super) root: HsmKey,
 }
 
-/// The store names the new root; the old one still lives.
+/// The store names the new root. The old root is still in the HSM.
 pub(super) struct Committed {
     pub(super) deployment: DeploymentId,
     pub(super) epoch: u64,
     pub(super) sequence: u64,
     pub(super) signing_key: HsmKeyId,
     pub(super) root: HsmKey,
-    /// The root that it replaced.
+    /// The root that the new one replaces; none in the first batch and after a recovery.
     pub(super) replaced: Option<HsmKey>,
-    /// For caches; none after a recovery.
+    /// The changes of trees, for caches; none after a recovery.
     pub(super) deltas: Option<Vec<TreeDelta>>,
     pub(super) keyspaces_changed: bool,
     pub(super) dropped: Vec<TreeId>,
-    /// Leaves that must be found forgotten.
+    /// Leaves for which the read-back checks that they are destroyed.
     pub(super) sample: Vec<LeafId>,
-    /// What it fulfils.
+    /// The erasures that the batch fulfils.
     pub(super) erasures: Vec<AcceptedErasure>,
-    /// A batch that is still to be signed, where a recovery found one.
+    /// An earlier batch without a signature, if a recovery found one.
     pub(super) unsigned: Option<Unsigned>,
 }
 
 impl Rooted {
-    /// Draws every key, seals, and writes all in one transaction.
+    /// Draws all keys, seals the pages and the directory, and writes everything in one transaction.
     pub(super) async fn commit(self, node: Node<'_>, work: Work) -> Result<Committed, BatchError> {
         let Self { mut current, root } = self;
         let sequence = current.sequence + 1;
@@ -112,7 +112,7 @@ fn fulfilled(erasures: &[AcceptedErasure], replaced: Option<HsmKeyId>) -> Option
     })
 }
 
-/// The directory key under the new root, in the HSM; the directory under that key.
+/// The meta row: the directory key sealed by the new root in the HSM, and the directory sealed by that key.
 async fn seal_meta(
     node: Node<'_>,
     current: &Current,
@@ -140,7 +140,7 @@ async fn seal_meta(
     })
 }
 
-/// Forgets leaves of one tree, and loads the pages that it takes.
+/// Destroys leaves of one tree. Loads the pages that are needed.
 async fn puncture(
     node: Node<'_>,
     current: &Current,
@@ -162,8 +162,8 @@ async fn puncture(
     loop {
         match entry.tree().puncture(leaves, &pages, puncture) {
             Ok(done) => {
-                // What is replaced stays at hand for the present state, should the HSM be away
-                // between the commit and the next one.
+                // The old pages stay in the cache for the present state, in case the HSM is away after the
+                // commit.
                 pages.share(current.sequence);
                 return Ok(done);
             }
@@ -210,10 +210,10 @@ fn split(
     (change, root, delta)
 }
 
-/// Evenly from all of them.
+/// Leaves at even distances.
 fn sample(leaves: &BTreeMap<TreeId, Vec<Address>>) -> Vec<LeafId> {
     let all: usize = leaves.values().map(Vec::len).sum();
-    let step = all.div_ceil(SAMPLE).max(1);
+    let step = all.div_ceil(MAX_SAMPLE).max(1);
     let each = leaves.iter().flat_map(|(tree, addresses)| {
         addresses.iter().map(|address| LeafId {
             tree: *tree,

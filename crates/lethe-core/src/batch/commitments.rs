@@ -1,4 +1,4 @@
-//! What the directory says of the store's other rows, batch by batch.
+//! What the directory commits to: the other rows of the store, as each batch leaves them.
 
 use super::sign::Unsigned;
 use super::{BatchError, Current, Halt, Ports};
@@ -11,20 +11,20 @@ use crate::ports::{Fulfilled, KeyspaceChange, KeyspaceRow};
 use crate::secret::Secret32;
 use crate::time::Timestamp;
 
-/// What a batch changes of the rules that keys are issued by.
+/// How a batch changes the rules by which keys are issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IssueRules {
-    /// Nothing.
+    /// It does not change them.
     #[default]
     Same,
-    /// They change. The times that the changes give count from this one, and have to be moved on
-    /// when it is known until when keys were issued by the rules before.
+    /// It changes them. The new times (`leases_until`, `expiries_until`) count from this time. They have to be
+    /// adjusted when it is known until when keys were issued by the old rules.
     ChangeFrom(Timestamp),
-    /// The times have been moved on.
-    Settled,
+    /// The times are adjusted.
+    TimesAdjusted,
 }
 
-/// What a batch changes beside trees.
+/// What a batch changes, besides trees.
 pub(super) struct Change<'a> {
     pub(super) keyspaces: &'a [KeyspaceChange],
     pub(super) fulfilled: Option<Fulfilled>,
@@ -32,8 +32,9 @@ pub(super) struct Change<'a> {
     pub(super) mark: &'a Mark,
 }
 
-/// Writes down what will hold after the batch. The first batch of a deployment, or of an earlier
-/// release's, begins it; gives the key if this one does.
+/// Writes to the directory what the rows will be after the batch. The first batch of a deployment begins the
+/// commitments, and so does the first batch after an upgrade from a release without them. Returns the key if
+/// this batch begins them.
 pub(super) async fn commit_to(
     ports: &Ports,
     current: &mut Current,
@@ -70,7 +71,7 @@ pub(super) async fn commit_to(
         commitments.changing_since = match rules {
             IssueRules::Same => commitments.changing_since,
             IssueRules::ChangeFrom(time) => commitments.changing_since.or(Some(time)),
-            IssueRules::Settled => None,
+            IssueRules::TimesAdjusted => None,
         };
         commitments.time = mark.high_water.unwrap_or(commitments.time);
     }
@@ -78,7 +79,7 @@ pub(super) async fn commit_to(
     Ok(commitments.map(Commitments::key))
 }
 
-/// The keyspaces of the store, if they are those that the directory was written with.
+/// The keyspaces of the store, if the directory commits to them.
 ///
 /// # Errors
 /// [`Halt::Altered`].
@@ -91,7 +92,7 @@ pub async fn checked_keyspaces(
     Ok(rows)
 }
 
-/// Whether these are the keyspaces that the directory was written with.
+/// Checks that the directory commits to these keyspaces.
 ///
 /// # Errors
 /// [`Halt::Altered`].
@@ -103,7 +104,7 @@ pub fn check_keyspaces(rows: &[KeyspaceRow], directory: &Directory) -> Result<()
     }
 }
 
-/// Only the erasures that come next may be fulfilled, without a gap.
+/// Checks that these are the next erasures, without a gap.
 pub(super) fn check_next(directory: &Directory, erasures: &[AcceptedErasure]) -> Result<(), Halt> {
     let Some(first) = erasures.first() else {
         return Ok(());
@@ -114,7 +115,7 @@ pub(super) fn check_next(directory: &Directory, erasures: &[AcceptedErasure]) ->
     check_numbers(erasures, ErasureNumber::new(next))
 }
 
-/// Neighbours in the order of acceptance, from `first` on.
+/// Checks that the numbers are consecutive from `first` on.
 pub(super) fn check_numbers(
     erasures: &[AcceptedErasure],
     first: ErasureNumber,
@@ -127,7 +128,7 @@ pub(super) fn check_numbers(
     Ok(())
 }
 
-/// The last batch that fulfilled erasures is there, and what is unsigned is that one.
+/// Checks that the last batch of erasures is in the store, and that an unsigned batch is that one.
 pub(super) async fn check_batch(
     ports: &Ports,
     commitments: &Commitments,
@@ -152,7 +153,7 @@ pub(super) async fn check_batch(
     Ok(())
 }
 
-/// As the store does it.
+/// Applies a change to the rows, as the store does.
 fn apply(rows: &mut Vec<KeyspaceRow>, change: &KeyspaceChange) {
     match change {
         KeyspaceChange::Create(row) => rows.push(row.clone()),

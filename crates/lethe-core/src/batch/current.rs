@@ -1,4 +1,4 @@
-//! The state that the store and the HSM agree on; step 1; and recovery.
+//! The present state; step 1; and recovery.
 
 use super::commit::{Committed, Rooted};
 use super::finished::Finished;
@@ -11,41 +11,41 @@ use crate::hsm_move::newest;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{HsmKey, KeyLabel, SigningPurpose};
 
-/// The state that the store and the HSM agree on, and no other root beside it.
+/// The state on which store and HSM agree. The HSM has no other root of the deployment.
 pub struct Current {
     pub(super) deployment: DeploymentId,
-    /// This leader's.
+    /// The epoch of this process.
     pub(super) epoch: u64,
     pub(super) sequence: u64,
-    /// Signs receipts.
+    /// The key that signs receipts.
     pub(super) signing_key: HsmKeyId,
-    /// None before the first batch.
+    /// The root in the HSM; none before the first batch.
     pub(super) root: Option<HsmKey>,
     pub(super) directory: Directory,
 }
 
-/// What a recovery found.
+/// The result of a recovery.
 pub struct Recovered {
-    /// The state.
+    /// The present state.
     pub current: Current,
-    /// A batch that was done but for its signature.
+    /// A batch that only lacked its signature; it is signed now.
     pub finished: Option<Finished>,
 }
 
 impl Current {
-    /// Finds out what holds, after a start or an error: opens the store's root in the HSM first,
-    /// and only then finishes what a batch may have left unfinished, from the barrier on.
+    /// Finds out the present state after a start or an error. Opens the directory key through the store's
+    /// root in the HSM first, and only then finishes an unfinished batch, from the barrier on.
     ///
     /// # Errors
-    /// [`Halt`] when the store's root does not open; then nothing was destroyed.
+    /// [`Halt`] if the store's root does not open the directory key; then nothing was destroyed.
     pub async fn recover(node: Node<'_>) -> Result<Recovered, BatchError> {
         let (current, finished) = Self::found(node.ports).await?.finish(node).await?;
         Ok(Recovered { current, finished })
     }
 
-    /// The same where another process may not have noticed yet that the store is not its own any more:
-    /// it may be about to destroy the root that the store names. Nothing is destroyed before the store
-    /// names a root that only this process knows of.
+    /// As [`Self::recover`], if another process may not know yet that it has lost the store: that process may
+    /// be about to destroy the root that the store names. So nothing is destroyed before the store names a
+    /// root that only this process knows.
     ///
     /// # Errors
     /// As [`Self::recover`].
@@ -60,7 +60,7 @@ impl Current {
         Ok(Recovered { current, finished })
     }
 
-    /// What the store names.
+    /// The state that the store names.
     async fn found(ports: &Ports) -> Result<Committed, BatchError> {
         let deployment = ports.store.deployment().await?;
         let deployment = deployment.ok_or(Halt::NotInitialised)?;
@@ -84,18 +84,18 @@ impl Current {
             deltas: None,
             keyspaces_changed: true,
             dropped: Vec::new(),
-            // All: these rows have lain where others may write.
+            // All leaves, because others may have written to the store since.
             sample: unsigned.iter().flat_map(Unsigned::leaves).collect(),
             erasures: Vec::new(),
             unsigned,
         })
     }
 
-    /// Makes the first root and an empty directory. The store must have its deployment id and no
-    /// meta row, the HSM its claim and signing keys.
+    /// Makes the first root and an empty directory. The store must have its deployment id and no meta row,
+    /// and the HSM must have its claim and its signing keys.
     ///
     /// # Errors
-    /// Those of the ports; can be run again after any of them.
+    /// Those of the ports. It can be called again after each of them.
     pub async fn first(node: Node<'_>, deployment: DeploymentId) -> Result<Self, BatchError> {
         let none = Self {
             deployment,
@@ -108,10 +108,10 @@ impl Current {
         Ok(none.run(node, Work::default()).await?.0)
     }
 
-    /// One batch: does the work under a new root, and makes the old one unreadable.
+    /// Runs one batch: does the work under a new root, and destroys the old root.
     ///
     /// # Errors
-    /// After any error only [`Self::recover`] tells whether the work was done.
+    /// After any error only [`Self::recover`] finds out whether the work was done.
     pub async fn run(
         self,
         node: Node<'_>,
@@ -127,19 +127,19 @@ impl Current {
         &self.directory
     }
 
-    /// What the directory says of the store's other rows.
+    /// What the directory commits to; none before an upgraded deployment's first batch.
     #[must_use]
     pub const fn commitments(&self) -> Option<&Commitments> {
         self.directory.commitments()
     }
 
-    /// Whose state this is.
+    /// The deployment.
     #[must_use]
     pub const fn deployment(&self) -> DeploymentId {
         self.deployment
     }
 
-    /// Batches so far.
+    /// The number of the last batch.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
@@ -160,7 +160,7 @@ impl Current {
         self.signing_key
     }
 
-    /// Step 1. Whoever has lost its root to another copy of the store makes no other.
+    /// Step 1. If the present root is gone, another copy of the store is served, and no root is made.
     async fn new_root(self, ports: &Ports) -> Result<Rooted, BatchError> {
         if let Some(root) = self.root
             && !ports.hsm.holds(root).await?

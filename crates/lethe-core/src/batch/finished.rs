@@ -5,7 +5,7 @@ use crate::identity::DeploymentId;
 use crate::ports::{BatchRow, Fulfilled};
 use crate::receipt::{Batch, BatchReceipts, Facts, Method, Receipt};
 
-/// Erasures that are fulfilled, with their receipts.
+/// A batch that is done: its erasures with their receipts.
 pub struct Finished {
     first: ErasureNumber,
     erasures: Vec<AcceptedErasure>,
@@ -14,7 +14,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// None of no erasures, or of others than neighbours in their order.
+    /// None if there is no erasure, or if their numbers are not consecutive.
     pub(super) fn new(
         erasures: Vec<AcceptedErasure>,
         receipts: BatchReceipts,
@@ -34,7 +34,7 @@ impl Finished {
         })
     }
 
-    /// From the store's rows; none when the batch is not signed or the rows do not fit it.
+    /// From the store's rows; none if the batch is not signed or the erasures are not those of the batch.
     #[must_use]
     pub fn from_rows(
         deployment: DeploymentId,
@@ -67,13 +67,13 @@ impl Finished {
         &self.erasures
     }
 
-    /// The last of them.
+    /// The number of the last erasure.
     #[must_use]
     pub fn last(&self) -> ErasureNumber {
         ErasureNumber::new(self.first.number() + self.erasures.len() as u64 - 1)
     }
 
-    /// An erasure's receipt; none when it is not of this batch.
+    /// The receipt of an erasure; none if the erasure is not of this batch.
     #[must_use]
     pub fn receipt(&self, number: ErasureNumber) -> Option<Receipt> {
         let index = number.number().checked_sub(self.first.number())?;

@@ -1,5 +1,5 @@
-//! Who serves keys: all of them must have dropped what they cached below an old root before it
-//! is destroyed (step 6).
+//! The nodes that serve keys. Step 6: all of them must drop what they have in memory below an old root before
+//! that root is destroyed.
 
 use async_trait::async_trait;
 
@@ -8,27 +8,27 @@ use crate::directory::Directory;
 use crate::page_cache::TreeDelta;
 use crate::tree::TreeId;
 
-/// The state after a batch, as a node that serves keys needs it.
+/// The state after a batch, for a node that serves keys.
 pub struct NewState<'a> {
-    /// Sequence of the batch.
+    /// The number of the batch.
     pub sequence: u64,
-    /// All live versions.
+    /// The directory, with all live versions.
     pub directory: &'a Directory,
-    /// What trees have forgotten; none when nothing known before can be relied on.
+    /// The changes of trees. None if everything in memory has to be replaced.
     pub deltas: Option<Vec<TreeDelta>>,
-    /// Keyspaces, their versions or settings are others.
+    /// Whether keyspaces, their versions or their settings have changed.
     pub keyspaces_changed: bool,
-    /// Trees that are no more.
+    /// Trees that were dropped.
     pub dropped: Vec<TreeId>,
 }
 
-/// Everybody who holds a lease.
+/// All nodes that hold a lease.
 #[async_trait]
 pub trait LeaseHolders: Send + Sync {
-    /// Answers when every holder serves the new state and has dropped and wiped what it had below
-    /// older roots, or its lease has lapsed.
+    /// Returns when each holder serves the new state and has wiped what it had below older roots, or when its
+    /// lease has ended.
     ///
     /// # Errors
-    /// Nothing may be destroyed then.
+    /// After an error nothing may be destroyed.
     async fn advance(&self, state: NewState<'_>) -> Result<(), BatchError>;
 }

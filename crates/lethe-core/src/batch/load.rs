@@ -1,4 +1,4 @@
-//! Pages that a batch or a read-back needs, on top of those in memory.
+//! Pages that a batch or a read-back loads, in addition to those in the cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::page_cache::PageCache;
 use crate::ports::TreeStore;
 use crate::tree::{Loaded, LoadedPages, Page, PageReference, Prefix, Tail, TailId, TreeId};
 
-/// Pages of its own, and behind them those of a cache.
+/// Pages that were loaded here. Others are looked up in a cache, if there is one.
 #[derive(Default)]
 pub struct Overlay<'a> {
     cache: Option<&'a PageCache>,
@@ -18,7 +18,7 @@ pub struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    /// Over a cache.
+    /// With a cache.
     #[must_use]
     pub fn over(cache: &'a PageCache) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Gives what was loaded to the cache, under the state of `sequence`.
+    /// Puts the loaded pages into the cache, for the state of `sequence`.
     pub(super) fn share(self, sequence: u64) {
         if let Some(cache) = self.cache {
             cache.share(self.pages, self.tails, sequence);
@@ -67,10 +67,10 @@ impl LoadedPages for Overlay<'_> {
     }
 }
 
-/// Loads and opens pages of one tree into an overlay.
+/// Loads pages of one tree into an overlay, and opens them.
 ///
 /// # Errors
-/// [`Halt::PageDoesNotOpen`] when one is missing or not what its parent says.
+/// [`Halt::PageDoesNotOpen`] if a page is missing, or is not the one that its parent names.
 pub async fn load(
     store: &dyn TreeStore,
     deployment: DeploymentId,

@@ -1,12 +1,12 @@
-//! The protocol by which the forgetting trees change (`docs/design.md#batch`), as a typestate:
-//! each step consumes the one before, so the wrong order does not compile.
+//! The protocol by which the forgetting trees change (`docs/design.md#batch`). Each step is a type that only
+//! the step before can make, so a wrong order does not compile.
 //!
 //! ```text
 //! Current -> Rooted -> Committed -> Flushed -> ReadBack -> Acknowledged -> Swept -> Current
 //!   step 1       2, 3           4           5              6              7        8
 //! ```
 //!
-//! A step that fails leaves nothing to go on with: [`Current::recover`] finds out what holds.
+//! After a failed step there is no value to go on with: [`Current::recover`] finds out the present state.
 
 mod commit;
 mod commitments;
@@ -37,38 +37,38 @@ pub use lease_holders::{LeaseHolders, NewState};
 pub use load::{Overlay, load};
 pub use work::{NewVersion, Work};
 
-/// The outside, as the use cases see it.
+/// The ports that the use cases call.
 #[derive(Clone)]
 pub struct Ports {
-    /// The device.
+    /// The HSM.
     pub hsm: Arc<dyn Hsm>,
-    /// What outlives the process.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// Randomness.
+    /// Random bytes.
     pub entropy: Arc<dyn Entropy>,
-    /// Steady time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The claim that this process has taken.
     pub claim: Arc<OwnClaim>,
-    /// How long keys are served while the HSM is away; none: for ever.
+    /// How long keys are served while the HSM is away; none means without a limit.
     pub max_outage: Option<Duration>,
 }
 
-/// A node at work on a batch: the outside, what it has in memory, and who else has.
+/// The node that runs a batch: its ports, its cache, and the nodes that hold a lease.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
-    /// The outside.
+    /// The ports.
     pub ports: &'a Ports,
-    /// Pages in memory.
+    /// The cache of pages.
     pub pages: &'a PageCache,
-    /// Everybody who serves keys.
+    /// All nodes that serve keys.
     pub holders: &'a dyn LeaseHolders,
 }
 
-/// What nobody can tell the right of without a person: the service stops and touches nothing.
+/// Why the service stops without changing anything: a person has to decide which state is right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
-    /// `lethe init` was never run, or not to its end.
+    /// `lethe init` was not run, or did not finish.
     #[error("the deployment is not initialised: run `lethe init`")]
     NotInitialised,
     /// The HSM belongs to a deployment with another store, or to another copy of this one.
@@ -81,17 +81,17 @@ pub enum Halt {
         /// What this store is.
         ours: String,
     },
-    /// Another copy of the store answered.
+    /// Another process serves a copy of this store.
     #[error(
         "the HSM is claimed by another copy of this store, which is served now: it answered. Nothing was changed"
     )]
     Served,
-    /// The HSM holds what a newer copy of the store made.
+    /// The HSM holds keys that a newer copy of the store made.
     #[error(
         "the HSM is claimed by a service that was not stopped in order, and holds {0} bucket keys that this copy of the store does not know: a newer copy has gone on. Look for it; only if this is the very database that was served last, run `lethe takeover --interrupted`. Nothing was changed"
     )]
     GoneOn(usize),
-    /// The claim is gone from the HSM.
+    /// The HSM has no claim of this deployment.
     #[error("the HSM holds no claim of this deployment: is it the right HSM?")]
     NoClaim,
     /// The store's root is not in the HSM, or does not open the directory key.
@@ -99,7 +99,7 @@ pub enum Halt {
         "the store's root {0} does not open in the HSM: an old copy of the store, or the wrong HSM. Nothing was destroyed"
     )]
     RootDoesNotOpen(String),
-    /// Directory and root do not belong together.
+    /// The directory does not open with the key that the root opened.
     #[error(
         "the directory of the store does not open: the store is damaged. Nothing was destroyed"
     )]
@@ -122,7 +122,7 @@ pub enum Halt {
         "a page of the forgetting tree is missing or does not open: the store is damaged. Nothing was destroyed"
     )]
     PageDoesNotOpen,
-    /// What was to be forgotten is still there after the commit.
+    /// A leaf, version or keyspace that was to be destroyed is still there after the commit.
     #[error(
         "the store does not hold what was committed to it: it is damaged. Nothing was destroyed"
     )]
@@ -130,7 +130,7 @@ pub enum Halt {
     /// The HSM has no key to sign receipts with.
     #[error("the HSM lacks the signing key of receipts: is it the right HSM?")]
     NoSigningKey,
-    /// A move to another HSM takes both.
+    /// The configuration does not name both HSMs of a move.
     #[error(
         "a move to another HSM is under way: until it is done [hsm] has to name the old HSM and [hsm_next] the new one. Nothing was destroyed"
     )]
@@ -140,7 +140,7 @@ pub enum Halt {
         "the deployment has moved to another HSM: name that one in [hsm]. Nothing was destroyed"
     )]
     MovedAway,
-    /// A row that authenticates as nothing that was written, or one that is gone.
+    /// A row that this service did not write, or one that is missing.
     #[error(
         "somebody has altered the store: {0} is not as this service wrote it. Nothing was destroyed, and nothing signed"
     )]
@@ -148,19 +148,19 @@ pub enum Halt {
     /// A batch names erasures that the store does not hold.
     #[error("the store lacks requests that were accepted: it is damaged")]
     ErasuresMissing,
-    /// The root of the present state has gone from under the service.
+    /// The root of the present state is not in the HSM any more.
     #[error(
         "root {0}, which this service made last, is not in the HSM any more: another copy of the store is served, or somebody destroyed it. Nothing was destroyed"
     )]
     OwnRootGone(String),
-    /// A root that should be gone, or that nobody knows of, is in the HSM.
+    /// The HSM has a root that should be destroyed, or that is unknown.
     #[error(
         "root {0} is in the HSM beside the current one: another leader, or a destroy that did not destroy"
     )]
     ForeignRoot(String),
 }
 
-/// Why a step was not done.
+/// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// Trying again may help, after [`Current::recover`].
@@ -172,7 +172,7 @@ pub enum BatchError {
     /// Trying again may help.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
-    /// A person has to look.
+    /// The service has to stop.
     #[error(transparent)]
     Halt(#[from] Halt),
 }
@@ -186,7 +186,7 @@ impl From<StoreError> for BatchError {
     }
 }
 
-/// Gone already is as good.
+/// Destroys a key. A key that does not exist counts as destroyed.
 pub(crate) async fn destroy(ports: &Ports, key: HsmKey) -> Result<(), HsmError> {
     match ports.hsm.destroy(key).await {
         Err(HsmError::NotFound) => Ok(()),
@@ -204,8 +204,8 @@ async fn roots(ports: &Ports, deployment: DeploymentId) -> Result<Vec<(HsmKey, u
     Ok(keys.into_iter().filter_map(epoch).collect())
 }
 
-/// Before anything is destroyed, and every few seconds: the HSM names our store, and holds the root
-/// that our store names. Nobody destroys that root but a batch of ours, after its commit.
+/// Checks that the HSM names our store, and holds the root that our store names. It is called every few
+/// seconds and before anything is destroyed. Only a batch of ours destroys that root, after its commit.
 ///
 /// # Errors
 /// [`Halt::ForeignClaim`], [`Halt::NoClaim`], [`Halt::OwnRootGone`].
@@ -218,7 +218,7 @@ pub async fn check_ours(ports: &Ports, deployment: DeploymentId) -> Result<(), B
         if ports.hsm.holds(root).await? {
             return Ok(());
         }
-        // A batch may have replaced it since it was read.
+        // A batch may have replaced the root since the row was read: check again.
         if missing == Some(root) {
             return Err(Halt::OwnRootGone(root.id.to_string()).into());
         }
@@ -226,11 +226,11 @@ pub async fn check_ours(ports: &Ports, deployment: DeploymentId) -> Result<(), B
     }
 }
 
-/// The HSM must bear the claim that this process has taken, and no other.
+/// Checks that the HSM has the claim that this process has taken, and no other.
 pub(crate) async fn check_claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
     let ours = ports.claim.text()?;
     let claims = match ports.hsm.claim(deployment, ClaimKind::Held).await {
-        // Two starts met.
+        // Two processes started at the same time.
         Err(HsmError::Ambiguous) => vec!["two claims of one number".to_owned()],
         found => found?,
     };

@@ -1,4 +1,4 @@
-//! Steps 4 to 6: the barrier; reading back as a restart would; and everybody forgets.
+//! Steps 4 to 6: the barrier; the read-back; and the acknowledgement of all lease holders.
 
 use super::commit::Committed;
 use super::commitments::check_batch;
@@ -10,16 +10,16 @@ use crate::erasure::{AcceptedErasure, ErasureKind};
 use crate::ports::{Fulfilled, HsmError};
 use crate::tree::{LeafId, Lookup};
 
-/// The commit is flushed to every copy that could ever be promoted.
+/// The commit has passed the barrier.
 pub(super) struct Flushed(Committed);
 
-/// The new state was read and opened as a restart would.
+/// The new state was read and opened in the same way as after a restart.
 pub(super) struct ReadBack {
     committed: Committed,
     directory: Directory,
 }
 
-/// Nobody holds anything below the old root any more.
+/// No node holds anything below the old root any more.
 pub(super) struct Acknowledged {
     pub(super) committed: Committed,
     pub(super) directory: Directory,
@@ -34,8 +34,8 @@ impl Committed {
 }
 
 impl Flushed {
-    /// Step 5: reads what was written, opens it through the root in the HSM, and looks whether
-    /// what was forgotten is.
+    /// Step 5: reads what was written, opens it through the root in the HSM, and checks that the leaves are
+    /// destroyed.
     pub(super) async fn read_back(self, ports: &Ports) -> Result<ReadBack, BatchError> {
         let committed = self.0;
         let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
@@ -70,7 +70,7 @@ impl Flushed {
     }
 }
 
-/// Whatever was read before the directory was open is as it was written.
+/// Checks rows that were read before the directory was open.
 async fn check_rows(
     ports: &Ports,
     committed: &Committed,
@@ -84,7 +84,7 @@ async fn check_rows(
         return Err(Halt::Altered("deployment: the clock's mark".into()).into());
     }
     if let Some(found) = &committed.unsigned {
-        // They were read before the key was known.
+        // These rows were read before their MACs could be checked.
         let Fulfilled { first, last, .. } = found.fulfilled;
         if ports.store.erasures(first, last).await? != found.erasures {
             return Err(Halt::Altered(format!("request {} and on", first.number())).into());
@@ -93,14 +93,14 @@ async fn check_rows(
     check_batch(ports, commitments, committed.unsigned.as_ref()).await
 }
 
-/// Keyspaces and versions that were to be forgotten are not in the directory.
+/// Checks that erased keyspaces and dropped versions are not in the directory.
 fn check_gone<'r>(
     directory: &Directory,
     erasures: impl Iterator<Item = &'r AcceptedErasure>,
 ) -> Result<(), Halt> {
     for AcceptedErasure { erasure, .. } in erasures {
         let keyspace = erasure.keyspace;
-        let lives = match &erasure.kind {
+        let exists = match &erasure.kind {
             ErasureKind::Shred { .. } => false,
             ErasureKind::EraseKeyspace(_) => {
                 let mut entries = directory.entries().iter();
@@ -108,14 +108,15 @@ fn check_gone<'r>(
             }
             ErasureKind::DropVersion(version) => directory.entry(keyspace, *version).is_some(),
         };
-        if lives {
+        if exists {
             return Err(Halt::NotForgotten);
         }
     }
     Ok(())
 }
 
-/// By pages from the store alone; a leaf of a tree that is gone is forgotten with it.
+/// Checks that a leaf is destroyed, with pages from the store and not from the cache. In a tree that is dropped
+/// all leaves are destroyed.
 async fn check_forgotten(
     ports: &Ports,
     committed: &Committed,

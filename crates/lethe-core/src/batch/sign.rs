@@ -1,5 +1,5 @@
-//! Step 8: one signed statement for the batch. What a crash left without one gets it by the recovery,
-//! after the same steps.
+//! Step 8: one signature for the batch. If a crash comes before it, the recovery signs the batch after the same
+//! steps.
 
 use super::commitments::check_numbers;
 use super::finished::Finished;
@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 use crate::tree::LeafId;
 
 impl Swept {
-    /// Signs for the batch's erasures, if it has any, and keeps the signature.
+    /// Signs the statement for the batch's erasures, and stores the signature. A batch without erasures has
+    /// none.
     pub(super) async fn sign(
         self,
         ports: &Ports,
@@ -33,7 +34,7 @@ impl Swept {
     }
 }
 
-/// A batch that a crash left without its signature: the last one that fulfilled erasures.
+/// A batch without a signature, because of a crash: the last batch with erasures.
 pub(super) struct Unsigned {
     pub(super) sequence: u64,
     pub(super) fulfilled: Fulfilled,
@@ -41,7 +42,7 @@ pub(super) struct Unsigned {
 }
 
 impl Unsigned {
-    /// What stands in the store; not to be relied on before the directory says so.
+    /// The unsigned batch in the store. Its rows are checked later, when the directory is open.
     pub(super) async fn find(ports: &Ports) -> Result<Option<Self>, BatchError> {
         let mut rows = ports.store.unsigned_batches().await?.into_iter();
         let Some(BatchRow {
@@ -72,7 +73,7 @@ impl Unsigned {
         self.erasures.iter().flat_map(|it| it.erasure.leaves())
     }
 
-    /// Only after a sweep.
+    /// Signs the batch. May only be called after a sweep.
     pub(super) async fn sign(
         self,
         ports: &Ports,

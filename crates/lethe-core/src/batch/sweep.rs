@@ -1,4 +1,4 @@
-//! Step 7: destroy every other root, and make sure that none is left.
+//! Step 7: destroy all other roots, and check that none is left.
 
 use super::commit::Committed;
 use super::read_back::Acknowledged;
@@ -8,20 +8,21 @@ use crate::erasure::AcceptedErasure;
 use crate::identity::HsmKeyId;
 use crate::ports::HsmKey;
 
-/// A root of ours may yet be born: of a call that was given up on. Not again and again.
-const ROUNDS: u32 = 4;
+/// A call that timed out may still make a root, so there is more than one round.
+const MAX_ROUNDS: u32 = 4;
 
 /// No other root of the deployment is in the HSM.
 pub(super) struct Swept {
     pub(super) current: Current,
     pub(super) erasures: Vec<AcceptedErasure>,
-    /// Root ids that are gone, that of the state before first.
+    /// The ids of the destroyed roots; the root of the state before is first.
     pub(super) destroyed: Vec<HsmKeyId>,
-    /// A batch that is still to be signed.
+    /// An earlier batch without a signature.
     pub(super) unsigned: Option<Unsigned>,
 }
 
-/// Nothing is destroyed by who has lost a root of its own: another copy of the store has gone on.
+/// Checks that both own roots are in the HSM. If one is gone, another copy of the store is served, and nothing
+/// may be destroyed.
 fn check_own(roots: &[(HsmKey, u64)], own: [Option<HsmKey>; 2]) -> Result<(), Halt> {
     let lost = |own: &HsmKey| roots.iter().all(|(root, _)| root != own);
     match own.into_iter().flatten().find(lost) {
@@ -31,7 +32,7 @@ fn check_own(roots: &[(HsmKey, u64)], own: [Option<HsmKey>; 2]) -> Result<(), Ha
 }
 
 impl Acknowledged {
-    /// The state as it is, with other roots beside its own.
+    /// The present state without a sweep: the HSM may have other roots.
     pub(super) fn unswept(self) -> Current {
         let Self {
             committed,
@@ -47,7 +48,7 @@ impl Acknowledged {
         }
     }
 
-    /// Destroys every other root up to our epoch, and makes sure that none is left.
+    /// Destroys all other roots, up to the epoch of this process, and checks that none is left.
     pub(super) async fn sweep(self, ports: &Ports) -> Result<Swept, BatchError> {
         let Self {
             committed,
@@ -75,7 +76,7 @@ impl Acknowledged {
                 break;
             };
             rounds += 1;
-            if rounds > ROUNDS || others.clone().any(|(_, of_epoch)| *of_epoch > epoch) {
+            if rounds > MAX_ROUNDS || others.clone().any(|(_, of_epoch)| *of_epoch > epoch) {
                 return Err(Halt::ForeignRoot(first.id.to_string()).into());
             }
             for (other, _) in others {

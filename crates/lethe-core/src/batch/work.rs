@@ -1,4 +1,4 @@
-//! What a batch is to do, and what that changes in the directory.
+//! The work of a batch, and what it changes in the directory.
 
 use std::collections::BTreeMap;
 
@@ -10,42 +10,42 @@ use crate::identity::KeyspaceId;
 use crate::ports::{KeyspaceChange, KeyspaceRow, VersionRow};
 use crate::tree::{Address, TreeId};
 
-/// A version to be made, with its fresh secrets.
+/// A new key version with its secrets.
 pub enum NewVersion {
-    /// The first of a new keyspace.
+    /// The first version of a new keyspace.
     First(KeyspaceRow, Entry),
-    /// The newest of one that is there.
+    /// The next version of a keyspace.
     Next(VersionRow, Entry),
 }
 
-/// What one batch does, in order: erasures, new versions, other settings.
+/// What one batch does: erasures, then new versions, then changed keyspaces.
 #[derive(Default)]
 pub struct Work {
-    /// Neighbours in the order of acceptance.
+    /// Erasures with consecutive numbers.
     pub erasures: Vec<AcceptedErasure>,
     /// New versions.
     pub versions: Vec<NewVersion>,
-    /// Keyspaces that are there, as they are to be.
+    /// Changed keyspaces, with their new rows.
     pub keyspaces: Vec<KeyspaceRow>,
-    /// Whether keys are issued by other rules afterwards.
+    /// How it changes the rules by which keys are issued.
     pub rules: IssueRules,
-    /// A second operator's approval that it carries out: given with the batch's commit.
+    /// The approval of a second operator that the batch carries out. Its commit makes it approved.
     pub approved: Option<ApprovalDecision>,
 }
 
-/// What it comes down to.
+/// The changes that the work makes.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) keyspaces: Vec<KeyspaceChange>,
-    /// Leaves to forget, in trees that go on.
+    /// Leaves to destroy, in trees that are not dropped.
     pub(super) leaves: BTreeMap<TreeId, Vec<Address>>,
-    /// Trees that are forgotten whole.
+    /// Trees that are dropped.
     pub(super) dropped: Vec<TreeId>,
 }
 
 impl Work {
-    /// Changes the directory but for the covers of trees that go on. What is gone already is as
-    /// good as forgotten.
+    /// Changes the directory, except the covers of trees that are not dropped. Leaves and versions that do
+    /// not exist any more are left out.
     pub(super) fn plan(self, directory: &mut Directory) -> (Plan, Vec<AcceptedErasure>) {
         let mut plan = Plan::default();
         for AcceptedErasure { erasure, .. } in &self.erasures {
@@ -66,8 +66,8 @@ impl Work {
                 ),
             }
         }
-        let lives = |tree: &TreeId| directory.entry(tree.keyspace, tree.version).is_some();
-        plan.leaves.retain(|tree, _| lives(tree));
+        let exists = |tree: &TreeId| directory.entry(tree.keyspace, tree.version).is_some();
+        plan.leaves.retain(|tree, _| exists(tree));
         for version in self.versions {
             plan.add(directory, version);
         }

@@ -44,7 +44,7 @@ impl Commitments {
     /// The keyspace as it stands in the store with the times of what is changing moved on to `now`:
     /// until then keys may have been issued by the rules before.
     #[must_use]
-    pub fn moved_on(&self, row: &KeyspaceRow, now: Timestamp) -> KeyspaceRow {
+    pub fn with_adjusted_times(&self, row: &KeyspaceRow, now: Timestamp) -> KeyspaceRow {
         let Some(since) = self.changing_since else {
             return row.clone();
         };
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn what_changes_counts_from_when_the_rules_before_were_over() {
         let mut commitments = commitments(&[]);
-        assert_eq!(commitments.moved_on(&row(), at(9_000)), row());
+        assert_eq!(commitments.with_adjusted_times(&row(), at(9_000)), row());
         commitments.changing_since = Some(at(1_000));
-        let moved = commitments.moved_on(&row(), at(1_250));
+        let moved = commitments.with_adjusted_times(&row(), at(1_250));
         assert_eq!(moved.leases_until, at(900));
         assert_eq!(moved.expiries_until, at(1_750));
         let created: Vec<_> = moved.versions.iter().map(|it| it.created_at).collect();

@@ -1,4 +1,4 @@
-//! What a request gets: a key, or why none.
+//! The results of issue, unwrap and rewrap.
 
 use crate::audit::KeyEvent;
 use crate::ports::EntropyError;
@@ -9,73 +9,73 @@ use crate::wrapped_key::{InvalidWrappedKey, WrappedKey};
 
 /// A new data key.
 pub struct Issued {
-    /// For the client, once recorded.
+    /// The plain key. It may leave after the audit record is written.
     pub data_key: Secret32,
-    /// For the client to keep.
+    /// The wrapped key, which the client stores.
     pub wrapped_key: WrappedKey,
-    /// Until when it may encrypt.
+    /// Until when the client may encrypt with it.
     pub use_until: Timestamp,
-    /// Where it stands, for the audit record.
+    /// Version, generation and expiry, for the audit record.
     pub event: KeyEvent,
-    /// Its row; must still live when the key leaves.
+    /// Its leaf. It is checked again just before the key leaves.
     pub leaf: LeafId,
-    /// Until when the client may keep the data key.
+    /// Until when the client may keep the plain key.
     pub cache_until: Timestamp,
 }
 
-/// A data key opened again.
+/// A data key that was unwrapped.
 pub struct Unwrapped {
-    /// For the client, once recorded.
+    /// The plain key. It may leave after the audit record is written.
     pub data_key: Secret32,
-    /// Where it stands, for the audit record.
+    /// Version, generation and expiry, for the audit record.
     pub event: KeyEvent,
-    /// Its row; must still live when the key leaves.
+    /// Its leaf. It is checked again just before the key leaves.
     pub leaf: LeafId,
-    /// Until when the client may keep the data key.
+    /// Until when the client may keep the plain key.
     pub cache_until: Timestamp,
 }
 
-/// A data key under the newest version, with the same expiry.
+/// A data key that was wrapped again with the newest version.
 pub struct Rewrapped {
-    /// For the client to keep instead.
+    /// The new wrapped key, which replaces the old one.
     pub wrapped_key: WrappedKey,
-    /// Where it stands now, for the audit record.
+    /// Its new version, generation and expiry, for the audit record.
     pub event: KeyEvent,
-    /// Its row before and now; both must still live when it leaves.
+    /// Its old and its new leaf. Both are checked again just before the key leaves.
     pub leaves: [LeafId; 2],
 }
 
-/// Why no data key leaves.
+/// Why there is no data key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// No keyspace of this name.
     #[error("no such keyspace")]
     UnknownKeyspace,
-    /// The bucket's time has passed.
+    /// The key has expired.
     #[error("the key has expired")]
     Expired(Expiry),
-    /// The conversation's generation was shredded.
+    /// The generation of the conversation was shredded.
     #[error("the conversation was shredded")]
     Shredded,
     /// The version was dropped.
     #[error("the key version was retired")]
     VersionRetired,
-    /// Not ours, altered, or of something else.
+    /// The wrapped key does not open: it is altered, or of another conversation or deployment.
     #[error(transparent)]
     Invalid(#[from] InvalidWrappedKey),
-    /// The bucket that a new key needs has not been made: the HSM has been away too long.
+    /// The bucket for a new key is not made yet, because the HSM has been away too long.
     #[error("no bucket is ready")]
     NoBucket,
-    /// No generation of the conversation is left in the newest version; the next one has more.
+    /// The conversation has no generation left in the newest version. A rotation gives new ones.
     #[error("the conversation was shredded 65,536 times in this key version")]
     UsedUp,
-    /// A shred of the conversation is being accepted: nobody can tell yet. Ask again in a moment.
+    /// A shred of the conversation is being written. The call can be sent again.
     #[error("a shred of this conversation is being accepted")]
     Pending,
-    /// Load this, and ask again.
+    /// This page has to be loaded.
     #[error("a page of the forgetting tree is not in memory")]
     Missing(Box<PageReference>),
-    /// No randomness.
+    /// There are no random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
 }

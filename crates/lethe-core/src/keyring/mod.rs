@@ -1,5 +1,5 @@
-//! The keys in memory: what an issue and an unwrap need, and nothing else. A snapshot never
-//! changes; a change is a new snapshot, so a request sees one state of the world.
+//! The keys in memory that issue, unwrap and rewrap need. A keyring never changes: a change makes a new
+//! keyring, so each call works on one state.
 
 mod answer;
 mod row;
@@ -24,52 +24,52 @@ use crate::wrapped_key::{Header, InvalidWrappedKey, WrappedKey};
 
 pub use answer::{Issued, KeyError, Rewrapped, Unwrapped};
 
-/// Milliseconds of a day.
+/// Milliseconds in a day.
 const DAY: u64 = 86_400_000;
 
 /// A key version in memory.
 pub struct LiveVersion {
-    /// Its tree; says its number.
+    /// The id of its tree, which has the version number.
     pub tree: TreeId,
-    /// When it became the newest.
+    /// When it became the newest version.
     pub created_at: Timestamp,
-    /// Turns conversations into addresses.
+    /// Maps conversations to addresses.
     pub address_key: Arc<AddressKey>,
-    /// Where the cover of its tree begins.
+    /// The top of the cover of its tree.
     pub root: CoverRoot,
 }
 
 /// A keyspace in memory.
 pub struct LiveKeyspace {
-    /// For its whole life.
+    /// Its id, which never changes.
     pub id: KeyspaceId,
     /// Its name.
     pub name: KeyspaceName,
-    /// Counts for keys issued from now on.
+    /// The settings for keys that are issued from now on.
     pub policy: Policy,
-    /// When the last `cache_until` under earlier settings can have ended.
+    /// The latest `cache_until` of a key that was issued under earlier settings.
     pub leases_until: Timestamp,
-    /// When the last key issued under earlier settings has expired.
+    /// The latest expiry of a key that was issued under earlier settings.
     pub expiries_until: Timestamp,
-    /// Older versions are refused.
+    /// Keys of older versions are refused.
     pub minimum_version: KeyVersion,
-    /// Oldest first, never empty.
+    /// The live versions, oldest first, never empty.
     pub versions: Vec<Arc<LiveVersion>>,
-    /// For the ids of shreds; none only until an earlier release's deployment has one.
+    /// Makes tags and salts of shreds. None only before the first batch of an upgraded deployment.
     pub deployment_key: Option<DeploymentKey>,
 }
 
-/// All that opens now.
+/// All keys that can be opened now.
 pub struct Keyring {
-    /// Sequence of the batch that made this state.
+    /// The number of the batch that made this state.
     pub sequence: u64,
-    /// By name.
+    /// The keyspaces by name.
     pub keyspaces: HashMap<KeyspaceName, Arc<LiveKeyspace>>,
-    /// Bucket keys by expiry.
+    /// The bucket keys by expiry.
     pub buckets: HashMap<Expiry, Arc<Secret32>>,
-    /// Pages in memory; of this state and of others, told apart by their keys.
+    /// The cache of pages. It may hold pages of other states; the key of a page identifies it.
     pub pages: Arc<PageCache>,
-    /// What is refused already.
+    /// The refusals of accepted erasures.
     pub refusals: Arc<Refusals>,
 }
 
@@ -83,11 +83,11 @@ impl Keyring {
         Ok(found)
     }
 
-    /// Makes a data key for a conversation under the newest version, in its current generation; its
-    /// messages live for `retention`, one of the keyspace's.
+    /// Makes a data key for a conversation with the newest version and the current generation. It expires
+    /// after `retention`, one of the keyspace's retentions.
     ///
     /// # Errors
-    /// [`KeyError`]; after [`KeyError::Missing`] ask again.
+    /// [`KeyError`]. After [`KeyError::Missing`] load the page and call again.
     pub fn issue(
         &self,
         keyspace: &LiveKeyspace,
@@ -116,13 +116,13 @@ impl Keyring {
         })
     }
 
-    /// Opens a wrapped key. What the header says is judged first, so an altered header may be
-    /// answered as expired, shredded or retired.
+    /// Opens a wrapped key. The header is checked first, so a wrapped key with an altered header may be refused
+    /// as expired, shredded or retired.
     ///
     /// # Errors
     /// [`KeyError::Expired`], [`KeyError::VersionRetired`], [`KeyError::Shredded`], or
-    /// [`KeyError::Invalid`] for whatever does not open, told apart from nothing else. After
-    /// [`KeyError::Missing`] ask again.
+    /// [`KeyError::Invalid`] for anything that does not open, whatever the cause. After
+    /// [`KeyError::Missing`] load the page and call again.
     pub fn unwrap(
         &self,
         keyspace: &LiveKeyspace,
@@ -132,7 +132,7 @@ impl Keyring {
     ) -> Result<Unwrapped, KeyError> {
         let header = wrapped.header();
         let (version, row) = self.row_of(keyspace, conversation, header, now)?;
-        // An expiry that no bucket has was never issued.
+        // There is a bucket for each expiry that was issued.
         let bucket = self.buckets.get(&header.expiry).ok_or(InvalidWrappedKey)?;
         let wrapping = row.wrapping_key(bucket, conversation, header.expiry);
         Ok(Unwrapped {
@@ -143,9 +143,8 @@ impl Keyring {
         })
     }
 
-    /// Wraps a data key under the newest version and the current generation, with the same
-    /// expiry. Both ends are of this one state: else it would carry a shredded data key under a
-    /// living leaf.
+    /// Wraps a data key again with the newest version and the current generation, and the same expiry. Both
+    /// steps use this one state: else a shredded data key could get a leaf that is not destroyed.
     ///
     /// # Errors
     /// As [`Self::unwrap`], and [`KeyError::UsedUp`].
@@ -171,7 +170,7 @@ impl Keyring {
 }
 
 impl LiveKeyspace {
-    /// When the last key of a version has expired that was replaced at `replaced_at`.
+    /// When the last key of a version expires that was replaced at `replaced_at`.
     #[must_use]
     pub fn last_expiry(&self, replaced_at: Timestamp) -> Timestamp {
         let life = self.policy.longest_life_seconds() * 1_000;

@@ -1,5 +1,5 @@
-//! The rows of the grid that live: found by what a header names, or as a conversation's current one,
-//! unless they are forgotten or refused.
+//! Rows of the grid: the row that a header names, and the current row of a conversation. A row that is
+//! destroyed or refused is not returned.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::time::{Expiry, Timestamp};
 use crate::tree::{Address, CurrentGeneration, LeafId, Lookup};
 use crate::wrapped_key::{Header, InvalidWrappedKey};
 
-/// A living row of the grid.
+/// A row of the grid that is not destroyed.
 pub(super) struct LiveRow {
     conversation_key: Arc<Secret32>,
     generation: Generation,
@@ -30,7 +30,7 @@ impl LiveRow {
         }
     }
 
-    /// Where this row crosses a column.
+    /// The wrapping key where this row crosses the column of a bucket.
     pub(super) fn wrapping_key(
         &self,
         bucket: &Secret32,
@@ -62,8 +62,8 @@ impl Keyring {
         }
     }
 
-    /// The version of a header, if it lives: a smaller number that is gone was retired, a larger
-    /// one never was.
+    /// The version that a header names, if it is live. A smaller number without a version was retired; a
+    /// larger one never existed.
     fn version<'k>(
         &self,
         keyspace: &'k LiveKeyspace,
@@ -88,7 +88,7 @@ impl Keyring {
         }
     }
 
-    /// The row that a header names, if it lives.
+    /// The row that a header names, if it is not destroyed.
     pub(super) fn row_of<'k>(
         &self,
         keyspace: &'k LiveKeyspace,
@@ -115,7 +115,7 @@ impl Keyring {
         version: &LiveVersion,
         conversation: &ConversationId,
     ) -> Result<LiveRow, KeyError> {
-        // Most conversations were never shredded: one look tells so, and finds the row.
+        // Most conversations were never shredded: one lookup finds their row.
         let first = version.address_key.address(conversation, Generation::FIRST);
         if self
             .refusals
@@ -137,8 +137,8 @@ impl Keyring {
         self.row(version, generation, address)
     }
 
-    /// A key at hand may be older than this state, but never one that this state forgot: who asks has
-    /// looked at the refusals.
+    /// The row at an address. The conversation key in the cache may be of an older state, but it is not one that
+    /// this state destroyed, because callers check the refusals before.
     fn row(
         &self,
         version: &LiveVersion,
@@ -166,6 +166,7 @@ impl Keyring {
         }
     }
 
+    /// The first generation of a conversation that is neither destroyed nor refused.
     pub(super) fn current_generation(
         &self,
         version: &LiveVersion,

@@ -1,4 +1,4 @@
-//! What a shred would forget.
+//! The leaves that a shred destroys.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::refusals::{Refusal, Target};
 use crate::tree::GENERATIONS;
 
 impl Keyring {
-    /// What a shred of the conversation forgets now: its current generation in each live version.
-    /// A generation whose shred is accepted, and after which nothing was issued, is joined.
+    /// The leaves of a shred: the current generation of the conversation in each live version. If the shred of
+    /// the generation before is accepted and no key was issued since, the new shred joins it.
     ///
     /// # Errors
-    /// [`KeyError::UsedUp`], [`KeyError::Pending`]; after [`KeyError::Missing`] ask again.
+    /// [`KeyError::UsedUp`], [`KeyError::Pending`]; after [`KeyError::Missing`] load the page and call again.
     pub fn shred_leaves(
         &self,
         keyspace: &LiveKeyspace,
@@ -37,7 +37,7 @@ impl Keyring {
         keyspace.versions.iter().map(leaf).collect()
     }
 
-    /// The generation before `next`, where its shred still runs and the conversation has not gone on.
+    /// The generation before `next`, if its shred is accepted and no key was issued since.
     fn joined(
         &self,
         version: &LiveVersion,

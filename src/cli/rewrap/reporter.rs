@@ -6,18 +6,18 @@ use super::lines::Bad;
 use crate::cli::output::printable;
 use crate::observability::logging;
 
-/// Bad lines that are told one by one: a million of them would help nobody.
-const MOST_TOLD: u32 = 100;
+/// Bad lines that are printed one by one. The others are only counted.
+const MAX_PRINTED: u32 = 100;
 
-/// What is said while it runs, on standard error.
-pub(super) struct Teller {
+/// Prints progress and bad lines on standard error.
+pub(super) struct Reporter {
     bar: ProgressBar,
     file: String,
-    told: u32,
+    bad_lines: u32,
 }
 
-impl Teller {
-    /// For a file of so many bytes, of which so many are done.
+impl Reporter {
+    /// For a file of `bytes` bytes, of which `done` are done.
     pub(super) fn new(file: String, bytes: u64, done: u64) -> Self {
         // Draws nothing where standard error is no terminal.
         let bar = ProgressBar::new(bytes).with_position(done);
@@ -25,7 +25,11 @@ impl Teller {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, file, told: 0 }
+        Self {
+            bar,
+            file,
+            bad_lines: 0,
+        }
     }
 
     pub(super) fn progress(&self, bytes: usize, lines: u64) {
@@ -34,12 +38,12 @@ impl Teller {
     }
 
     pub(super) fn bad(&mut self, line: u64, bad: &Bad) {
-        self.told += 1;
-        if self.told <= MOST_TOLD {
+        self.bad_lines += 1;
+        if self.bad_lines <= MAX_PRINTED {
             let Bad { code, detail } = bad;
             self.say(&format!("lethe: {}:{line}: {code}: {detail}", self.file));
-        } else if self.told == MOST_TOLD + 1 {
-            self.say("lethe: more bad lines are counted, not told");
+        } else if self.bad_lines == MAX_PRINTED + 1 {
+            self.say("lethe: more bad lines are counted, not printed");
         }
     }
 

@@ -1,11 +1,13 @@
+//! What the command line prints about a shred.
+
 use lethe_client::{Conversation, Problem, Shred, ShredId, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A shred as it is told: the fields of the API's answer, so that `lethe receipt verify` reads it,
-/// and whose they are.
+/// A shred as it is printed: its conversation, and the fields of the API's answer, so that
+/// `lethe receipt verify` can read it.
 #[derive(Serialize)]
-pub(in crate::cli) struct Told<'a> {
+pub(in crate::cli) struct ShredReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<&'a str>,
     id: ShredId,
@@ -22,8 +24,8 @@ pub(in crate::cli) struct Told<'a> {
     opening: Option<&'a Value>,
 }
 
-impl<'a> Told<'a> {
-    pub(in crate::cli) fn of(shred: &'a Shred) -> Self {
+impl<'a> ShredReport<'a> {
+    pub(in crate::cli) fn new(shred: &'a Shred) -> Self {
         let bare = Self {
             conversation: None,
             id: shred.id(),
@@ -61,7 +63,7 @@ impl<'a> Told<'a> {
         self
     }
 
-    /// For people. `what` stands last: it may hold blanks.
+    /// One line of text. `what` is last because it may have blanks.
     pub(in crate::cli) fn line(&self, what: &str) -> String {
         let time = self.destroyed_at.as_ref().or(self.accepted_at.as_ref());
         format!(
@@ -73,18 +75,18 @@ impl<'a> Told<'a> {
     }
 }
 
-/// One that was refused, for programs.
+/// A shred that was refused, as JSON.
 pub(super) fn refused(conversation: &Conversation, id: ShredId, problem: &Problem) -> Value {
     json!({ "conversation": conversation.as_str(), "id": id,
         "error": { "code": problem.code.as_str(), "detail": problem.detail } })
 }
 
-/// A line that cannot be read, for programs.
+/// A line that cannot be read, as JSON.
 pub(super) fn unreadable(line: usize, why: &str) -> Value {
     json!({ "line": line, "error": { "code": "invalid_request", "detail": why } })
 }
 
-/// As the API writes it.
+/// The time in the format of the API.
 fn time(time: Timestamp) -> String {
     format!("{time:.3}")
 }
