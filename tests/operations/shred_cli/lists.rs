@@ -121,11 +121,7 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     assert_eq!(mode.mode() & 0o777, 0o600, "openings tell conversations");
     let words = List::words(&file, &["--receipts", &receipts]);
     let output = run(&service, &words).await;
-    assert!(
-        err(&output).contains("exists already"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("exists already"), "{}", err(&output));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
