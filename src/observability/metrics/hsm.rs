@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use lethe_core::for_each_hsm_call;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
     ClaimKind, Clock, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
@@ -30,6 +31,9 @@ impl<H: Hsm> MeteredHsm<H> {
         name: &'static str,
         call: impl Future<Output = Result<T, HsmError>>,
     ) -> Result<T, HsmError> {
+        if LOOKS.contains(&name) {
+            return call.await;
+        }
         let mut part = Trace::current().hsm_call(name);
         let begun = SystemClock.since_boot();
         let result = call.await;
@@ -41,23 +45,8 @@ impl<H: Hsm> MeteredHsm<H> {
     }
 }
 
-/// The calls that are counted.
-const CALLS: [&str; 14] = [
-    "claims",
-    "remove_claim",
-    "signing_pairs",
-    "destroy_signing_pair",
-    "create_key",
-    "keys",
-    "seal",
-    "open",
-    "destroy",
-    "set_claim",
-    "create_signing_key",
-    "verification_keys",
-    "sign",
-    "random",
-];
+/// Not counted: they only look whether the device is there and what it holds, whatever the load.
+const LOOKS: [&str; 3] = ["holds", "claim", "status"];
 
 /// What [`label`] says.
 const RESULTS: [&str; 8] = [
@@ -73,7 +62,7 @@ const RESULTS: [&str; 8] = [
 
 /// Every call and result from 0 on.
 pub(super) fn begin(calls: &Family<Call, Counter>) {
-    for call in CALLS {
+    for call in CALLS.iter().copied().filter(|call| !LOOKS.contains(call)) {
         for result in RESULTS {
             calls.get_or_create_owned(&Call { call, result });
         }
@@ -93,122 +82,17 @@ const fn label(error: Option<&HsmError>) -> &'static str {
     }
 }
 
-#[async_trait]
-impl<H: Hsm> Hsm for MeteredHsm<H> {
-    async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError> {
-        self.call("create_key", self.inner.create_key(label)).await
-    }
+macro_rules! metered {
+    ($($call:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        /// All calls of an HSM.
+        const CALLS: &[&str] = &[$(stringify!($call)),*];
 
-    async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
-        self.call("keys", self.inner.keys(deployment)).await
-    }
-
-    /// Not counted, as the claim and the status: they are looked at all the time, whatever the load.
-    async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
-        self.inner.holds(key).await
-    }
-
-    async fn seal(
-        &self,
-        key: HsmKey,
-        aad: &[u8],
-        secret: &Secret32,
-    ) -> Result<SealedSecret, HsmError> {
-        self.call("seal", self.inner.seal(key, aad, secret)).await
-    }
-
-    async fn open(
-        &self,
-        key: HsmKey,
-        aad: &[u8],
-        sealed: &SealedSecret,
-    ) -> Result<Secret32, HsmError> {
-        self.call("open", self.inner.open(key, aad, sealed)).await
-    }
-
-    async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
-        self.call("destroy", self.inner.destroy(key)).await
-    }
-
-    async fn claim(
-        &self,
-        deployment: DeploymentId,
-        kind: ClaimKind,
-    ) -> Result<Vec<String>, HsmError> {
-        self.inner.claim(deployment, kind).await
-    }
-
-    async fn set_claim(
-        &self,
-        deployment: DeploymentId,
-        kind: ClaimKind,
-        text: &str,
-    ) -> Result<(), HsmError> {
-        let set = self.inner.set_claim(deployment, kind, text);
-        self.call("set_claim", set).await
-    }
-
-    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
-        self.call("claims", self.inner.claims()).await
-    }
-
-    async fn remove_claim(
-        &self,
-        deployment: DeploymentId,
-        kind: ClaimKind,
-    ) -> Result<(), HsmError> {
-        let removed = self.inner.remove_claim(deployment, kind);
-        self.call("remove_claim", removed).await
-    }
-
-    async fn create_signing_key(
-        &self,
-        deployment: DeploymentId,
-        purpose: SigningPurpose,
-    ) -> Result<VerificationKey, HsmError> {
-        let made = self.inner.create_signing_key(deployment, purpose);
-        self.call("create_signing_key", made).await
-    }
-
-    async fn verification_keys(
-        &self,
-        deployment: DeploymentId,
-    ) -> Result<Vec<VerificationKey>, HsmError> {
-        self.call(
-            "verification_keys",
-            self.inner.verification_keys(deployment),
-        )
-        .await
-    }
-
-    async fn signing_pairs(
-        &self,
-        deployment: DeploymentId,
-    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError> {
-        let listed = self.inner.signing_pairs(deployment);
-        self.call("signing_pairs", listed).await
-    }
-
-    async fn destroy_signing_pair(
-        &self,
-        deployment: DeploymentId,
-        id: HsmKeyId,
-        purpose: SigningPurpose,
-    ) -> Result<(), HsmError> {
-        let destroyed = self.inner.destroy_signing_pair(deployment, id, purpose);
-        self.call("destroy_signing_pair", destroyed).await
-    }
-
-    async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {
-        self.call("sign", self.inner.sign(key, message)).await
-    }
-
-    async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError> {
-        self.call("random", self.inner.random(length)).await
-    }
-
-    /// Not counted: it only looks whether the device is there, whatever the load.
-    async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
-        self.inner.status(deployment).await
-    }
+        #[async_trait]
+        impl<H: Hsm> Hsm for MeteredHsm<H> {
+            $(async fn $call(&self, $($argument: $type),*) -> Result<$answer, HsmError> {
+                self.call(stringify!($call), self.inner.$call($($argument),*)).await
+            })*
+        }
+    };
 }
+for_each_hsm_call!(metered);

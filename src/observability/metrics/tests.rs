@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use lethe_core::for_each_hsm_call;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
     ClaimKind, Hsm, HsmError, HsmKey, HsmStatus, KeyLabel, SealedSecret, SigningPurpose,
@@ -22,72 +23,17 @@ impl Failing {
     }
 }
 
-#[async_trait]
-impl Hsm for Failing {
-    async fn create_key(&self, _: KeyLabel) -> Result<HsmKey, HsmError> {
-        self.next()
-    }
-    async fn keys(&self, _: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
-        self.next()
-    }
-    async fn holds(&self, _: HsmKey) -> Result<bool, HsmError> {
-        self.next()
-    }
-    async fn seal(&self, _: HsmKey, _: &[u8], _: &Secret32) -> Result<SealedSecret, HsmError> {
-        self.next()
-    }
-    async fn open(&self, _: HsmKey, _: &[u8], _: &SealedSecret) -> Result<Secret32, HsmError> {
-        self.next()
-    }
-    async fn destroy(&self, _: HsmKey) -> Result<(), HsmError> {
-        self.next()
-    }
-    async fn claim(&self, _: DeploymentId, _: ClaimKind) -> Result<Vec<String>, HsmError> {
-        self.next()
-    }
-    async fn set_claim(&self, _: DeploymentId, _: ClaimKind, _: &str) -> Result<(), HsmError> {
-        self.next()
-    }
-    async fn create_signing_key(
-        &self,
-        _: DeploymentId,
-        _: SigningPurpose,
-    ) -> Result<VerificationKey, HsmError> {
-        self.next()
-    }
-    async fn verification_keys(&self, _: DeploymentId) -> Result<Vec<VerificationKey>, HsmError> {
-        self.next()
-    }
-    async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
-        self.next()
-    }
-    async fn remove_claim(&self, _: DeploymentId, _: ClaimKind) -> Result<(), HsmError> {
-        self.next()
-    }
-    async fn signing_pairs(
-        &self,
-        _: DeploymentId,
-    ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError> {
-        self.next()
-    }
-    async fn destroy_signing_pair(
-        &self,
-        _: DeploymentId,
-        _: HsmKeyId,
-        _: SigningPurpose,
-    ) -> Result<(), HsmError> {
-        self.next()
-    }
-    async fn sign(&self, _: HsmKeyId, _: &[u8]) -> Result<[u8; 64], HsmError> {
-        self.next()
-    }
-    async fn random(&self, _: usize) -> Result<Vec<u8>, HsmError> {
-        self.next()
-    }
-    async fn status(&self, _: DeploymentId) -> Result<HsmStatus, HsmError> {
-        self.next()
-    }
+macro_rules! failing {
+    ($($call:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Hsm for Failing {
+            $(async fn $call(&self, $(_: $type),*) -> Result<$answer, HsmError> {
+                self.next()
+            })*
+        }
+    };
 }
+for_each_hsm_call!(failing);
 
 fn assert_shown(exposition: &Exposition, lines: &[&str]) {
     let text = exposition.open_metrics();

@@ -264,6 +264,35 @@ pub trait Hsm: Send + Sync {
     async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError>;
 }
 
+/// Gives the signatures of all calls of [`Hsm`] to a macro, which implements them in one way. The types
+/// must be in scope where it is used.
+#[macro_export]
+macro_rules! for_each_hsm_call {
+    ($with:ident) => {
+        $with! {
+            create_key(label: KeyLabel) -> HsmKey;
+            keys(deployment: DeploymentId) -> Vec<HsmKey>;
+            holds(key: HsmKey) -> bool;
+            seal(key: HsmKey, aad: &[u8], secret: &Secret32) -> SealedSecret;
+            open(key: HsmKey, aad: &[u8], sealed: &SealedSecret) -> Secret32;
+            destroy(key: HsmKey) -> ();
+            claim(deployment: DeploymentId, kind: ClaimKind) -> Vec<String>;
+            set_claim(deployment: DeploymentId, kind: ClaimKind, text: &str) -> ();
+            claims() -> Vec<(DeploymentId, String)>;
+            remove_claim(deployment: DeploymentId, kind: ClaimKind) -> ();
+            create_signing_key(deployment: DeploymentId, purpose: SigningPurpose)
+                -> VerificationKey;
+            verification_keys(deployment: DeploymentId) -> Vec<VerificationKey>;
+            signing_pairs(deployment: DeploymentId) -> Vec<(HsmKeyId, SigningPurpose)>;
+            destroy_signing_pair(deployment: DeploymentId, id: HsmKeyId, purpose: SigningPurpose)
+                -> ();
+            sign(key: HsmKeyId, message: &[u8]) -> [u8; 64];
+            random(length: usize) -> Vec<u8>;
+            status(deployment: DeploymentId) -> HsmStatus;
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
