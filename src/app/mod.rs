@@ -1,6 +1,7 @@
 //! Composition root: the only place that names SQLite, PKCS#11 and files.
 
 mod claim;
+mod devices;
 mod error;
 mod lifecycle;
 pub mod memory;

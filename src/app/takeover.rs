@@ -12,7 +12,8 @@ use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
 use super::AppError;
 use super::claim::{earlier, visible_path};
-use super::wiring::{open_devices, ports, steady_clock};
+use super::devices::open_devices;
+use super::wiring::{ports, steady_clock};
 use crate::config::Config;
 use crate::observability::metrics::Metrics;
 

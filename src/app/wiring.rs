@@ -10,14 +10,14 @@ use lethe_audit::FileAuditSink;
 use lethe_core::batch::{Halt, Ports};
 use lethe_core::claim::{Lease, confirm};
 use lethe_core::clock::SteadyClock;
-use lethe_core::hsm_move::{Devices, locate, published_keys};
+use lethe_core::hsm_move::published_keys;
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{Clock, ClockStore, Hsm, Store, StoreError};
-use lethe_pkcs11::{Pkcs11Config, Pkcs11Hsm};
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::devices::{max_objects, open_devices, open_hsm};
 use super::reload::Reloader;
 use super::tasks::Tasks;
 use super::{AppError, claim};
@@ -29,7 +29,6 @@ use crate::http;
 use crate::http::ApiState;
 use crate::identity::tls::Handshakes;
 use crate::identity::{Access, Gate};
-use crate::leader::hsm_moves::{self, HsmMoves, MoveState};
 use crate::leader::{Handles, Keeper, KeeperHandle, KeeperLimits, Watch};
 use crate::limits::Limits;
 use crate::node::NodeState;
@@ -282,15 +281,6 @@ fn span_routes() -> HashMap<&'static str, Route> {
     routes.map(route).collect()
 }
 
-/// Of the HSM that new objects go to.
-fn max_objects(config: &Config, moves: &HsmMoves) -> u64 {
-    let next = match moves.progress().state {
-        MoveState::Moving | MoveState::Moved => moves.next_max_objects(),
-        MoveState::Unconfigured | MoveState::Ready => None,
-    };
-    next.unwrap_or(config.hsm.max_objects)
-}
-
 /// Goes on where the store says that the time stood.
 pub(super) async fn steady_clock(
     config: &Config,
@@ -314,38 +304,6 @@ pub(super) fn ports(
         claim: Arc::default(),
         max_outage: config.hsm.max_outage,
     }
-}
-
-/// The HSMs of the configuration, and which of them holds the deployment.
-pub(super) async fn open_devices(
-    config: &Config,
-    store: &dyn Store,
-    metrics: &Metrics,
-) -> Result<(Arc<Devices>, Arc<HsmMoves>), AppError> {
-    let first = hsm_moves::open(&config.hsm, metrics).await?;
-    let moves = HsmMoves::open(&config.hsm, config.hsm_next.as_ref(), metrics).await?;
-    let located = locate(store, first, moves.opened()).await?;
-    if located.at_second {
-        let moving = located.devices.pair().is_some();
-        moves.note(|progress| {
-            progress.state = if moving {
-                MoveState::Moving
-            } else {
-                MoveState::Moved
-            };
-        });
-    }
-    Ok((Arc::new(located.devices), Arc::new(moves)))
-}
-
-/// Loading a module and logging in may block.
-async fn open_hsm(config: &Config, last_pin_try: bool) -> Result<Pkcs11Hsm, AppError> {
-    let config = Pkcs11Config {
-        last_pin_try,
-        ..config.hsm.pkcs11()?
-    };
-    let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
-    Ok(opened.map_err(std::io::Error::other)??)
 }
 
 fn host_name() -> String {

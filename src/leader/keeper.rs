@@ -1,31 +1,22 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
-use lethe_core::buckets::{Buckets, Made, required};
+use lethe_core::buckets::Buckets;
 use lethe_core::hsm_move::Devices;
-use lethe_core::time::{Expiry, Timestamp};
+use lethe_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Command, KeeperError, KeeperHandle, Put};
+use super::handle::{Command, KeeperHandle};
 use super::handles::Handles;
 use super::hsm_move::Moving;
+use super::tick::TICK;
 use crate::erasure::PendingErasures;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::key_state::KeyState;
 use crate::node::status::Seen;
 use crate::permissions::Permissions;
-
-/// Longest pause between two looks at what is due.
-const TICK: Duration = Duration::from_millis(500);
-/// How often the high-water mark of the clock is written.
-const MARK: u64 = 10_000;
-/// How often the HSM is looked at.
-const LOOK: u64 = 5_000;
-/// Between two tries to make buckets that failed.
-const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 
 /// Owns what the deployment holds: root, directory, buckets. It alone changes them.
 pub struct Keeper {
@@ -57,11 +48,11 @@ pub struct Keeper {
     /// The last batch failed; the next one waits for the tick.
     pub(super) paused: bool,
     /// When buckets may be made again.
-    buckets_after: Duration,
-    ticked: Duration,
-    marked: Timestamp,
-    tidied: Timestamp,
-    looked: Timestamp,
+    pub(super) buckets_after: Duration,
+    pub(super) ticked: Duration,
+    pub(super) marked: Timestamp,
+    pub(super) tidied: Timestamp,
+    pub(super) looked: Timestamp,
     /// A call failed: the next look is due.
     pub(super) hsm_failed: bool,
     /// What the HSM said of itself last.
@@ -236,157 +227,6 @@ impl Keeper {
         match current.and_then(Current::commitments) {
             Some(_) => Ok(()),
             None => self.batch(Work::default()).await,
-        }
-    }
-
-    async fn handle_command(&mut self, handles: &Handles, command: Command) -> Result<(), Halt> {
-        match command {
-            Command::PutKeyspace(name, policy, answer) => {
-                let result = self.put_keyspace(name.clone(), *policy).await;
-                if let Ok(Put::Updated { lengthened: true }) = result {
-                    handles.metrics.lengthened_keyspaces.inc();
-                    tracing::warn!(keyspace = %name, "keys, or leases of them, live longer from now on");
-                }
-                self.answered(handles, result, answer)
-            }
-            Command::Rotate(name, answer) => {
-                let result = self.rotate(&name).await;
-                self.answered(handles, result, answer)
-            }
-            Command::RotateRoot(answer) => {
-                let result = self.rotate_root().await;
-                self.answered(handles, result, answer)
-            }
-            Command::MoveHsm(approval, answer) => {
-                let result = self.begin_move(approval.as_ref()).await;
-                self.answered(handles, result, answer)
-            }
-            Command::ConfirmClock(approval, answer) => {
-                let result = self.confirm_clock(handles, approval.as_ref()).await;
-                self.answered(handles, result, answer)
-            }
-        }
-    }
-
-    fn answered<T>(
-        &mut self,
-        handles: &Handles,
-        result: Result<T, KeeperError>,
-        answer: tokio::sync::oneshot::Sender<Result<T, KeeperError>>,
-    ) -> Result<(), Halt> {
-        let halt = match &result {
-            Err(KeeperError::Batch(BatchError::Halt(halt))) => Err(halt.clone()),
-            _ => Ok(()),
-        };
-        self.measure(handles);
-        // Who asked may be gone.
-        let _ = answer.send(result);
-        halt
-    }
-
-    fn tick_is_due(&self) -> bool {
-        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
-        since >= TICK.min(self.until_expiry())
-    }
-
-    async fn tick(&mut self, handles: &Handles) -> Result<(), Halt> {
-        self.ticked = self.ports.clock.since_boot();
-        if let Some(row) = self.ports.store.altered() {
-            // Whoever asked for it.
-            return Err(Halt::Altered(row.to_owned()));
-        }
-        self.watch_clock(handles);
-        self.write_mark(handles).await;
-        self.reap(handles).await?;
-        let marked = self.marked;
-        let done = self.upkeep().await;
-        let well = done.is_ok();
-        self.report(handles, done)?;
-        if self.marked != marked {
-            handles.node.flush_key_uses().await;
-        }
-        if well {
-            self.rotate_what_is_due(handles).await?;
-        }
-        Ok(())
-    }
-
-    /// Every few seconds, whatever else works or is doubted.
-    async fn write_mark(&mut self, handles: &Handles) {
-        let now = self.ports.clock.now();
-        if now.as_millis() < self.marked.as_millis() + MARK {
-            return;
-        }
-        match handles.node.mark.write().await {
-            Ok(()) => self.marked = now,
-            Err(error) => tracing::warn!(%error, "the time is not written down"),
-        }
-    }
-
-    pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
-        self.recovered().await?;
-        // Shreds need no buckets.
-        self.paused = false;
-        self.adjust_times().await?;
-        self.make_buckets().await?;
-        let now = self.ports.clock.now();
-        if self.clock_is_sound && now.as_millis() >= self.tidied.as_millis() + MARK {
-            self.tidy(now).await?;
-            self.tidied = now;
-        }
-        // With nothing to do nobody would find out that the device is gone, or is back.
-        if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
-            self.looked = now;
-            let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-            let status = self.ports.hsm.status(current.deployment()).await?;
-            self.seen = Some(Seen { at: now, status });
-            self.hsm_failed = false;
-        }
-        Ok(())
-    }
-
-    fn pause(&self) -> Duration {
-        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
-        TICK.min(self.until_expiry()).saturating_sub(since)
-    }
-
-    /// An overdue destroy is tried again at the pace of the tick.
-    fn until_expiry(&self) -> Duration {
-        let now = self.ports.clock.now().as_millis();
-        let due = self
-            .buckets
-            .next_expiry()
-            .map_or(0, |expiry| expiry.instant().as_millis().saturating_sub(now));
-        if due == 0 {
-            TICK
-        } else {
-            Duration::from_millis(due)
-        }
-    }
-
-    pub(super) async fn make_buckets(&mut self) -> Result<(), BatchError> {
-        let now = self.ports.clock.now();
-        let keyring = self.key_state.keyring();
-        let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);
-        let wanted: BTreeSet<_> = policies.flat_map(|policy| required(&policy, now)).collect();
-        drop(keyring);
-        if self.ports.clock.since_boot() < self.buckets_after {
-            return Ok(());
-        }
-        self.make(&wanted).await
-    }
-
-    /// Makes buckets; what failed is not tried again at once: a key that was made in vain stays in
-    /// the HSM until the expiry that its label says.
-    pub(super) async fn make(&mut self, wanted: &BTreeSet<Expiry>) -> Result<(), BatchError> {
-        let Made { keys, failed } = self.buckets.make(&self.ports, wanted).await;
-        self.key_state.add_buckets(keys);
-        match failed {
-            None => Ok(()),
-            Some(error) => {
-                self.buckets_after = self.ports.clock.since_boot() + BETWEEN_TRIES;
-                Err(error)
-            }
         }
     }
 }

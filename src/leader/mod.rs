@@ -1,6 +1,7 @@
 //! Background work: one task owns the deployment's state and changes it, batch by batch.
 
 mod clock;
+mod commands;
 mod forget;
 mod handle;
 mod handles;
@@ -8,8 +9,10 @@ mod hsm_move;
 pub mod hsm_moves;
 mod keeper;
 mod keyspaces;
+mod make_buckets;
 mod reaper;
 mod rotation;
+mod tick;
 mod watch;
 
 pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
