@@ -121,14 +121,14 @@ async fn half_closed_connections_end() {
     })
     .await;
     drop(gone);
+    eventually("their places are free", async || {
+        dev.metric("lethe_connections").await == 0
+    })
+    .await;
     dev.api(Role::MessageServer)
         .issue("chat", "room")
         .await
         .ok(201);
-    eventually("their places are free", async || {
-        dev.metric("lethe_connections").await <= 1
-    })
-    .await;
 }
 
 /// A client that takes no more than this of an answer.
