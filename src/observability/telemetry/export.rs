@@ -4,16 +4,19 @@
 use std::time::Duration;
 
 use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry::Context;
+use opentelemetry_http::HttpClient;
+use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::client::Client;
 use crate::observability::metrics::Metrics;
 
 /// Spans that wait, at most.
@@ -51,17 +54,18 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// The task that delivers.
+/// The task that delivers, and its runtime.
 #[derive(Debug)]
 pub struct Delivery {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    runtime: Option<Runtime>,
 }
 
 impl Delivery {
     /// Begins to deliver to `endpoint`.
     pub(super) fn start(
-        client: Client,
+        client: impl HttpClient + 'static,
         endpoint: &Uri,
         patience: Duration,
         resource: &Resource,
@@ -90,8 +94,17 @@ impl Delivery {
             metrics,
             fails: false,
         };
-        let task = tokio::spawn(courier.run());
-        Ok((queue, Self { stop, task }))
+        let runtime = runtime()?;
+        let task = runtime.spawn(courier.run());
+        let runtime = Some(runtime);
+        Ok((
+            queue,
+            Self {
+                stop,
+                task,
+                runtime,
+            },
+        ))
     }
 
     /// Delivers what waits, for a short time; what is not delivered then is lost.
@@ -103,6 +116,33 @@ impl Delivery {
             tracing::warn!("the last traces were not delivered");
         }
     }
+}
+
+impl Drop for Delivery {
+    /// Does not wait for a look-up that hangs.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A runtime waits at its end for all look-ups of names, and the resolver of the system can hang. So
+/// deliveries have a runtime of their own, which nobody waits for. One thread looks names up.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .thread_name("lethe-traces")
+        .enable_all()
+        .build()
+}
+
+/// Plain HTTP to a collector.
+pub(super) fn client(patience: Duration) -> HyperClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    HyperClient::new(connector, patience, None)
 }
 
 struct Courier {
@@ -179,45 +219,67 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
 
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use http::{Request, Response};
     use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry_http::HttpError;
     use opentelemetry_sdk::trace::SdkTracerProvider;
-    use tokio::runtime::Runtime;
 
-    use super::super::resolver::Resolver;
     use super::*;
 
     /// For what takes no time, on a busy machine.
     const SOON: Duration = Duration::from_secs(5);
 
+    fn park() -> ! {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    /// Looks a name up as the client does, and the resolver never answers.
+    #[derive(Debug)]
+    struct Hanging;
+
+    static ASKED: AtomicBool = AtomicBool::new(false);
+
+    #[async_trait]
+    impl HttpClient for Hanging {
+        async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            let look_up = tokio::task::spawn_blocking(|| -> Result<_, HttpError> {
+                ASKED.store(true, Ordering::Relaxed);
+                park()
+            });
+            look_up.await?
+        }
+    }
+
+    async fn until(happened: impl Fn() -> bool) {
+        let look = async {
+            while !happened() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(SOON * 6, look).await.unwrap();
+    }
+
     /// The end as a command has it: a stop, then a runtime that waits for all that blocks in it.
     #[test]
     fn a_resolver_that_hangs_does_not_hold_up_the_end() {
-        static ASKED: AtomicBool = AtomicBool::new(false);
-        let resolver = Resolver::new(|_, _| {
-            ASKED.store(true, Ordering::Relaxed);
-            loop {
-                std::thread::park();
-            }
-        });
         let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
         let runtime = Runtime::new().unwrap();
         let stopped_in = runtime.block_on(async {
-            let (client, patience) = (Client { resolver }, Duration::from_secs(60));
+            let patience = Duration::from_secs(60);
             let resource = Resource::builder_empty().build();
             let (metrics, _) = Metrics::new();
             let (queue, delivery) =
-                Delivery::start(client, &endpoint, patience, &resource, metrics).unwrap();
+                Delivery::start(Hanging, &endpoint, patience, &resource, metrics).unwrap();
             let provider = SdkTracerProvider::builder().with_span_processor(queue);
             drop(provider.build().tracer("lethe").start("a span"));
-            let asked = async {
-                while !ASKED.load(Ordering::Relaxed) {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            tokio::time::timeout(SOON * 6, asked).await.unwrap();
+            until(|| ASKED.load(Ordering::Relaxed)).await;
             let begun = Instant::now();
             delivery.stop().await;
             begun.elapsed()
@@ -229,5 +291,22 @@ mod tests {
             tell.send(()).unwrap();
         });
         ended.recv_timeout(SOON).expect("the runtime ends");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_not_joined_by_others() {
+        static HANGING: AtomicUsize = AtomicUsize::new(0);
+        let runtime = super::runtime().unwrap();
+        for _ in 0..3 {
+            let look_up = runtime.spawn_blocking::<_, ()>(|| {
+                HANGING.fetch_add(1, Ordering::Relaxed);
+                park()
+            });
+            let answer = timeout(Duration::from_millis(50), look_up).await;
+            assert!(answer.is_err());
+        }
+        until(|| HANGING.load(Ordering::Relaxed) > 0).await;
+        assert_eq!(HANGING.load(Ordering::Relaxed), 1);
+        runtime.shutdown_background();
     }
 }

@@ -3,10 +3,8 @@
 //! What a span says is the program's own: routes as they are written in the router, codes, counts. No
 //! conversation, keyspace, key, id of a request or client, and of what a caller sent only the two ids of its `traceparent`.
 
-mod client;
 mod export;
 mod parent;
-mod resolver;
 mod trace;
 
 use std::collections::HashMap;
@@ -20,9 +18,6 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 pub use export::Delivery;
 pub use trace::{Part, Trace};
-
-use client::Client;
-use resolver::Resolver;
 
 use crate::config::TelemetrySection;
 use crate::observability::metrics::Metrics;
@@ -62,10 +57,8 @@ impl Telemetry {
             .with_service_name(section.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let client = Client {
-            resolver: Resolver::new(resolver::system),
-        };
         let patience = section.timeout;
+        let client = export::client(patience);
         let (queue, delivery) =
             Delivery::start(client, &endpoint, patience, &resource, metrics.clone())?;
         let ratio = Sampler::TraceIdRatioBased(section.sample_ratio);
