@@ -86,9 +86,7 @@ impl App {
         let ops = ops::serve(ops_listener, ops, most, limits, ops_stopped);
         opened.tasks.spawn(ops);
         opened.begin(config);
-        let router = http::Router::new(Arc::clone(service));
-        let router = Arc::new(router.map_err(std::io::Error::other)?);
-        let api = http::serve(listener, Arc::clone(service), router, limits, api_stopped);
+        let api = http::serve(listener, Arc::clone(service), limits, api_stopped);
         let api = tokio::spawn(api);
         let stop_keeper = CancellationToken::new();
         let mut ends = Ends {

@@ -1,106 +1,72 @@
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
 use hyper::header::HeaderValue;
 use hyper::{StatusCode, header};
 
-use crate::admission::{ActiveRequest, RequestPermit};
-
-/// Every answer is whole before its first byte leaves.
-pub(super) type Response = hyper::Response<Content>;
-
-/// An answer on its way.
-pub(super) type Answer = Pin<Box<dyn Future<Output = Reply> + Send>>;
-
-/// An answer, or none.
-pub(super) struct Reply(Option<Response>);
-
-/// A request is not answered: its client has too many answers that it does not read.
-#[derive(Debug, thiserror::Error)]
-#[error("too many answers wait to be read")]
-pub(super) struct Unanswered;
-
-/// What an answer says.
-#[derive(Debug)]
-pub(super) struct Content {
-    pub(super) bytes: Vec<u8>,
-    /// Held until the last byte is sent, or the connection given up: an answer that its client does
-    /// not read takes memory as a request under way does.
-    permit: Option<RequestPermit>,
+/// The body of an answer, and what the request occupies until the last byte is sent or the connection is
+/// given up. An answer that its client does not read takes memory like a request that is being run.
+pub(super) struct Answer<H> {
+    body: Body,
+    held: Option<H>,
 }
 
-/// What ends with the bytes.
-struct Sent {
-    content: Content,
-    _active: ActiveRequest,
+/// The bytes of an answer in hyper's buffer. hyper drops them when they are sent.
+struct Sent<H> {
+    bytes: Bytes,
+    _held: H,
 }
 
-impl AsRef<[u8]> for Sent {
+impl<H> AsRef<[u8]> for Sent<H> {
     fn as_ref(&self) -> &[u8] {
-        &self.content.bytes
+        &self.bytes
     }
 }
 
-impl Reply {
-    /// The answer to a request that was run.
-    pub(super) fn answered(mut response: Response, mut permit: RequestPermit) -> Self {
-        let content = response.body_mut();
-        permit.answer(content.bytes.len());
-        content.permit = Some(permit);
-        Self(Some(response))
-    }
-
-    /// The answer to a request that was refused, which takes no place of one that is run.
-    pub(super) fn refused(mut response: Response, mut permit: RequestPermit) -> Self {
-        if !permit.refuse() {
-            return Self(None);
+impl<H> Answer<H> {
+    /// The body of a router's answer. Every answer of ours is one frame.
+    pub(super) const fn new(body: Body, held: H) -> Self {
+        Self {
+            body,
+            held: Some(held),
         }
-        response.body_mut().permit = Some(permit);
-        Self(Some(response))
+    }
+}
+
+impl<H: Send + Unpin + 'static> HttpBody for Answer<H> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let held = &mut self.held;
+        let with_held = |bytes| match held.take() {
+            Some(held) => Bytes::from_owner(Sent { bytes, _held: held }),
+            None => bytes,
+        };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(with_held))))
     }
 
-    /// An answer that counts for nobody.
-    pub(super) fn plain(response: hyper::Response<Vec<u8>>) -> Self {
-        Self(Some(response.map(|bytes| Content {
-            bytes,
-            permit: None,
-        })))
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 
-    /// RFC 9110 section 9.3.2: HEAD is GET without the content, whose length is told all the same.
-    pub(super) fn without_content(mut self) -> Self {
-        if let Some(response) = &mut self.0 {
-            let length = std::mem::take(&mut response.body_mut().bytes).len();
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_LENGTH, length.into());
-        }
-        self
-    }
-
-    /// For hyper, which drops the bytes when they are sent.
-    pub(super) fn until_sent(
-        self,
-        active: ActiveRequest,
-    ) -> Result<hyper::Response<Full<Bytes>>, Unanswered> {
-        let response = self.0.ok_or(Unanswered)?;
-        Ok(response.map(|content| {
-            Full::new(Bytes::from_owner(Sent {
-                content,
-                _active: active,
-            }))
-        }))
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// An answer of some kind of content, which ends with a line end.
 pub(super) fn response(status: StatusCode, kind: HeaderValue, mut bytes: Vec<u8>) -> Response {
     bytes.push(b'\n');
-    let content = Content {
-        bytes,
-        permit: None,
-    };
-    let mut response = Response::new(content);
+    let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

@@ -1,11 +1,12 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Version, header};
+use parking_lot::Mutex;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -55,8 +56,8 @@ fn is_json(media_type: &HeaderValue) -> bool {
 
 /// Reads a body of at most [`MOST_BYTES`]. Its bytes count against the share of the client.
 pub(super) async fn read(
-    body: &mut Incoming,
-    permit: &mut RequestPermit,
+    body: &mut Body,
+    permit: &Mutex<RequestPermit>,
     connection: &Connection,
 ) -> Result<Bytes, Problem> {
     let announced = body.size_hint().lower();
@@ -64,13 +65,13 @@ pub(super) async fn read(
         return Err(too_large());
     }
     let announced = announced as usize;
-    if !permit.begin_body(announced) {
+    if !permit.lock().begin_body(announced) {
         return Err(too_many_bytes());
     }
     let Some(first) = chunk(body, connection).await? else {
         return Ok(Bytes::new());
     };
-    if first.len() > announced && !permit.read(first.len()) {
+    if first.len() > announced && !permit.lock().read(first.len()) {
         return Err(too_many_bytes());
     }
     if body.is_end_stream() {
@@ -83,7 +84,7 @@ pub(super) async fn read(
         if length > MOST_BYTES {
             return Err(too_large());
         }
-        if length > announced && !permit.read(next.len()) {
+        if length > announced && !permit.lock().read(next.len()) {
             return Err(too_many_bytes());
         }
         whole.extend_from_slice(&next);
@@ -91,7 +92,7 @@ pub(super) async fn read(
     Ok(whole.into())
 }
 
-async fn chunk(body: &mut Incoming, connection: &Connection) -> Result<Option<Bytes>, Problem> {
+async fn chunk(body: &mut Body, connection: &Connection) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::invalid("the body ended early"))?;
         if let Ok(data) = frame.into_data() {
@@ -113,7 +114,7 @@ fn too_many_bytes() -> Problem {
 /// Reads the rest of a refused body, within bounds, and discards it. Many clients send the whole body
 /// before they read the answer, and report a failure when the connection is closed before that. A
 /// client that waits for `100 Continue` sends no body.
-pub(super) async fn discard(headers: &HeaderMap, body: &mut Incoming, connection: &Connection) {
+pub(super) async fn discard(headers: &HeaderMap, body: &mut Body, connection: &Connection) {
     if body.is_end_stream()
         || headers.contains_key(header::EXPECT)
         || body.size_hint().lower() > DISCARD_BYTES

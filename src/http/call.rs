@@ -1,19 +1,20 @@
-use std::cell::RefCell;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use hyper::{StatusCode, header};
 use lethe_core::approval::{Approval, Decision, Pool, Principal};
 use lethe_core::audit::KeyEvent;
 use lethe_core::clock::Reading;
 use lethe_core::keyspace::KeyspaceName;
-use lethe_core::ports::Entropy;
 use lethe_core::receipt::ErasureId;
 use lethe_core::time::{Expiry, Timestamp};
 use lethe_core::tree::LeafId;
 
+use super::answer::response;
+use super::openapi::Description;
 use super::problem::{Code, Problem};
 use super::state::ApiState;
 use crate::identity::{Role, SpiffeId};
@@ -196,6 +197,20 @@ impl Outcome {
     }
 }
 
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/json");
+        let mut response = response(self.status, kind, self.body);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let location = self.location.and_then(|it| HeaderValue::from_str(&it).ok());
+        if let Some(location) = location {
+            headers.insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
 /// An endpoint: who may call it, and what it does. The pipeline authorizes and records.
 pub(super) trait Endpoint: Send + Sync + 'static {
     /// Name of the operation in audit records, metrics and the OpenAPI document.
@@ -210,83 +225,12 @@ pub(super) trait Endpoint: Send + Sync + 'static {
     /// effect cannot be undone.
     const RUNS_TO_COMPLETION: bool = false;
 
+    /// Its description in the OpenAPI document.
+    fn describe() -> Description;
+
     /// Translates the call into calls of the service.
     fn run(call: &Call) -> impl Future<Output = Result<Outcome, Problem>> + Send;
 
     /// Runs after the record is durable, just before the keys are sent.
     fn released(_: &Call, _: &Outcome) {}
-}
-
-/// Value of `x-request-id`. It is random: it shows no client how many requests others make, and does not
-/// repeat after a restart.
-#[derive(Clone, Copy)]
-pub(super) struct RequestId([u8; RequestId::DIGITS]);
-
-/// A stock of random bytes for one thread.
-struct Random {
-    bytes: [u8; RequestId::BYTES * 64],
-    left: usize,
-}
-
-thread_local! {
-    static RANDOM: RefCell<Random> = const {
-        RefCell::new(Random { bytes: [0; RequestId::BYTES * 64], left: 0 })
-    };
-}
-
-impl RequestId {
-    const BYTES: usize = 12;
-    const DIGITS: usize = 2 * Self::BYTES;
-
-    pub(super) fn new(entropy: &impl Entropy) -> Self {
-        RANDOM.with_borrow_mut(|random| {
-            if random.left == 0 {
-                // Without randomness ids repeat. No data key is issued then either.
-                let _ = entropy.fill(&mut random.bytes);
-                random.left = random.bytes.len();
-            }
-            random.left -= Self::BYTES;
-            Self::of(&random.bytes[random.left..][..Self::BYTES])
-        })
-    }
-
-    /// Writes bytes as lower-case hexadecimal digits.
-    fn of(bytes: &[u8]) -> Self {
-        let mut text = [0; Self::DIGITS];
-        for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-        Self(text)
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    pub(super) fn header(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static("0"))
-    }
-}
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::RequestId;
-    use crate::node::entropy::SystemEntropy;
-
-    #[test]
-    fn ids_are_all_different_and_in_no_order() {
-        let ids: Vec<_> = (0..1_000).map(|_| RequestId::new(&SystemEntropy)).collect();
-        let texts: Vec<&str> = ids.iter().map(RequestId::as_str).collect();
-        assert_eq!(texts.iter().collect::<HashSet<_>>().len(), texts.len());
-        assert!(!texts.is_sorted());
-        assert_eq!(ids[0].header(), texts[0]);
-        assert_eq!(
-            RequestId::of(b"\x01\xef0123456789").as_str(),
-            "01ef30313233343536373839"
-        );
-    }
 }

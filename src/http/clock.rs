@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::approvals::not_made;
 use super::call::{Call, Endpoint, Outcome};
-use super::problem::Problem;
+use super::openapi::Description;
+use super::problem::{Code, Problem};
 use super::times::Rfc3339;
 use crate::identity::Role;
 use crate::leader::ClockConfirmed;
@@ -31,6 +32,15 @@ impl Endpoint for ConfirmClock {
     const BODY: bool = false;
     const WHOLE_DEPLOYMENT: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        let summary = "The wall clock is right, though it jumped";
+        Description::new(Self::NAME, "deployment", summary)
+            .answers(200, "ClockConfirmation")
+            .answers(202, "ApprovalRequired")
+            .refuses(&[Code::Conflict, Code::TooManyApprovals])
+            .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_audit()?;

@@ -3,11 +3,13 @@ use lethe_core::buckets::expiry_receipt;
 use lethe_core::ports::StoreError;
 use lethe_core::time::Expiry;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::call::{Call, Endpoint, Outcome};
+use super::openapi::Description;
 use super::page::Page;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::times::Rfc3339;
 use crate::identity::Role;
 
@@ -33,6 +35,15 @@ impl Endpoint for Expiries {
     const NAME: &'static str = "list_expiries";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        let after = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
+        let summary = "Receipts of expired buckets, oldest first";
+        Description::new(Self::NAME, "forgetting", summary)
+            .pages(after)
+            .answers(200, "Expiries")
+            .refuses(&[Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         // Seconds since the Unix epoch.

@@ -3,7 +3,8 @@ use serde::Serialize;
 
 use super::approvals::not_made;
 use super::call::{Call, Endpoint, Outcome};
-use super::problem::Problem;
+use super::openapi::Description;
+use super::problem::{Code, Problem};
 use crate::identity::Role;
 use crate::leader::KeeperError;
 use crate::leader::hsm_moves::{DeviceName, HsmMoves};
@@ -74,6 +75,15 @@ impl Endpoint for MoveHsm {
     const WHOLE_DEPLOYMENT: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
 
+    fn describe() -> Description {
+        let summary = "Everything moves to the HSM of [hsm_next]; answered when that has begun";
+        Description::new(Self::NAME, "deployment", summary)
+            .answers(202, "HsmMove")
+            .answers(202, "ApprovalRequired")
+            .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
+            .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    }
+
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_audit()?;
         let moves = &call.service.hsm_moves;
@@ -100,6 +110,15 @@ impl Endpoint for ShowHsmMove {
     const NAME: &'static str = "show_hsm_move";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        Description::new(
+            Self::NAME,
+            "deployment",
+            "How far the move to another HSM is",
+        )
+        .answers(200, "HsmMove")
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         Outcome::json(StatusCode::OK, &MoveAnswer::of(&call.service.hsm_moves))

@@ -2,6 +2,7 @@
 
 mod answer;
 mod approvals;
+mod authorize;
 mod body;
 mod browser;
 mod call;
@@ -17,8 +18,11 @@ mod path;
 mod pipeline;
 mod problem;
 mod reason;
+mod record;
+mod request;
+mod request_id;
 mod root;
-mod router;
+mod routes;
 mod server;
 mod shreds;
 mod socket;
@@ -31,7 +35,7 @@ mod versions;
 
 pub use openapi::{document, outcomes};
 pub use problem::{Code, Problem};
-pub use router::{Route, Router, routes};
+pub use routes::{Route, routes};
 pub use server::{Limits, serve};
 pub use state::ApiState;
 pub(crate) use times::Rfc3339;

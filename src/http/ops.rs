@@ -1,23 +1,23 @@
-//! Health, readiness and metrics: plain HTTP, on an address of its own.
+//! The ops listener: health, readiness and metrics over plain HTTP, on an address of its own.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{self, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http_body_util::BodyExt;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
-use hyper::{Request, Response};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
 use lethe_core::grid;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tower::Service as _;
 
-use super::answer::Reply;
+use super::answer::Answer;
 use super::browser::{is_of_a_page, names_loopback};
 use super::server::{Limits, Transport, accept};
 use super::socket::Socket;
@@ -25,7 +25,7 @@ use super::state::ApiState;
 use crate::admission::{Connection, Pool};
 use crate::observability::metrics::Exposition;
 
-/// What the ops listener needs.
+/// The state of the ops listener.
 #[derive(Clone)]
 pub struct Ops {
     /// The service.
@@ -34,8 +34,8 @@ pub struct Ops {
     pub exposition: Arc<Exposition>,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`, to so many connections at once: one more
-/// closes the oldest that waits for its client.
+/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`, on at most `max_connections` at once. One more
+/// closes the oldest one that waits for its client.
 pub async fn serve(
     listener: TcpListener,
     ops: Ops,
@@ -46,7 +46,7 @@ pub async fn serve(
     let exceeded = ops.service.metrics.budget_exceeded("ops_connections");
     let pool = Pool::new(max_connections, exceeded);
     let loopback = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
-    let router = router(ops);
+    let router = router(ops, loopback);
     loop {
         let Some((stream, address)) = accept(&listener).await else {
             continue;
@@ -58,18 +58,13 @@ pub async fn serve(
         let socket = Socket::new(stream, Arc::clone(&connection), place);
         let (router, stop) = (router.clone(), stop.clone());
         tokio::spawn(async move {
-            let (router, of) = (TowerToHyperService::new(router), Arc::clone(&connection));
+            let of = Arc::clone(&connection);
             let service = service_fn(move |request: Request<Incoming>| {
                 let active = of.begin();
-                let page = is_of_a_page(request.headers());
-                let answer = (!page && (!loopback || names_loopback(&request)))
-                    .then(|| router.call(request));
+                let answer = router.clone().call(request);
                 async move {
-                    let response = match answer {
-                        Some(answer) => whole(answer.await).await,
-                        None => refused(),
-                    };
-                    Reply::plain(response).until_sent(active)
+                    let response = answer.await;
+                    response.map(|response| response.map(|body| Answer::new(body, active)))
                 }
             });
             let transport = Transport {
@@ -86,28 +81,26 @@ pub async fn serve(
     }
 }
 
-fn refused() -> Response<Vec<u8>> {
-    let mut response =
-        Response::new(b"a request of a web page, or for another host, is not taken\n".to_vec());
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response
+/// Refuses requests of web pages, and on loopback requests that name another host.
+async fn refuse_pages(
+    State(loopback): State<bool>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    if is_of_a_page(request.headers()) || (loopback && !names_loopback(&request)) {
+        let why = "a request of a web page, or for another host, is not taken\n";
+        return (StatusCode::FORBIDDEN, Vec::from(why)).into_response();
+    }
+    next.run(request).await
 }
 
-/// Answers are made whole; they do not fail.
-async fn whole(
-    answer: Result<Response<axum::body::Body>, std::convert::Infallible>,
-) -> Response<Vec<u8>> {
-    let (parts, body) = answer.unwrap_or_else(|never| match never {}).into_parts();
-    let bytes = body.collect().await.map(|it| it.to_bytes().to_vec());
-    Response::from_parts(parts, bytes.unwrap_or_default())
-}
-
-fn router(ops: Ops) -> Router {
+fn router(ops: Ops, loopback: bool) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(ops)
+        .layer(middleware::from_fn_with_state(loopback, refuse_pages))
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -132,17 +125,17 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
 /// Whether keys are served, and what is wrong.
 #[derive(Debug, Serialize)]
 pub struct Readiness {
-    /// Keys are served.
+    /// Whether keys are served.
     ready: bool,
-    /// Why they are not.
+    /// Why they are not served.
     missing: Vec<String>,
-    /// What is wrong although they are.
+    /// What is wrong although they are served.
     warnings: Vec<String>,
 }
 
 impl Readiness {
-    /// Keys are served while the audit log can be written and each keyspace has its bucket;
-    /// neither store nor HSM is needed for that.
+    /// Keys are served while the audit log can be written and each keyspace has its bucket. Neither the
+    /// store nor the HSM is needed for that.
     #[must_use]
     pub fn of(service: &ApiState) -> Self {
         let (keyring, now) = (service.key_state.keyring(), service.now());

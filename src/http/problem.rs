@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use axum::response::{IntoResponse, Response};
 use hyper::header::HeaderValue;
 use hyper::{StatusCode, header};
 use lethe_core::batch::BatchError;
@@ -9,7 +10,7 @@ use lethe_core::keyspace::InvalidPolicy;
 use lethe_core::ports::StoreError;
 use serde::Serialize;
 
-use super::answer::{Response, response};
+use super::answer::response;
 use crate::approvals::{ApproveError, WithdrawError};
 use crate::erasure::AcceptError;
 use crate::leader::KeeperError;
@@ -146,9 +147,11 @@ impl Problem {
     pub fn invalid(detail: impl std::fmt::Display) -> Self {
         Self::new(Code::InvalidRequest, detail.to_string())
     }
+}
 
-    /// The response that the client gets (RFC 9457).
-    pub(super) fn response(&self) -> Response {
+/// The response that the client gets (RFC 9457).
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
         let status = self.code.status();
         let body = Body {
             r#type: "about:blank",

@@ -2,7 +2,8 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::call::{Call, Endpoint, Outcome};
-use super::problem::Problem;
+use super::openapi::Description;
+use super::problem::{Code, Problem};
 use crate::identity::Role;
 
 /// `POST /v1/root/rotations`: makes a new root in the HSM now.
@@ -20,6 +21,13 @@ impl Endpoint for RotateRoot {
     const BODY: bool = false;
     const WHOLE_DEPLOYMENT: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "deployment", "A new root in the HSM, now")
+            .answers(200, "Rotation")
+            .refuses(&[Code::TooManyBuckets])
+            .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.service.keeper.rotate_root().await?;

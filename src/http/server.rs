@@ -1,12 +1,11 @@
-//! Listening: TLS handshake, who it is, HTTP/1.1 or HTTP/2 by ALPN, graceful stop.
+//! The listener of the API: TLS handshake, identity of the client, HTTP/1.1 or HTTP/2 by ALPN, graceful stop.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use bytes::Bytes;
-use http_body_util::Full;
+use axum::{BoxError, Router};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
@@ -21,8 +20,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::server::TlsStream;
 
-use super::answer::Unanswered;
-use super::router::Router;
+use super::answer::Answer;
+use super::request::Responder;
+use super::routes::router;
 use super::socket::Socket;
 use super::state::ApiState;
 use super::time_limit::TimeLimit;
@@ -31,37 +31,37 @@ use crate::identity::tls::{Accepted, ClientStream, Session};
 use crate::identity::{Access, SpiffeId};
 use crate::node::clock::HandshakeClock;
 
-/// What a client may send ahead of what is read, on a connection and on each of its streams.
+/// Bytes that a client may send before they are read, on a connection and on each of its streams.
 const CLIENT_WINDOW: u32 = 256 << 10;
-/// The same of a stranger.
+/// The same for a stranger.
 const STRANGER_WINDOW: u32 = 64 << 10;
-/// Streams that we had to reset before a connection is given up.
+/// Number of streams that we reset before a connection is closed.
 const RESETS: usize = 64;
-/// Largest head of a request.
+/// Largest head of a request, in bytes.
 const HEAD_BYTES: u32 = 16 << 10;
 
-/// Limits of a connection's time.
+/// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// For a handshake, and for the head of a request.
     pub header_timeout: Duration,
-    /// Between requests.
+    /// For the time between two requests.
     pub idle_timeout: Duration,
-    /// That a request may take.
+    /// For one request.
     pub request_timeout: Duration,
-    /// For requests under way at the end.
+    /// For the requests that are being run when the service stops.
     pub grace: Duration,
 }
 
-/// Serves until `stop`, then lets requests under way end. Connections are taken and handshakes are
-/// made on the threads for that; clients that are known are answered in the runtime of the caller.
+/// Serves until `stop`. Requests that are being run then may end. Connections are accepted and handshakes are
+/// made on threads of their own. Requests are answered in the runtime of the caller.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<ApiState>,
-    router: Arc<Router>,
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
+    let router = router(Arc::clone(&service));
     // Each connection holds a sender until it is closed.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let (handshakes, clients) = (Arc::clone(&service), Handle::current());
@@ -82,7 +82,7 @@ pub async fn serve(
             };
             let seat = Arc::new(Mutex::new(Seat::Handshake(place)));
             let incoming = Arriving {
-                router: Arc::clone(&router),
+                router: router.clone(),
                 service: Arc::clone(&service),
                 limits,
                 address,
@@ -106,12 +106,12 @@ pub async fn serve(
     }
 }
 
-/// The next connection.
+/// Accepts the next connection.
 pub(super) async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
         Ok((stream, address)) => Some((stream, address.ip())),
         Err(error) => {
-            // Out of file descriptors: some close in a moment.
+            // No file descriptor is free. Some connections close soon.
             tracing::warn!(%error, "a connection was not accepted");
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
@@ -122,54 +122,33 @@ pub(super) async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)
 type Client = TlsStream<ClientStream<TcpSocket>>;
 type TcpSocket = Socket<(Arc<Mutex<Seat>>, mpsc::Sender<()>)>;
 
-/// What answers the requests of a connection.
-pub(super) trait Answers:
-    Service<
-        Request<Incoming>,
-        Response = Response<Full<Bytes>>,
-        Error = Unanswered,
-        Future: Send + 'static,
-    > + Send
-    + 'static
-{
-}
-
-impl<S> Answers for S where
-    S: Service<
-            Request<Incoming>,
-            Response = Response<Full<Bytes>>,
-            Error = Unanswered,
-            Future: Send + 'static,
-        > + Send
-        + 'static
-{
-}
-
-/// A connection as its requests see it.
+/// A connection as its requests see it: who its client is, and what it occupies.
 pub(super) struct ConnectionContext {
-    /// Who is at its other end.
+    /// The client's certificate and identity.
     pub(super) session: Arc<Session>,
-    /// What that one may take.
+    /// What the client may occupy.
     account: ArcSwap<Account>,
     seat: Weak<Mutex<Seat>>,
     address: IpAddr,
-    /// What came and went on it.
+    /// Counters of its requests and bytes.
     pub(super) connection: Arc<admission::Connection>,
-    /// For each of its requests.
+    /// The timeout of its requests.
     pub(super) time_limit: TimeLimit,
-    /// It ends after what is under way: its client has got or lost its grant, and there is no seat for it.
+    /// Notified when the connection has to end after its requests: its client has got or lost its grant, and
+    /// there is no seat for it.
     outdated: Notify,
-    /// `Keep-Alive`, where that is said.
+    /// Value of `Keep-Alive`, if that is sent.
     pub(super) keep_alive: Option<HeaderValue>,
 }
 
 impl ConnectionContext {
-    /// What its client may take.
+    /// What the client may occupy.
     pub(super) fn account(&self) -> Guard<Arc<Account>> {
         self.account.load()
     }
 
-    /// Its client has got or lost its grant: it is counted among the others from now on.
+    /// Moves the connection between the strangers and the clients with a grant, after its client has got or
+    /// lost its grant.
     pub(super) fn change_account(&self, admission: &Admission, client: &SpiffeId, access: &Access) {
         let connection = &self.connection;
         match admission.connect(Some(client), access, self.address, connection) {
@@ -184,9 +163,9 @@ impl ConnectionContext {
     }
 }
 
-/// A connection whose client is not known yet.
+/// A connection before its handshake has ended.
 struct Arriving {
-    router: Arc<Router>,
+    router: Router,
     service: Arc<ApiState>,
     limits: Limits,
     address: IpAddr,
@@ -229,9 +208,9 @@ impl Arriving {
         };
         let mut over = Arc::clone(&session).watch(&self.service.gate);
         let _open = metrics.open_connection();
-        // Whatever is under way is dropped with the connection when its client is not taken any more.
+        // When the certificate is not valid any more, the connection and its requests are dropped.
         tokio::select! {
-            () = self.speak(stream, session, account) => over.abort(),
+            () = self.serve(stream, session, account) => over.abort(),
             () = connection.evicted() => over.abort(),
             _ = &mut over => {
                 metrics.cut_off.inc();
@@ -239,7 +218,7 @@ impl Arriving {
         }
     }
 
-    /// Takes a seat of the client's own, and gives back that of the handshake.
+    /// Takes a seat for the client, and gives back the seat of the handshake.
     fn occupy(&self, session: &Session) -> Option<Arc<Account>> {
         let rules = self.service.gate.rules();
         let client = session.client(&rules, HandshakeClock.now()).ok();
@@ -250,12 +229,12 @@ impl Arriving {
         Some(account)
     }
 
-    async fn speak(self, stream: Client, session: Arc<Session>, account: Arc<Account>) {
+    async fn serve(self, stream: Client, session: Arc<Session>, account: Arc<Account>) {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
         let stranger = account.client().is_none();
         let seconds = self.limits.idle_timeout.as_secs();
         let keep_alive = HeaderValue::from_str(&format!("timeout={seconds}")).ok();
-        let connected = Arc::new(ConnectionContext {
+        let context = Arc::new(ConnectionContext {
             session,
             account: ArcSwap::new(account),
             seat: self.seat,
@@ -265,16 +244,16 @@ impl Arriving {
             outdated: Notify::new(),
             keep_alive: keep_alive.filter(|_| !http2 && seconds > 0),
         });
-        let (router, of) = (self.router, Arc::clone(&connected));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let active = of.connection.begin();
-            let answer = router.answer(&of, request);
-            async move { answer.await.until_sent(active) }
-        });
+        let responder = Responder {
+            router: self.router,
+            service: self.service,
+            connection: Arc::clone(&context),
+        };
+        let service = service_fn(move |request| responder.respond(request));
         let transport = Transport {
             limits: self.limits,
-            connection: &connected.connection,
-            outdated: &connected.outdated,
+            connection: &context.connection,
+            outdated: &context.outdated,
             stop: self.stop,
         };
         if http2 {
@@ -285,7 +264,7 @@ impl Arriving {
     }
 }
 
-/// HTTP on a connection, within its limits.
+/// Serves HTTP on a connection, within its timeouts.
 pub(super) struct Transport<'a> {
     pub(super) limits: Limits,
     pub(super) connection: &'a admission::Connection,
@@ -294,7 +273,12 @@ pub(super) struct Transport<'a> {
 }
 
 impl Transport<'_> {
-    async fn serve_http2(mut self, stream: Client, service: impl Answers, stranger: bool) {
+    async fn serve_http2<S, H>(mut self, stream: Client, service: S, stranger: bool)
+    where
+        S: Service<Request<Incoming>, Response = Response<Answer<H>>, Future: Send + 'static>,
+        S::Error: Into<BoxError>,
+        H: Send + Unpin + 'static,
+    {
         let (streams, window) = match stranger {
             true => (STRANGER_STREAMS, STRANGER_WINDOW),
             false => (CLIENT_STREAMS, CLIENT_WINDOW),
@@ -312,13 +296,13 @@ impl Transport<'_> {
         tokio::pin!(connection);
         let limits = self.limits;
         let stuck = limits.request_timeout + limits.idle_timeout;
-        // An error of a connection is the client's: it hears of it, or is gone.
+        // An error of a connection is caused by the client, which is told or is gone.
         tokio::select! {
             _ = connection.as_mut() => return,
-            // hyper waits for the preface for ever, and a silent client would keep its place.
+            // hyper waits for the preface without a limit, and a silent client would keep its seat.
             () = self.connection.silent(limits.header_timeout) => return,
-            // What was sent stays in its buffer until more is sent or it ends: the begin of each
-            // frame, and with it the data key of the last answer.
+            // The buffer keeps what was sent until more is sent or the connection ends. It holds
+            // the data key of the last answer.
             () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
             () = self.connection.stuck(stuck) => return,
             () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
@@ -331,11 +315,13 @@ impl Transport<'_> {
         }
     }
 
-    /// The time limit for a head is watched here: hyper's moves a timer with every request, which
-    /// costs more than two counters.
-    pub(super) async fn serve_http1<IO>(mut self, stream: IO, service: impl Answers)
+    /// The timeout for a head is watched here with two counters. hyper moves a timer with every request,
+    /// which costs more.
+    pub(super) async fn serve_http1<IO, S, H>(mut self, stream: IO, service: S)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Answer<H>>, Error: Into<BoxError>>,
+        H: Send + Unpin + 'static,
     {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(64 << 10);
@@ -346,7 +332,7 @@ impl Transport<'_> {
         tokio::select! {
             _ = connection.as_mut() => return,
             () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
-            // After the handshake nothing at all has come: that is half a head too.
+            // A connection without any byte after the handshake also counts as half a head.
             () = self.connection.half_head(limits.header_timeout) => return,
             () = self.connection.stuck(stuck) => return,
             () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
@@ -354,7 +340,7 @@ impl Transport<'_> {
         }
         tokio::select! {
             _ = connection => {}
-            // Half a head.
+            // A part of a head has arrived.
             () = self.connection.idle(limits.header_timeout) => {}
             () = self.connection.stuck(stuck) => {}
         }

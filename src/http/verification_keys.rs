@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::call::{Call, Endpoint, Outcome};
+use super::openapi::Description;
 use super::problem::Problem;
 use crate::identity::Role;
 use crate::node::verification_keys::{pem, purpose_name};
@@ -58,6 +59,11 @@ impl Endpoint for VerificationKeys {
     const NAME: &'static str = "verification_keys";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        let summary = "Public keys of receipts and checkpoints";
+        Description::new(Self::NAME, "looking", summary).answers(200, "VerificationKeys")
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let keys = Arc::clone(&call.service.verification_keys.borrow());

@@ -14,6 +14,7 @@ use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::clock::confirmed;
 use crate::http::hsm_moves::shown;
 use crate::http::keyspaces::KeyspaceView;
+use crate::http::openapi::{Description, reference, uuid};
 use crate::http::problem::{Code, Problem};
 use crate::http::shreds::{WaitBudget, await_many, await_one};
 use crate::identity::Role;
@@ -26,6 +27,22 @@ impl Endpoint for Approve {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        let summary = "A second operator approves; answered as the call that asked would have been";
+        Description::new(Self::NAME, "approvals", summary)
+            .path("id", "The approval's", uuid())
+            .prefer()
+            .answers(200, "ForgetAnswer")
+            .answers(200, "ShredAnswers")
+            .answers(200, "Keyspace")
+            .answers(200, "ClockConfirmation")
+            .answers(202, "ForgetAnswer")
+            .answers(202, "HsmMove")
+            .refuses(&[Code::UnknownKeyspace, Code::NotFound, Code::Conflict])
+            .refuses(&[Code::TooManyBuckets, Code::HsmUnavailable])
+            .refuses(&[Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let id: ApprovalId = call.parameter("id", "an id is a UUID")?;
@@ -61,6 +78,15 @@ impl Endpoint for ApproveMany {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        let summary = "A second operator approves several; each is answered as by itself, in order";
+        Description::new(Self::NAME, "approvals", summary)
+            .body(reference("ApproveMany"))
+            .prefer()
+            .answers(200, "ApproveAnswers")
+            .refuses(&[Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let body: ApproveManyBody = body::parse(&call.body)?;

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::view::ApprovalView;
 use crate::approvals::effective;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::{Description, uuid};
 use crate::http::page::Page;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
 /// `GET /v1/approvals`: lists what waits for a second operator, oldest first.
@@ -24,6 +25,14 @@ impl Endpoint for List {
     const NAME: &'static str = "list_approvals";
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        let summary = "What waits for a second operator, oldest first";
+        Description::new(Self::NAME, "approvals", summary)
+            .pages(uuid())
+            .answers(200, "Approvals")
+            .refuses(&[Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let page = Page::<Option<String>>::of(&call.query)?;

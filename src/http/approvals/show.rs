@@ -4,6 +4,7 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState, End, Void};
 use super::view::ApprovalView;
 use crate::approvals::{digest_key, effective, superseding_erase};
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::{Description, uuid};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
@@ -14,6 +15,14 @@ impl Endpoint for Show {
     const NAME: &'static str = "show_approval";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        let summary = "How far it is; to operators and to who asked";
+        Description::new(Self::NAME, "approvals", summary)
+            .path("id", "The approval's", uuid())
+            .answers(200, "Approval")
+            .refuses(&[Code::NotFound, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let approval = effective(&call.service.approvals, find_for(call).await?, call.now);

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::batch::{self, IssuedKey, Item, Snapshot};
 use super::encoded::Encoded;
 use crate::http::call::{Call, Endpoint, Outcome};
-use crate::http::problem::Problem;
+use crate::http::openapi::{Description, items};
+use crate::http::problem::{Code, Problem};
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
@@ -76,6 +77,17 @@ impl Endpoint for Issue {
     const NAME: &'static str = "issue";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "data keys", "A new data key")
+            .keyspace()
+            .body(items("Issue"))
+            .answers(201, "IssueAnswer")
+            .answers(200, "IssueAnswers")
+            .refuses(&[Code::Conflict, Code::Shredded, Code::Expired])
+            .refuses(&[Code::QuotaExceeded, Code::HsmUnavailable])
+            .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.check_clock()?;

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::batch::{self, IssuedKey, Item, Snapshot};
 use crate::http::call::{Call, Endpoint, Outcome};
-use crate::http::problem::Problem;
+use crate::http::openapi::{Description, items};
+use crate::http::problem::{Code, Problem};
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
@@ -54,6 +55,19 @@ impl Endpoint for Rewrap {
     const NAME: &'static str = "rewrap";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
+
+    fn describe() -> Description {
+        let summary = "The same data key under the newest version, same expiry";
+        Description::new(Self::NAME, "data keys", summary)
+            .keyspace()
+            .body(items("Rewrap"))
+            .answers(200, "RewrapAnswer")
+            .answers(200, "RewrapAnswers")
+            .refuses(&[Code::InvalidWrappedKey, Code::Conflict])
+            .refuses(&[Code::Shredded, Code::Expired, Code::VersionRetired])
+            .refuses(&[Code::QuotaExceeded, Code::StoreUnavailable])
+            .refuses(&[Code::ClockSuspect])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let answer = |item: &RewrapItem<'_>, snapshot: &Snapshot<'_>, body: &mut Vec<u8>| {

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::batch::{self, IssuedKey, Item, Snapshot};
 use super::encoded::Encoded;
 use crate::http::call::{Call, Endpoint, Outcome};
-use crate::http::problem::Problem;
+use crate::http::openapi::{Description, items};
+use crate::http::problem::{Code, Problem};
 use crate::http::times::Rfc3339;
 use crate::identity::Role;
 use crate::limits::Kind;
@@ -64,6 +65,17 @@ impl Endpoint for Unwrap {
     const NAME: &'static str = "unwrap";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "data keys", "The data key of a wrapped key")
+            .keyspace()
+            .body(items("Unwrap"))
+            .answers(200, "UnwrapAnswer")
+            .answers(200, "UnwrapAnswers")
+            .refuses(&[Code::InvalidWrappedKey, Code::Shredded, Code::Expired])
+            .refuses(&[Code::VersionRetired, Code::QuotaExceeded])
+            .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let answer = |item: &UnwrapItem<'_>, snapshot: &Snapshot<'_>, body: &mut Vec<u8>| {

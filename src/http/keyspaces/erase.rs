@@ -5,6 +5,7 @@ use crate::approvals::CheckResult;
 use crate::erasure::ErasureRequest;
 use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::Description;
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
 use crate::http::shreds::{WaitBudget, await_one, chosen_id};
@@ -27,6 +28,13 @@ impl Endpoint for Erase {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "forgetting", "All of a keyspace, gone for good")
+            .keyspace()
+            .id_and_reason()
+            .forgets()
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         forget(call, Action::EraseKeyspace, ErasureRequest::Erase).await

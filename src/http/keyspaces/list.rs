@@ -1,8 +1,10 @@
 use hyper::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 
 use super::view::KeyspaceView;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::Description;
 use crate::http::page::Page;
 use crate::http::problem::Problem;
 use crate::identity::Role;
@@ -22,6 +24,12 @@ impl Endpoint for List {
     const NAME: &'static str = "list_keyspaces";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "keyspaces", "Keyspaces by name")
+            .pages(json!({ "type": "string" }))
+            .answers(200, "Keyspaces")
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let page = Page::<String>::of(&call.query)?;

@@ -8,7 +8,8 @@ use super::view::KeyspaceView;
 use crate::http::approvals::not_made;
 use crate::http::body;
 use crate::http::call::{Call, Endpoint, Outcome};
-use crate::http::problem::Problem;
+use crate::http::openapi::{Description, reference};
+use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 use crate::leader::{self, Settings};
 
@@ -47,6 +48,21 @@ impl Endpoint for Put {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        Description::new(
+            Self::NAME,
+            "keyspaces",
+            "Makes a keyspace or replaces its settings",
+        )
+        .keyspace()
+        .body(reference("PutKeyspace"))
+        .answers(200, "Keyspace")
+        .answers(201, "Keyspace")
+        .answers(202, "ApprovalRequired")
+        .refuses(&[Code::Conflict, Code::TooManyBuckets, Code::TooManyApprovals])
+        .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let settings = read(&body::parse::<PutBody>(&call.body)?)?;

@@ -2,7 +2,6 @@
 
 mod build;
 mod operation;
-mod paths;
 mod receipts;
 mod schemas;
 #[cfg(test)]
@@ -15,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Endpoint, Outcome};
 use super::problem::{Code, Problem};
-use super::router::routes;
+use super::routes::routes;
 use crate::identity::Role;
+pub(super) use operation::{Description, items, uuid};
 
 /// `GET /v1/openapi.json`
 pub(crate) struct Specification;
@@ -25,6 +25,10 @@ impl Endpoint for Specification {
     const NAME: &'static str = "openapi";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "looking", "This document").answers(200, "Document")
+    }
 
     async fn run(_: &Call) -> Result<Outcome, Problem> {
         Outcome::json(StatusCode::OK, &document())
@@ -74,21 +78,18 @@ const TAGS: [(&str, &str); 6] = [
 ];
 
 fn paths() -> Value {
-    let (mut paths, served) = (json!({}), routes());
-    for (path, method, operation) in paths::operations() {
-        let route = served
-            .iter()
-            .find(|it| it.path == path && it.method.as_str().eq_ignore_ascii_case(method));
-        let roles = route.map_or(&[][..], |route| route.roles);
-        paths[path][method] = operation.value(roles);
+    let mut paths = json!({});
+    for route in routes() {
+        let method = route.method.as_str().to_lowercase();
+        paths[route.path][method] = (route.describe)().value(route.roles);
     }
     paths
 }
 
 /// Every code that an operation may refuse with, and the codes of requests that reach no operation.
 fn codes() -> Vec<&'static str> {
-    let operations = paths::operations().into_iter();
-    let named = operations.flat_map(|(_, _, it)| it.outcomes().1);
+    let outcomes = outcomes().into_iter();
+    let named = outcomes.flat_map(|(_, outcomes)| outcomes);
     let mut codes: BTreeSet<_> = named.filter(|name| *name != "ok").collect();
     codes.extend([Code::NotFound, Code::MethodNotAllowed].map(Code::name));
     codes.into_iter().collect()
@@ -97,11 +98,11 @@ fn codes() -> Vec<&'static str> {
 /// The outcomes of each operation in the metrics: `ok`, and the codes that it may refuse with.
 #[must_use]
 pub fn outcomes() -> Vec<(&'static str, Vec<&'static str>)> {
-    let operations = paths::operations().into_iter();
-    operations.map(|(_, _, it)| it.outcomes()).collect()
+    let routes = routes().into_iter();
+    routes.map(|route| (route.describe)().outcomes()).collect()
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 

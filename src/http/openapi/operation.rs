@@ -18,7 +18,8 @@ const OF_THE_PIPELINE: [Code; 5] = [
 ];
 
 /// The description of an operation while it is built.
-pub(super) struct Described {
+#[derive(Debug)]
+pub(in crate::http) struct Description {
     id: &'static str,
     tag: &'static str,
     summary: &'static str,
@@ -28,9 +29,9 @@ pub(super) struct Described {
     refusals: Vec<Code>,
 }
 
-impl Described {
+impl Description {
     /// `id` is also its name in metrics and audit records.
-    pub(super) fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Self {
+    pub(in crate::http) fn new(id: &'static str, tag: &'static str, summary: &'static str) -> Self {
         Self {
             id,
             tag,
@@ -43,14 +44,14 @@ impl Described {
     }
 
     /// Adds the keyspace in the path.
-    pub(super) fn keyspace(self) -> Self {
+    pub(in crate::http) fn keyspace(self) -> Self {
         let name = json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$", "examples": ["chat"] });
         self.path("keyspace", "The keyspace's name", name)
             .refuses(&[Code::UnknownKeyspace])
     }
 
     /// Adds a parameter of the path.
-    pub(super) fn path(self, name: &str, description: &str, schema: Value) -> Self {
+    pub(in crate::http) fn path(self, name: &str, description: &str, schema: Value) -> Self {
         self.parameter(
             json!({ "name": name, "in": "path", "required": true, "description": description,
             "schema": schema }),
@@ -59,7 +60,7 @@ impl Described {
     }
 
     /// Adds a parameter of the query.
-    pub(super) fn query(self, name: &str, description: &str, schema: Value) -> Self {
+    pub(in crate::http) fn query(self, name: &str, description: &str, schema: Value) -> Self {
         self.parameter(
             json!({ "name": name, "in": "query", "description": description, "schema": schema }),
         )
@@ -67,14 +68,32 @@ impl Described {
     }
 
     /// Adds the parameters of paging.
-    pub(super) fn pages(self, after: Value) -> Self {
+    pub(in crate::http) fn pages(self, after: Value) -> Self {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
         self.query("limit", "At most so many; 100 where it is not given", limit)
             .query("after", "Where the page before ended: its next", after)
     }
 
+    /// Adds the id and the reason of a request to forget to the query.
+    pub(in crate::http) fn id_and_reason(self) -> Self {
+        let reason = json!({ "type": "string", "maxLength": 256 });
+        let id = "The caller's: sent again, it returns the first result";
+        self.query("id", id, uuid())
+            .query("reason", "Why, in at most 256 characters", reason)
+    }
+
+    /// Adds what every call that destroys keys has.
+    pub(in crate::http) fn forgets(self) -> Self {
+        self.prefer()
+            .answers(200, "ForgetAnswer")
+            .answers(202, "ForgetAnswer")
+            .answers(202, "ApprovalRequired")
+            .refuses(&[Code::Conflict, Code::TooManyApprovals])
+            .refuses(&[Code::StoreUnavailable])
+    }
+
     /// Adds `Prefer: respond-async`.
-    pub(super) fn prefer(self) -> Self {
+    pub(in crate::http) fn prefer(self) -> Self {
         let text = json!({ "type": "string" });
         let description =
             "respond-async: answered when it is accepted, not when it is done (RFC 7240)";
@@ -89,7 +108,7 @@ impl Described {
     }
 
     /// Adds a JSON body.
-    pub(super) fn body(mut self, schema: Value) -> Self {
+    pub(in crate::http) fn body(mut self, schema: Value) -> Self {
         self.body = Some(schema);
         self.refuses(&[
             Code::InvalidRequest,
@@ -99,13 +118,13 @@ impl Described {
     }
 
     /// Adds a successful answer. Several schemas of one status are alternatives.
-    pub(super) fn answers(mut self, status: u16, schema: &'static str) -> Self {
+    pub(in crate::http) fn answers(mut self, status: u16, schema: &'static str) -> Self {
         self.answers.push((status, schema));
         self
     }
 
     /// Adds codes that it may refuse with.
-    pub(super) fn refuses(mut self, codes: &[Code]) -> Self {
+    pub(in crate::http) fn refuses(mut self, codes: &[Code]) -> Self {
         for code in codes {
             if !self.refusals.contains(code) {
                 self.refusals.push(*code);
@@ -115,13 +134,13 @@ impl Described {
     }
 
     /// Its name, and the outcomes that its answers are counted under.
-    pub(super) fn outcomes(&self) -> (&'static str, Vec<&'static str>) {
+    pub(in crate::http) fn outcomes(&self) -> (&'static str, Vec<&'static str>) {
         let refusals = self.refusals.iter().map(|code| code.name());
         (self.id, std::iter::once("ok").chain(refusals).collect())
     }
 
     /// The operation in the document, for these roles.
-    pub(super) fn value(self, roles: &[Role]) -> Value {
+    pub(in crate::http) fn value(self, roles: &[Role]) -> Value {
         let mut responses = serde_json::Map::new();
         let mut answers: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
         for (status, schema) in &self.answers {
@@ -177,4 +196,15 @@ fn refusal(status: u16, codes: &[&str]) -> Value {
     // The codes stand beside the schema: most generators ignore a schema that is narrowed for one status.
     json!({ "description": codes.join(", "), "headers": headers, "x-codes": codes,
         "content": { "application/problem+json": { "schema": reference("Problem") } } })
+}
+
+/// The schema of a UUID.
+pub(in crate::http) fn uuid() -> Value {
+    // The format alone lets the spelling without hyphens through.
+    json!({ "type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" })
+}
+
+/// The schema of one item or a batch.
+pub(in crate::http) fn items(name: &str) -> Value {
+    json!({ "oneOf": [reference(name), reference(&format!("{name}Batch"))] })
 }

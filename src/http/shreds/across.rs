@@ -12,6 +12,7 @@ use crate::erasure::ErasureRequest;
 use crate::http::approvals::question;
 use crate::http::body::{self, AtMost};
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::{Description, reference};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
 use crate::identity::Role;
@@ -66,6 +67,16 @@ impl Endpoint for CreateAcross {
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        let summary = "Conversations of several keyspaces, gone for good; all of them granted, or nothing is done";
+        Description::new(Self::NAME, "forgetting", summary)
+            .body(reference("ShredAcross"))
+            .prefer()
+            .answers(200, "ShredAnswers")
+            .refuses(&[Code::UnknownKeyspace, Code::QuotaExceeded])
+            .refuses(&[Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let budget = WaitBudget::for_call(call);

@@ -15,6 +15,7 @@ use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
 use crate::http::approvals::{question, waits};
 use crate::http::body::Items;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::{Description, items};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::{common, reason};
 use crate::identity::Role;
@@ -100,6 +101,19 @@ impl Endpoint for Create {
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        Description::new(
+            Self::NAME,
+            "forgetting",
+            "All keys of a conversation, gone for good",
+        )
+        .keyspace()
+        .body(items("Shred"))
+        .answers(200, "ShredAnswers")
+        .refuses(&[Code::QuotaExceeded])
+        .forgets()
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let budget = WaitBudget::for_call(call);

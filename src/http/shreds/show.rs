@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::answer::ErasureView;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::openapi::{Description, uuid};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
@@ -16,6 +17,15 @@ impl Endpoint for Show {
     const NAME: &'static str = "show_shred";
     const ROLES: &'static [Role] = Role::ANY;
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "forgetting", "How far a request to forget is")
+            .keyspace()
+            .path("id", "The request's", uuid())
+            .answers(200, "ForgetAnswer")
+            .answers(200, "WaitingAnswer")
+            .refuses(&[Code::NotFound, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let id: ErasureId = call.parameter("id", "an id is a UUID")?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::call::{Call, Endpoint, Outcome};
+use super::openapi::Description;
 use super::problem::Problem;
 use super::times::Rfc3339;
 use crate::identity::Role;
@@ -72,6 +73,11 @@ impl Endpoint for Status {
     const NAME: &'static str = "status";
     const ROLES: &'static [Role] = &[Role::Operator, Role::Auditor];
     const BODY: bool = false;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "looking", "What a seizure now would find")
+            .answers(200, "Status")
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         Outcome::json(StatusCode::OK, &answer(call))

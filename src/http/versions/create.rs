@@ -2,7 +2,8 @@ use hyper::StatusCode;
 
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::keyspaces::KeyspaceView;
-use crate::http::problem::Problem;
+use crate::http::openapi::Description;
+use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
 
 /// `POST /v1/keyspaces/{keyspace}/versions`: makes a new key version, which new keys are issued under.
@@ -13,6 +14,14 @@ impl Endpoint for Create {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        Description::new(Self::NAME, "keyspaces", "New issues use a new key version")
+            .keyspace()
+            .answers(201, "Keyspace")
+            .refuses(&[Code::Conflict, Code::TooManyBuckets])
+            .refuses(&[Code::HsmUnavailable, Code::StoreUnavailable])
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let name = call.keyspace()?;

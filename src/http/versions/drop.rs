@@ -4,8 +4,10 @@ use lethe_core::keyspace::KeyVersion;
 use crate::erasure::ErasureRequest;
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::keyspaces::forget;
-use crate::http::problem::Problem;
+use crate::http::openapi::Description;
+use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
+use serde_json::json;
 
 /// `DELETE /v1/keyspaces/{keyspace}/versions/{version}`: destroys all keys of an old key version. It
 /// cannot be undone.
@@ -16,6 +18,17 @@ impl Endpoint for Drop {
     const ROLES: &'static [Role] = &[Role::Operator];
     const BODY: bool = false;
     const RUNS_TO_COMPLETION: bool = true;
+
+    fn describe() -> Description {
+        let number = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
+        let summary = "All keys of an old version, gone for good";
+        Description::new(Self::NAME, "forgetting", summary)
+            .keyspace()
+            .path("version", "The key version's number", number)
+            .id_and_reason()
+            .refuses(&[Code::NotFound])
+            .forgets()
+    }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let invalid = "a version is a number from 1 up";
