@@ -9,3 +9,5 @@ pub mod hsm_contract;
 mod built;
 
 pub use built::built;
+
+pub mod memory_hsm;
