@@ -71,9 +71,9 @@ pub enum ConfigError {
     /// A file that cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         reason: String,
     },
     /// Certificates that do not make a TLS client.

@@ -86,9 +86,9 @@ pub enum ConfigError {
     /// The file, or one that it names, cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         source: std::io::Error,
     },
     /// Not what it has to be.

@@ -18,12 +18,12 @@ pub struct Condition {
     pub configuration: Option<String>,
 }
 
-/// What the HSM said of itself.
+/// The last status of the HSM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// When.
+    /// When the HSM answered.
     pub at: Timestamp,
-    /// What.
+    /// Its answer.
     pub status: HsmStatus,
 }
 

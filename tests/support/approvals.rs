@@ -1,24 +1,38 @@
-//! A service where what destroys much waits for a second operator.
+//! A service with approvals, and its clients.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
+use reqwest::Method;
 use serde_json::Value;
 
 use super::api::{Answer, Api};
-use super::{Dev, lethe};
+use super::{Dev, Role, lethe};
 
 pub const SECOND: &str = "spiffe://lethe.dev/operator-two";
 /// An operator of other keyspaces.
 pub const ELSEWHERE: &str = "spiffe://lethe.dev/operator-elsewhere";
 pub const CHAT: &str = "/v1/keyspaces/chat";
 
-/// Three shreds need no second operator, and there is a second operator.
+/// Starts [`with`] these options. Also returns a message server, the operator that asks, and the one that
+/// approves.
+pub fn start(options: &str) -> (Dev, Api, Api, Api) {
+    let dev = with(options);
+    let (api, first, second) = (
+        dev.api(Role::MessageServer),
+        dev.api(Role::Operator),
+        second(&dev),
+    );
+    (dev, api, first, second)
+}
+
+/// A service in which three shreds need no approval.
 pub fn with(options: &str) -> Dev {
     with_shreds(3, options)
 }
 
-/// So many shreds need no second operator.
+/// A service in which so many shreds need no approval.
 pub fn with_shreds(shreds: u32, options: &str) -> Dev {
     let client = |id: &str, keyspaces: &str| {
         format!(
@@ -36,7 +50,7 @@ pub fn second_path(dev: &Dev) -> PathBuf {
     certificate(dev, "operator-two", SECOND)
 }
 
-/// With a key of its own.
+/// A certificate with a key of its own.
 pub fn certificate(dev: &Dev, name: &str, spiffe_id: &str) -> PathBuf {
     let path = dev.scratch().join(name);
     if !path.with_extension("crt").exists() {
@@ -78,6 +92,24 @@ pub fn waits(answer: &Answer) -> String {
     answer.text("id")
 }
 
+/// Runs the command line, with another certificate than the operator's if there is one.
+pub fn run_as(dev: &Dev, certificate: Option<&Path>, words: &[&str]) -> Output {
+    let mut command = lethe(words);
+    command.arg("--dir").arg(dev.dir());
+    if let Some(path) = certificate {
+        command.arg("--cert").arg(path.with_extension("crt"));
+        command.arg("--key").arg(path.with_extension("key"));
+    }
+    command.output().unwrap()
+}
+
+/// Approves, and does not wait until its erasures are destroyed.
+pub async fn approve_async(api: &Api, id: &str) -> Answer {
+    let request = api.request(Method::POST, &format!("/v1/approvals/{id}"));
+    let request = request.header("prefer", "respond-async");
+    Answer::of(request.send().await.unwrap()).await
+}
+
 pub async fn approve(api: &Api, id: &str) -> Answer {
     api.post_bytes(&format!("/v1/approvals/{id}"), "").await
 }
@@ -114,7 +146,7 @@ pub fn uuid(number: u64) -> String {
     format!("0190f2a4-7c1e-7b7d-8c7b-{number:012x}")
 }
 
-/// Uses up what needs no second word.
+/// Uses up the shreds that need no approval.
 pub async fn use_up(api: &Api) {
     for room in ["one", "two", "three"] {
         api.shred("chat", room).await.ok(200);

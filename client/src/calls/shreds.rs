@@ -143,11 +143,11 @@ pub enum Shred {
     /// It is never taken back and every key of the conversation is refused from now on; the keys
     /// are not yet destroyed everywhere.
     Accepted {
-        /// Which.
+        /// Its id.
         id: ShredId,
-        /// Since when.
+        /// Since when the keys are refused.
         accepted_at: Option<Timestamp>,
-        /// As in [`Shredded::opening`]; its owner keeps it, later answers may not bear it.
+        /// As in [`Shredded::opening`]; the caller keeps it, because later answers may not have it.
         opening: Value,
     },
     /// It is irrevocable.
@@ -155,7 +155,7 @@ pub enum Shred {
 }
 
 impl Shred {
-    /// Which.
+    /// The id of the shred.
     #[must_use]
     pub const fn id(&self) -> ShredId {
         match self {
@@ -185,7 +185,7 @@ impl Shred {
 /// A finished shred, or a finished erasure of a keyspace or of a key version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shredded {
-    /// Which.
+    /// Its id.
     pub id: ShredId,
     /// Since when the keys are refused.
     pub accepted_at: Timestamp,

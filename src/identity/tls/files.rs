@@ -11,7 +11,7 @@ pub enum TlsError {
     /// A file.
     #[error("{path}: {reason}")]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong.
         reason: String,

@@ -1,9 +1,9 @@
-//! How what waits for a second operator ends, but for the second word: with its keyspace, by being
-//! withdrawn, or with the grant of who asked.
+//! How approvals end without being approved: with their keyspace, by a withdrawal, or with the grant of the
+//! client that asked.
 
 use crate::support::approvals::{
-    CHAT, ELSEWHERE, SECOND, approve, certificate, key, listed, records, second, state, use_up,
-    uuid, waits, with, withdraw,
+    CHAT, ELSEWHERE, SECOND, approve, approve_async, certificate, key, listed, records, start,
+    state, use_up, uuid, waits, withdraw,
 };
 use crate::support::{Api, Role, eventually, refused};
 use serde_json::json;
@@ -20,12 +20,7 @@ async fn rotated(operator: &Api, keyspace: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyspace_of_the_same_name_is_another_one() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (_dev, api, first, second) = start("");
     use_up(&api).await;
     rotated(&first, "other").await;
     key(&api, "other", "room").await;
@@ -67,12 +62,7 @@ async fn a_keyspace_of_the_same_name_is_another_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_client_does_not_keep_others_from_asking_and_takes_back_what_it_asked_for() {
-    let dev = with("per_client = 2\n");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("per_client = 2\n");
     let wrapped = key(&api, "chat", "room").await;
     use_up(&api).await;
     let one = waits(&api.shred_as("chat", "room", &uuid(1)).await);
@@ -129,12 +119,7 @@ async fn one_client_does_not_keep_others_from_asking_and_takes_back_what_it_aske
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     first.set_keyspace("other", "72h", "1h").await.ok(201);
     use_up(&api).await;
     let waiting = waits(&api.shred_as("other", "room", &uuid(1)).await);
@@ -144,10 +129,7 @@ async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
     let erase = waits(&first.delete(&erase).await);
     // Accepted and not destroyed: a pending erase covers as much as one that is done.
     dev.hsm_sim(&["fault", "set", "hang"]);
-    let path = format!("/v1/approvals/{erase}");
-    let request = second.request(reqwest::Method::POST, &path);
-    let request = request.header("prefer", "respond-async");
-    let accepted = crate::support::api::Answer::of(request.send().await.unwrap()).await;
+    let accepted = approve_async(&second, &erase).await;
     assert_eq!(accepted.ok(202)["state"], "accepted");
     let covered = async |first: &Api, second: &Api| {
         for id in [&waiting, &other, &asked] {
@@ -186,8 +168,7 @@ async fn a_shred_that_an_erase_covers_goes_with_it_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_asked_for_goes_with_its_grant() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (dev, api, _, second) = start("");
     let wrapped = key(&api, "chat", "room").await;
     use_up(&api).await;
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);

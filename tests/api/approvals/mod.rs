@@ -1,4 +1,4 @@
-//! What destroys much, or lets anything live longer, waits for a second operator.
+//! Approvals: what destroys much, or lets keys live longer, waits for a second operator.
 
 mod cli;
 mod deployment;

@@ -1,14 +1,14 @@
-//! An approval changes once, and that is on record: while store, audit log or HSM are away, while
-//! somebody else is at it, and through a death.
+//! An approval changes its state once, and has one audit record of it: also while store, audit log or HSM are
+//! away, with other calls at the same time, and after a crash.
 
 use std::time::Duration;
 
 use crate::support::api::Answer;
 use crate::support::approvals::{
-    CHAT, SECOND, approve, key, records, second, state, use_up, uuid, waits, with, withdraw,
+    CHAT, SECOND, approve, approve_async, key, records, second, start, state, use_up, uuid, waits,
+    with, withdraw,
 };
 use crate::support::{Dev, Role, eventually, refused};
-use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
@@ -29,7 +29,7 @@ async fn release(mut other: SqliteConnection) {
 }
 
 /// The records of an operation on one approval.
-fn told(dev: &Dev, operation: &str, id: &str) -> Vec<Value> {
+fn records_of(dev: &Dev, operation: &str, id: &str) -> Vec<Value> {
     let mut records = records(dev, operation);
     records.retain(|it| it["requests"][0] == json!(id) && it["outcome"] == "ok");
     records
@@ -58,46 +58,40 @@ async fn an_expiry_that_the_store_refuses_is_one_line() {
     assert_eq!(state(&api, &id).await, "approval_required");
     until(expiry(&asked), 2).await;
     assert_eq!(state(&api, &id).await, "expired", "whatever the store says");
-    assert!(told(&dev, "expire_approval", &id).is_empty());
+    assert!(records_of(&dev, "expire_approval", &id).is_empty());
     release(other).await;
     eventually("it has expired", async || {
-        !told(&dev, "expire_approval", &id).is_empty()
+        !records_of(&dev, "expire_approval", &id).is_empty()
     })
     .await;
     assert_eq!(state(&api, &id).await, "expired");
-    assert_eq!(told(&dev, "expire_approval", &id).len(), 1);
+    assert_eq!(records_of(&dev, "expire_approval", &id).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_line_tells_of_an_expiry_that_a_second_word_has_forestalled() {
-    let dev = with("expire_after = \"3s\"\n");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+async fn an_approval_in_time_has_no_record_of_an_expiry() {
+    let (dev, api, _, second) = start("expire_after = \"3s\"\n");
     key(&api, "chat", "room").await;
     use_up(&api).await;
     let asked = api.shred_as("chat", "room", &uuid(1)).await;
     let id = waits(&asked);
     let other = lock(&dev).await;
     // In time, and on its way to the disk when the time is over.
-    let word = tokio::spawn({
+    let approving = tokio::spawn({
         let (second, id) = (second.clone(), id.clone());
         async move { approve(&second, &id).await }
     });
     until(expiry(&asked), 2).await;
     release(other).await;
-    assert_eq!(word.await.unwrap().ok(200)["state"], "destroyed");
+    assert_eq!(approving.await.unwrap().ok(200)["state"], "destroyed");
     assert_eq!(state(&second, &id).await, "approved");
-    assert_eq!(told(&dev, "carry_out_approval", &id).len(), 1);
-    assert!(told(&dev, "expire_approval", &id).is_empty());
+    assert_eq!(records_of(&dev, "carry_out_approval", &id).len(), 1);
+    assert!(records_of(&dev, "expire_approval", &id).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_find_it_void_are_one_line() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     first.set_keyspace("other", "72h", "1h").await.ok(201);
     use_up(&api).await;
     let waiting = [
@@ -107,57 +101,53 @@ async fn many_who_find_it_void_are_one_line() {
     let erase = waits(&first.delete("/v1/keyspaces/other").await);
     // Accepted and not destroyed, so that it is answered before anybody looks.
     dev.hsm_sim(&["fault", "set", "hang"]);
-    let request = second.request(Method::POST, &format!("/v1/approvals/{erase}"));
-    let request = request.header("prefer", "respond-async");
-    Answer::of(request.send().await.unwrap()).await.ok(202);
+    approve_async(&second, &erase).await.ok(202);
     let other = lock(&dev).await;
-    let mut words = tokio::task::JoinSet::new();
+    let mut calls = tokio::task::JoinSet::new();
     for id in waiting.iter().cycle().take(6) {
         let (second, id) = (second.clone(), id.clone());
-        words.spawn(async move { approve(&second, &id).await });
+        calls.spawn(async move { approve(&second, &id).await });
     }
     eventually("all wait for the store", async || {
         dev.metric("lethe_requests_under_way").await == 6
     })
     .await;
     release(other).await;
-    for late in words.join_all().await {
+    for late in calls.join_all().await {
         refused(&late, 404, "unknown_keyspace");
     }
     for id in &waiting {
         eventually("it is void", async || {
-            !told(&dev, "void_approval", id).is_empty()
+            !records_of(&dev, "void_approval", id).is_empty()
         })
         .await;
         assert_eq!(state(&first, id).await, "void");
-        assert_eq!(told(&dev, "void_approval", id).len(), 1);
+        assert_eq!(records_of(&dev, "void_approval", id).len(), 1);
     }
     dev.hsm_sim(&["fault", "clear", "--all"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_who_give_the_second_word_carry_it_out_once() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+async fn many_approvals_at_once_are_carried_out_once() {
+    let (dev, api, _, second) = start("");
     use_up(&api).await;
     for number in 1..=5 {
         let room = format!("room-{number}");
         let id = waits(&api.shred_as("chat", &room, &uuid(number)).await);
-        let mut words = tokio::task::JoinSet::new();
+        let mut calls = tokio::task::JoinSet::new();
         for _ in 0..4 {
             let (second, id) = (second.clone(), id.clone());
-            words.spawn(async move { approve(&second, &id).await.ok(200) });
+            calls.spawn(async move { approve(&second, &id).await.ok(200) });
         }
-        let answers = words.join_all().await;
+        let answers = calls.join_all().await;
         assert!(answers.iter().all(|it| *it == answers[0]), "{answers:?}");
-        assert_eq!(told(&dev, "carry_out_approval", &id).len(), 1);
+        assert_eq!(records_of(&dev, "carry_out_approval", &id).len(), 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stays_off_the_record() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (dev, api, _, second) = start("");
     use_up(&api).await;
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
     let other = waits(&api.shred_as("chat", "other", &uuid(2)).await);
@@ -177,41 +167,39 @@ async fn nothing_stays_off_the_record() {
     .await;
     assert_eq!(state(&second, &id).await, "approval_required");
     assert_eq!(withdraw(&second, &id).await.ok(200)["withdrawn_by"], SECOND);
-    let taken_back = told(&dev, "take_back_approval", &id);
+    let taken_back = records_of(&dev, "take_back_approval", &id);
     assert_eq!(taken_back.len(), 1);
     assert_eq!(taken_back[0]["client"], SECOND);
     assert_eq!(taken_back[0]["asked_by"], ASKED_BY);
     assert_eq!(taken_back[0]["request"], json!(id));
     assert_eq!(taken_back[0]["requests"], json!([id, uuid(1)]));
-    assert_eq!(told(&dev, "withdraw_approval", &id).len(), 1);
+    assert_eq!(records_of(&dev, "withdraw_approval", &id).len(), 1);
     eventually("the other's line is there", async || {
-        told(&dev, "take_back_approval", &other).len() == 1
+        records_of(&dev, "take_back_approval", &other).len() == 1
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_that_the_store_refused_has_not_come_to_pass() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (dev, api, _, second) = start("");
     let wrapped = key(&api, "chat", "room").await;
     use_up(&api).await;
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);
     let other = lock(&dev).await;
     refused(&withdraw(&api, &id).await, 503, "store_unavailable");
     assert_eq!(state(&second, &id).await, "approval_required");
-    assert!(told(&dev, "take_back_approval", &id).is_empty());
+    assert!(records_of(&dev, "take_back_approval", &id).is_empty());
     release(other).await;
     assert_eq!(withdraw(&api, &id).await.ok(200)["withdrawn_by"], ASKED_BY);
     refused(&approve(&second, &id).await, 409, "conflict");
-    assert_eq!(told(&dev, "take_back_approval", &id).len(), 1);
+    assert_eq!(records_of(&dev, "take_back_approval", &id).len(), 1);
     api.unwrap("chat", "room", &wrapped).await.ok(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_record_died_is_put_there_after_the_next_start() {
-    let mut dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (mut dev, api, _, second) = start("");
     use_up(&api).await;
     let approved = waits(&api.shred_as("chat", "one", &uuid(1)).await);
     let withdrawn = waits(&api.shred_as("chat", "two", &uuid(2)).await);
@@ -228,11 +216,11 @@ async fn a_change_whose_record_died_is_put_there_after_the_next_start() {
         ("take_back_approval", &withdrawn),
     ] {
         eventually("it is on record again", async || {
-            told(&dev, operation, id).len() == 2
+            records_of(&dev, operation, id).len() == 2
         })
         .await;
     }
-    let line = &told(&dev, "carry_out_approval", &approved)[1];
+    let line = &records_of(&dev, "carry_out_approval", &approved)[1];
     assert_eq!(
         (&line["client"], &line["asked_by"]),
         (&json!(SECOND), &json!(ASKED_BY))
@@ -242,8 +230,7 @@ async fn a_change_whose_record_died_is_put_there_after_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_approval_and_a_withdrawal_at_once_are_one_of_them() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (dev, api, _, second) = start("");
     use_up(&api).await;
     for number in 1..=8 {
         let room = format!("room-{number}");
@@ -252,8 +239,8 @@ async fn an_approval_and_a_withdrawal_at_once_are_one_of_them() {
         let (given, taken) = tokio::join!(approve(&second, &id), withdraw(&api, &id));
         let unwrapped = api.unwrap("chat", &room, &wrapped).await;
         let lines = [
-            told(&dev, "carry_out_approval", &id).len(),
-            told(&dev, "take_back_approval", &id).len(),
+            records_of(&dev, "carry_out_approval", &id).len(),
+            records_of(&dev, "take_back_approval", &id).len(),
         ];
         if given.status == 200 {
             refused(&taken, 409, "conflict");
@@ -297,7 +284,7 @@ async fn an_hsm_that_hangs_keeps_nothing_from_expiring() {
     });
     until(expiry(&asked), 3).await;
     eventually("in time, and the HSM hangs still", async || {
-        told(&dev, "expire_approval", &id).len() == 1
+        records_of(&dev, "expire_approval", &id).len() == 1
     })
     .await;
     dev.hsm_sim(&["fault", "clear", "--all"]);

@@ -1,24 +1,15 @@
 //! The second operator sees why something is asked for, and that a list is the one that was asked for; and
 //! approves several at once.
 
-use std::path::Path;
 use std::process::Output;
 
 use serde_json::json;
 
 use crate::support::approvals::{
-    CHAT, SECOND, approve, certificate, key, listed, records, second, second_path, state, use_up,
-    uuid, waits, with,
+    CHAT, SECOND, approve, certificate, key, listed, records, run_as, second, second_path, start,
+    state, use_up, uuid, waits, with,
 };
-use crate::support::{Api, Dev, Role, lethe, refused};
-
-fn by(dev: &Dev, certificate: &Path, words: &[&str]) -> Output {
-    let mut command = lethe(words);
-    command.arg("--dir").arg(dev.dir());
-    command.arg("--cert").arg(certificate.with_extension("crt"));
-    command.arg("--key").arg(certificate.with_extension("key"));
-    command.output().unwrap()
-}
+use crate::support::{Api, Role, refused};
 
 fn error(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
@@ -26,12 +17,7 @@ fn error(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reason_is_on_record_and_shown() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     let shreds = format!("{CHAT}/shreds");
     let item = |room: &str, reason: &str| json!({ "conversation": room, "reason": reason });
     api.post(&shreds, &item("a", "ticket 7")).await.ok(200);
@@ -78,9 +64,8 @@ async fn a_list_is_approved_only_by_who_has_the_same() {
         .map(|number| format!("room-{number}\n"))
         .collect();
     let asked = list("list", &rooms);
-    let operator = dev.certificate(Role::Operator);
     let shred = ["shred", "chat", "--in", &asked, "--reason", "ticket 7"];
-    let output = by(&dev, &operator, &shred);
+    let output = run_as(&dev, None, &shred);
     let said = error(&output);
     assert!(said.contains("1500 wait for a second operator"), "{said}");
     let waiting = listed(&second(&dev)).await;
@@ -99,7 +84,7 @@ async fn a_list_is_approved_only_by_who_has_the_same() {
     let approver = second_path(&dev);
     let compare = |file: &str| {
         let words = ["approve", ids[1], ids[0], "--list", file];
-        by(&dev, &approver, &words)
+        run_as(&dev, Some(&approver), &words)
     };
     let other = list("other", &rooms.replace("room-77\n", "room-x\n"));
     let shorter = list("shorter", &rooms.replace("room-1499\n", ""));
@@ -109,7 +94,7 @@ async fn a_list_is_approved_only_by_who_has_the_same() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
     let words = ["approve", ids[0], "--expect", digests[1]];
-    let output = by(&dev, &approver, &words);
+    let output = run_as(&dev, Some(&approver), &words);
     assert!(error(&output).contains("another digest"), "{output:?}");
     for id in &ids {
         assert_eq!(state(&second(&dev), id).await, "approval_required");
@@ -129,12 +114,7 @@ async fn a_list_is_approved_only_by_who_has_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_are_approved_in_one_call() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     let wrapped = key(&api, "chat", "a").await;
     use_up(&api).await;
     let one = waits(&api.shred_as("chat", "a", &uuid(1)).await);

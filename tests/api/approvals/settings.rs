@@ -2,7 +2,7 @@
 //! at once, one that is lowered makes them readable again; and what lets anything live longer.
 
 use crate::support::api::Answer;
-use crate::support::approvals::{CHAT, SECOND, approve, key, listed, records, second, waits, with};
+use crate::support::approvals::{CHAT, SECOND, approve, key, listed, records, start, waits, with};
 use crate::support::{Api, Role, lethe, refused};
 use serde_json::{Value, json};
 
@@ -26,12 +26,7 @@ async fn minimum(operator: &Api) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_versions_are_refused_by_two() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     let old = key(&api, "chat", "room").await;
     rotate(&first).await;
     rotate(&first).await;
@@ -86,12 +81,7 @@ async fn old_versions_are_refused_by_two() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lets_anything_live_longer_waits() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     let settings = async |retention: &str, granularity: &str, cache_ttl: &str| {
         let settings = json!({ "retention": retention, "granularity": granularity,
             "rotation": "30d", "cache_ttl": cache_ttl });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::support::api::Answer;
 use crate::support::approvals::{
-    CHAT, ELSEWHERE, SECOND, approve, borrowed, certificate, key, listed, second, state, use_up,
-    uuid, waits, with, with_shreds, withdraw,
+    CHAT, ELSEWHERE, SECOND, approve, approve_async, borrowed, certificate, key, listed, second,
+    start, state, use_up, uuid, waits, with, with_shreds, withdraw,
 };
 use crate::support::{Api, Dev, Role, eventually, refused};
 use reqwest::Method;
@@ -13,12 +13,7 @@ use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyspace_is_erased_by_two() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+    let (dev, api, first, second) = start("");
     first.set_keyspace("other", "72h", "1h").await.ok(201);
     let wrapped = key(&api, "other", "room").await;
     let path = format!("/v1/keyspaces/other?id={}", uuid(1));
@@ -29,7 +24,7 @@ async fn a_keyspace_is_erased_by_two() {
     assert_eq!(location, format!("/v1/approvals/{id}"));
     assert_eq!(asked.body["requests"], json!([uuid(1)]));
     assert_eq!(waits(&first.delete(&path).await), id);
-    // Without an id of its own it is the same wish, and with another one another.
+    // Without an id it is the same erase, and with another id it is another one.
     assert_eq!(waits(&first.delete("/v1/keyspaces/other").await), id);
     let another = format!("/v1/keyspaces/other?id={}", uuid(2));
     let other = waits(&first.delete(&another).await);
@@ -92,7 +87,7 @@ async fn a_keyspace_is_erased_by_two() {
     let shown = first.get(&format!("/v1/approvals/{id}")).await.ok(200);
     assert_eq!(shown["state"], "approved");
     assert_eq!(shown["approved_by"], SECOND);
-    // The other wish came too late, also for a keyspace of the same name.
+    // The other erase came too late, also for a keyspace of the same name.
     first.set_keyspace("other", "72h", "1h").await.ok(201);
     let late = approve(&second, &other).await;
     refused(&late, 404, "unknown_keyspace");
@@ -169,8 +164,7 @@ async fn shreds_beyond_the_limit_wait_through_a_death() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_waits_as_one() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (_dev, api, _, second) = start("");
     let path = format!("{CHAT}/shreds");
     let mut keys = Vec::new();
     for room in ["a", "b", "c", "d"] {
@@ -219,8 +213,7 @@ async fn a_batch_waits_as_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_since_is_not_meant() {
-    let dev = with("");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (_dev, api, _, second) = start("");
     let first_key = key(&api, "chat", "room").await;
     use_up(&api).await;
     let one = waits(&api.shred_as("chat", "room", &uuid(1)).await);
@@ -245,7 +238,7 @@ async fn what_came_since_is_not_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wish_of_today_does_not_join_one_that_waited() {
+async fn a_new_shred_does_not_join_one_that_waited() {
     let mut dev = with("");
     dev.stop();
     dev.edit(|text| text.replace("[store]", "request_timeout = \"3s\"\n\n[store]"));
@@ -261,10 +254,7 @@ async fn a_wish_of_today_does_not_join_one_that_waited() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     // Accepted and not destroyed: what is forgotten already is being forgotten again.
     dev.hsm_sim(&["fault", "set", "hang"]);
-    let path = format!("/v1/approvals/{other}");
-    let request = second.request(Method::POST, &path);
-    let request = request.header("prefer", "respond-async");
-    let accepted = Answer::of(request.send().await.unwrap()).await.ok(202);
+    let accepted = approve_async(&second, &other).await.ok(202);
     assert_eq!(accepted["state"], "accepted");
     let third = waits(&api.shred_as("chat", "room", &uuid(3)).await);
     dev.hsm_sim(&["fault", "clear", "--all"]);
@@ -276,13 +266,8 @@ async fn a_wish_of_today_does_not_join_one_that_waited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_key_version_asks_for_a_new_wish() {
-    let dev = with("");
-    let (api, first, second) = (
-        dev.api(Role::MessageServer),
-        dev.api(Role::Operator),
-        second(&dev),
-    );
+async fn a_shred_that_lacks_a_new_key_version_is_void() {
+    let (_dev, api, first, second) = start("");
     let old = key(&api, "chat", "room").await;
     use_up(&api).await;
     let stale = waits(&api.shred_as("chat", "room", &uuid(1)).await);
@@ -385,8 +370,7 @@ async fn an_id_that_is_forgotten_meanwhile_is_no_permission() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_in_time_is_no() {
-    let dev = with("expire_after = \"4s\"\n");
-    let (api, second) = (dev.api(Role::MessageServer), second(&dev));
+    let (dev, api, _, second) = start("expire_after = \"4s\"\n");
     let wrapped = key(&api, "chat", "room").await;
     use_up(&api).await;
     let id = waits(&api.shred_as("chat", "room", &uuid(1)).await);

@@ -1,42 +1,42 @@
-//! From a batch to its receipts, over one signature.
+//! The receipts of a batch, with one signature.
 
 use super::Item;
 use super::merkle::{Hash, MerkleTree, leaf_hash};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::time::Timestamp;
 
-/// What made it irrevocable.
+/// How the keys were destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Every root in the HSM below which the keys could be derived was destroyed, after a new root
-    /// had taken over what lives.
+    /// All roots in the HSM from which the keys could be derived were destroyed. A new root protects the keys
+    /// that are not destroyed.
     RootsDestroyed,
-    /// The bucket's key in the HSM was destroyed.
+    /// The key of the bucket in the HSM was destroyed.
     BucketKeyDestroyed,
 }
 
-/// What is true of the whole batch.
+/// The facts that all receipts of a batch have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Whose batch.
+    /// The deployment.
     pub deployment: DeploymentId,
-    /// How.
+    /// How the keys were destroyed.
     pub method: Method,
-    /// Counts batches; 0 for an expiry, which is none.
+    /// The number of the batch; 0 for an expiry.
     pub sequence: u64,
     /// When the HSM had confirmed the last destruction.
     pub destroyed_at: Timestamp,
-    /// The HSM keys that were destroyed, ids as `CKA_ID`.
+    /// The ids (`CKA_ID`) of the HSM keys that were destroyed.
     pub destroyed: Vec<HsmKeyId>,
-    /// The key that signs.
+    /// The id of the key that signs.
     pub signing_key: HsmKeyId,
 }
 
-/// What is to be signed, and for whom.
+/// The facts and the items of a batch.
 pub struct Batch {
-    /// Facts.
+    /// The facts.
     pub facts: Facts,
-    /// In any order; it is kept.
+    /// The items. Receipts keep their order.
     pub items: Vec<Item>,
 }
 
@@ -47,20 +47,20 @@ pub struct BatchReceipts {
     tree: MerkleTree,
 }
 
-/// The signed word that one item is forgotten.
+/// The signed statement that one item is destroyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Of its batch.
+    /// The facts of its batch.
     pub facts: Facts,
-    /// What it speaks of.
+    /// What was destroyed.
     pub item: Item,
-    /// Place of the item in its batch, from 0.
+    /// The index of the item in its batch, from 0.
     pub index: u32,
-    /// Items of the batch.
+    /// The number of items of the batch.
     pub size: u32,
     /// Sibling hashes from the item up to the root.
     pub path: Vec<[u8; 32]>,
-    /// Ed25519, over the statement.
+    /// The Ed25519 signature of the statement.
     pub signature: [u8; 64],
 }
 
@@ -87,7 +87,7 @@ impl Facts {
 }
 
 impl BatchReceipts {
-    /// None of a batch without items, or of more than 2^32 - 1.
+    /// None for a batch without items, or with more than 2^32 - 1.
     #[must_use]
     pub fn new(batch: Batch) -> Option<Self> {
         let leaves = batch.items.iter().map(|item| leaf_hash(&item.to_bytes()));
@@ -96,7 +96,7 @@ impl BatchReceipts {
         Some(Self { batch, size, tree })
     }
 
-    /// What the signing key signs, once.
+    /// The statement that is signed once for the batch.
     #[must_use]
     pub fn statement(&self) -> Vec<u8> {
         self.batch.facts.statement(self.size, &self.tree.root())
@@ -115,7 +115,7 @@ impl BatchReceipts {
         })
     }
 
-    /// The receipts in order of the items.
+    /// The receipts in the order of the items.
     pub fn receipts(&self, signature: [u8; 64]) -> impl Iterator<Item = Receipt> {
         (0..self.batch.items.len()).filter_map(move |index| self.receipt(index, signature))
     }

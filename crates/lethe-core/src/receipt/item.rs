@@ -1,31 +1,31 @@
-//! What one receipt speaks of: a leaf of the batch's Merkle tree.
+//! The item of a receipt: one leaf of the Merkle tree of a batch.
 
 use super::{Commitment, ErasureId};
 use crate::identity::{HsmKeyId, KeyspaceId};
 use crate::keyspace::KeyVersion;
 use crate::time::{Expiry, Timestamp};
 
-/// An erasure that was accepted and is done.
+/// The part of an item that all erasures have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// The erasure's id.
+    /// The id of the erasure.
     pub id: ErasureId,
     /// The keyspace.
     pub keyspace: KeyspaceId,
-    /// From when on it was irrevocable, and its keys were refused.
+    /// Since when it could not be taken back and its keys were refused.
     pub accepted_at: Timestamp,
-    /// When the last time limit given out for a plaintext data key can have ended.
+    /// The latest `cache_until` of any key that it destroyed.
     pub leases_end_at: Timestamp,
 }
 
-/// One thing that was forgotten.
+/// What was destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item {
-    /// A conversation's keys.
+    /// The keys of a conversation.
     Shred {
         /// The erasure.
         accepted: Accepted,
-        /// To the conversation.
+        /// The commitment to the conversation.
         commitment: Commitment,
     },
     /// A keyspace with all its versions.
@@ -37,14 +37,14 @@ pub enum Item {
     VersionDrop {
         /// The erasure.
         accepted: Accepted,
-        /// Which.
+        /// The version.
         version: KeyVersion,
     },
-    /// A bucket whose time had come.
+    /// A bucket that has expired.
     BucketExpiry {
-        /// Its key in the HSM, destroyed.
+        /// The key of the bucket in the HSM.
         key: HsmKeyId,
-        /// Stands in that key's label.
+        /// The expiry, which is in the label of that key.
         expiry: Expiry,
     },
 }
