@@ -176,7 +176,8 @@ fn writer_options(database: &Path) -> SqliteConnectOptions {
         .pragma("journal_size_limit", "67108864")
 }
 
-/// All connections are opened here: one that is opened later could find another file in this one's place.
+/// All connections are opened here, and read once: SQLite opens the WAL at the first read, and later both
+/// could find another file in this one's place.
 async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let pool = SqlitePoolOptions::new()
         .max_connections(most)
@@ -188,7 +189,11 @@ async fn connect(most: u32, options: SqliteConnectOptions) -> Result<SqlitePool,
         .map_err(errors::during("open"))?;
     let mut opened = Vec::new();
     for _ in 0..most {
-        opened.push(pool.acquire().await.map_err(errors::during("open"))?);
+        let mut connection = pool.acquire().await.map_err(errors::during("open"))?;
+        let read = sqlx::raw_sql("SELECT count(*) FROM sqlite_schema");
+        let read = read.execute(&mut *connection).await;
+        read.map_err(errors::during("open"))?;
+        opened.push(connection);
     }
     drop(opened);
     Ok(pool)
