@@ -75,6 +75,7 @@ impl App {
         let reload = self.reloader.start(gate, node, service.metrics.clone())?;
         let hangup = Hangup::new(reload)?;
         let limits = limits(&config.server);
+        // Every poll of a connection looks at it: its waiters are spread over several locks.
         let (stop_api, api_stopped) = watch::channel(false);
         // To the end: a stop is watched too.
         let (stop_ops, ops_stopped) = watch::channel(false);

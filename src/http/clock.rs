@@ -55,7 +55,7 @@ impl Endpoint for ConfirmClock {
 /// answered again.
 pub(super) fn confirmed(call: &Call, done: Option<ClockConfirmed>) -> Result<Outcome, Problem> {
     let done = done.unwrap_or_else(|| {
-        let reading = call.service.clock.reading();
+        let reading = call.service.node.clock.reading();
         let lag = reading
             .now
             .as_millis()

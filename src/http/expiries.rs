@@ -56,10 +56,10 @@ impl Endpoint for Expiries {
         let full = rows.len() >= page.limit as usize;
         let next = rows.last().filter(|_| full);
         let next = next.map(|row| row.expiry.as_seconds());
-        let keys = call.service.verifiers();
+        let keys = call.service.node.verifiers();
         let mut expiries = Vec::with_capacity(rows.len());
         for row in &rows {
-            let receipt = expiry_receipt(call.service.deployment, row);
+            let receipt = expiry_receipt(call.service.node.deployment, row);
             let receipt = receipt.filter(|receipt| receipt.verify(&keys).is_ok());
             let Some(receipt) = receipt else {
                 let row = format!("expiry {}", row.expiry.as_seconds());

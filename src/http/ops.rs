@@ -107,7 +107,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 
 async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoResponse {
     let service = &ops.service;
-    service.limits.show(service.now());
+    service.limits.show(service.node.now());
     service.admission.show();
     service.metrics.measure_process();
     service.metrics.measure_audit(service.audit.as_ref());
@@ -138,7 +138,7 @@ impl Readiness {
     /// store nor the HSM is needed for that.
     #[must_use]
     pub fn of(service: &ApiState) -> Self {
-        let (keyring, now) = (service.key_state.keyring(), service.now());
+        let (keyring, now) = (service.node.key_state.keyring(), service.node.now());
         let mut missing: Vec<String> = keyring
             .keyspaces
             .values()
@@ -151,13 +151,13 @@ impl Readiness {
             .map(|keyspace| format!("keyspace {} has no bucket: the HSM is away", keyspace.name))
             .collect();
         missing.extend(service.audit.check().err().map(|error| error.to_string()));
-        if !service.has_lease() {
+        if !service.node.has_lease() {
             missing.push("the claim in the HSM was not looked at for too long".into());
         }
-        let clock = service.clock_trouble();
-        let keys_wait = service.clock.reading().doubt.is_some();
+        let clock = service.node.clock_trouble();
+        let keys_wait = service.node.clock.reading().doubt.is_some();
         missing.extend(clock.clone().filter(|_| keys_wait));
-        let condition = service.condition.lock();
+        let condition = service.node.condition.lock();
         let mut warnings: Vec<String> = condition
             .hsm
             .iter()

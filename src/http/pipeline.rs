@@ -139,7 +139,7 @@ impl Pipeline {
             client,
             key: client_connection.session.key(),
             now: context.now,
-            reading: service.clock.reading(),
+            reading: service.node.clock.reading(),
             keyspace: keyspace?,
             body,
             query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -167,7 +167,7 @@ impl Pipeline {
 
     /// Refuses when this process may have been taken for dead: another one may serve a copy of the store.
     fn check_lease(&self) -> Result<(), Problem> {
-        if self.service.has_lease() {
+        if self.service.node.has_lease() {
             return Ok(());
         }
         let why = "another copy of the store may be served meanwhile";
@@ -177,7 +177,7 @@ impl Pipeline {
     /// Checks the keys again after the record was written: a key that expired meanwhile is refused. `None`
     /// when a key was shredded meanwhile, and the call has to run again.
     async fn recheck<E: Endpoint>(&self, outcome: Outcome) -> Result<Option<Outcome>, Problem> {
-        let refusals = &self.service.key_state.refusals;
+        let refusals = &self.service.node.key_state.refusals;
         let refused = |leaf: &LeafId| {
             let targets = [
                 Target::Leaf(*leaf),
@@ -190,9 +190,9 @@ impl Pipeline {
             return Ok(None);
         }
         if let Some(expiry) = outcome.earliest_expiry() {
-            let judged = self.service.clock.judge(expiry);
+            let judged = self.service.node.clock.judge(expiry);
             if judged == Judgement::Expired {
-                Box::pin(self.service.mark.reach(expiry.instant())).await?;
+                Box::pin(self.service.node.mark.reach(expiry.instant())).await?;
             }
             Problem::of_expiry(judged)?;
         }

@@ -93,7 +93,7 @@ impl Responder {
         let active = self.connection.connection.begin();
         let context = Arc::new(RequestContext {
             id: RequestId::new(&self.service.entropy),
-            now: self.service.now(),
+            now: self.service.node.now(),
             connection: Arc::clone(&self.connection),
             permit: Mutex::new(self.connection.account().request()),
         });

@@ -31,7 +31,7 @@ impl Endpoint for RotateRoot {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         call.service.keeper.rotate_root().await?;
-        let sequence = call.service.key_state.keyring().sequence;
+        let sequence = call.service.node.key_state.keyring().sequence;
         Outcome::json(StatusCode::OK, &RotationAnswer { sequence })
     }
 }

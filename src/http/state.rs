@@ -1,6 +1,5 @@
 //! What the endpoints use.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,12 +52,4 @@ pub struct ApiState {
     pub request_timeout: Duration,
     /// Traces, where a collector is configured.
     pub telemetry: Option<Arc<Telemetry>>,
-}
-
-impl Deref for ApiState {
-    type Target = NodeState;
-
-    fn deref(&self) -> &NodeState {
-        &self.node
-    }
 }

@@ -66,7 +66,7 @@ impl Endpoint for VerificationKeys {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let keys = Arc::clone(&call.service.verification_keys.borrow());
+        let keys = Arc::clone(&call.service.node.verification_keys.borrow());
         let keys = keys.iter().map(VerificationKeyView::from).collect();
         Outcome::json(StatusCode::OK, &KeysAnswer { keys })
     }

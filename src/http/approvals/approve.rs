@@ -169,7 +169,7 @@ async fn requests(
 
 /// The keyspace as it is now. It may have been erased since, and another keyspace may have its name.
 fn settings(call: &Call, approval: &Approval) -> Result<Outcome, Problem> {
-    let keyring = call.service.key_state.keyring();
+    let keyring = call.service.node.key_state.keyring();
     let scope = approval.scope.as_ref();
     let scope = scope.ok_or(KeyError::UnknownKeyspace)?;
     let keyspace = keyring.keyspace(&scope.name)?;

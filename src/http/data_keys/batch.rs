@@ -90,8 +90,8 @@ pub(super) async fn run<'a, T: Deserialize<'a> + Item>(
     bytes_each: usize,
     run: impl Fn(&T, &Snapshot<'_>, &mut Vec<u8>) -> Result<IssuedKey, ItemError>,
 ) -> Result<Outcome, Problem> {
-    let refusals = call.service.key_state.refusals.changes();
-    let mut keyring = call.service.key_state.keyring();
+    let refusals = call.service.node.key_state.refusals.changes();
+    let mut keyring = call.service.node.key_state.keyring();
     keyring.keyspace(call.keyspace()?)?;
     let items = match Items::parse(&call.body)? {
         Items::One(item) => {
@@ -179,19 +179,19 @@ async fn run_item<T>(
         };
         outcome.body.truncate(begun);
         let sequence = keyring.sequence;
-        let live = &call.service.key_state;
+        let live = &call.service.node.key_state;
         match error {
             ItemError::Refused(problem) => return Err(problem),
             ItemError::Expired(expiry) => {
                 // Boxed as below. The mark keeps the key refused, whatever the clock says later.
-                Box::pin(call.service.mark.reach(expiry.instant())).await?;
+                Box::pin(call.service.node.mark.reach(expiry.instant())).await?;
                 return Err(KeyError::Expired(expiry).into());
             }
             // The old keyring is released before the wait.
             ItemError::Missing(page) => {
                 *keyring = live.keyring();
                 // Boxed: it is rare, and without a box the future of every request would be larger.
-                Box::pin(live.load(call.service.deployment, &page, sequence)).await?;
+                Box::pin(live.load(call.service.node.deployment, &page, sequence)).await?;
             }
             ItemError::Pending => tokio::time::sleep(PENDING).await,
         }

@@ -121,7 +121,7 @@ impl Endpoint for Issue {
 
     fn released(call: &Call, outcome: &Outcome) {
         for (tree, count) in batch::versions(outcome) {
-            let uses = &call.service.key_uses;
+            let uses = &call.service.node.key_uses;
             uses.issued(tree, &call.client, count, call.now);
         }
     }

@@ -104,7 +104,7 @@ impl Endpoint for Unwrap {
 
     fn released(call: &Call, outcome: &Outcome) {
         for (tree, count) in batch::versions(outcome) {
-            let uses = &call.service.key_uses;
+            let uses = &call.service.node.key_uses;
             uses.unwrapped(tree, &call.client, count, call.now);
         }
     }

@@ -72,7 +72,7 @@ impl Endpoint for Put {
             Ok(put) => put,
             Err(error) => return not_made(call, error).await,
         };
-        let keyring = call.service.key_state.keyring();
+        let keyring = call.service.node.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
             leader::Put::Created => StatusCode::CREATED,

@@ -21,7 +21,7 @@ impl Endpoint for Show {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let keyring = call.service.key_state.keyring();
+        let keyring = call.service.node.key_state.keyring();
         let keyspace = keyring.keyspace(call.keyspace()?)?;
         Outcome::json(StatusCode::OK, &KeyspaceView::new(keyspace, &keyring, call))
     }

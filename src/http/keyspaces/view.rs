@@ -78,7 +78,7 @@ impl From<Uses> for UsesView {
 
 impl KeyspaceView {
     pub(crate) fn new(keyspace: &LiveKeyspace, keyring: &Keyring, call: &Call) -> Self {
-        let (now, key_uses) = (call.now, &call.service.key_uses);
+        let (now, key_uses) = (call.now, &call.service.node.key_uses);
         let policy = &keyspace.policy;
         let text = |it: Retention| Span::from_seconds(it.as_seconds()).to_string();
         let version = |version: &std::sync::Arc<lethe_core::keyring::LiveVersion>| VersionView {

@@ -125,7 +125,7 @@ fn check(call: &Call, named: &[KeyspaceName]) -> Result<(), Problem> {
         let why = "not all of these keyspaces are granted";
         return Err(Problem::new(Code::Forbidden, why));
     }
-    let keyring = call.service.key_state.keyring();
+    let keyring = call.service.node.key_state.keyring();
     for keyspace in named {
         keyring.keyspace(keyspace)?;
     }

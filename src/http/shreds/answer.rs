@@ -90,9 +90,9 @@ impl WaitBudget {
                 return Ok(None);
             }
         }
-        let keys = service.verifiers();
+        let keys = service.node.verifiers();
         Ok(pending_erasures
-            .receipt(service.deployment, number, &keys)
+            .receipt(service.node.deployment, number, &keys)
             .await?)
     }
 }

@@ -235,6 +235,7 @@ async fn many(
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
     call.service
+        .node
         .key_state
         .keyring()
         .keyspace(call.keyspace()?)?;

@@ -37,10 +37,10 @@ impl Endpoint for Show {
             return Err(unknown());
         }
         let number = accepted.number;
-        let (service, keys) = (&call.service, call.service.verifiers());
+        let (service, keys) = (&call.service, call.service.node.verifiers());
         let receipt = service
             .pending_erasures
-            .receipt(service.deployment, number, &keys);
+            .receipt(service.node.deployment, number, &keys);
         let answer = ErasureView::new(&accepted.erasure, receipt.await?.as_ref(), None)?;
         Outcome::json(StatusCode::OK, &answer)
     }
@@ -60,7 +60,7 @@ async fn waiting(call: &Call, id: ErasureId) -> Result<Outcome, Problem> {
     let (_, approval) = found.first().ok_or_else(unknown)?;
     let approval = store.approval(*approval).await?.ok_or_else(unknown)?;
     let name = call.keyspace()?;
-    let keyring = call.service.key_state.keyring();
+    let keyring = call.service.node.key_state.keyring();
     let lives = keyring.keyspaces.get(name);
     let scope = approval.scope.as_ref();
     let is_of = lives.is_some_and(|it| scope.is_some_and(|scope| it.id == scope.id));
@@ -79,7 +79,7 @@ async fn waiting(call: &Call, id: ErasureId) -> Result<Outcome, Problem> {
 /// that had it.
 async fn is_of(call: &Call, accepted: &AcceptedErasure) -> Result<bool, Problem> {
     let (name, id) = (call.keyspace()?, accepted.erasure.keyspace);
-    let keyring = call.service.key_state.keyring();
+    let keyring = call.service.node.key_state.keyring();
     if keyring.keyspaces.get(name).is_some_and(|it| it.id == id) {
         return Ok(true);
     }

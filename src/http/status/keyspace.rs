@@ -112,7 +112,12 @@ impl KeyspaceStatus {
 
 impl KeyVersionStatus {
     fn new(version: &LiveVersion, call: &Call) -> Self {
-        let uses = call.service.key_uses.by_client(version.tree).into_iter();
+        let uses = call
+            .service
+            .node
+            .key_uses
+            .by_client(version.tree)
+            .into_iter();
         let view = |(client, uses): (Box<str>, Uses)| ClientUses {
             client: client.into(),
             uses: uses.into(),

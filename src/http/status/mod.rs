@@ -86,11 +86,11 @@ impl Endpoint for Status {
 
 fn answer(call: &Call) -> StatusAnswer {
     let (service, now) = (&call.service, call.now);
-    let keyring = service.key_state.keyring();
-    let condition = service.condition.lock().clone();
+    let keyring = service.node.key_state.keyring();
+    let condition = service.node.condition.lock().clone();
     let overdue = overdue(&condition, now);
     let backlog = service.pending_erasures.backlog();
-    let doubt = service.clock.doubt().or(call.reading.doubt);
+    let doubt = service.node.clock.doubt().or(call.reading.doubt);
     let live = || {
         let buckets = keyring.buckets.keys().copied();
         buckets.filter(|expiry| !expiry.has_passed(now))
@@ -120,7 +120,7 @@ fn answer(call: &Call) -> StatusAnswer {
         hsm: ok(condition.hsm),
         store: ok(condition.store),
         audit: ok(service.audit.check().err().map(|error| error.to_string())),
-        clock: ok(service.clock_trouble()),
+        clock: ok(service.node.clock_trouble()),
         clock_state: doubt.map_or("trusted", Doubt::name),
         waiting_approvals: u64::try_from(service.metrics.waiting_approvals.get()).unwrap_or(0),
         nodes: vec![NodeStatus::this(service)],

@@ -26,7 +26,7 @@ impl Endpoint for Create {
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let name = call.keyspace()?;
         call.service.keeper.rotate(name.clone()).await?;
-        let keyring = call.service.key_state.keyring();
+        let keyring = call.service.node.key_state.keyring();
         let view = KeyspaceView::new(keyring.keyspace(name)?, &keyring, call);
         Outcome::json(StatusCode::CREATED, &view)
     }
