@@ -66,7 +66,7 @@ impl MoveState {
 pub struct Progress {
     /// Where the deployment is.
     pub state: MoveState,
-    /// KeyState buckets.
+    /// Live buckets.
     pub buckets: usize,
     /// Those of them that have moved.
     pub moved: usize,

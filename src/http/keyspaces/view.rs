@@ -30,7 +30,7 @@ pub(crate) struct KeyspaceView {
     retentions: Vec<String>,
     /// Older versions are refused.
     minimum_version: u32,
-    /// KeyState versions, oldest first.
+    /// Live versions, oldest first.
     versions: Vec<VersionView>,
     /// Buckets alive that this keyspace's settings reach: those of its retention and those ahead.
     live_buckets: usize,

@@ -292,7 +292,7 @@ fn deployment() -> Vec<Named> {
         &["state", "from", "buckets", "moved_buckets"],
         json!({ "state": word("How far it is", &["unconfigured", "ready", "moving", "moved"]),
             "from": reference("HsmDevice"), "to": reference("HsmDevice"),
-            "buckets": number("KeyState buckets", 0), "moved_buckets": number("Those of them that have moved", 0),
+            "buckets": number("Live buckets", 0), "moved_buckets": number("Those of them that have moved", 0),
             "trouble": text("Why it does not go on, until it does") }),
     );
     let mut key = build::schema::<VerificationKeyView>();

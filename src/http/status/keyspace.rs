@@ -21,7 +21,7 @@ pub(in crate::http) struct KeyspaceStatus {
     name: String,
     /// How long messages live at least, such as `72h`.
     retention: String,
-    /// KeyState key versions, oldest first.
+    /// Live key versions, oldest first.
     versions: Vec<u32>,
     /// Messages sealed before this moment do not open any more. While keys of earlier settings may be
     /// alive, the age of the oldest key version.
@@ -35,7 +35,7 @@ pub(in crate::http) struct KeyspaceStatus {
     live_buckets: usize,
     /// The same with their time left, the next to die first; at most 100 entries.
     buckets: Vec<BucketsStatus>,
-    /// KeyState key versions, oldest first.
+    /// Live key versions, oldest first.
     key_versions: Vec<KeyVersionStatus>,
 }
 
