@@ -92,7 +92,10 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     );
     assert!(errors[1].starts_with(&format!("lethe: {file}:2: it begins or ends")));
     assert!(errors[2].starts_with(&format!("lethe: {file}:5: it is not")));
-    assert!(errors[3].starts_with("lethe: 2 lines cannot be read; 2 of 2 destroyed; run it again"));
+    assert!(
+        errors[3]
+            .starts_with("lethe: 2 lines cannot be read; 2 of 2 destroyed; run the command again")
+    );
     assert_eq!(errors.len(), 4);
     let told = lines(&out(&output));
     assert_eq!(told[0]["line"], 2);
