@@ -115,7 +115,7 @@ impl App {
         if ended.is_ok() {
             let _ = ends.keeper.await;
         }
-        opened.close(ended.is_ok()).await;
+        opened.close(ended.is_ok(), limits.grace).await;
         ended
     }
 }
@@ -137,11 +137,11 @@ impl Opened {
 
     /// Ends what works beside requests, writes down what is only in memory, and closes the store and
     /// the audit log, which comes last. After a halt nothing more is said of the deployment.
-    async fn close(self, well: bool) {
+    async fn close(self, well: bool, grace: Duration) {
         if let Some(delivery) = self.delivery {
             delivery.stop().await;
         }
-        self.tasks.stop().await;
+        self.tasks.stop(grace).await;
         self.refusals.record().await;
         let node = &self.service.node;
         node.flush_key_uses().await;

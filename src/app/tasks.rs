@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,11 +31,14 @@ impl Tasks {
         self.tracker.spawn(task(self.stop.clone()));
     }
 
-    /// Stops all of them, and waits until they are gone.
-    pub(super) async fn stop(&self) {
+    /// Stops all of them, and waits until they are gone, but no longer than `limit`: one may wait for a
+    /// store that never answers again.
+    pub(super) async fn stop(&self, limit: Duration) {
         self.stop.cancel();
         self.tracker.close();
-        self.tracker.wait().await;
+        if timeout(limit, self.tracker.wait()).await.is_err() {
+            tracing::warn!("background work did not end in time");
+        }
     }
 }
 
@@ -59,9 +65,15 @@ mod tests {
             said.notify_one();
             drop(ending);
         });
-        tasks.stop().await;
+        tasks.stop(Duration::MAX).await;
         last_words.notified().await;
         assert_eq!(Arc::strong_count(&kept), 1);
         assert_eq!(forever.await.unwrap(), None);
+    }
+    #[tokio::test]
+    async fn one_that_does_not_end_holds_up_nobody() {
+        let tasks = Tasks::default();
+        tasks.spawn_to_its_end(|_| std::future::pending::<()>());
+        tasks.stop(Duration::from_millis(10)).await;
     }
 }

@@ -101,11 +101,13 @@ impl Pool {
         &self,
         operation: impl Fn(&Call<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, HsmError> {
-        let limit = self.shared.device.config.call_timeout;
-        let _changing = tokio::time::timeout(limit, self.changing.lock())
+        let in_turn = async {
+            let _changing = self.changing.lock().await;
+            self.run(operation).await
+        };
+        tokio::time::timeout(self.shared.device.config.call_timeout, in_turn)
             .await
-            .map_err(|_| HsmError::Unavailable("no answer in time".into()))?;
-        self.run(operation).await
+            .unwrap_or_else(|_| Err(HsmError::Unavailable("no answer in time".into())))
     }
 
     /// Runs an operation on a thread of the pool. It may run twice, when the session was lost.

@@ -119,7 +119,7 @@ fn leaf_bytes(leaf: &ShredLeaf) -> Vec<u8> {
 }
 
 impl Columns {
-    /// In the order of [`REQUEST`].
+    /// In the order of [`ERASURE`].
     fn mac(&self, authentic: &Authenticity) -> Option<Vec<u8>> {
         let mac = authentic.mac(
             &ERASURE,
