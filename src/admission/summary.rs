@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use lethe_core::audit::{Event, Record};
 use lethe_core::ports::AuditSink;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Admission;
 use crate::node::NodeState;
@@ -26,10 +28,9 @@ pub struct RefusalSummary {
 }
 
 impl RefusalSummary {
-    /// Again and again.
-    pub async fn run(&self) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
+    /// Again and again until the stop, which interrupts no record: its counts would be lost.
+    pub async fn run(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
             self.record().await;
         }
     }

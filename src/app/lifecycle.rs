@@ -125,7 +125,7 @@ impl Opened {
     fn begin(&self, config: &Config) {
         let (tasks, service) = (&self.tasks, &self.service);
         let refusals = Arc::clone(&self.refusals);
-        tasks.spawn(async move { refusals.run().await });
+        tasks.spawn_to_its_end(|stop| async move { refusals.run(stop).await });
         tasks.spawn(approvals::sweep(
             Arc::clone(&service.approvals),
             config.receipts.keep,

@@ -72,7 +72,7 @@ fn name_head_last(headers: &mut HeaderMap) {
 pub(super) struct Unanswered;
 
 /// What an answer holds until it is sent.
-type Held = (Arc<RequestContext>, ActiveRequest);
+type Held = (RequestPermit, ActiveRequest);
 
 /// Answers the requests of one connection.
 pub(super) struct Responder {
@@ -110,7 +110,10 @@ impl Responder {
                 context.permit.lock().answer(bytes as usize);
             }
             context.sign(response.headers_mut());
-            Ok(response.map(|body| Answer::new(body, (context, active))))
+            // What goes on after its request has timed out holds the context, too.
+            let none = context.connection.account().request();
+            let permit = std::mem::replace(&mut *context.permit.lock(), none);
+            Ok(response.map(|body| Answer::new(body, (permit, active))))
         }
     }
 }

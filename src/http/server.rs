@@ -179,11 +179,14 @@ struct Arriving {
 impl Arriving {
     async fn run(self, socket: TcpSocket) {
         let connection = Arc::clone(&self.connection);
+        let mut stop = self.stop.clone();
         let (handshakes, gate) = (&self.service.handshakes, &self.service.gate);
         let limit = self.limits.header_timeout;
         let accepted = tokio::select! {
             accepted = handshakes.accept(socket, self.address, gate, limit) => accepted,
             () = connection.evicted() => return,
+            // Nothing is under way for it, and its task would hold the service.
+            _ = stop.wait_for(|stop| *stop) => return,
         };
         if let Ok(accepted) = accepted {
             self.clients.clone().spawn(self.answer(accepted));

@@ -8,9 +8,11 @@ mod threads;
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use lethe_core::ports::Clock as _;
 use lethe_tls::is_hybrid;
 use parking_lot::Mutex;
@@ -151,8 +153,9 @@ impl Handshakes {
             (rules.tls().clone(), rules.trust())
         };
         let handshake = Timed::new(handshake(stream, tls, trust), &self.metrics);
-        match timeout_at(end, handshake).await {
-            Ok(ended) => ended,
+        match timeout_at(end, AssertUnwindSafe(handshake).catch_unwind()).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(_)) => Err((Failure::Internal, io::Error::other("it panicked"))),
             Err(_) => Err((Failure::TimedOut, io::ErrorKind::TimedOut.into())),
         }
     }
