@@ -153,7 +153,7 @@ async fn killed_at_any_moment_it_goes_on() {
             let pause = 30 + u64::from(byte[0]) + longer;
             tokio::time::sleep(Duration::from_millis(pause)).await;
             // In the end it has the time for all that is left.
-            longer += 60;
+            longer = (longer + 60 + longer / 4).min(5_000);
             drop(service);
             kills += 1;
             for task in load {
