@@ -88,8 +88,7 @@ impl Pipeline {
         if !E::RUNS_TO_COMPLETION {
             return self.execute::<E>(&call).await;
         }
-        let empty = self.context.connection.account().request();
-        let held = std::mem::replace(&mut *permit.lock(), empty);
+        let held = self.context.take_permit();
         let pipeline = self.clone();
         let task = tokio::spawn(async move { Ok((pipeline.execute::<E>(&call).await?, held)) });
         let (outcome, held) = ended(task).await?;

@@ -43,6 +43,12 @@ impl RequestContext {
         }
     }
 
+    /// What the request occupies, for whoever holds it from now on.
+    pub(super) fn take_permit(&self) -> RequestPermit {
+        let empty = self.connection.account().request();
+        std::mem::replace(&mut *self.permit.lock(), empty)
+    }
+
     /// A refusal occupies a place among the answers, and none of a request that is run. Strangers wait
     /// for theirs when they send too many requests.
     async fn refuse(&self) -> Result<(), Unanswered> {
@@ -111,8 +117,7 @@ impl Responder {
             }
             context.sign(response.headers_mut());
             // What goes on after its request has timed out holds the context, too.
-            let none = context.connection.account().request();
-            let permit = std::mem::replace(&mut *context.permit.lock(), none);
+            let permit = context.take_permit();
             Ok(response.map(|body| Answer::new(body, (permit, active))))
         }
     }

@@ -60,11 +60,11 @@ impl Drop for Pool {
             std::mem::take(&mut state.threads)
         };
         self.shared.wake.notify_all();
-        let mut patience = ENDING;
+        let mut left = ENDING;
         for thread in threads {
-            while !thread.is_finished() && !patience.is_zero() {
+            while !thread.is_finished() && !left.is_zero() {
                 std::thread::sleep(LOOK);
-                patience = patience.saturating_sub(LOOK);
+                left = left.saturating_sub(LOOK);
             }
             if thread.is_finished() {
                 // One that panicked has ended, too.

@@ -11,7 +11,7 @@ use crate::cli::remote::Remote;
 use crate::cli::shred::ShredReport;
 
 /// As long as it takes: what is accepted is never taken back.
-const PATIENCE: Duration = Duration::MAX;
+const WAIT_LIMIT: Duration = Duration::MAX;
 const TICK: Duration = Duration::from_millis(100);
 
 /// `lethe keyspace erase`
@@ -94,7 +94,9 @@ impl Order {
         }
         let spinner = ProgressBar::new_spinner().with_message("accepted, not yet destroyed");
         spinner.enable_steady_tick(TICK);
-        let waited = client.wait_until_destroyed(keyspace, shred, PATIENCE).await;
+        let waited = client
+            .wait_until_destroyed(keyspace, shred, WAIT_LIMIT)
+            .await;
         spinner.finish_and_clear();
         waited.map_err(failed)
     }

@@ -18,7 +18,7 @@ use crate::config::Config;
 /// Between two looks how far it is.
 const LOOK: Duration = Duration::from_millis(250);
 /// What stands in the way for so long does not go by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// `lethe rotate hsm`
 #[derive(Args)]
@@ -123,7 +123,7 @@ async fn follow(client: &Client) -> Result<Value, Failure> {
         }
         match status.trouble {
             None => since = None,
-            Some(why) if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => {
+            Some(why) if since.get_or_insert_with(Instant::now).elapsed() >= WAIT_LIMIT => {
                 return Err(Failure::new(format!(
                     "the move waits and goes on by itself once it can: {why}"
                 )));

@@ -67,7 +67,7 @@ impl Delivery {
     pub(super) fn start(
         client: impl HttpClient + 'static,
         endpoint: &Uri,
-        patience: Duration,
+        time_limit: Duration,
         resource: &Resource,
         metrics: Metrics,
     ) -> Result<(Queue, Self), std::io::Error> {
@@ -76,7 +76,7 @@ impl Delivery {
             .with_http_client(client)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint.to_string())
-            .with_timeout(patience)
+            .with_timeout(time_limit)
             .build();
         let mut exporter = exporter.map_err(std::io::Error::other)?;
         exporter.set_resource(resource);
@@ -90,7 +90,7 @@ impl Delivery {
             exporter,
             spans,
             stopped,
-            patience,
+            time_limit,
             metrics,
             fails: false,
         };
@@ -139,17 +139,17 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// Plain HTTP to a collector.
-pub(super) fn client(patience: Duration) -> HyperClient {
+pub(super) fn client(time_limit: Duration) -> HyperClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    HyperClient::new(connector, patience, None)
+    HyperClient::new(connector, time_limit, None)
 }
 
 struct Courier {
     exporter: SpanExporter,
     spans: mpsc::Receiver<SpanData>,
     stopped: watch::Receiver<bool>,
-    patience: Duration,
+    time_limit: Duration,
     metrics: Metrics,
     /// The last delivery failed, and the log says so.
     fails: bool,
@@ -189,7 +189,7 @@ impl Courier {
 
     async fn deliver(&mut self, spans: Vec<SpanData>) {
         let count = spans.len() as u64;
-        let delivered = match timeout(self.patience, self.exporter.export(spans)).await {
+        let delivered = match timeout(self.time_limit, self.exporter.export(spans)).await {
             Ok(delivered) => delivered.map_err(|error| error.to_string()),
             Err(_) => Err("no answer in time".into()),
         };
@@ -272,11 +272,11 @@ mod tests {
         let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
         let runtime = Runtime::new().unwrap();
         let stopped_in = runtime.block_on(async {
-            let patience = Duration::from_secs(60);
+            let time_limit = Duration::from_secs(60);
             let resource = Resource::builder_empty().build();
             let (metrics, _) = Metrics::new();
             let (queue, delivery) =
-                Delivery::start(Hanging, &endpoint, patience, &resource, metrics).unwrap();
+                Delivery::start(Hanging, &endpoint, time_limit, &resource, metrics).unwrap();
             let provider = SdkTracerProvider::builder().with_span_processor(queue);
             drop(provider.build().tracer("lethe").start("a span"));
             until(|| ASKED.load(Ordering::Relaxed)).await;

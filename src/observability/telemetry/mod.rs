@@ -57,10 +57,10 @@ impl Telemetry {
             .with_service_name(section.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let patience = section.timeout;
-        let client = export::client(patience);
+        let time_limit = section.timeout;
+        let client = export::client(time_limit);
         let (queue, delivery) =
-            Delivery::start(client, &endpoint, patience, &resource, metrics.clone())?;
+            Delivery::start(client, &endpoint, time_limit, &resource, metrics.clone())?;
         let ratio = Sampler::TraceIdRatioBased(section.sample_ratio);
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(ratio)))
