@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Ports};
-use lethe_core::claim::{Candidate, Claim, StoreLocation, examine};
+use lethe_core::claim::{Candidate, Claim, StoreKind, StoreLocation, examine};
 use lethe_core::ports::DeploymentStore;
 
 /// From one look for an answer to the next.
@@ -60,8 +60,9 @@ pub(super) fn earlier(store: &dyn DeploymentStore) -> Option<String> {
     is_id.then(|| format!("sqlite:{machine}:{}", store.location().path))
 }
 
-/// The path in a claim, if the claim was taken under this kernel.
+/// The path of the database file in a claim, if the claim was taken under this kernel.
 pub(super) fn visible_path<'c>(claim: &'c Claim, here: &StoreLocation) -> Option<&'c Path> {
     let there = &claim.location;
-    (there.boot.is_some() && there.boot == here.boot).then(|| Path::new(&there.path))
+    let is_visible = there.boot.is_some() && there.boot == here.boot;
+    (is_visible && there.kind == StoreKind::Sqlite).then(|| Path::new(&there.path))
 }

@@ -80,7 +80,7 @@ pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, App
     };
     let from: Option<Claim> = claim.from.parse().ok();
     // Another file at the very place: its lock is the one that is held here.
-    let left = from.filter(|from| from.location.path != claim.to.path);
+    let left = from.filter(|from| !from.location.is_same_place(&claim.to));
     let left = left.and_then(|from| visible_path(&from, &claim.to).map(elsewhere));
     if let Some(Elsewhere::Served(path)) = left {
         return Err(AppError::StillServed(path));

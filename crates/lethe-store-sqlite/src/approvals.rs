@@ -1,20 +1,19 @@
 //! The store of approvals, and of the windows of shreds.
 
 use async_trait::async_trait;
-use lethe_core::approval::{
-    Action, Approval, ApprovalDecision, ApprovalId, Decision, End, Pool, Scope, ShredCount, Void,
-};
+use lethe_core::approval::{Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount};
 use lethe_core::erasure::{Erasure, ErasureNumber};
-use lethe_core::keyspace::{MAX_SHORTER_RETENTIONS, Policy};
 use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, StoreError};
 use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
+use lethe_store_sql::authentic::Authenticity;
+use lethe_store_sql::decode;
+use lethe_store_sql::encode::{ApprovalColumns, ErasureColumns, StateColumns, pool_number};
+use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 
-use crate::authentic::Authenticity;
 use crate::chunks::{chunks, in_list, insert};
-use crate::decode::{self, signed};
-use crate::erasures::{self, Columns, erasure_columns};
+use crate::erasures::{self, erasure_columns, push_erasure};
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
@@ -125,7 +124,7 @@ impl ApprovalStore for SqliteStore {
         decision: Option<&Decision>,
     ) -> Result<bool, StoreError> {
         let mut write = self.write("end an approval").await?;
-        let done = change_state(&mut write.inner, id, columns(end), at, decision).await;
+        let done = end_approval(&mut write.inner, id, end, at, decision).await;
         write.finish(done).await
     }
 
@@ -207,10 +206,7 @@ async fn accept_counted(
              VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
              SET conversations = conversations + excluded.conversations",
         )
-        .bind(match asker.pool {
-            Pool::MessageServers => 1,
-            Pool::Operators => 2,
-        })
+        .bind(pool_number(asker.pool))
         .bind(asker.client.to_string())
         .bind(asker.keyspace.as_bytes().to_vec())
         .bind(signed(end.as_millis(), "shred_window.end_ms")?)
@@ -220,15 +216,14 @@ async fn accept_counted(
     Ok(first)
 }
 
-/// The columns `state` and `void_reason`.
-const fn columns(end: End) -> (i64, Option<i64>) {
-    match end {
-        End::Expired => (3, None),
-        End::Void(Void::KeyspaceGone) => (4, Some(1)),
-        End::Void(Void::AskerGone) => (4, Some(2)),
-        End::Void(Void::Outdated) => (4, Some(3)),
-        End::Withdrawn => (5, None),
-    }
+async fn end_approval(
+    connection: &mut SqliteConnection,
+    id: ApprovalId,
+    end: End,
+    at: Timestamp,
+    decision: Option<&Decision>,
+) -> Result<bool, StoreError> {
+    change_state(connection, id, StateColumns::ended(end, at, decision)?).await
 }
 
 async fn ask(
@@ -252,11 +247,7 @@ async fn ask(
     }
     insert_approval(connection, approval).await?;
     let id = approval.id.as_bytes().to_vec();
-    let rows: Vec<Columns> = (0..)
-        .zip(erasures)
-        .map(|(place, erasure)| Columns::new(place, erasure))
-        .collect::<Result<_, _>>()?;
-    for rows in chunks(&rows) {
+    for rows in chunks(&ErasureColumns::numbered(0, erasures)?) {
         let head = concat!(
             "INSERT INTO waiting_request (approval_id, place, ",
             erasure_columns!(),
@@ -265,7 +256,7 @@ async fn ask(
         let mut query = insert(head, rows, |mut row, columns| {
             row.push_bind(id.clone());
             row.push_bind(columns.number);
-            columns.push_erasure(&mut row);
+            push_erasure(columns, &mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("keep waiting requests"))?;
@@ -277,94 +268,47 @@ async fn insert_approval(
     connection: &mut SqliteConnection,
     approval: &Approval,
 ) -> Result<(), StoreError> {
-    let (kind, conversations, single) = match approval.action {
-        Action::Shred {
-            conversations,
-            single,
-        } => (1, Some(conversations), Some(single)),
-        Action::EraseKeyspace => (2, None, None),
-        Action::DropVersion(_) => (3, None, None),
-        Action::SetMinimum(_) => (4, None, None),
-        Action::SetPolicy { .. } => (5, None, None),
-        Action::ConfirmClock => (6, None, None),
-        Action::MoveHsm => (7, None, None),
-    };
-    let (version, settings) = match approval.action {
-        Action::DropVersion(version) | Action::SetMinimum(version) => {
-            (Some(version.number()), None)
-        }
-        Action::SetPolicy { from, to } => (
-            None,
-            Some([policy_bytes(&from), policy_bytes(&to)].concat()),
-        ),
-        _ => (None, None),
-    };
-    let scope = approval.scope.as_ref();
+    let columns = ApprovalColumns::new(approval)?;
     let insert = sqlx::query(
         "INSERT INTO approval (id, kind, keyspace_id, keyspace_name, conversations, alone, version,
              settings, asked_by, asked_key, asked_at_ms, expires_at_ms, reason, digest)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
-    .bind(approval.id.as_bytes().to_vec())
-    .bind(kind)
-    .bind(scope.map(|Scope { id, .. }| id.as_bytes().to_vec()))
-    .bind(scope.map(|Scope { name, .. }| name.as_str().to_owned()))
-    .bind(conversations)
-    .bind(single)
-    .bind(version)
-    .bind(settings)
-    .bind(approval.asked_by.client.to_string())
-    .bind(approval.asked_by.key.to_vec())
-    .bind(signed(
-        approval.asked_at.as_millis(),
-        "approval.asked_at_ms",
-    )?)
-    .bind(signed(
-        approval.expires_at.as_millis(),
-        "approval.expires_at_ms",
-    )?)
-    .bind(approval.reason.as_deref().map(str::to_owned))
-    .bind(approval.digest.map(|it| it.to_vec()));
+    .bind(columns.id)
+    .bind(columns.kind)
+    .bind(columns.keyspace)
+    .bind(columns.name)
+    .bind(columns.conversations)
+    .bind(columns.alone)
+    .bind(columns.version)
+    .bind(columns.settings)
+    .bind(columns.asked_by)
+    .bind(columns.asked_key)
+    .bind(columns.asked_at)
+    .bind(columns.expires_at)
+    .bind(columns.reason)
+    .bind(columns.digest);
     execute(connection, "ask for an approval", insert)
         .await
         .map(drop)
-}
-
-/// Half of the column `approval.settings`.
-fn policy_bytes(policy: &Policy) -> Vec<u8> {
-    let numbers = [
-        policy.retention_seconds(),
-        policy.granularity_seconds(),
-        policy.rotation().as_millis(),
-        policy.cache_ttl().as_millis(),
-    ];
-    let shorter = policy.shorter_retentions().map(|it| it.as_seconds());
-    let shorter = shorter
-        .chain(std::iter::repeat(0))
-        .take(MAX_SHORTER_RETENTIONS);
-    let numbers = numbers.into_iter().chain(shorter);
-    numbers.flat_map(u64::to_be_bytes).collect()
 }
 
 /// Changes an approval from waiting to another state; false if it does not wait any more.
 async fn change_state(
     connection: &mut SqliteConnection,
     id: ApprovalId,
-    (state, void_reason): (i64, Option<i64>),
-    at: Timestamp,
-    decision: Option<&Decision>,
+    columns: StateColumns,
 ) -> Result<bool, StoreError> {
-    let decided = decision.map(|it| signed(it.at.as_millis(), "approval.second_at_ms"));
     let update = sqlx::query(
         "UPDATE approval SET state = ?, void_reason = ?, changed_at_ms = ?, second_by = ?,
                 second_key = ?, second_at_ms = ? WHERE id = ? AND state = 0",
     )
-    .bind(state)
-    .bind(void_reason)
-    .bind(signed(at.as_millis(), "approval.changed_at_ms")?)
-    .bind(decision.map(|it| it.by.client.to_string()))
-    .bind(decision.map(|it| it.by.key.to_vec()))
-    .bind(decided.transpose()?)
+    .bind(columns.state)
+    .bind(columns.void_reason)
+    .bind(columns.changed_at)
+    .bind(columns.by)
+    .bind(columns.key)
+    .bind(columns.at)
     .bind(id.as_bytes().to_vec());
     Ok(execute(connection, "change an approval", update).await? > 0)
 }
@@ -374,15 +318,8 @@ pub(crate) async fn set_approved(
     connection: &mut SqliteConnection,
     approved: &ApprovalDecision,
 ) -> Result<bool, StoreError> {
-    let decision = &approved.decision;
-    change_state(
-        connection,
-        approved.id,
-        (2, None),
-        decision.at,
-        Some(decision),
-    )
-    .await
+    let columns = StateColumns::approved(&approved.decision)?;
+    change_state(connection, approved.id, columns).await
 }
 
 async fn approve(

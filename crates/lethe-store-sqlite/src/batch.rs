@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use lethe_core::erasure::ErasureNumber;
 use lethe_core::ports::{BatchCommit, BatchStore, MetaRow, StoreError};
+use lethe_store_sql::authentic::{Authenticity, seal_all};
+use lethe_store_sql::decode;
+use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 
-use crate::authentic::{self, Authenticity};
-use crate::decode::{self, signed};
+use crate::authentic::{ALL, Rows};
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
@@ -62,7 +64,7 @@ async fn commit_batch(
         keyspaces::apply(connection, change).await?;
     }
     match &batch.begins {
-        Some(key) => authentic::seal_all(connection, key).await,
+        Some(key) => seal_all(&mut Rows(connection), key, &ALL).await,
         None => Ok(()),
     }
 }

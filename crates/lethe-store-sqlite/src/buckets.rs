@@ -5,11 +5,14 @@ use lethe_core::deployment_key::Column;
 use lethe_core::identity::HsmKeyId;
 use lethe_core::ports::{BucketRow, BucketStore, ExpiryRow, StoreError};
 use lethe_core::time::Expiry;
+use lethe_store_sql::authentic::Authenticity;
+use lethe_store_sql::decode;
+use lethe_store_sql::encode::bucket_columns;
+use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::authentic::{Authenticity, BUCKET};
-use crate::decode::{self, signed};
+use crate::authentic::BUCKET;
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
@@ -65,12 +68,9 @@ impl BucketStore for SqliteStore {
 }
 
 fn bucket_mac(authentic: &Authenticity, bucket: &BucketRow) -> Result<Option<Vec<u8>>, StoreError> {
-    let columns = [
-        Column::Integer(signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?),
-        Column::Blob(bucket.key.as_bytes()),
-        Column::Blob(&bucket.sealed.iv),
-        Column::Blob(&bucket.sealed.ciphertext),
-    ];
+    let expiry = signed(bucket.expiry.as_seconds(), "bucket.expiry_s")?;
+    let [key, iv, ciphertext] = bucket_columns(bucket);
+    let columns = [Column::Integer(expiry), key, iv, ciphertext];
     Ok(authentic.mac(&BUCKET, &columns).map(Vec::from))
 }
 

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use lethe_core::clock::Mark;
 use lethe_core::ports::{ClockStore, StoreError};
-use lethe_core::time::Timestamp;
+use lethe_store_sql::authentic::{self, Authenticity};
+use lethe_store_sql::clock::{MarkColumns, confirmed, raised};
+use lethe_store_sql::decode;
 use sqlx::SqliteConnection;
 
-use crate::authentic::{self, Authenticity};
-use crate::decode::{self, signed};
+use crate::authentic::Rows;
 use crate::deployment::DEPLOYMENT;
 use crate::errors::during;
 use crate::open::SqliteStore;
@@ -39,11 +40,10 @@ pub(crate) async fn raise(
     mark: &Mark,
 ) -> Result<(), StoreError> {
     let before = read(connection, authentic).await?;
-    if mark.high_water < before.high_water {
-        return Ok(());
+    match raised(&before, mark) {
+        None => Ok(()),
+        Some(mark) => write(connection, authentic, &mark).await,
     }
-    let lag = before.lag;
-    write(connection, authentic, &Mark { lag, ..*mark }).await
 }
 
 /// The time never sinks.
@@ -53,11 +53,7 @@ pub(crate) async fn confirm(
     mark: &Mark,
 ) -> Result<(), StoreError> {
     let before = read(connection, authentic).await?;
-    if mark.high_water < before.high_water {
-        let lag = mark.lag;
-        return write(connection, authentic, &Mark { lag, ..before }).await;
-    }
-    write(connection, authentic, mark).await
+    write(connection, authentic, &confirmed(&before, mark)).await
 }
 
 async fn read(
@@ -75,26 +71,20 @@ async fn write(
     authentic: &Authenticity,
     mark: &Mark,
 ) -> Result<(), StoreError> {
-    let number = |millis: u128, column| signed(u64::try_from(millis).unwrap_or(u64::MAX), column);
-    let high_water = mark.high_water.map(Timestamp::as_millis);
-    let high_water = high_water.map(|it| signed(it, "deployment.clock_high_water_ms"));
-    let boot = mark.boot.map(|boot| boot.since_boot.as_millis());
-    let boot = boot.map(|it| number(it, "deployment.clock_boot_ms"));
-    let lag = number(mark.lag.as_millis(), "deployment.clock_lag_ms")?;
-    let gained = number(mark.gained.as_millis(), "deployment.clock_gained_ms")?;
+    let columns = MarkColumns::new(mark)?;
     let update = sqlx::query(
         "UPDATE deployment SET clock_high_water_ms = ?, clock_lag_ms = ?, clock_boot_id = ?,
                 clock_boot_ms = ?, clock_gained_ms = ?",
     )
-    .bind(high_water.transpose()?)
-    .bind(lag)
-    .bind(mark.boot.map(|boot| boot.id.to_vec()))
-    .bind(boot.transpose()?)
-    .bind(gained);
+    .bind(columns.high_water)
+    .bind(columns.lag)
+    .bind(columns.boot_id)
+    .bind(columns.boot)
+    .bind(columns.gained);
     match execute(connection, "write the clock's mark", update).await? {
         1 => {
             let table = &authentic::DEPLOYMENT;
-            authentic.seal_where(connection, table, "true").await
+            authentic.seal(&mut Rows(connection), table).await
         }
         _ => Err(StoreError::Corrupt("deployment: not one row".into())),
     }

@@ -5,13 +5,14 @@ use lethe_core::claim::StoreLocation;
 use lethe_core::deployment_key::DeploymentKey;
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::{DeploymentStore, Seat, StoreError};
+use lethe_store_sql::{authentic, decode};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
+use crate::authentic::Rows;
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
-use crate::{authentic, decode};
 
 pub(crate) const DEPLOYMENT: &str =
     "SELECT row_id, id, clock_high_water_ms, clock_lag_ms, clock_boot_id, clock_boot_ms,
@@ -41,7 +42,7 @@ impl DeploymentStore for SqliteStore {
     async fn authenticate(&self, key: &DeploymentKey) -> Result<(), StoreError> {
         self.authentic.begin(key.clone());
         let mut reader = self.reader.acquire().await.map_err(during("check rows"))?;
-        self.authentic.check_used(&mut reader).await
+        self.authentic.check_used(&mut Rows(&mut reader)).await
     }
 
     fn altered(&self) -> Option<&str> {

@@ -1,19 +1,20 @@
 //! Accepted erasures.
 
 use async_trait::async_trait;
-use lethe_core::deployment_key::Column;
-use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureKind, ErasureNumber, ShredLeaf};
+use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureNumber};
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyspaceName;
 use lethe_core::ports::{ErasureStore, StoreError};
 use lethe_core::receipt::ErasureId;
+use lethe_store_sql::authentic::{Authenticity, ERASURE};
+use lethe_store_sql::decode;
+use lethe_store_sql::encode::ErasureColumns;
+use lethe_store_sql::row::signed;
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, SqliteConnection};
 
-use crate::authentic::{Authenticity, ERASURE};
 use crate::chunks::{chunks, in_list, insert};
-use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::open::SqliteStore;
 
@@ -28,66 +29,7 @@ macro_rules! select {
     };
 }
 
-/// The columns of an erasure. In `waiting_request` the number is the column `place`.
-pub(crate) struct Columns {
-    pub(crate) number: i64,
-    pub(crate) id: Vec<u8>,
-    pub(crate) kind: i64,
-    pub(crate) keyspace: Vec<u8>,
-    pub(crate) accepted_at: i64,
-    pub(crate) leases_end_at: i64,
-    pub(crate) tag: Option<Vec<u8>>,
-    pub(crate) commitment: Option<Vec<u8>>,
-    pub(crate) leaves: Option<Vec<u8>>,
-    pub(crate) name: Option<String>,
-    pub(crate) version: Option<i64>,
-}
-
-impl Columns {
-    pub(crate) fn new(number: i64, erasure: &Erasure) -> Result<Self, StoreError> {
-        let none = Self {
-            number,
-            id: erasure.id.as_bytes().to_vec(),
-            kind: 0,
-            keyspace: erasure.keyspace.as_bytes().to_vec(),
-            accepted_at: signed(erasure.accepted_at.as_millis(), "request.accepted_at_ms")?,
-            leases_end_at: signed(
-                erasure.leases_end_at.as_millis(),
-                "request.leases_end_at_ms",
-            )?,
-            tag: None,
-            commitment: None,
-            leaves: None,
-            name: None,
-            version: None,
-        };
-        Ok(match &erasure.kind {
-            ErasureKind::Shred {
-                tag,
-                commitment,
-                leaves,
-            } => Self {
-                kind: 1,
-                tag: Some(tag.as_bytes().to_vec()),
-                commitment: Some(commitment.as_bytes().to_vec()),
-                leaves: Some(leaves.iter().flat_map(leaf_bytes).collect()),
-                ..none
-            },
-            ErasureKind::EraseKeyspace(name) => Self {
-                kind: 2,
-                name: Some(name.as_str().to_owned()),
-                ..none
-            },
-            ErasureKind::DropVersion(version) => Self {
-                kind: 3,
-                version: Some(version.number().into()),
-                ..none
-            },
-        })
-    }
-}
-
-/// The columns of [`Columns::push_erasure`].
+/// The columns of [`push_erasure`].
 macro_rules! erasure_columns {
     () => {
         "id, kind, keyspace_id, tag, commitment, leaves, keyspace_name, version"
@@ -95,50 +37,19 @@ macro_rules! erasure_columns {
 }
 pub(crate) use erasure_columns;
 
-impl Columns {
-    /// Binds the columns that both tables of erasures have, in the order of [`erasure_columns`].
-    pub(crate) fn push_erasure(&self, row: &mut Separated<'_, Sqlite, &'static str>) {
-        row.push_bind(self.id.clone());
-        row.push_bind(self.kind);
-        row.push_bind(self.keyspace.clone());
-        row.push_bind(self.tag.clone());
-        row.push_bind(self.commitment.clone());
-        row.push_bind(self.leaves.clone());
-        row.push_bind(self.name.clone());
-        row.push_bind(self.version);
-    }
-}
-
-fn leaf_bytes(leaf: &ShredLeaf) -> Vec<u8> {
-    [
-        leaf.version.number().to_be_bytes().as_slice(),
-        &leaf.generation.number().to_be_bytes(),
-        &leaf.address.bits().to_be_bytes(),
-    ]
-    .concat()
-}
-
-impl Columns {
-    /// In the order of [`ERASURE`].
-    fn mac(&self, authentic: &Authenticity) -> Option<Vec<u8>> {
-        let mac = authentic.mac(
-            &ERASURE,
-            &[
-                Column::Integer(self.number),
-                Column::Blob(&self.id),
-                Column::Integer(self.kind),
-                Column::Blob(&self.keyspace),
-                Column::Integer(self.accepted_at),
-                Column::Integer(self.leases_end_at),
-                Column::blob(self.tag.as_deref()),
-                Column::blob(self.commitment.as_deref()),
-                Column::blob(self.leaves.as_deref()),
-                self.name.as_deref().map_or(Column::Null, Column::Text),
-                self.version.map_or(Column::Null, Column::Integer),
-            ],
-        );
-        mac.map(Vec::from)
-    }
+/// Binds the columns that both tables of erasures have, in the order of [`erasure_columns`].
+pub(crate) fn push_erasure(
+    columns: &ErasureColumns,
+    row: &mut Separated<'_, Sqlite, &'static str>,
+) {
+    row.push_bind(columns.id.clone());
+    row.push_bind(columns.kind);
+    row.push_bind(columns.keyspace.clone());
+    row.push_bind(columns.tag.clone());
+    row.push_bind(columns.commitment.clone());
+    row.push_bind(columns.leaves.clone());
+    row.push_bind(columns.name.clone());
+    row.push_bind(columns.version);
 }
 
 #[async_trait]
@@ -229,11 +140,7 @@ pub(crate) async fn accept(
             .await
             .map_err(during("number requests"))?;
     let first = last.unwrap_or(0) + 1;
-    let rows: Vec<Columns> = (first..)
-        .zip(erasures)
-        .map(|(number, erasure)| Columns::new(number, erasure))
-        .collect::<Result<_, _>>()?;
-    for rows in chunks(&rows) {
+    for rows in chunks(&ErasureColumns::numbered(first, erasures)?) {
         let head = concat!(
             "INSERT INTO request (number, accepted_at_ms, leases_end_at_ms, mac, ",
             erasure_columns!(),
@@ -244,7 +151,7 @@ pub(crate) async fn accept(
             row.push_bind(columns.accepted_at);
             row.push_bind(columns.leases_end_at);
             row.push_bind(columns.mac(authentic));
-            columns.push_erasure(&mut row);
+            push_erasure(columns, &mut row);
         });
         let written = query.build().execute(&mut *connection);
         written.await.map_err(during("accept requests"))?;

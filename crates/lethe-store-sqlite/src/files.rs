@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use lethe_core::claim::StoreLocation;
+use lethe_core::claim::{StoreKind, StoreLocation};
 use lethe_core::ports::{Durability, StoreError};
+use lethe_store_sql::place::boot_id;
 
 use crate::open::SqliteStore;
 
@@ -172,16 +173,13 @@ impl Durable {
         self.check()
     }
 
-    /// Where the database is. `boot_id` is of the kernel: containers and namespaces on it share it.
+    /// Where the database is.
     pub(crate) fn location(&self) -> Result<StoreLocation, StoreError> {
         let found = self.database.metadata();
         let found = found.map_err(|error| unavailable("look at", &self.path, &error))?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-        let boot = boot.map(|text| text.trim().replace('-', ""));
-        let is_id =
-            |text: &String| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         Ok(StoreLocation {
-            boot: boot.filter(is_id),
+            kind: StoreKind::Sqlite,
+            boot: boot_id(),
             file: (found.dev(), found.ino()),
             path: self.path.display().to_string(),
         })

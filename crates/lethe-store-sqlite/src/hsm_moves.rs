@@ -1,13 +1,15 @@
 //! A move to another HSM.
 
 use async_trait::async_trait;
-use lethe_core::ports::{HsmMove, HsmMoveStore, SigningPurpose, StoreError};
+use lethe_core::ports::{HsmMove, HsmMoveStore, StoreError};
 use lethe_core::succession::PublishedKey;
+use lethe_store_sql::authentic::{Authenticity, HSM_MOVE, SIGNING_KEY};
+use lethe_store_sql::decode;
+use lethe_store_sql::encode::purpose_number;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use crate::authentic::{Authenticity, HSM_MOVE, SIGNING_KEY};
-use crate::decode;
+use crate::authentic::Rows;
 use crate::open::SqliteStore;
 use crate::statements::execute;
 
@@ -59,45 +61,41 @@ pub(crate) async fn begin(
     authentic: &Authenticity,
     keys: &[PublishedKey],
 ) -> Result<(), StoreError> {
-    authentic
-        .check_where(connection, &SIGNING_KEY, "true")
-        .await?;
+    let rows = &mut Rows(connection);
+    authentic.check_all(rows, &SIGNING_KEY).await?;
     let insert = sqlx::query("INSERT INTO hsm_move (row_id) VALUES (1) ON CONFLICT DO NOTHING");
     if execute(connection, "begin HSM move", insert).await? != 1 {
         return Err(StoreError::Conflict("a move to another HSM is under way"));
     }
     for PublishedKey { key, succession } in keys {
-        let purpose = match key.purpose {
-            SigningPurpose::Receipt => 1,
-            SigningPurpose::Checkpoint => 2,
-        };
         let before = succession.map(|it| it.predecessor.as_bytes().to_vec());
         let insert = sqlx::query(
             "INSERT INTO signing_key (id, purpose, public_key, predecessor, endorsement)
              VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         )
         .bind(key.id.as_bytes().to_vec())
-        .bind(purpose)
+        .bind(purpose_number(key.purpose))
         .bind(key.public_key.to_vec())
         .bind(before)
         .bind(succession.map(|it| it.endorsement.to_vec()));
         execute(connection, "begin HSM move", insert).await?;
     }
     // Those that were there were checked; the others are new.
-    authentic
-        .seal_where(connection, &SIGNING_KEY, "true")
-        .await?;
-    authentic.seal_where(connection, &HSM_MOVE, "true").await
+    let rows = &mut Rows(connection);
+    authentic.seal(rows, &SIGNING_KEY).await?;
+    authentic.seal(rows, &HSM_MOVE).await
 }
 
 async fn emptied(
     connection: &mut SqliteConnection,
     authentic: &Authenticity,
 ) -> Result<(), StoreError> {
-    authentic.check_where(connection, &HSM_MOVE, "true").await?;
+    authentic
+        .check_all(&mut Rows(connection), &HSM_MOVE)
+        .await?;
     let update = sqlx::query("UPDATE hsm_move SET emptied = 1");
     execute(connection, "HSM is emptied", update).await?;
-    authentic.seal_where(connection, &HSM_MOVE, "true").await
+    authentic.seal(&mut Rows(connection), &HSM_MOVE).await
 }
 
 async fn finish(connection: &mut SqliteConnection) -> Result<(), StoreError> {

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use lethe_core::ports::{KeyUse, KeyUseStore, StoreError};
 use lethe_core::time::Timestamp;
+use lethe_store_sql::decode;
+use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 
-use crate::decode::{self, signed};
 use crate::open::SqliteStore;
 use crate::statements::execute;
 

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{KeyspaceChange, KeyspaceRow, KeyspaceStore, StoreError, VersionRow};
+use lethe_store_sql::decode;
+use lethe_store_sql::encode::KeyspaceColumns;
+use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 
-use crate::decode::{self, signed};
 use crate::open::SqliteStore;
 use crate::statements::{Statement, execute};
 use crate::trees;
@@ -85,35 +87,16 @@ fn bind_settings<'q>(
     statement: Statement<'q>,
     keyspace: &KeyspaceRow,
 ) -> Result<Statement<'q>, StoreError> {
-    let policy = &keyspace.policy;
-    let shorter = policy.shorter_retentions();
-    let shorter: Vec<u8> = shorter
-        .flat_map(|it| it.as_seconds().to_be_bytes())
-        .collect();
+    let columns = KeyspaceColumns::new(keyspace)?;
     Ok(statement
-        .bind(signed(policy.retention_seconds(), "keyspace.retention_s")?)
-        .bind(shorter)
-        .bind(signed(
-            policy.granularity_seconds(),
-            "keyspace.granularity_s",
-        )?)
-        .bind(signed(
-            policy.rotation().as_millis(),
-            "keyspace.rotation_ms",
-        )?)
-        .bind(signed(
-            policy.cache_ttl().as_millis(),
-            "keyspace.cache_ttl_ms",
-        )?)
-        .bind(signed(
-            keyspace.leases_until.as_millis(),
-            "keyspace.leases_until_ms",
-        )?)
-        .bind(signed(
-            keyspace.expiries_until.as_millis(),
-            "keyspace.expiries_until_ms",
-        )?)
-        .bind(i64::from(keyspace.minimum_version.number())))
+        .bind(columns.retention)
+        .bind(columns.shorter)
+        .bind(columns.granularity)
+        .bind(columns.rotation)
+        .bind(columns.cache_ttl)
+        .bind(columns.leases_until)
+        .bind(columns.expiries_until)
+        .bind(columns.minimum_version))
 }
 
 /// Its versions stay the same ones.

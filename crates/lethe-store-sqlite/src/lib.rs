@@ -10,7 +10,6 @@ mod buckets;
 mod checkpoint;
 mod chunks;
 mod clock;
-mod decode;
 mod deployment;
 mod elsewhere;
 mod erasures;

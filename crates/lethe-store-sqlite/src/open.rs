@@ -10,9 +10,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
-use crate::authentic::Authenticity;
 use crate::checkpoint::Checkpoints;
 use crate::{errors, files};
+use lethe_store_sql::authentic::Authenticity;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

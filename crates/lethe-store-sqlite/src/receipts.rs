@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use lethe_core::erasure::ErasureNumber;
 use lethe_core::ports::{BatchRow, Fulfilled, ReceiptStore, SignedDestruction, StoreError};
 use lethe_core::time::Timestamp;
+use lethe_store_sql::row::signed;
+use lethe_store_sql::{decode, encode};
 use sqlx::SqliteConnection;
 
-use crate::decode::{self, signed};
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
@@ -89,13 +90,7 @@ async fn sign_batch(
         destruction.destroyed_at.as_millis(),
         "batch.destroyed_at_ms",
     )?)
-    .bind(
-        destruction
-            .destroyed
-            .iter()
-            .flat_map(|id| *id.as_bytes())
-            .collect::<Vec<u8>>(),
-    )
+    .bind(encode::destroyed(destruction))
     .bind(destruction.signing_key.as_bytes().to_vec())
     .bind(destruction.signature.to_vec())
     .bind(signed(sequence, "batch.sequence")?);

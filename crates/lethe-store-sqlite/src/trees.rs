@@ -7,24 +7,16 @@ use lethe_core::identity::KeyspaceId;
 use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{StoreError, TreeChange, TreeStore};
 use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
+use lethe_store_sql::tails::{TAILS, check_range, next_tail, prefix_key, tail_key};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::chunks::{chunks, in_list, insert};
-use crate::decode::signed;
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
 
 /// Rows of dropped trees that go in one transaction.
 const SWEPT_AT_ONCE: i64 = 1_000;
-/// Row ids of tails for each tree.
-const TAILS: i64 = 1 << 40;
-
-/// As a signed number: the order does not matter, equality does.
-const fn prefix_key(prefix: Prefix) -> i64 {
-    prefix.row_key().cast_signed()
-}
-
 #[async_trait]
 impl TreeStore for SqliteStore {
     async fn tree_rows(
@@ -58,10 +50,7 @@ impl TreeStore for SqliteStore {
         .await
         .map_err(during("read next tail"))?;
         let (number, next) = row.ok_or(StoreError::Conflict("no such tree"))?;
-        check_range(number, next)?;
-        u64::try_from(next)
-            .map(TailId::new)
-            .map_err(|_| StoreError::Corrupt("tree.next_tail".into()))
+        next_tail(number, next)
     }
 
     async fn sweep_dropped_trees(&self) -> Result<bool, StoreError> {
@@ -119,19 +108,6 @@ async fn number(connection: &mut SqliteConnection, tree: TreeId) -> Result<i64, 
     number.ok_or(StoreError::Conflict("no such tree"))
 }
 
-/// Row ids of a tree's tails, the first free one included, are its own: else it would write over
-/// another tree's.
-fn check_range(number: i64, next: i64) -> Result<(), StoreError> {
-    let first = number.checked_mul(TAILS);
-    let end = first.and_then(|first| first.checked_add(TAILS));
-    match (first, end) {
-        (Some(first), Some(end)) if (first..=end).contains(&next) => Ok(()),
-        _ => Err(StoreError::Corrupt(format!(
-            "tree.next_tail of tree {number} is {next}"
-        ))),
-    }
-}
-
 pub(crate) async fn change(
     connection: &mut SqliteConnection,
     change: &TreeChange,
@@ -157,10 +133,6 @@ pub(crate) async fn change(
     execute(connection, "advance tails", advance)
         .await
         .map(drop)
-}
-
-fn tail_key(tail: TailId) -> Result<i64, StoreError> {
-    signed(tail.number(), "tail.row_id")
 }
 
 /// In the order of their keys: neighbours stand on the same page of the index.

@@ -11,3 +11,5 @@ mod built;
 pub use built::built;
 
 pub mod memory_hsm;
+
+pub mod postgres;

@@ -12,7 +12,7 @@ mod text;
 pub use lease::{CHECK_INTERVAL, Lease, check};
 pub use start::{ANSWER_WAIT, Candidate, Challenge, confirm, examine, release};
 pub(crate) use start::{first, seize};
-pub use text::{Claim, State, StoreLocation};
+pub use text::{Claim, State, StoreKind, StoreLocation};
 
 use parking_lot::RwLock;
 

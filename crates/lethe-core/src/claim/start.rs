@@ -53,7 +53,7 @@ pub async fn examine(ports: &Ports, earlier: Option<&str>) -> Result<Candidate, 
         ours: ours(seat.as_ref(), here),
     };
     let at_this_path = |(text, claim): &&(&String, Option<Claim>)| match claim {
-        Some(claim) => claim.location.path == here.path,
+        Some(claim) => claim.location.is_same_place(here),
         None => seat.is_none() && Some(text.as_str()) == earlier,
     };
     if let Some((text, _)) = claims.iter().find(|claim| !at_this_path(claim)) {
@@ -86,9 +86,10 @@ pub async fn examine(ports: &Ports, earlier: Option<&str>) -> Result<Candidate, 
 
 /// How errors name this store: it may have no claim.
 fn ours(seat: Option<&Seat>, here: &StoreLocation) -> String {
+    let kind = here.kind.name();
     match seat {
-        Some(seat) => format!("sqlite:{}:{}:{}", seat.store, seat.nonce, here.path),
-        None => format!("sqlite:{}", here.path),
+        Some(seat) => format!("{kind}:{}:{}:{}", seat.store, seat.nonce, here.path),
+        None => format!("{kind}:{}", here.path),
     }
 }
 

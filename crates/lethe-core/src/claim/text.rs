@@ -5,18 +5,50 @@ use std::time::Duration;
 use crate::identity::{ClaimNonce, StoreId};
 use crate::ports::Seat;
 
-/// Where the database file of a store is, as a process sees it.
+/// What keeps a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A file.
+    Sqlite,
+    /// A database of a server.
+    Postgres,
+}
+
+impl StoreKind {
+    const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// As it stands in a claim.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Where a store is, as a process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation {
+    /// What keeps it.
+    pub kind: StoreKind,
     /// The id of the kernel's boot, which all containers on that kernel share; none if it cannot be read.
     pub boot: Option<String>,
-    /// Device and inode number of the database file.
+    /// Device and inode number of the file that a process locks while it serves the store: the database file,
+    /// or one that stands for a database of a server.
     pub file: (u64, u64),
-    /// Absolute path of the database file.
+    /// Absolute path of the database file; or `<system identifier>:<database>`. Physical copies of a server
+    /// share its system identifier.
     pub path: String,
 }
 
 impl StoreLocation {
+    /// Whether both bear the same name. A copy may bear it too.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (self.kind, &self.path) == (other.kind, &other.path)
+    }
+
     /// Whether both are the same file under the same kernel: a process that has locked one has locked
     /// the other.
     #[must_use]
@@ -50,7 +82,7 @@ impl State {
 
 /// The claim in the HSM.
 ///
-/// Text: `sqlite:<store id>:<nonce>:<held|taken|free>:<seconds|->:<boot|->:<device>.<file>:<path>`.
+/// Text: `<sqlite|postgres>:<store id>:<nonce>:<held|taken|free>:<seconds|->:<boot|->:<device>.<file>:<path>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The id of the store: copies of a store share it.
@@ -81,15 +113,21 @@ impl fmt::Display for Claim {
             nonce,
             state,
             max_outage,
-            location: StoreLocation { boot, file, path },
+            location:
+                StoreLocation {
+                    kind,
+                    boot,
+                    file,
+                    path,
+                },
         } = self;
-        let state = state.name();
+        let (kind, state) = (kind.name(), state.name());
         let outage = max_outage.map_or("-".to_owned(), |it| it.as_secs().to_string());
         let boot = boot.as_deref().unwrap_or("-");
         let (device, number) = file;
         write!(
             f,
-            "sqlite:{store}:{nonce}:{state}:{outage}:{boot}:{device}.{number}:{path}"
+            "{kind}:{store}:{nonce}:{state}:{outage}:{boot}:{device}.{number}:{path}"
         )
     }
 }
@@ -103,7 +141,7 @@ impl FromStr for Claim {
 
     fn from_str(text: &str) -> Result<Self, NotAClaim> {
         let parts: Vec<&str> = text.splitn(8, ':').collect();
-        let ["sqlite", store, nonce, state, outage, boot, file, path] = parts[..] else {
+        let [kind, store, nonce, state, outage, boot, file, path] = parts[..] else {
             return Err(NotAClaim);
         };
         let (device, number) = file.split_once('.').ok_or(NotAClaim)?;
@@ -119,6 +157,10 @@ impl FromStr for Claim {
                 .ok_or(NotAClaim)?,
             max_outage: outage.map(Duration::from_secs),
             location: StoreLocation {
+                kind: StoreKind::ALL
+                    .into_iter()
+                    .find(|it| it.name() == kind)
+                    .ok_or(NotAClaim)?,
                 boot: given(boot),
                 file: (number_of(device)?, number_of(number)?),
                 path: path.to_owned(),
@@ -144,6 +186,7 @@ mod tests {
             state: State::Held,
             max_outage: None,
             location: StoreLocation {
+                kind: StoreKind::Sqlite,
                 boot: Some("b".repeat(32)),
                 file: (8, 123),
                 path: "/a:b/lethe.db".into(),
@@ -162,7 +205,15 @@ mod tests {
             },
             ..claim()
         };
-        for claim in [claim(), bounded] {
+        let in_server = Claim {
+            location: StoreLocation {
+                kind: StoreKind::Postgres,
+                path: "7301234567890123456:lethe".into(),
+                ..claim().location
+            },
+            ..claim()
+        };
+        for claim in [claim(), bounded, in_server] {
             assert_eq!(claim.to_string().parse(), Ok(claim));
         }
         let text = claim().to_string();
@@ -171,7 +222,7 @@ mod tests {
             "sqlite:machine:/a/lethe.db".into(),
             text.replace(":8.", ":08."),
             text.replace("held", "kept"),
-            text.replace("sqlite", "postgres"),
+            text.replace("sqlite", "mysql"),
         ] {
             assert_eq!(bad.parse::<Claim>(), Err(NotAClaim), "{bad}");
         }

@@ -27,7 +27,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lethe-client", &["lethe-tls"]),
     ("message-server", &["lethe-client"]),
     ("lethe-core", &[]),
-    ("lethe-store-sqlite", &["lethe-core", "lethe-testkit"]),
+    (
+        "lethe-store-postgres",
+        &["lethe-core", "lethe-store-sql", "lethe-testkit"],
+    ),
+    ("lethe-store-sql", &["lethe-core"]),
+    (
+        "lethe-store-sqlite",
+        &["lethe-core", "lethe-store-sql", "lethe-testkit"],
+    ),
     ("lethe-pkcs11", &["lethe-core", "lethe-testkit"]),
     ("lethe-testkit", &["lethe-core"]),
     ("lethe-tls", &[]),

@@ -36,7 +36,9 @@ pub(super) fn erasure(byte: u8, kind: ErasureKind) -> Erasure {
     }
 }
 
-pub(super) fn shred(byte: u8) -> Erasure {
+/// A shred with two leaves, whose bytes follow from `byte`.
+#[must_use]
+pub fn shred(byte: u8) -> Erasure {
     let leaf = |number: u32| ShredLeaf {
         version: KeyVersion::new(number).expect("not zero"),
         generation: Generation::new(u16::MAX),

@@ -2,6 +2,7 @@
 //! [`store_contract!`](crate::store_contract!) that makes a test of each.
 
 mod approvals;
+mod authentic;
 mod erasures;
 mod hsm_moves;
 mod key_uses;
@@ -22,6 +23,7 @@ use lethe_core::ports::{
 use lethe_core::time::{Expiry, Timestamp};
 
 pub use approvals::*;
+pub use authentic::*;
 pub use erasures::*;
 pub use hsm_moves::*;
 pub use key_uses::*;
@@ -41,6 +43,11 @@ pub trait Fixture: Sized {
     fn store(&self) -> Arc<Self::Store>;
     /// Closes it and opens it again.
     async fn reopen(&mut self);
+    /// Runs SQL beside the store, as somebody who can write to its database: how many rows the last statement
+    /// changed, or why it was refused.
+    async fn alter(&self, statements: &str) -> Result<u64, String>;
+    /// Every table with a column `mac`, and its columns, each with an expression for another value.
+    async fn authenticated(&self) -> Vec<(String, Vec<(String, String)>)>;
 }
 
 /// A policy of this many hours, by the hour.
@@ -407,6 +414,7 @@ macro_rules! store_contract {
             shreds_are_counted,
             buckets_are_replaced_by_key, moves_keep_the_succession,
             uses_sum_up_by_client,
+            every_column_counts, every_column_of_an_early_row_counts, an_altered_row_gets_no_new_mac,
             clock_never_sinks, clock_is_confirmed, everything_survives_reopening, concurrent_writers_lose_nothing,
         );
     };

@@ -1,0 +1,29 @@
+//! The store in PostgreSQL 14 or newer: one database, which one process serves.
+//!
+//! What a call begins is carried out to its end by a task of its own, whatever becomes of the caller
+//! (`calls.rs`). A COMMIT whose answer was lost has ended before anything else is asked.
+
+mod approvals;
+mod authentic;
+mod barrier;
+mod batch;
+mod buckets;
+mod calls;
+mod clock;
+mod connect;
+mod deployment;
+mod erasures;
+mod errors;
+mod guard;
+mod hsm_moves;
+mod key_uses;
+mod keyspaces;
+mod open;
+mod place;
+mod receipts;
+mod session;
+mod statements;
+mod trees;
+
+pub use connect::{Connect, Tls};
+pub use open::PostgresStore;

@@ -1,0 +1,138 @@
+//! Opening and creating: lock, checks, version of the schema, connections.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use lethe_core::claim::StoreLocation;
+use lethe_core::ports::StoreError;
+use lethe_store_sql::authentic::Authenticity;
+use sqlx::migrate::Migrator;
+use sqlx::{ConnectOptions, Executor, PgConnection};
+
+use crate::calls::Calls;
+use crate::connect::{APPLICATION, Connect};
+use crate::errors::{self, during};
+use crate::guard::Guard;
+use crate::{place, session};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// `undefined_table`
+const NO_TABLE: &str = "42P01";
+
+/// The store in one database, which this process alone serves.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pub(crate) calls: Calls,
+    pub(crate) authentic: Arc<Authenticity>,
+    pub(crate) location: StoreLocation,
+    guard: Guard,
+    // Last, so that the connections go before the lock does.
+    _lock: File,
+}
+
+/// What the row of `schema` says.
+struct Schema {
+    version: i64,
+    readable_by: i64,
+}
+
+impl PostgresStore {
+    /// Opens a store that is there, and brings an older schema up to date. `lock` is a file of this host that
+    /// no other store uses.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server does not answer, is not fit for a store, or has none in
+    /// the database; [`StoreError::InUse`] when another process serves it; [`StoreError::Newer`] and
+    /// [`StoreError::Corrupt`] when it is not for this release.
+    pub async fn open(connect: &Connect, lock: &Path) -> Result<Self, StoreError> {
+        Self::open_or_create(connect, lock, false).await
+    }
+
+    /// Makes the tables of a store, all or none, and opens it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a store is there already; else as [`Self::open`].
+    pub async fn create(connect: &Connect, lock: &Path) -> Result<Self, StoreError> {
+        Self::open_or_create(connect, lock, true).await
+    }
+
+    async fn open_or_create(
+        connect: &Connect,
+        lock: &Path,
+        create: bool,
+    ) -> Result<Self, StoreError> {
+        let lock = place::lock(lock)?;
+        let options = connect.options();
+        let mut connection = options.connect().await.map_err(during("connect"))?;
+        session::check(&mut connection).await?;
+        session::check_listen(&options).await?;
+        let guard = Guard::take(options.clone()).await?;
+        prepare(&mut connection, connect, create).await?;
+        let location = place::location(&mut connection, &lock).await?;
+        let calls = Calls::open(options, guard.held()).await?;
+        calls.end_others(APPLICATION).await?;
+        Ok(Self {
+            calls,
+            authentic: Arc::default(),
+            location,
+            guard,
+            _lock: lock,
+        })
+    }
+
+    /// Waits for the calls that are under way, ends all connections, and gives the database up.
+    pub async fn close(&self) {
+        self.calls.close().await;
+        self.guard.release().await;
+    }
+}
+
+/// The schema is made, or brought up to date. Two that start at the same time wait for each other.
+async fn prepare(
+    connection: &mut PgConnection,
+    connect: &Connect,
+    create: bool,
+) -> Result<(), StoreError> {
+    let newest = MIGRATIONS.iter().map(|it| it.version).max().unwrap_or(0);
+    match schema(connection).await? {
+        Some(_) if create => {
+            return Err(StoreError::Conflict("a store is in the database already"));
+        }
+        None if !create => {
+            return Err(StoreError::Unavailable(format!(
+                "no store in the database {}: lethe init makes one",
+                connect.database
+            )));
+        }
+        Some(found) if found.version > newest && found.readable_by > newest => {
+            return Err(StoreError::Newer(found.version));
+        }
+        // A newer release made it, and says that this one may use it.
+        Some(found) if found.version > newest => return Ok(()),
+        _ => {}
+    }
+    let patience = connection.execute("SET statement_timeout = 0").await;
+    patience.map_err(during("migrate"))?;
+    MIGRATIONS
+        .run(&mut *connection)
+        .await
+        .map_err(errors::migration)
+}
+
+async fn schema(connection: &mut PgConnection) -> Result<Option<Schema>, StoreError> {
+    let row: Result<Option<(i64, i64)>, _> =
+        sqlx::query_as("SELECT version, readable_by FROM schema")
+            .fetch_optional(connection)
+            .await;
+    match row {
+        Ok(Some((version, readable_by))) => Ok(Some(Schema {
+            version,
+            readable_by,
+        })),
+        Ok(None) => Err(StoreError::Corrupt("schema: no row".into())),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => Ok(None),
+        Err(error) => Err(during("read the schema version")(error)),
+    }
+}

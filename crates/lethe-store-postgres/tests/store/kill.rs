@@ -1,0 +1,94 @@
+//! A server that dies at any instant loses nothing that the store acknowledged, and the store goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lethe_core::ports::{BucketStore, Durability, ErasureStore};
+use lethe_store_postgres::PostgresStore;
+use lethe_testkit::postgres::Server;
+use lethe_testkit::store_contract::{bucket, shred};
+
+use crate::site::Site;
+
+/// Writes buckets one after the other; each is there, also where its answer was lost.
+async fn write(store: Arc<PostgresStore>, acknowledged: Arc<AtomicU64>) {
+    for expiry in 0.. {
+        while store.create_buckets(&[bucket(expiry)]).await.is_err() {
+            // As after any error: what became of it is looked up.
+            let found = store.buckets().await;
+            if found.is_ok_and(|found| found.contains(&bucket(expiry))) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        acknowledged.store(expiry + 1, Ordering::Release);
+    }
+}
+
+async fn until(acknowledged: &AtomicU64, number: u64) {
+    while acknowledged.load(Ordering::Acquire) < number {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_crash_of_the_server() {
+    let server = Server::new();
+    let site = Site::new(&server);
+    let store = Arc::new(site.create().await);
+    let acknowledged = Arc::<AtomicU64>::default();
+    let writer = tokio::spawn(write(Arc::clone(&store), Arc::clone(&acknowledged)));
+    for _ in 0..4 {
+        let before = acknowledged.load(Ordering::Acquire);
+        until(&acknowledged, before + 30).await;
+        server.stop("immediate");
+        let before = acknowledged.load(Ordering::Acquire);
+        server.start();
+        let rows: u64 = site
+            .sql("SELECT count(*) FROM bucket_share")
+            .parse()
+            .unwrap();
+        assert!(rows >= before, "{rows} rows, acknowledged {before}");
+    }
+    let before = acknowledged.load(Ordering::Acquire);
+    until(&acknowledged, before + 30).await;
+    writer.abort();
+    store.close().await;
+}
+
+/// Sessions that end while calls are under way: every request is numbered once, without gaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_have_no_gaps_whatever_ends_their_sessions() {
+    let site = Site::new(Server::shared());
+    let store = Arc::new(site.create().await);
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = '{}' AND application_name = 'lethe' AND query NOT LIKE '%advisory%'",
+        site.database
+    );
+    for byte in 0..60 {
+        let accepting = Arc::clone(&store);
+        let accepting = tokio::spawn(async move { accepting.accept(&[shred(byte)]).await });
+        if byte % 3 == 0 {
+            site.sql(&end);
+        }
+        let accepted = accepting.await.unwrap();
+        let found = loop {
+            if let Ok(found) = store.erasures_by_id(&[shred(byte).id]).await {
+                break found;
+            }
+        };
+        match accepted {
+            Ok(number) => assert_eq!(found[0].number, number),
+            // Looked up once, and decided then.
+            Err(_) => {
+                let again = store.erasures_by_id(&[shred(byte).id]).await;
+                assert_eq!(again, Ok(found));
+            }
+        }
+    }
+    let gaps = "SELECT count(*) - max(number) FROM request";
+    assert_eq!(site.sql(gaps), "0");
+    while store.barrier().await.is_err() {}
+    store.close().await;
+}

@@ -1,0 +1,67 @@
+//! A database of a test's own, and how to connect to it.
+
+use std::path::{Path, PathBuf};
+
+use lethe_core::ports::StoreError;
+use lethe_store_postgres::{Connect, PostgresStore};
+use lethe_testkit::postgres::{PORT, ROLE, Server};
+use tempfile::TempDir;
+
+pub(crate) struct Site<'s> {
+    pub(crate) server: &'s Server,
+    pub(crate) database: String,
+    folder: TempDir,
+}
+
+impl<'s> Site<'s> {
+    pub(crate) fn new(server: &'s Server) -> Self {
+        Self {
+            server,
+            database: server.database(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.folder.path().join("store.lock")
+    }
+
+    pub(crate) fn connect(&self) -> Connect {
+        self.connect_through(self.server.socket())
+    }
+
+    pub(crate) fn connect_through(&self, socket: &Path) -> Connect {
+        Connect {
+            host: socket.to_str().unwrap().to_owned(),
+            port: PORT,
+            database: self.database.clone(),
+            user: ROLE.into(),
+            password: None,
+            tls: None,
+        }
+    }
+
+    pub(crate) async fn create(&self) -> PostgresStore {
+        PostgresStore::create(&self.connect(), &self.lock())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn open(&self) -> PostgresStore {
+        self.try_open(&self.connect()).await.unwrap()
+    }
+
+    /// A program that another test starts has this one's files, so the lock too, until it has begun to run.
+    pub(crate) async fn try_open(&self, connect: &Connect) -> Result<PostgresStore, StoreError> {
+        loop {
+            match PostgresStore::open(connect, &self.lock()).await {
+                Err(StoreError::InUse) => tokio::task::yield_now().await,
+                opened => return opened,
+            }
+        }
+    }
+
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        self.server.sql(&self.database, statements)
+    }
+}
