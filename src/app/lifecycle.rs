@@ -1,6 +1,7 @@
-//! The life of a service: it listens, works until a signal or a halt, and stops in order.
+//! The life of a service: it opens, listens, works until a signal or a halt, and stops in order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +15,27 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
-use super::reload::Hangup;
-use super::wiring::{App, Opened};
+use super::adapters::Adapters;
+use super::reload::{Hangup, Reloader};
+use super::wiring::{Opened, Wired, wire};
+use crate::admission::open_files;
 use crate::approvals;
 use crate::config::{Config, ServerSection};
 use crate::http::ApiState;
 use crate::http::{self, ops};
-use crate::leader::{Handles, Keeper};
+use crate::leader::{Handles, Keeper, KeeperHandle};
+use crate::node::NodeState;
+use crate::observability::metrics::{Exposition, Metrics};
 
 /// Between two rounds that drop counts which are over.
 const TIDY: Duration = Duration::from_millis(500);
+
+/// A service that is open and not yet serving.
+pub struct App {
+    wired: Wired,
+    exposition: Exposition,
+    reloader: Reloader,
+}
 
 /// The end of the keeper's thread.
 type KeeperEnd = oneshot::Receiver<Result<(), Halt>>;
@@ -51,6 +63,36 @@ impl Ends {
 }
 
 impl App {
+    /// Opens store, HSM, audit log and the deployment in them, as the configuration read from `path`
+    /// names them.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing was destroyed.
+    pub async fn open(config: &Config, path: &Path) -> Result<Self, AppError> {
+        let mut reloader = Reloader::new(path, config);
+        let config = &fitted(config)?;
+        let (metrics, exposition) = Metrics::new();
+        metrics.begin(&http::outcomes());
+        let adapters = Adapters::open(config, &mut reloader, metrics).await?;
+        Ok(Self {
+            wired: wire(config, adapters).await?,
+            exposition,
+            reloader,
+        })
+    }
+
+    /// What the node knows, for who runs in the same process.
+    #[must_use]
+    pub fn node(&self) -> Arc<NodeState> {
+        Arc::clone(&self.wired.opened.service.node)
+    }
+
+    /// Where changes are asked for, for who runs in the same process.
+    #[must_use]
+    pub fn keeper(&self) -> KeeperHandle {
+        self.wired.opened.service.keeper.clone()
+    }
+
     /// Serves until SIGTERM or SIGINT, and reads the configuration anew when it changes; `ready` hears the API's address once it answers.
     ///
     /// # Errors
@@ -65,12 +107,17 @@ impl App {
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
         );
+        let Wired {
+            keeper,
+            handles,
+            watch: claim,
+            opened,
+        } = self.wired;
+        let service = &opened.service;
         let listener = listen(config.server.listen).await?;
-        let listener = self.opened.service.handshakes.listener(listener)?;
+        let listener = service.handshakes.listener(listener)?;
         let ops_listener = listen(config.server.ops_listen).await?;
         let address = listener.local_addr()?;
-        let opened = self.opened;
-        let service = &opened.service;
         let (gate, node) = (Arc::clone(&service.gate), Arc::clone(&service.node));
         let reload = self.reloader.start(gate, node, service.metrics.clone())?;
         let hangup = Hangup::new(reload)?;
@@ -94,8 +141,8 @@ impl App {
             terminate,
             interrupt,
             hangup,
-            keeper: keep(self.keeper, self.handles, stop_keeper.clone())?,
-            watch: opened.tasks.spawn(self.watch.run()),
+            keeper: keep(keeper, handles, stop_keeper.clone())?,
+            watch: opened.tasks.spawn(claim.run()),
         };
         let begun = tokio::select! {
             begun = ready(address) => begun,
@@ -156,6 +203,14 @@ impl Opened {
             tracing::warn!(%error, "the audit log was not closed cleanly");
         }
     }
+}
+
+/// With as many connections and handshakes as the process may open files for.
+fn fitted(config: &Config) -> Result<Config, AppError> {
+    let mut config = config.clone();
+    let fits = open_files::fit(&config.server, &config.limits)?;
+    (config.server.max_connections, config.limits.handshakes) = fits;
+    Ok(config)
 }
 
 fn limits(server: &ServerSection) -> http::Limits {

@@ -1,5 +1,6 @@
 //! Composition root: the only place that names SQLite, PKCS#11 and files.
 
+mod adapters;
 mod claim;
 mod devices;
 mod error;
@@ -10,5 +11,6 @@ pub mod takeover;
 mod tasks;
 mod wiring;
 
+pub use adapters::init;
 pub use error::AppError;
-pub use wiring::{App, init};
+pub use lifecycle::App;

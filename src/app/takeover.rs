@@ -11,9 +11,9 @@ use lethe_core::takeover::{Found, look, take};
 use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
 
 use super::AppError;
+use super::adapters::{ports, steady_clock};
 use super::claim::{earlier, visible_path};
 use super::devices::open_devices;
-use super::wiring::{ports, steady_clock};
 use crate::config::Config;
 use crate::observability::metrics::Metrics;
 
