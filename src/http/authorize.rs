@@ -6,8 +6,8 @@ use lethe_core::ports::Clock;
 
 use super::browser::is_of_a_page;
 use super::call::Endpoint;
+use super::connection::ConnectionContext;
 use super::problem::{Code, Problem};
-use super::server::ConnectionContext;
 use super::state::ApiState;
 use crate::identity::{Grant, Rules, SpiffeId};
 use crate::node::clock::HandshakeClock;

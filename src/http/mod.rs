@@ -7,6 +7,7 @@ mod body;
 mod browser;
 mod call;
 mod clock;
+mod connection;
 mod data_keys;
 mod expiries;
 mod hsm_moves;

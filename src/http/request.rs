@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tower::Service as _;
 
 use super::answer::Answer;
+use super::connection::ConnectionContext;
 use super::request_id::RequestId;
-use super::server::ConnectionContext;
 use super::state::ApiState;
 use crate::admission::{ActiveRequest, RequestPermit};
 

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
 use axum::{BoxError, Router};
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -12,7 +11,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use lethe_core::ports::Clock as _;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,15 +19,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::server::TlsStream;
 
 use super::answer::Answer;
+use super::connection::ConnectionContext;
 use super::request::Responder;
 use super::routes::router;
 use super::socket::Socket;
 use super::state::ApiState;
-use super::time_limit::TimeLimit;
-use crate::admission::{self, Account, Admission, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
+use crate::admission::{self, CLIENT_STREAMS, STRANGER_STREAMS, Seat};
 use crate::identity::tls::{Accepted, ClientStream, Session};
-use crate::identity::{Access, SpiffeId};
-use crate::node::clock::HandshakeClock;
 
 /// Bytes that a client may send before they are read, on a connection and on each of its streams.
 const CLIENT_WINDOW: u32 = 256 << 10;
@@ -122,47 +118,6 @@ pub(super) async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)
 type Client = TlsStream<ClientStream<TcpSocket>>;
 type TcpSocket = Socket<(Arc<Mutex<Seat>>, mpsc::Sender<()>)>;
 
-/// A connection as its requests see it: who its client is, and what it occupies.
-pub(super) struct ConnectionContext {
-    /// The client's certificate and identity.
-    pub(super) session: Arc<Session>,
-    /// What the client may occupy.
-    account: ArcSwap<Account>,
-    seat: Weak<Mutex<Seat>>,
-    address: IpAddr,
-    /// Counters of its requests and bytes.
-    pub(super) connection: Arc<admission::Connection>,
-    /// The timeout of its requests.
-    pub(super) time_limit: TimeLimit,
-    /// Notified when the connection has to end after its requests: its client has got or lost its grant, and
-    /// there is no seat for it.
-    outdated: Notify,
-    /// Value of `Keep-Alive`, if that is sent.
-    pub(super) keep_alive: Option<HeaderValue>,
-}
-
-impl ConnectionContext {
-    /// What the client may occupy.
-    pub(super) fn account(&self) -> Guard<Arc<Account>> {
-        self.account.load()
-    }
-
-    /// Moves the connection between the strangers and the clients with a grant, after its client has got or
-    /// lost its grant.
-    pub(super) fn change_account(&self, admission: &Admission, client: &SpiffeId, access: &Access) {
-        let connection = &self.connection;
-        match admission.connect(Some(client), access, self.address, connection) {
-            Some((account, seat)) => {
-                if let Some(before) = self.seat.upgrade() {
-                    *before.lock() = seat;
-                }
-                self.account.store(account);
-            }
-            None => self.outdated.notify_one(),
-        }
-    }
-}
-
 /// A connection before its handshake has ended.
 struct Arriving {
     router: Router,
@@ -206,14 +161,15 @@ impl Arriving {
             tracing::warn!(%error, "a connection cannot be watched");
             return;
         }
-        let Some(account) = self.occupy(&session) else {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
+        let Some(context) = self.occupy(&session, http2) else {
             return;
         };
-        let mut over = Arc::clone(&session).watch(&self.service.gate);
+        let mut over = session.watch(&self.service.gate);
         let _open = metrics.open_connection();
         // When the certificate is not valid any more, the connection and its requests are dropped.
         tokio::select! {
-            () = self.serve(stream, session, account) => over.abort(),
+            () = self.serve(stream, http2, context) => over.abort(),
             () = connection.evicted() => over.abort(),
             _ = &mut over => {
                 metrics.cut_off.inc();
@@ -222,31 +178,20 @@ impl Arriving {
     }
 
     /// Takes a seat for the client, and gives back the seat of the handshake.
-    fn occupy(&self, session: &Session) -> Option<Arc<Account>> {
-        let rules = self.service.gate.rules();
-        let client = session.client(&rules, HandshakeClock.now()).ok();
-        let admission = &self.service.admission;
-        let (account, seat) =
-            admission.connect(client, rules.access(), self.address, &self.connection)?;
-        *self.seat.upgrade()?.lock() = seat;
-        Some(account)
-    }
-
-    async fn serve(self, stream: Client, session: Arc<Session>, account: Arc<Account>) {
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
-        let stranger = account.client().is_none();
+    fn occupy(&self, session: &Arc<Session>, http2: bool) -> Option<ConnectionContext> {
+        let (session, connection) = (Arc::clone(session), Arc::clone(&self.connection));
+        let seat = Weak::clone(&self.seat);
+        let mut context =
+            ConnectionContext::seat(&self.service, session, connection, self.address, seat)?;
         let seconds = self.limits.idle_timeout.as_secs();
         let keep_alive = HeaderValue::from_str(&format!("timeout={seconds}")).ok();
-        let context = Arc::new(ConnectionContext {
-            session,
-            account: ArcSwap::new(account),
-            seat: self.seat,
-            address: self.address,
-            connection: Arc::clone(&self.connection),
-            time_limit: TimeLimit::default(),
-            outdated: Notify::new(),
-            keep_alive: keep_alive.filter(|_| !http2 && seconds > 0),
-        });
+        context.keep_alive = keep_alive.filter(|_| !http2 && seconds > 0);
+        Some(context)
+    }
+
+    async fn serve(self, stream: Client, http2: bool, context: ConnectionContext) {
+        let stranger = context.account().client().is_none();
+        let context = Arc::new(context);
         let responder = Responder {
             router: self.router,
             service: self.service,
