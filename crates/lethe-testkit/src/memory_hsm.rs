@@ -12,10 +12,42 @@ use lethe_core::ports::{
     VerificationKey,
 };
 use lethe_core::secret::Secret32;
+use tokio::sync::watch;
 
 /// Its objects exist as long as the value.
 #[derive(Default)]
-pub struct MemoryHsm(Mutex<Objects>);
+pub struct MemoryHsm {
+    objects: Mutex<Objects>,
+    fault: watch::Sender<Fault>,
+}
+
+/// What every call meets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// It is done.
+    #[default]
+    None,
+    /// It fails with this error, and changes nothing.
+    Fails(HsmError),
+    /// So many are done; then it fails.
+    FailsAfter(usize, HsmError),
+    /// It waits until it meets something else.
+    Hangs,
+}
+
+impl Fault {
+    /// One more call comes; whether it counts.
+    fn advance(&mut self) -> bool {
+        let Self::FailsAfter(left, error) = self else {
+            return false;
+        };
+        match left.checked_sub(1) {
+            Some(less) => *left = less,
+            None => *self = Self::Fails(error.clone()),
+        }
+        true
+    }
+}
 
 #[derive(Default)]
 struct Objects {
@@ -30,6 +62,10 @@ impl Objects {
         found.map(|(_, key)| key).ok_or(HsmError::NotFound)
     }
 
+    fn count(&self) -> usize {
+        self.keys.len() + self.pairs.len() + self.claims.len()
+    }
+
     fn claims(&self, deployment: DeploymentId, kind: ClaimKind) -> Vec<String> {
         let claims = self.claims.iter();
         let found = claims.filter(|(whose, what, _)| (*whose, *what) == (deployment, kind));
@@ -38,8 +74,29 @@ impl Objects {
 }
 
 impl MemoryHsm {
-    fn objects(&self) -> MutexGuard<'_, Objects> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says what every call meets from now on, those that wait too.
+    pub fn set_fault(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// How many keys, signing pairs and claims it holds, whatever calls meet.
+    pub fn count(&self) -> usize {
+        self.held().count()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn objects(&self) -> Result<MutexGuard<'_, Objects>, HsmError> {
+        self.fault.send_if_modified(Fault::advance);
+        let mut faults = self.fault.subscribe();
+        // The sender lives as long as this.
+        let met = faults.wait_for(|fault| *fault != Fault::Hangs).await;
+        match met.as_deref() {
+            Ok(Fault::Fails(error)) => Err(error.clone()),
+            _ => Ok(self.held()),
+        }
     }
 }
 
@@ -65,18 +122,21 @@ impl Hsm for MemoryHsm {
         let id = HsmKeyId::from_bytes(random()?);
         let key = UnboundKey::new(&AES_256_GCM, &random::<32>()?).map_err(failed)?;
         let named = HsmKey { id, label };
-        self.objects().keys.push((named, LessSafeKey::new(key)));
+        self.objects()
+            .await?
+            .keys
+            .push((named, LessSafeKey::new(key)));
         Ok(named)
     }
 
     async fn keys(&self, whose: DeploymentId) -> Result<Vec<HsmKey>, HsmError> {
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let keys = objects.keys.iter().map(|(key, _)| *key);
         Ok(keys.filter(|key| deployment(key.label) == whose).collect())
     }
 
     async fn holds(&self, key: HsmKey) -> Result<bool, HsmError> {
-        Ok(self.objects().key(key).is_ok())
+        Ok(self.objects().await?.key(key).is_ok())
     }
 
     async fn seal(
@@ -88,7 +148,7 @@ impl Hsm for MemoryHsm {
         let (iv, mut ciphertext) = (random()?, [0; 48]);
         let (text, tag) = ciphertext.split_at_mut(32);
         text.copy_from_slice(secret.expose());
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let nonce = Nonce::assume_unique_for_key(iv);
         let sealed = objects
             .key(key)?
@@ -104,7 +164,7 @@ impl Hsm for MemoryHsm {
         sealed: &SealedSecret,
     ) -> Result<Secret32, HsmError> {
         let mut text = sealed.ciphertext;
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let nonce = Nonce::assume_unique_for_key(sealed.iv);
         let opened = objects
             .key(key)?
@@ -114,7 +174,7 @@ impl Hsm for MemoryHsm {
     }
 
     async fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
-        let mut objects = self.objects();
+        let mut objects = self.objects().await?;
         objects.key(key)?;
         objects.keys.retain(|(it, _)| *it != key);
         Ok(())
@@ -125,7 +185,7 @@ impl Hsm for MemoryHsm {
         deployment: DeploymentId,
         kind: ClaimKind,
     ) -> Result<Vec<String>, HsmError> {
-        Ok(self.objects().claims(deployment, kind))
+        Ok(self.objects().await?.claims(deployment, kind))
     }
 
     async fn set_claim(
@@ -136,13 +196,14 @@ impl Hsm for MemoryHsm {
     ) -> Result<(), HsmError> {
         self.remove_claim(deployment, kind).await?;
         self.objects()
+            .await?
             .claims
             .push((deployment, kind, text.to_owned()));
         Ok(())
     }
 
     async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError> {
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let held = objects.claims.iter();
         let held = held.filter(|(_, kind, _)| *kind == ClaimKind::Held);
         Ok(held
@@ -156,6 +217,7 @@ impl Hsm for MemoryHsm {
         kind: ClaimKind,
     ) -> Result<(), HsmError> {
         self.objects()
+            .await?
             .claims
             .retain(|(whose, what, _)| (*whose, *what) != (deployment, kind));
         Ok(())
@@ -173,7 +235,10 @@ impl Hsm for MemoryHsm {
             purpose,
             public_key,
         };
-        self.objects().pairs.push((deployment, key.clone(), pair));
+        self.objects()
+            .await?
+            .pairs
+            .push((deployment, key.clone(), pair));
         Ok(key)
     }
 
@@ -181,7 +246,7 @@ impl Hsm for MemoryHsm {
         &self,
         deployment: DeploymentId,
     ) -> Result<Vec<VerificationKey>, HsmError> {
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let pairs = objects.pairs.iter();
         let ours = pairs.filter(|(whose, _, _)| *whose == deployment);
         Ok(ours.map(|(_, key, _)| key.clone()).collect())
@@ -202,31 +267,32 @@ impl Hsm for MemoryHsm {
         purpose: SigningPurpose,
     ) -> Result<(), HsmError> {
         self.objects()
+            .await?
             .pairs
             .retain(|(whose, key, _)| (*whose, key.id, key.purpose) != (deployment, id, purpose));
         Ok(())
     }
 
     async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError> {
-        let objects = self.objects();
+        let objects = self.objects().await?;
         let found = objects.pairs.iter().find(|(_, it, _)| it.id == key);
         let (_, _, pair) = found.ok_or(HsmError::NotFound)?;
         pair.sign(message).as_ref().try_into().map_err(failed)
     }
 
     async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError> {
+        drop(self.objects().await?);
         let mut bytes = vec![0; length];
         fill(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 
     async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError> {
-        let objects = self.objects();
-        let count = objects.keys.len() + objects.pairs.len() + objects.claims.len();
+        let objects = self.objects().await?;
         Ok(HsmStatus {
             token: "memory".into(),
             model: "memory".into(),
-            objects: count as u64,
+            objects: objects.count() as u64,
             claim: objects.claims(deployment, ClaimKind::Held).pop(),
             free_memory: None,
         })
