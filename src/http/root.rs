@@ -30,6 +30,7 @@ impl Endpoint for RotateRoot {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
+        call.check_audit()?;
         call.service.keeper.rotate_root().await?;
         let sequence = call.service.node.key_state.keyring().sequence;
         Outcome::json(StatusCode::OK, &RotationAnswer { sequence })

@@ -67,6 +67,7 @@ impl Endpoint for Put {
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let settings = read(&body::parse::<PutBody>(&call.body)?)?;
         let name = call.keyspace()?;
+        call.check_audit()?;
         let keeper = &call.service.keeper;
         let put = match keeper.put_keyspace(name.clone(), settings).await {
             Ok(put) => put,

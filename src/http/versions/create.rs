@@ -25,6 +25,7 @@ impl Endpoint for Create {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let name = call.keyspace()?;
+        call.check_audit()?;
         call.service.keeper.rotate(name.clone()).await?;
         let keyring = call.service.node.key_state.keyring();
         let view = KeyspaceView::new(keyring.keyspace(name)?, &keyring, call);
