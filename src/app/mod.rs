@@ -9,6 +9,8 @@ pub mod memory;
 pub mod reload;
 pub mod takeover;
 mod tasks;
+#[cfg(test)]
+pub(crate) mod tests;
 mod wiring;
 
 pub use adapters::init;

@@ -29,6 +29,8 @@ mod shreds;
 mod socket;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod time_limit;
 mod times;
 mod verification_keys;

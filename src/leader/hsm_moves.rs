@@ -133,6 +133,10 @@ impl HsmMoves {
             None => None,
             Some(section) => Some(Next::open(section.clone(), metrics.clone()).await?),
         };
+        Ok(Self::new(first, next))
+    }
+
+    fn new(first: &HsmSection, next: Option<Next>) -> Self {
         let state = match &next {
             None => MoveState::Unconfigured,
             Some(_) => MoveState::Ready,
@@ -143,11 +147,28 @@ impl HsmMoves {
             moved: 0,
             trouble: None,
         };
-        Ok(Self {
+        Self {
             first: first.into(),
             next,
             progress: Mutex::new(progress),
-        })
+        }
+    }
+
+    /// With a second HSM that is open already.
+    #[cfg(test)]
+    pub(crate) fn with_second(
+        first: &HsmSection,
+        section: HsmSection,
+        hsm: Arc<dyn Hsm>,
+        metrics: Metrics,
+    ) -> Self {
+        let next = Next {
+            section,
+            metrics,
+            opened: Mutex::new(Ok(hsm)),
+            tried: Mutex::default(),
+        };
+        Self::new(first, Some(next))
     }
 
     /// The HSM of `[hsm]`.

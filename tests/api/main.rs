@@ -8,7 +8,6 @@ mod access;
 mod approvals;
 mod connections;
 mod keys;
-mod limits;
 mod paths;
 mod policies;
 mod rotation;

@@ -1,20 +1,11 @@
-//! What a path and a method mean, over both versions of HTTP: RFC 9110, and RFC 3986 for percent signs.
+//! What a path and a method mean over both versions of HTTP (RFC 9110, and RFC 3986 for percent signs), and the ops
+//! listener. More of it is tested in `src/http/tests/operations.rs`.
 
-use crate::support::{Api, Dev, Role};
+use std::collections::HashSet;
+
+use crate::support::api::Answer;
+use crate::support::{Api, Dev, Role, refused};
 use reqwest::{Method, Response};
-
-/// A client for each version of HTTP.
-fn clients(dev: &Dev) -> [Api; 2] {
-    [dev.api(Role::Operator), Api::http1(dev, Role::Operator)]
-}
-
-/// Code of a refusal, or none.
-async fn code(request: reqwest::RequestBuilder) -> (u16, String) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let body: serde_json::Value = answer.json().await.unwrap();
-    (status, body["code"].as_str().unwrap_or("").to_owned())
-}
 
 async fn sent(api: &Api, method: Method, path: &str) -> Response {
     api.raw(method, path, None, "").await.unwrap()
@@ -25,113 +16,91 @@ fn header<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_that_would_do_is_named() {
+async fn both_versions_of_http_mean_the_same() {
     let mut dev = Dev::start();
-    for api in clients(&dev) {
-        for (path, methods) in [
-            ("/v1/status", "GET,HEAD"),
-            ("/v1/keyspaces/chat", "GET,PUT,DELETE,HEAD"),
-            ("/v1/keyspaces/chat/data-keys", "POST"),
-            ("/v1/keyspaces/chat/versions/1", "DELETE"),
-        ] {
-            let answer = sent(&api, Method::PATCH, path).await;
-            assert_eq!(answer.status(), 405, "{path}");
-            assert_eq!(header(&answer, "allow"), Some(methods), "{path}");
-        }
-        assert_eq!(header(&sent(&api, Method::GET, "/v1").await, "allow"), None);
+    let mut ids = HashSet::new();
+    let http1 = Api::http1(&dev, Role::Operator);
+    for (version, api) in [dev.api(Role::Operator), http1].iter().enumerate() {
+        methods(api).await;
+        heads(api).await;
+        percent_signs(api).await;
+        let keep_alive = (version == 1).then_some("timeout=60");
+        ids_and_times(api, keep_alive, &mut ids).await;
     }
+    let server = dev.api(Role::MessageServer);
+    let expects = server.request(Method::POST, "/v1/keyspaces/chat/data-keys");
+    let expects = expects.header("expect", "100-continue");
+    let expects = expects.header("content-type", "application/json");
+    let answer = Answer::of(expects.body("{}").send().await.unwrap()).await;
+    refused(&answer, 417, "expectation_failed");
     dev.stop();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn head_is_get_without_its_content() {
-    let mut dev = Dev::start();
-    for api in clients(&dev) {
-        for path in [
-            "/v1/keyspaces/chat",
-            "/v1/keyspaces/nothing",
-            "/v1/openapi.json",
-            "/nothing",
-            // A change, which has no head.
-            "/v1/root/rotations",
-        ] {
-            let whole = sent(&api, Method::GET, path).await;
-            let head = sent(&api, Method::HEAD, path).await;
-            assert_eq!(head.status(), whole.status(), "{path}");
-            for name in ["content-type", "content-length", "cache-control"] {
-                assert_eq!(header(&head, name), header(&whole, name), "{path} {name}");
-            }
-            assert!(header(&head, "x-request-id").is_some());
-            let length = header(&whole, "content-length").unwrap().to_owned();
-            assert_eq!(whole.bytes().await.unwrap().len().to_string(), length);
-            assert_eq!(head.bytes().await.unwrap().len(), 0);
-        }
+async fn methods(api: &Api) {
+    for (path, methods) in [
+        ("/v1/status", "GET,HEAD"),
+        ("/v1/keyspaces/chat", "GET,PUT,DELETE,HEAD"),
+        ("/v1/keyspaces/chat/data-keys", "POST"),
+        ("/v1/keyspaces/chat/versions/1", "DELETE"),
+    ] {
+        let answer = sent(api, Method::PATCH, path).await;
+        assert_eq!(answer.status(), 405, "{path}");
+        assert_eq!(header(&answer, "allow"), Some(methods), "{path}");
     }
-    dev.stop();
+    assert_eq!(header(&sent(api, Method::GET, "/v1").await, "allow"), None);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn percent_signs_are_resolved_in_each_part_alone() {
-    let mut dev = Dev::start();
-    for api in clients(&dev) {
-        for (path, status) in [
-            ("/v1/keyspaces/%63hat", 200),
-            ("/v1/keyspaces/ch%61t?unknown=1", 200),
-            // Part of the name, and no name has one.
-            ("/v1/keyspaces/chat%2Fversions", 400),
-            ("/v1/keyspaces/%ff", 400),
-            ("/v1/keyspaces/%", 400),
-            ("/v1/keyspaces/chat%00", 400),
-            // Names of ours are written in one way.
-            ("/v1/%73tatus", 404),
-            ("/v1/keyspaces/chat/", 404),
-            ("/v1/keyspaces//chat", 404),
-        ] {
-            let answer = sent(&api, Method::GET, path).await;
-            assert_eq!(answer.status(), status, "{path}");
+async fn heads(api: &Api) {
+    for path in [
+        "/v1/keyspaces/chat",
+        "/v1/keyspaces/nothing",
+        "/v1/openapi.json",
+        "/nothing",
+        // A change, which has no head.
+        "/v1/root/rotations",
+    ] {
+        let whole = sent(api, Method::GET, path).await;
+        let head = sent(api, Method::HEAD, path).await;
+        assert_eq!(head.status(), whole.status(), "{path}");
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(header(&head, name), header(&whole, name), "{path} {name}");
         }
-        let named = api.get("/v1/approvals/%ff").await;
-        assert_eq!((named.status, named.code()), (400, "invalid_request"));
+        assert!(header(&head, "x-request-id").is_some());
+        let length = header(&whole, "content-length").unwrap().to_owned();
+        assert_eq!(whole.bytes().await.unwrap().len().to_string(), length);
+        assert_eq!(head.bytes().await.unwrap().len(), 0);
     }
-    dev.stop();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_web_page_asks_for_is_refused() {
-    let dev = Dev::start();
-    let forbidden = (403, "forbidden".to_owned());
-    for api in clients(&dev) {
-        for (method, path) in [
-            (Method::POST, "/v1/root/rotations"),
-            (Method::POST, "/v1/clock/confirmations"),
-            (Method::POST, "/v1/keyspaces/chat/versions"),
-            (Method::GET, "/v1/status"),
-        ] {
-            for (name, value) in [
-                ("origin", "https://evil.example"),
-                ("origin", "null"),
-                ("sec-fetch-site", "cross-site"),
-                ("sec-fetch-site", "same-origin"),
-            ] {
-                let request = api.request(method.clone(), path).header(name, value);
-                assert_eq!(code(request).await, forbidden, "{method} {path} {name}");
-            }
-        }
-        // A person who types an address.
-        let typed = api.request(Method::GET, "/v1/status");
-        let typed = typed.header("sec-fetch-site", "none");
-        assert_eq!(code(typed).await.0, 200);
-        // As a form sends it.
-        let form = api.request(Method::POST, "/v1/keyspaces/chat/versions");
-        let form = form.header("content-type", "text/plain").body("a=b");
-        assert_eq!(code(form).await, (415, "unsupported_media_type".into()));
+async fn percent_signs(api: &Api) {
+    for (path, status) in [
+        ("/v1/keyspaces/%63hat", 200),
+        // Part of the name, and no name has one.
+        ("/v1/keyspaces/chat%2Fversions", 400),
+        ("/v1/keyspaces/%ff", 400),
+        ("/v1/keyspaces/%", 400),
+        ("/v1/keyspaces/chat%00", 400),
+        // Names of ours are written in one way.
+        ("/v1/%73tatus", 404),
+        ("/v1/keyspaces/chat/", 404),
+    ] {
+        let answer = sent(api, Method::GET, path).await;
+        assert_eq!(answer.status(), status, "{path}");
     }
-    let chat = dev
-        .api(Role::Operator)
-        .get("/v1/keyspaces/chat")
-        .await
-        .ok(200);
-    assert_eq!(chat["versions"].as_array().unwrap().len(), 1);
+}
+
+async fn ids_and_times(api: &Api, keep_alive: Option<&str>, ids: &mut HashSet<String>) {
+    let mut last = 0;
+    for path in ["/v1/status", "/v1/nothing", "/v1/root/rotations"] {
+        let answer = sent(api, Method::GET, path).await;
+        let id = header(&answer, "x-request-id").unwrap();
+        assert!(id.len() == 24 && ids.insert(id.to_owned()), "{id}");
+        let time: u64 = header(&answer, "lethe-time").unwrap().parse().unwrap();
+        assert!(time >= last && time > 1_700_000_000_000, "{time}");
+        last = time;
+        assert_eq!(header(&answer, "keep-alive"), keep_alive);
+        assert!(answer.bytes().await.unwrap().ends_with(b"}\n"), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,65 +154,4 @@ async fn half_requests_keep_nobody_from_the_ops_listener() {
     }
     assert_eq!(dev.ops("/healthz").await.0, 200);
     assert_eq!(dev.ops("/readyz").await.0, 200);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_bears_an_id_and_the_time() {
-    let dev = Dev::start();
-    let mut ids = std::collections::HashSet::new();
-    for (version, api) in clients(&dev).into_iter().enumerate() {
-        let mut last = 0;
-        for path in [
-            "/v1/status",
-            "/v1/nothing",
-            "/v1/keyspaces/nothing",
-            "/v1/root/rotations",
-        ] {
-            let answer = sent(&api, Method::GET, path).await;
-            let id = header(&answer, "x-request-id").unwrap();
-            assert!(id.len() == 24 && ids.insert(id.to_owned()), "{id}");
-            let time: u64 = header(&answer, "lethe-time").unwrap().parse().unwrap();
-            assert!(time >= last && time > 1_700_000_000_000, "{time}");
-            last = time;
-            let keep_alive = (version == 1).then_some("timeout=60");
-            assert_eq!(header(&answer, "keep-alive"), keep_alive);
-            assert!(answer.bytes().await.unwrap().ends_with(b"}\n"), "{path}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_are_not_understood_are_told_apart() {
-    let dev = Dev::start();
-    let path = "/v1/keyspaces/chat/data-keys";
-    for api in [
-        dev.api(Role::MessageServer),
-        Api::http1(&dev, Role::MessageServer),
-    ] {
-        let post = |name: &str, value: &str| {
-            let request = api.request(Method::POST, path).header(name, value);
-            request.body(r#"{"conversation":"c","plaintext":null}"#)
-        };
-        let json = "application/json";
-        assert_eq!(code(post("content-type", json)).await, (201, String::new()));
-        let zipped = post("content-type", json).header("content-encoding", "gzip");
-        assert_eq!(code(zipped).await, (415, "unsupported_media_type".into()));
-        assert_eq!(code(post("accept", "*/*")).await.0, 415);
-        let wrong = api.request(Method::POST, path).header("content-type", json);
-        let wrong = wrong
-            .body(r#"{"conversation":"c","plaintext":"secret"}"#)
-            .send();
-        let said = wrong.await.unwrap().text().await.unwrap();
-        assert!(
-            said.contains("field `plaintext`: expected a boolean"),
-            "{said}"
-        );
-        assert!(!said.contains("secret"), "{said}");
-    }
-    let expects = dev.api(Role::MessageServer).request(Method::POST, path);
-    let expects = expects.header("expect", "100-continue");
-    let expects = expects
-        .header("content-type", "application/json")
-        .body("{}");
-    assert_eq!(code(expects).await, (417, "expectation_failed".into()));
 }

@@ -2,12 +2,10 @@
 
 use crate::support::shreds::shredded_keys;
 use crate::support::{Api, Dev, PATIENCE, Role, eventually, refused};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 const SHREDS: &str = "/v1/keyspaces/chat/shreds";
-const FIRST: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4b";
-const SECOND: &str = "0190f2a4-7c1e-7b7d-8c7b-0d6f1f2e3a4c";
 
 fn generation(wrapped: &str) -> u16 {
     let wrapped: lethe_core::wrapped_key::WrappedKey = wrapped.parse().unwrap();
@@ -56,70 +54,6 @@ async fn a_conversation_is_gone_and_goes_on() {
         shredded_keys(&api.shred("chat", "room").await.ok(200)),
         [(1, 1)]
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_means_one_request() {
-    let dev = Dev::start();
-    let api = dev.api(Role::MessageServer);
-    let first = api.shred_as("chat", "room", FIRST).await.ok(200);
-    let later = issued(&api, "room").await;
-    let again = api.shred_as("chat", "room", FIRST).await.ok(200);
-    assert_eq!(again, first);
-    api.unwrap("chat", "room", &later).await.ok(200);
-    let stolen = api.shred_as("chat", "another", FIRST).await;
-    refused(&stolen, 409, "conflict");
-    let kept = issued(&api, "another").await;
-    assert_eq!(generation(&kept), 0);
-    refused(
-        &api.shred_as("chat", "room", "x").await,
-        400,
-        "invalid_request",
-    );
-    api.shred_as("chat", "room", &SECOND.to_uppercase())
-        .await
-        .ok(200);
-    refused(&api.unwrap("chat", "room", &later).await, 410, "shredded");
-    let unknown = format!("{SHREDS}/00000000-0000-4000-8000-000000000000");
-    refused(&api.get(&unknown).await, 404, "not_found");
-    refused(
-        &api.get(&format!("{SHREDS}/x")).await,
-        400,
-        "invalid_request",
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_answers_each_item() {
-    let dev = Dev::start();
-    let api = dev.api(Role::MessageServer);
-    let mut items: Vec<Value> = (0..1_000)
-        .map(|room| json!({ "conversation": format!("room {room}") }))
-        .collect();
-    items[7] = json!({ "conversation": "bad\u{7}" });
-    items[8] = json!({ "conversation": "room 9" });
-    let kept = issued(&api, "room 1000").await;
-    let gone = issued(&api, "room 9").await;
-    let done = api.post(SHREDS, &json!({ "items": items })).await.ok(200);
-    let answers = done["items"].as_array().unwrap();
-    assert_eq!(answers.len(), 1_000);
-    assert_eq!(answers[7]["error"]["code"], "invalid_request");
-    // The same conversation twice is one shred.
-    assert_eq!(answers[8]["id"], answers[9]["id"]);
-    assert_eq!(answers[8]["receipt"], answers[9]["receipt"]);
-    let destroyed = answers.iter().filter(|it| it["state"] == "destroyed");
-    assert_eq!(destroyed.count(), 999);
-    refused(&api.unwrap("chat", "room 9", &gone).await, 410, "shredded");
-    api.unwrap("chat", "room 1000", &kept).await.ok(200);
-    assert_eq!(generation(&issued(&api, "room 9").await), 1);
-
-    for (items, status, code) in [(0, 400, "invalid_request"), (1_001, 413, "too_large")] {
-        let body = json!({ "items": vec![json!({ "conversation": "c" }); items] });
-        refused(&api.post(SHREDS, &body).await, status, code);
-    }
-    let auditor = dev.api(Role::Auditor);
-    refused(&auditor.shred("chat", "room").await, 403, "forbidden");
-    refused(&api.shred("none", "room").await, 404, "unknown_keyspace");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,19 +274,6 @@ async fn versions_and_keyspaces_are_dropped_whole() {
         .issue("chat", "room")
         .await
         .ok(201);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_most_eight_versions_live() {
-    let dev = Dev::start();
-    let operator = dev.api(Role::Operator);
-    let versions = "/v1/keyspaces/chat/versions";
-    for _ in 0..7 {
-        operator.post_bytes(versions, "").await.ok(201);
-    }
-    refused(&operator.post_bytes(versions, "").await, 409, "conflict");
-    let shredded = operator.shred("chat", "room").await.ok(200);
-    assert_eq!(shredded_keys(&shredded).len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
