@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Problem};
+use super::request::RequestContext;
 use crate::admission::{Connection, RequestPermit};
 
 /// Largest body of a request.
@@ -114,7 +115,7 @@ fn too_many_bytes() -> Problem {
 /// Reads the rest of a refused body, within bounds, and discards it. Many clients send the whole body
 /// before they read the answer, and report a failure when the connection is closed before that. A
 /// client that waits for `100 Continue` sends no body.
-pub(super) async fn discard(headers: &HeaderMap, body: &mut Body, connection: &Connection) {
+pub(super) async fn discard(headers: &HeaderMap, body: &mut Body, context: &RequestContext) {
     if body.is_end_stream()
         || headers.contains_key(header::EXPECT)
         || body.size_hint().lower() > DISCARD_BYTES
@@ -123,14 +124,14 @@ pub(super) async fn discard(headers: &HeaderMap, body: &mut Body, connection: &C
     }
     let mut left = DISCARD_BYTES;
     let all = async {
-        while let Ok(Some(data)) = chunk(body, connection).await {
-            left = left.saturating_sub(data.len() as u64);
-            if left == 0 {
-                break;
-            }
+        while let Some(data) = chunk(body, &context.connection.connection).await.ok()? {
+            left = left.checked_sub(data.len() as u64)?;
         }
+        Some(())
     };
-    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
+    if let Ok(Some(())) = tokio::time::timeout(DISCARD_TIME, all).await {
+        context.body_ended();
+    }
 }
 
 /// Copies a small body. While a request keeps a piece of the connection's buffer, hyper allocates a new

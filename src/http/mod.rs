@@ -18,6 +18,7 @@ mod page;
 mod path;
 mod pipeline;
 mod problem;
+mod query;
 mod reason;
 mod record;
 mod request;

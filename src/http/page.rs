@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+use super::query;
 
 /// The part of a list that a caller asks for.
 #[derive(Deserialize)]
@@ -24,8 +25,7 @@ const fn usual() -> u32 {
 impl<A: DeserializeOwned + Default> Page<A> {
     /// Parses the query of a URL.
     pub(super) fn of(query: &str) -> Result<Self, Problem> {
-        let page: Self = serde_urlencoded::from_str(query)
-            .map_err(|_| Problem::invalid("the query takes limit and after"))?;
+        let page: Self = query::parse(query, "the query takes limit and after")?;
         if (1..=1_000).contains(&page.limit) {
             Ok(page)
         } else {

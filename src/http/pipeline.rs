@@ -51,10 +51,7 @@ pub(super) async fn handle<E: Endpoint>(
         let work = pin!(pipeline.run::<E>(Path::new(parameters), request));
         let time_limit = &pipeline.context.connection.time_limit;
         let result = time_limit.within(limit, work).await;
-        result.unwrap_or_else(|TimedOut| {
-            let why = "the request took too long";
-            Err(Problem::new(Code::Overloaded, why))
-        })
+        result.unwrap_or_else(|TimedOut| Err(pipeline.timed_out()))
     };
     let (code, items) = match &result {
         Ok(outcome) => ("ok", outcome.items()),
@@ -82,13 +79,15 @@ impl Pipeline {
         let call = self.receive::<E>(path, request).await?;
         let permit = &self.context.permit;
         if !permit.lock().admit() {
-            let why = "too many requests are under way";
-            return Err(Problem::new(Code::Overloaded, why));
+            let problem = Problem::new(Code::Overloaded, "too many requests are under way");
+            record::<E>(self, &call.client, call.keyspace.as_ref(), Err(&problem)).await?;
+            return Err(problem);
         }
         if !E::RUNS_TO_COMPLETION {
             return self.execute::<E>(&call).await;
         }
         let held = self.context.take_permit();
+        self.context.moves_to_own_task();
         let pipeline = self.clone();
         let task = tokio::spawn(async move { Ok((pipeline.execute::<E>(&call).await?, held)) });
         let (outcome, held) = ended(task).await?;
@@ -102,32 +101,45 @@ impl Pipeline {
         let (context, service) = (&self.context, &self.service);
         let client_connection = &context.connection;
         let keyspace = path.keyspace;
-        let (client, authorized) = {
+        let identified = {
             // Both under the same rules.
             let rules = service.gate.rules();
-            let client = identify(client_connection, &rules)?;
-            let headers = &parts.headers;
-            let authorized = authorize::<E>(
-                service,
-                client_connection,
-                &rules,
-                &client,
-                headers,
-                &keyspace,
-            );
-            (client, authorized)
+            identify(client_connection, &rules).map(|client| {
+                let headers = &parts.headers;
+                let authorized = authorize::<E>(
+                    service,
+                    client_connection,
+                    &rules,
+                    &client,
+                    headers,
+                    &keyspace,
+                );
+                (client, authorized)
+            })
+        };
+        let (client, authorized) = match identified {
+            Ok(identified) => identified,
+            // A record names its client.
+            Err(problem) => {
+                context.count_unrecorded();
+                body::discard(&parts.headers, &mut incoming, context).await;
+                return Err(problem);
+            }
         };
         let connection = &client_connection.connection;
         let admitted = match authorized
             .and_then(|()| body::check_headers(parts.version, &parts.headers, E::BODY))
         {
-            Ok(()) if E::BODY => body::read(&mut incoming, &context.permit, connection).await,
+            Ok(()) if E::BODY => {
+                let read = body::read(&mut incoming, &context.permit, connection).await;
+                read.inspect(|_| context.body_ended())
+            }
             admitted => admitted.map(|()| Bytes::new()),
         };
         let body = match admitted {
             Ok(body) => body,
             Err(problem) => {
-                body::discard(&parts.headers, &mut incoming, connection).await;
+                body::discard(&parts.headers, &mut incoming, context).await;
                 let named = keyspace.as_ref().ok().and_then(Option::as_ref);
                 record::<E>(self, &client, named, Err(&problem)).await?;
                 return Err(problem);
@@ -146,6 +158,16 @@ impl Pipeline {
             respond_async: prefers_async(&parts.headers),
             trace: self.trace.clone(),
         })
+    }
+
+    /// The answer when the request's time is over. What runs in a task of its own goes on, and writes its record.
+    fn timed_out(&self) -> Problem {
+        if self.context.is_in_own_task() {
+            let why = "the request took too long; it goes on, and what becomes of it is on record";
+            return Problem::new(Code::Overloaded, why);
+        }
+        self.context.count_unrecorded();
+        Problem::new(Code::Overloaded, "the request took too long")
     }
 
     /// Runs the endpoint and records the outcome. It runs again only when a shred of one of its keys was

@@ -2,11 +2,12 @@
 //! every answer has, whether or not there is an endpoint for the request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::HttpBody;
 use bytes::Bytes;
-use hyper::header::{ALLOW, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, EXPECT, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response};
 use lethe_core::time::Timestamp;
 use parking_lot::Mutex;
@@ -31,6 +32,10 @@ pub(super) struct RequestContext {
     pub(super) connection: Arc<ConnectionContext>,
     /// What the request occupies of its client's shares.
     pub(super) permit: Mutex<RequestPermit>,
+    /// The body was read to its end, or there is none. HTTP/1.1 cannot go on behind a body that was not.
+    body_has_ended: AtomicBool,
+    /// A task of its own carries the request out. It goes on after the request's timeout, and writes the record.
+    in_own_task: AtomicBool,
 }
 
 impl RequestContext {
@@ -39,8 +44,31 @@ impl RequestContext {
         headers.insert(REQUEST_ID, self.id.header());
         headers.insert(TIME, self.now.as_millis().into());
         if let Some(keep_alive) = &self.connection.keep_alive {
-            headers.insert(KEEP_ALIVE, keep_alive.clone());
+            match self.body_has_ended.load(Ordering::Relaxed) {
+                true => headers.insert(KEEP_ALIVE, keep_alive.clone()),
+                false => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+            };
         }
+    }
+
+    /// The body was read to its end.
+    pub(super) fn body_ended(&self) {
+        self.body_has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on a task of its own carries the request out.
+    pub(super) fn moves_to_own_task(&self) {
+        self.in_own_task.store(true, Ordering::Relaxed);
+    }
+
+    /// A task of its own carries the request out.
+    pub(super) fn is_in_own_task(&self) -> bool {
+        self.in_own_task.load(Ordering::Relaxed)
+    }
+
+    /// A refusal has no record of its own, and its number is on record.
+    pub(super) fn count_unrecorded(&self) {
+        self.connection.account().count_unrecorded(1);
     }
 
     /// What the request occupies, for whoever holds it from now on.
@@ -102,6 +130,8 @@ impl Responder {
             now: self.service.node.now(),
             connection: Arc::clone(&self.connection),
             permit: Mutex::new(self.connection.account().request()),
+            body_has_ended: AtomicBool::new(has_no_body(&request)),
+            in_own_task: AtomicBool::default(),
         });
         request.extensions_mut().insert(Arc::clone(&context));
         let answer = self.router.clone().call(request);
@@ -121,4 +151,9 @@ impl Responder {
             Ok(response.map(|body| Answer::new(body, (permit, active))))
         }
     }
+}
+
+/// Nothing comes after the head. Whoever asks whether to send a body may still send one.
+fn has_no_body<B: HttpBody>(request: &Request<B>) -> bool {
+    request.body().is_end_stream() && !request.headers().contains_key(EXPECT)
 }

@@ -134,14 +134,10 @@ async fn method_not_allowed(context: Extension<Arc<RequestContext>>, request: Re
     refuse(&context, request, problem).await
 }
 
-/// Answers a request that no endpoint runs.
+/// Answers a request that no endpoint runs. A record names an operation, and there is none.
 async fn refuse(context: &RequestContext, request: Request, problem: Problem) -> Response {
     let (parts, mut incoming) = request.into_parts();
-    body::discard(
-        &parts.headers,
-        &mut incoming,
-        &context.connection.connection,
-    )
-    .await;
+    context.count_unrecorded();
+    body::discard(&parts.headers, &mut incoming, context).await;
     problem.into_response()
 }

@@ -112,9 +112,13 @@ impl Endpoint for Unwrap {
 
 fn check_purpose(purpose: Option<&str>) -> Result<(), Problem> {
     match purpose {
-        Some(text) if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) => {
+        Some(text)
+            if text.is_empty()
+                || text.chars().count() > 64
+                || text.chars().any(char::is_control) =>
+        {
             Err(Problem::invalid(
-                "a purpose is 1 to 64 bytes without control characters",
+                "a purpose is 1 to 64 characters, without control characters",
             ))
         }
         _ => Ok(()),

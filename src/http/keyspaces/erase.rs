@@ -7,6 +7,7 @@ use crate::http::approvals::{question, waits};
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::openapi::Description;
 use crate::http::problem::{Code, Problem};
+use crate::http::query;
 use crate::http::reason::reason;
 use crate::http::shreds::{WaitBudget, await_one, chosen_id};
 use crate::identity::Role;
@@ -47,8 +48,7 @@ pub(crate) async fn forget(
     action: Action,
     wanted: ErasureRequest,
 ) -> Result<Outcome, Problem> {
-    let query: Query = serde_urlencoded::from_str(&call.query)
-        .map_err(|_| Problem::invalid("the query takes id and reason"))?;
+    let query: Query = query::parse(&call.query, "the query takes id and reason")?;
     let id = chosen_id(query.id.as_deref())?;
     let reason = reason(query.reason.as_deref())?;
     call.check_audit()?;

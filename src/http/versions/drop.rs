@@ -32,8 +32,12 @@ impl Endpoint for Drop {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let invalid = "a version is a number from 1 up";
-        let number = call.parameter("version", invalid)?;
-        let version = KeyVersion::new(number).ok_or_else(|| Problem::invalid(invalid))?;
+        let text: String = call.parameter("version", invalid)?;
+        // Rust also reads a sign and leading zeros; what is destroyed has one name.
+        let number = text.parse().ok();
+        let number = number.filter(|number: &u32| number.to_string() == text);
+        let version = number.and_then(KeyVersion::new);
+        let version = version.ok_or_else(|| Problem::invalid(invalid))?;
         forget(
             call,
             Action::DropVersion(version),

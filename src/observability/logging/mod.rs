@@ -14,8 +14,10 @@ use crate::config::{LogFormat, LogSection};
 /// # Errors
 /// What is wrong with `log.level`, or that there is no thread.
 pub fn start(section: &LogSection) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(&section.level).map_err(|error| format!("log.level: {error}"))?;
+    // What h2 warns of, any stranger can bring about, as often as he likes. A directive of the configuration
+    // that names h2 counts.
+    let filter = EnvFilter::try_new(format!("h2=error,{}", section.level))
+        .map_err(|error| format!("log.level: {error}"))?;
     queue::start().map_err(|error| format!("the log's thread: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -251,3 +251,17 @@ async fn of_very_many_refusals_the_number_is_on_record() {
     assert_eq!((one_by_one + counted, keys), (refused, 60));
     assert!(one_by_one < refused / 2, "{one_by_one} of {refused}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_endpoint_answers_is_counted() {
+    let mut dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    for _ in 0..3 {
+        api.get("/v1/nothing").await.ok(404);
+        api.delete("/v1/status").await.ok(405);
+    }
+    dev.stop();
+    let counted = records(&dev, "refusals").into_iter();
+    let counted: u64 = counted.filter_map(|it| it["refused"].as_u64()).sum();
+    assert_eq!(counted, 6, "{}", dev.audit());
+}

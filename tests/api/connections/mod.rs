@@ -204,6 +204,37 @@ async fn who_sends_a_large_body_before_it_listens_hears_the_refusal() {
     }
 }
 
+/// A client that reused the connection would lose its next request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_says_whether_its_connection_goes_on() {
+    let dev = Dev::start();
+    let ended = [
+        ("/v1/nothing", "content-length: 2\r\nexpect: 100-continue"),
+        (
+            "/v1/keyspaces/chat/data-keys",
+            "content-length: 2\r\nexpect: 100-continue",
+        ),
+        ("/v1/keyspaces/chat/data-keys", "content-length: 99999999"),
+    ];
+    for (path, headers) in ended {
+        let mut stream = open(&dev, b"http/1.1").await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let said = cut_off(path, stream).await.to_lowercase();
+        assert!(said.starts_with("http/1.1 4"), "{said}");
+        assert!(said.contains("connection: close"), "{said}");
+        assert!(!said.contains("keep-alive"), "{said}");
+    }
+    let mut stream = open(&dev, b"http/1.1").await;
+    let refused = "POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    let last = "GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(refused.as_bytes()).await.unwrap();
+    stream.write_all(last.as_bytes()).await.unwrap();
+    let said = cut_off("a connection that goes on", stream).await;
+    assert_eq!(said.matches("HTTP/1.1 404").count(), 2, "{said}");
+    assert!(said.contains("keep-alive: timeout="), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_ends_an_http2_stream_without_an_error() {
     let dev = Dev::start();
