@@ -25,6 +25,8 @@ use lethe_store_postgres::PostgresStore;
 use lethe_testkit::postgres::Server;
 use lethe_testkit::store_contract::{batch, bucket, destruction, keyspace, shred};
 
+use sqlx::Executor;
+
 use crate::site::Site;
 
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -245,28 +247,20 @@ async fn calls_that_are_dropped_leave_nothing_half_way() {
 /// What was begun is carried out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_begun_goes_on_without_its_caller() {
-    use sqlx::{Connection, Executor};
-
     let site = Site::new(Server::shared());
     let store = Arc::new(site.create().await);
-    let socket = site.server.socket().display();
-    let url = format!("postgres:///{}?host={socket}&user=postgres", site.database);
-    let mut other = sqlx::PgConnection::connect(&url).await.unwrap();
+    let mut other = site.session().await;
     other
         .execute("BEGIN; LOCK TABLE bucket_share")
         .await
         .unwrap();
     let creating = Arc::clone(&store);
     let creating = tokio::spawn(async move { creating.create_buckets(&[bucket(1)]).await });
-    let database = &site.database;
-    let waits = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"
-    );
-    while site.server.sql("postgres", &waits) != "1" {}
+    site.until_sessions(1, "wait_event_type = 'Lock'");
     creating.abort();
     assert!(creating.await.unwrap_err().is_cancelled());
     other.execute("COMMIT").await.unwrap();
-    // It waited in the order of the lock, so it is there.
-    while store.buckets().await.unwrap() != [bucket(1)] {}
+    site.until_sessions(0, "state <> 'idle'");
+    assert_eq!(store.buckets().await, Ok(vec![bucket(1)]));
     store.close().await;
 }

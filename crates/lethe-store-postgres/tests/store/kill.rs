@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lethe_core::ports::{BucketStore, Durability, ErasureStore};
+use lethe_core::ports::{BucketStore, Durability, ErasureStore, StoreError};
 use lethe_store_postgres::PostgresStore;
 use lethe_testkit::postgres::Server;
 use lethe_testkit::store_contract::{bucket, shred};
 
+use sqlx::Executor;
+
+use crate::pooler::{NO_EDITS, Pooler};
 use crate::site::Site;
 
 /// Writes buckets one after the other; each is there, also where its answer was lost.
@@ -90,5 +93,40 @@ async fn requests_have_no_gaps_whatever_ends_their_sessions() {
     let gaps = "SELECT count(*) - max(number) FROM request";
     assert_eq!(site.sql(gaps), "0");
     while store.barrier().await.is_err() {}
+    store.close().await;
+}
+
+/// A COMMIT is under way in the server when its connection is lost: whoever looks sees what became of it, and
+/// nothing comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_decided_before_anybody_looks() {
+    let site = Site::new(Server::shared());
+    site.create().await.close().await;
+    // The COMMIT of a bucket waits for this lock.
+    site.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON bucket_share
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let pooler = Pooler::new(site.server.socket(), NO_EDITS);
+    let connect = site.connect_through(pooler.socket());
+    let store = Arc::new(site.try_open(&connect).await.unwrap());
+    let mut other = site.session().await;
+    other.execute("SELECT pg_advisory_lock(7)").await.unwrap();
+    let creating = Arc::clone(&store);
+    let creating = tokio::spawn(async move { creating.create_buckets(&[bucket(1)]).await });
+    site.until_sessions(1, "wait_event_type = 'Lock'");
+    pooler.cut();
+    let created = creating.await.unwrap();
+    assert!(matches!(created, Err(StoreError::Unavailable(_))));
+    let seen = loop {
+        if let Ok(seen) = store.buckets().await {
+            break seen;
+        }
+    };
+    other.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
+    site.until_sessions(0, "state <> 'idle'");
+    assert_eq!(store.buckets().await, Ok(seen));
     store.close().await;
 }

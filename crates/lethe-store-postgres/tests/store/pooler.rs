@@ -1,8 +1,10 @@
 //! Stands between the store and its server, and changes what they say.
 
 use std::io::{Read, Result, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use lethe_testkit::postgres::PORT;
 use tempfile::TempDir;
@@ -16,8 +18,15 @@ pub(crate) struct Edits {
     pub(crate) server: fn(u8, &mut [u8]) -> bool,
 }
 
+/// That changes nothing.
+pub(crate) const NO_EDITS: Edits = Edits {
+    startup: |_| {},
+    server: |_, _| true,
+};
+
 pub(crate) struct Pooler {
     folder: TempDir,
+    clients: Arc<Mutex<Vec<UnixStream>>>,
 }
 
 impl Pooler {
@@ -26,12 +35,23 @@ impl Pooler {
         let socket = |folder: &Path| folder.join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let server = socket(server);
+        let clients = Arc::<Mutex<Vec<UnixStream>>>::default();
+        let accepted = Arc::clone(&clients);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                accepted.lock().unwrap().extend(client.try_clone());
                 let _ = serve(client, &server, edits);
             }
         });
-        Self { folder }
+        Self { folder, clients }
+    }
+
+    /// Ends all connections of clients.
+    pub(crate) fn cut(&self) {
+        for client in self.clients.lock().unwrap().drain(..) {
+            // Some have ended.
+            let _ = client.shutdown(Shutdown::Both);
+        }
     }
 
     pub(crate) fn socket(&self) -> &Path {
@@ -47,7 +67,7 @@ fn serve(mut client: UnixStream, server: &PathBuf, edits: Edits) -> Result<()> {
     let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
     });
     std::thread::spawn(move || -> Result<()> {
         loop {

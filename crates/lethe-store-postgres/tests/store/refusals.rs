@@ -6,13 +6,8 @@ use lethe_store_postgres::{Connect, PostgresStore};
 use lethe_testkit::postgres::{ROLE, Server};
 use lethe_testkit::store_contract::bucket;
 
-use crate::pooler::{Edits, Pooler, replace};
+use crate::pooler::{Edits, NO_EDITS, Pooler, replace};
 use crate::site::Site;
-
-const NO_EDITS: Edits = Edits {
-    startup: |_| {},
-    server: |_, _| true,
-};
 
 /// Of the first message of a session.
 type Edit = fn(&mut [u8]);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lethe_core::ports::StoreError;
 use lethe_store_postgres::{Connect, PostgresStore};
 use lethe_testkit::postgres::{PORT, ROLE, Server};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) struct Site<'s> {
@@ -59,6 +60,23 @@ impl<'s> Site<'s> {
                 opened => return opened,
             }
         }
+    }
+
+    /// A session of a superuser.
+    pub(crate) async fn session(&self) -> PgConnection {
+        let socket = self.server.socket().display();
+        let url = format!("postgres:///{}?host={socket}&user=postgres", self.database);
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    /// Waits until so many sessions of the store are in a state.
+    pub(crate) fn until_sessions(&self, number: u32, state: &str) {
+        let count = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = '{}' AND application_name = 'lethe' AND {state}",
+            self.database
+        );
+        while self.server.sql("postgres", &count) != number.to_string() {}
     }
 
     pub(crate) fn sql(&self, statements: &str) -> String {
