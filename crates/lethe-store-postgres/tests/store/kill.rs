@@ -41,7 +41,7 @@ async fn what_was_acknowledged_is_there_after_a_crash_of_the_server() {
     let store = Arc::new(site.create().await);
     let acknowledged = Arc::<AtomicU64>::default();
     let writer = tokio::spawn(write(Arc::clone(&store), Arc::clone(&acknowledged)));
-    for _ in 0..4 {
+    for _ in 0..2 {
         let before = acknowledged.load(Ordering::Acquire);
         until(&acknowledged, before + 30).await;
         server.stop("immediate");
