@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{BatchError, Current, Finished, Halt, Node, Ports, Recovered, Work};
+use lethe_core::batch::{
+    BatchError, Current, Epoch, Finished, Halt, Node, Opened, Ports, Reader, Recovered, Work,
+};
 use lethe_core::buckets::Buckets;
 use lethe_core::hsm_move::Devices;
 use lethe_core::time::Timestamp;
@@ -93,10 +95,12 @@ impl Keeper {
             pages: &key_state.pages,
             holders: key_state.as_ref(),
         };
+        let epoch = Epoch::next(&ports).await?;
+        let opened = Opened::open(Reader::of(&ports)).await?;
         let recovered = if limits.is_alone {
-            Current::recover(node).await
+            opened.recover(node, epoch).await
         } else {
-            Current::take_over(node).await
+            opened.take_over(node, epoch).await
         };
         let Recovered { current, finished } = recovered?;
         let now = ports.clock.now();
@@ -202,7 +206,9 @@ impl Keeper {
             pages: &self.key_state.pages,
             holders: self.key_state.as_ref(),
         };
-        let Recovered { current, finished } = Current::recover(node).await?;
+        let epoch = Epoch::next(&self.ports).await?;
+        let opened = Opened::open(Reader::of(&self.ports)).await?;
+        let Recovered { current, finished } = opened.recover(node, epoch).await?;
         self.current = Some(current);
         self.reload_erasures(finished).await
     }

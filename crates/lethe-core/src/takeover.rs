@@ -4,13 +4,12 @@
 
 use std::collections::HashSet;
 
-use crate::batch::{BatchError, Current, Halt, Node, Ports};
+use crate::batch::{BatchError, Epoch, Halt, Node, Opened, Ports, Reader};
 use crate::claim::{self, StoreLocation};
-use crate::directory::{Directory, root_aad};
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::initialise::Nobody;
 use crate::page_cache::{CacheLimits, PageCache};
-use crate::ports::{ClaimKind, HsmError, HsmKey, KeyLabel, MetaRow};
+use crate::ports::{ClaimKind, HsmKey, KeyLabel};
 use crate::time::Expiry;
 
 /// Why nothing was taken over.
@@ -70,25 +69,22 @@ pub async fn look(
         Ok(_) | Err(BatchError::Halt(Halt::ForeignClaim { .. })) => {}
         Err(other) => return Err(other.into()),
     }
-    let store = &ports.store;
-    let deployment = store.deployment().await.map_err(BatchError::from)?;
-    let deployment = deployment.ok_or(BatchError::Halt(Halt::NotInitialised))?;
-    let meta = store.meta().await.map_err(BatchError::from)?;
-    let meta = meta.ok_or(BatchError::Halt(Halt::NotInitialised))?;
+    let opened = Opened::open(Reader::of(ports)).await?;
+    let deployment = opened.deployment();
     let claims = ports.hsm.claim(deployment, ClaimKind::Held).await;
     let from = claims.map_err(BatchError::from)?.into_iter().next();
     let from = from.ok_or(BatchError::Halt(Halt::NoClaim))?;
     let keys = ports.hsm.keys(deployment).await.map_err(BatchError::from)?;
-    check_opens(ports, deployment, &meta, &keys).await?;
     let buckets = unknown_buckets(ports, &keys).await?;
-    let roots = keys.iter().filter(|key| is_newer_root(key, &meta)).count();
+    let newer = |key: &&HsmKey| is_newer_root(key, opened.sequence());
+    let roots = keys.iter().filter(newer).count();
     if !interrupted && roots + buckets > 0 {
         return Err(TakeoverError::Unknown { roots, buckets });
     }
     Ok(Found::Elsewhere(Takeover {
         deployment,
         from,
-        to: store.location().clone(),
+        to: ports.store.location().clone(),
     }))
 }
 
@@ -105,31 +101,11 @@ pub async fn take(ports: &Ports, takeover: &Takeover) -> Result<u64, BatchError>
         holders: &Nobody,
     };
     // The claim is looked at in here, before anything is destroyed.
-    let recovered = Current::take_over(node).await?;
+    let epoch = Epoch::next(ports).await?;
+    let opened = Opened::open(Reader::of(ports)).await?;
+    let recovered = opened.take_over(node, epoch).await?;
     claim::release(ports, takeover.deployment).await?;
     Ok(recovered.current.sequence())
-}
-
-/// An old copy's root is gone, or seals another sequence.
-async fn check_opens(
-    ports: &Ports,
-    deployment: DeploymentId,
-    meta: &MetaRow,
-    keys: &[HsmKey],
-) -> Result<(), BatchError> {
-    let id = meta.share.root;
-    let unopened = || BatchError::Halt(Halt::RootDoesNotOpen(id.to_string()));
-    let is_ours = |key: &&HsmKey| key.id == id && matches!(key.label, KeyLabel::Root { .. });
-    let root = keys.iter().find(is_ours).ok_or_else(unopened)?;
-    let aad = root_aad(deployment, meta.sequence, id);
-    let opened = ports.hsm.open(*root, &aad, &meta.share.sealed).await;
-    let key = opened.map_err(|error| match error {
-        HsmError::DoesNotOpen | HsmError::NotFound => unopened(),
-        other => other.into(),
-    })?;
-    Directory::open(&meta.directory, &key, deployment, meta.sequence)
-        .map_err(|_| Halt::DirectoryDoesNotOpen)?;
-    Ok(())
 }
 
 /// Keys of unexpired buckets that the store does not know. The other way round a start would halt.
@@ -155,6 +131,6 @@ const fn bucket(key: &HsmKey) -> Option<(Expiry, HsmKeyId)> {
     }
 }
 
-const fn is_newer_root(key: &HsmKey, meta: &MetaRow) -> bool {
-    matches!(key.label, KeyLabel::Root { sequence, .. } if sequence > meta.sequence)
+const fn is_newer_root(key: &HsmKey, present: u64) -> bool {
+    matches!(key.label, KeyLabel::Root { sequence, .. } if sequence > present)
 }

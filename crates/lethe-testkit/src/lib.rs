@@ -13,3 +13,5 @@ pub use built::built;
 pub mod memory_hsm;
 
 pub mod postgres;
+
+pub mod watched_hsm;

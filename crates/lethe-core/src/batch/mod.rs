@@ -6,15 +6,19 @@
 //!   step 1       2, 3           4           5              6              7        8
 //! ```
 //!
-//! After a failed step there is no value to go on with: [`Current::recover`] finds out the present state.
+//! After a failed step there is no value to go on with: [`Opened::open`] and [`Opened::recover`] find out the
+//! present state.
 
 mod commit;
 mod commitments;
 mod current;
+mod epoch;
 mod finished;
 mod lease_holders;
 mod load;
+mod opened;
 mod read_back;
+mod reader;
 mod sign;
 mod sweep;
 mod work;
@@ -30,11 +34,14 @@ use crate::ports::{
 };
 
 pub use commitments::{IssueRules, check_keyspaces, checked_keyspaces};
+pub use current::Current;
 pub(crate) use current::signing_key;
-pub use current::{Current, Recovered};
+pub use epoch::Epoch;
 pub use finished::Finished;
 pub use lease_holders::{LeaseHolders, NewState};
 pub use load::{Overlay, load};
+pub use opened::{Opened, Recovered};
+pub use reader::Reader;
 pub use work::{NewVersion, Work};
 
 /// The ports that the use cases call.
@@ -163,10 +170,10 @@ pub enum Halt {
 /// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Trying again may help, after [`Current::recover`].
+    /// Trying again may help, after [`Opened::recover`].
     #[error(transparent)]
     Hsm(#[from] HsmError),
-    /// Trying again may help, after [`Current::recover`].
+    /// Trying again may help, after [`Opened::recover`].
     #[error(transparent)]
     Store(StoreError),
     /// Trying again may help.

@@ -4,10 +4,10 @@ use super::commit::Committed;
 use super::commitments::check_batch;
 use super::lease_holders::NewState;
 use super::load::{Overlay, load};
-use super::{BatchError, Halt, Node, Ports};
-use crate::directory::{Directory, root_aad};
+use super::opened::{authenticate, open_directory};
+use super::{BatchError, Halt, Node, Ports, Reader};
+use crate::directory::Directory;
 use crate::erasure::{AcceptedErasure, ErasureKind};
-use crate::ports::{Fulfilled, HsmError};
 use crate::tree::{LeafId, Lookup};
 
 /// The commit has passed the barrier.
@@ -38,25 +38,16 @@ impl Flushed {
     /// destroyed.
     pub(super) async fn read_back(self, ports: &Ports) -> Result<ReadBack, BatchError> {
         let committed = self.0;
-        let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;
-        let unopened = || Halt::RootDoesNotOpen(committed.root.id.to_string());
-        if meta.sequence != committed.sequence || meta.share.root != committed.root.id {
-            return Err(unopened().into());
+        let reader = Reader::of(ports);
+        let meta = reader.meta().await?;
+        if meta.root(committed.deployment) != committed.root {
+            return Err(Halt::RootDoesNotOpen(committed.root.id.to_string()).into());
         }
-        let aad = root_aad(committed.deployment, committed.sequence, committed.root.id);
-        let opened = ports.hsm.open(committed.root, &aad, &meta.share.sealed);
-        let key = opened.await.map_err(|error| match error {
-            HsmError::DoesNotOpen | HsmError::NotFound => BatchError::Halt(unopened()),
-            other => other.into(),
-        })?;
-        let directory = Directory::open(
-            &meta.directory,
-            &key,
-            committed.deployment,
-            committed.sequence,
-        )
-        .map_err(|_| Halt::DirectoryDoesNotOpen)?;
-        check_rows(ports, &committed, &directory).await?;
+        let directory = open_directory(reader, committed.deployment, &meta).await?;
+        authenticate(reader, &directory).await?;
+        if let Some(commitments) = directory.commitments() {
+            check_batch(ports, commitments, committed.unsigned.as_ref()).await?;
+        }
         let unsigned = committed.unsigned.iter().flat_map(|it| &it.erasures);
         check_gone(&directory, committed.erasures.iter().chain(unsigned))?;
         let mut pages = Overlay::default();
@@ -68,29 +59,6 @@ impl Flushed {
             directory,
         })
     }
-}
-
-/// Checks rows that were read before the directory was open.
-async fn check_rows(
-    ports: &Ports,
-    committed: &Committed,
-    directory: &Directory,
-) -> Result<(), BatchError> {
-    let Some(commitments) = directory.commitments() else {
-        return Ok(());
-    };
-    ports.store.authenticate(&commitments.key()).await?;
-    if ports.store.clock_mark().await?.high_water < Some(commitments.time) {
-        return Err(Halt::Altered("deployment: the clock's mark".into()).into());
-    }
-    if let Some(found) = &committed.unsigned {
-        // These rows were read before their MACs could be checked.
-        let Fulfilled { first, last, .. } = found.fulfilled;
-        if ports.store.erasures(first, last).await? != found.erasures {
-            return Err(Halt::Altered(format!("request {} and on", first.number())).into());
-        }
-    }
-    check_batch(ports, commitments, committed.unsigned.as_ref()).await
 }
 
 /// Checks that erased keyspaces and dropped versions are not in the directory.

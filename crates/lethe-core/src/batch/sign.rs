@@ -42,7 +42,7 @@ pub(super) struct Unsigned {
 }
 
 impl Unsigned {
-    /// The unsigned batch in the store. Its rows are checked later, when the directory is open.
+    /// The unsigned batch in the store. Whether the directory names this batch is checked later.
     pub(super) async fn find(ports: &Ports) -> Result<Option<Self>, BatchError> {
         let mut rows = ports.store.unsigned_batches().await?.into_iter();
         let Some(BatchRow {

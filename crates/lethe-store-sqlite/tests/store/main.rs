@@ -4,4 +4,5 @@
 mod contract;
 mod kill;
 mod migrations;
+mod opening;
 mod refusals;
