@@ -23,8 +23,9 @@ use crate::approvals;
 use crate::config::{Config, ServerSection};
 use crate::http::ApiState;
 use crate::http::{self, ops};
-use crate::leader::{Handles, Keeper, KeeperHandle};
+use crate::leader::{Keeper, KeeperHandle};
 use crate::node::NodeState;
+use crate::node::upkeep::{Upkeep, look_at_hsm};
 use crate::observability::metrics::{Exposition, Metrics};
 
 /// Between two rounds that drop counts which are over.
@@ -47,6 +48,7 @@ struct Ends {
     hangup: Hangup,
     keeper: KeeperEnd,
     watch: JoinHandle<Option<Halt>>,
+    upkeep: JoinHandle<Option<Halt>>,
 }
 
 impl Ends {
@@ -57,7 +59,8 @@ impl Ends {
             _ = self.interrupt.recv() => Ok(()),
             () = self.hangup.terminal_gone() => Ok(()),
             ended = &mut self.keeper => Err(keeper_ended(ended)),
-            ended = &mut self.watch => Err(watch_ended(ended)),
+            ended = &mut self.watch => Err(node_ended(ended)),
+            ended = &mut self.upkeep => Err(node_ended(ended)),
         }
     }
 }
@@ -109,7 +112,6 @@ impl App {
         );
         let Wired {
             keeper,
-            handles,
             watch: claim,
             opened,
         } = self.wired;
@@ -137,12 +139,18 @@ impl App {
         let api = http::serve(listener, Arc::clone(service), limits, api_stopped);
         let api = tokio::spawn(api);
         let stop_keeper = CancellationToken::new();
+        let upkeep = Upkeep::new(
+            Arc::clone(&service.node),
+            Arc::clone(&opened.ports.store),
+            service.request_timeout,
+        );
         let mut ends = Ends {
             terminate,
             interrupt,
             hangup,
-            keeper: keep(keeper, handles, stop_keeper.clone())?,
+            keeper: keep(keeper, stop_keeper.clone())?,
             watch: opened.tasks.spawn(claim.run()),
+            upkeep: opened.tasks.spawn_to_its_end(|stop| upkeep.run(stop)),
         };
         let begun = tokio::select! {
             begun = ready(address) => begun,
@@ -176,6 +184,10 @@ impl Opened {
         tasks.spawn(approvals::sweep(
             Arc::clone(&service.approvals),
             config.receipts.keep,
+        ));
+        tasks.spawn(look_at_hsm(
+            Arc::clone(&service.node),
+            Arc::clone(&self.ports.hsm),
         ));
         let moves = Arc::clone(&service.hsm_moves);
         tasks.spawn(async move { moves.watch().await });
@@ -242,14 +254,14 @@ fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> A
     }
 }
 
-fn watch_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
+fn node_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
     match ended {
         Ok(Some(halt)) => {
             tracing::error!(%halt, "halting");
             AppError::Halted(halt)
         }
         Ok(None) | Err(_) => {
-            AppError::System(std::io::Error::other("the look at the claim panicked"))
+            AppError::System(std::io::Error::other("the node's background work panicked"))
         }
     }
 }
@@ -263,14 +275,14 @@ async fn give_up_claim(ports: &Ports, deployment: DeploymentId) {
 
 /// The keeper's thread of its own: what it computes for a batch must not stand in the way of
 /// requests. Its ends are those of a task.
-fn keep(keeper: Keeper, handles: Handles, stop: CancellationToken) -> Result<KeeperEnd, AppError> {
+fn keep(keeper: Keeper, stop: CancellationToken) -> Result<KeeperEnd, AppError> {
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
         .name("lethe-keeper".into())
         .spawn(move || {
             // Nobody may listen any more.
-            let _ = ended.send(runtime.block_on(keeper.run(handles, stop)));
+            let _ = ended.send(runtime.block_on(keeper.run(stop)));
         })?;
     Ok(end)
 }

@@ -24,11 +24,14 @@ impl Tasks {
     }
 
     /// Runs to its own end, for which it is told of the stop.
-    pub(super) fn spawn_to_its_end<F>(&self, task: impl FnOnce(CancellationToken) -> F)
+    pub(super) fn spawn_to_its_end<F>(
+        &self,
+        task: impl FnOnce(CancellationToken) -> F,
+    ) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.tracker.spawn(task(self.stop.clone()));
+        self.tracker.spawn(task(self.stop.clone()))
     }
 
     /// Stops all of them, and waits until they are gone, but no longer than `limit`: one may wait for a

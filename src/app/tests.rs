@@ -24,9 +24,10 @@ use crate::config::{AccessSection, Config};
 use crate::http::{self, ApiState};
 use crate::identity::Access;
 use crate::identity::tls::{Session, Tls};
+use crate::leader::Keeper;
 use crate::leader::hsm_moves::HsmMoves;
-use crate::leader::{Handles, Keeper};
 use crate::node::clock::HandshakeClock;
+use crate::node::upkeep::Upkeep;
 use crate::observability::metrics::{Exposition, Metrics};
 use crate::pki::ensure_development;
 
@@ -87,13 +88,18 @@ impl InProcess {
         initialise(&adapters.ports(&config)).await.unwrap();
         let Wired {
             keeper,
-            handles,
             watch,
             opened,
         } = wire(&config, adapters).await.unwrap();
         let stop_keeper = CancellationToken::new();
-        let keeper = keep(keeper, handles, stop_keeper.clone());
+        let keeper = keep(keeper, stop_keeper.clone());
         tokio::spawn(watch.run());
+        let upkeep = Upkeep::new(
+            Arc::clone(&opened.service.node),
+            Arc::clone(&opened.ports.store),
+            opened.service.request_timeout,
+        );
+        tokio::spawn(upkeep.run(stop_keeper.clone()));
         Self {
             service: Arc::clone(&opened.service),
             hsm,
@@ -185,11 +191,11 @@ impl Drop for InProcess {
 type KeeperThread = JoinHandle<Result<(), Halt>>;
 
 /// On a runtime of its own, which does not end with that of the test.
-fn keep(keeper: Keeper, handles: Handles, stop: CancellationToken) -> KeeperThread {
+fn keep(keeper: Keeper, stop: CancellationToken) -> KeeperThread {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    std::thread::spawn(move || runtime.unwrap().block_on(keeper.run(handles, stop)))
+    std::thread::spawn(move || runtime.unwrap().block_on(keeper.run(stop)))
 }
 
 fn configuration(folder: &Path) -> Config {

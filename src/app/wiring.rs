@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{Halt, Ports};
-use lethe_core::claim::{Lease, confirm};
+use lethe_core::claim::confirm;
 use lethe_core::hsm_move::published_keys;
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::StoreError;
@@ -26,21 +26,20 @@ use crate::http::{self, ApiState};
 use crate::identity::tls::Handshakes;
 use crate::identity::{Access, Gate};
 use crate::leader::hsm_moves::HsmMoves;
-use crate::leader::{Handles, Keeper, KeeperHandle, KeeperLimits, Watch};
+use crate::leader::{Handles, Keeper, KeeperHandle, KeeperLimits};
 use crate::limits::Limits;
-use crate::node::NodeState;
 use crate::node::clock::ClockMark;
 use crate::node::entropy::SystemEntropy;
 use crate::node::key_state::KeyState;
 use crate::node::key_uses::KeyUses;
-use crate::node::status::{Condition, ThisNode};
+use crate::node::status::ThisNode;
+use crate::node::{NodeState, Watch};
 use crate::observability::telemetry::{Delivery, Route, Telemetry};
 use crate::permissions::Permissions;
 
 /// A service whose parts know each other; none of them works yet but what accepts erasures.
 pub(super) struct Wired {
     pub(super) keeper: Keeper,
-    pub(super) handles: Handles,
     pub(super) watch: Watch,
     pub(super) opened: Opened,
 }
@@ -57,15 +56,12 @@ pub(super) struct Opened {
     pub(super) delivery: Option<Delivery>,
 }
 
-/// The deployment in store and HSM, opened: what leads it, and what its node knows.
+/// The deployment whose claim is taken, and what its node knows.
 struct Deployment {
     ports: Ports,
-    max_objects: u64,
+    limits: KeeperLimits,
     pending_erasures: Arc<PendingErasures>,
     permissions: Arc<Permissions>,
-    keeper: Keeper,
-    keeper_handle: KeeperHandle,
-    watch: Watch,
     node: Arc<NodeState>,
 }
 
@@ -74,17 +70,27 @@ struct Deployment {
 /// # Errors
 /// [`AppError`]; nothing was destroyed.
 pub(super) async fn wire(config: &Config, adapters: Adapters) -> Result<Wired, AppError> {
-    let deployment = Deployment::open(config, &adapters).await?;
-    let tasks = Tasks::default();
-    let acceptor = deployment.accept(&tasks);
-    let gate = Gate::new(Access::new(&config.access), adapters.tls.clone());
-    let gate = Arc::new(gate);
-    let approvals = deployment.approvals(config, &adapters, &gate, &acceptor);
-    let Adapters { metrics, audit, .. } = adapters;
-    let (node, max_objects) = (deployment.node, deployment.max_objects);
-    let telemetry = Telemetry::start(&config.telemetry, span_routes(), &metrics)?;
+    let deployment = Deployment::find(config, &adapters).await?;
+    let telemetry = Telemetry::start(&config.telemetry, span_routes(), &adapters.metrics)?;
     let (telemetry, delivery) = telemetry.unzip();
     let telemetry = telemetry.map(Arc::new);
+    let (accepting, acceptor) = deployment.acceptor();
+    let handles = Handles {
+        node: Arc::clone(&deployment.node),
+        pending_erasures: Arc::clone(&deployment.pending_erasures),
+        permissions: Arc::clone(&deployment.permissions),
+        acceptor: acceptor.clone(),
+        metrics: adapters.metrics.clone(),
+        telemetry: telemetry.clone(),
+    };
+    let (keeper, keeper_handle, watch) = deployment.open(&adapters, handles).await?;
+    let tasks = Tasks::default();
+    tasks.spawn_to_its_end(|stop| accepting.run(stop));
+    let gate = Gate::new(Access::new(&config.access), adapters.tls.clone());
+    let gate = Arc::new(gate);
+    let approvals = deployment.approvals(config, &adapters, &gate, acceptor, &keeper_handle);
+    let Adapters { metrics, audit, .. } = adapters;
+    let (node, max_objects) = (deployment.node, deployment.limits.max_objects);
     let connections = config.server.max_connections;
     let admission = Admission::new(connections, &config.limits, metrics.clone());
     let admission = Arc::new(admission);
@@ -93,13 +99,6 @@ pub(super) async fn wire(config: &Config, adapters: Adapters) -> Result<Wired, A
         node: Arc::clone(&node),
         audit: Arc::clone(&audit) as _,
         metrics: metrics.clone(),
-    };
-    let handles = Handles {
-        node: Arc::clone(&node),
-        acceptor,
-        metrics: metrics.clone(),
-        telemetry: telemetry.clone(),
-        max_objects,
     };
     let service = ApiState {
         node,
@@ -114,7 +113,7 @@ pub(super) async fn wire(config: &Config, adapters: Adapters) -> Result<Wired, A
         limits: Limits::new(&config.limits, metrics.clone()),
         admission,
         metrics,
-        keeper: deployment.keeper_handle,
+        keeper: keeper_handle,
         hsm_moves: adapters.moves,
         request_timeout: config.server.request_timeout,
         telemetry,
@@ -129,15 +128,15 @@ pub(super) async fn wire(config: &Config, adapters: Adapters) -> Result<Wired, A
         delivery,
     };
     Ok(Wired {
-        keeper: deployment.keeper,
-        handles,
-        watch: deployment.watch,
+        keeper,
+        watch,
         opened,
     })
 }
 
 impl Deployment {
-    async fn open(config: &Config, adapters: &Adapters) -> Result<Self, AppError> {
+    /// Takes the claim. Nothing of the deployment is open yet.
+    async fn find(config: &Config, adapters: &Adapters) -> Result<Self, AppError> {
         let ports = adapters.ports(config);
         let is_alone = claim::take(&ports).await?;
         let (store, clock) = (&ports.store, &ports.clock);
@@ -149,50 +148,44 @@ impl Deployment {
         let approvals = Arc::clone(&adapters.store);
         let permissions = Permissions::open(&config.approvals, approvals as _, clock.now());
         let permissions = Arc::new(permissions.await?);
-        let limits = keeper_limits(config, &adapters.moves, is_alone);
-        let (keeper, keeper_handle) = Keeper::open(
-            ports.clone(),
-            Arc::clone(&key_state),
-            Arc::clone(&pending_erasures),
-            Arc::clone(&permissions),
-            limits,
-            (Arc::clone(&adapters.devices), Arc::clone(&adapters.moves)),
-        )
-        .await?;
         let id = store.deployment().await?.ok_or(Halt::NotInitialised)?;
-        if !is_alone {
-            confirm(&ports, id).await?;
-        }
-        let lease = Arc::<Lease>::default();
-        let watch = Watch::begin(ports.clone(), id, Arc::clone(&lease)).await?;
         let published = published_keys(store.as_ref(), ports.hsm.as_ref(), id).await?;
-        let node = node(adapters, id, published, key_state, lease).await?;
-        // Store and HSM have answered just now.
-        let condition = Condition::default();
-        adapters.metrics.condition(&condition, limits.max_objects);
+        let node = node(adapters, id, published, key_state).await?;
         Ok(Self {
             ports,
-            max_objects: limits.max_objects,
+            limits: keeper_limits(config, &adapters.moves, is_alone),
             pending_erasures,
             permissions,
-            keeper,
-            keeper_handle,
-            watch,
             node,
         })
     }
 
-    /// Begins to accept erasures.
-    fn accept(&self, tasks: &Tasks) -> AcceptorHandle {
-        let (acceptor, handle) = Acceptor::new(
+    /// Opens it: what leads it, and what looks at its claim from now on.
+    async fn open(
+        &self,
+        adapters: &Adapters,
+        handles: Handles,
+    ) -> Result<(Keeper, KeeperHandle, Watch), AppError> {
+        let (ports, id) = (&self.ports, self.node.deployment);
+        let hsms = (Arc::clone(&adapters.devices), Arc::clone(&adapters.moves));
+        let opened = Keeper::open(ports.clone(), handles, self.limits, hsms);
+        let (keeper, handle) = opened.await?;
+        if !self.limits.is_alone {
+            confirm(ports, id).await?;
+        }
+        let watch = Watch::begin(ports.clone(), id, Arc::clone(&self.node.lease)).await?;
+        Ok((keeper, handle, watch))
+    }
+
+    /// What accepts erasures, and where they are sent to.
+    fn acceptor(&self) -> (Acceptor, AcceptorHandle) {
+        Acceptor::new(
             self.node.deployment,
             self.ports.clone(),
             Arc::clone(&self.node.key_state),
             Arc::clone(&self.pending_erasures),
             Arc::clone(&self.permissions),
-        );
-        tasks.spawn_to_its_end(|stop| acceptor.run(stop));
-        handle
+        )
     }
 
     fn approvals(
@@ -200,7 +193,8 @@ impl Deployment {
         config: &Config,
         adapters: &Adapters,
         gate: &Arc<Gate>,
-        acceptor: &AcceptorHandle,
+        acceptor: AcceptorHandle,
+        keeper: &KeeperHandle,
     ) -> Approvals {
         Approvals {
             store: Arc::clone(&adapters.store) as _,
@@ -210,8 +204,8 @@ impl Deployment {
             node: Arc::clone(&self.node),
             erasures: Arc::clone(&adapters.store) as _,
             gate: Arc::clone(gate),
-            acceptor: acceptor.clone(),
-            keeper: self.keeper_handle.clone(),
+            acceptor,
+            keeper: keeper.clone(),
             audit: Arc::clone(&adapters.audit) as _,
             metrics: adapters.metrics.clone(),
             entropy: SystemEntropy,
@@ -223,7 +217,6 @@ fn keeper_limits(config: &Config, moves: &HsmMoves, is_alone: bool) -> KeeperLim
     KeeperLimits {
         max_objects: max_objects(config, moves),
         keep_receipts: config.receipts.keep,
-        longest_request: config.server.request_timeout,
         rotate_after_shreds: config.rotation.after_shreds,
         is_alone,
     }
@@ -234,7 +227,6 @@ async fn node(
     deployment: DeploymentId,
     published: Vec<PublishedKey>,
     key_state: Arc<KeyState>,
-    lease: Arc<Lease>,
 ) -> Result<Arc<NodeState>, StoreError> {
     let (store, clock) = (&adapters.store, &adapters.clock);
     let (verification_keys, _) = watch::channel(published.into());
@@ -243,7 +235,7 @@ async fn node(
         key_state,
         clock: Arc::clone(clock),
         mark: Arc::new(ClockMark::new(Arc::clone(clock), Arc::clone(store) as _)),
-        lease,
+        lease: Arc::default(),
         key_uses: KeyUses::open(Arc::clone(store) as _).await?,
         condition: Mutex::default(),
         verification_keys,

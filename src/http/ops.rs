@@ -109,6 +109,7 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
     let service = &ops.service;
     service.limits.show(service.node.now());
     service.admission.show();
+    measure_node(service);
     service.metrics.measure_process();
     service.metrics.measure_audit(service.audit.as_ref());
     let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
@@ -120,6 +121,18 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
         (kind, ops.exposition.text())
     };
     ([(header::CONTENT_TYPE, kind)], text)
+}
+
+/// What the node knows just now: its clock, HSM, store, keyspaces and erasures.
+fn measure_node(service: &ApiState) {
+    let ApiState { node, metrics, .. } = service;
+    let reading = node.clock.reading();
+    metrics.clock(&reading, node.clock.doubt().is_some());
+    metrics.condition(&node.condition.lock(), service.max_objects);
+    let keyspaces = node.key_state.keyring().keyspaces.len();
+    metrics.keyspaces.set(keyspaces as i64);
+    let backlog = service.pending_erasures.backlog();
+    metrics.backlog(backlog.erasures, backlog.oldest, reading.now);
 }
 
 /// Whether keys are served, and what is wrong.
@@ -158,13 +171,10 @@ impl Readiness {
         let keys_wait = service.node.clock.reading().doubt.is_some();
         missing.extend(clock.clone().filter(|_| keys_wait));
         let condition = service.node.condition.lock();
-        let mut warnings: Vec<String> = condition
-            .hsm
-            .iter()
-            .chain(&condition.store)
-            .chain(&condition.configuration)
-            .cloned()
-            .collect();
+        let parts = [&condition.store, &condition.configuration];
+        let parts = parts.map(Option::as_deref).into_iter().flatten();
+        let parts = condition.hsm().into_iter().chain(parts);
+        let mut warnings: Vec<String> = parts.map(str::to_owned).collect();
         warnings.extend(service.hsm_moves.warnings());
         warnings.extend(clock.filter(|_| !keys_wait));
         if !condition.overdue.is_empty() {

@@ -1,6 +1,5 @@
 use lethe_core::batch::{Halt, Work};
 
-use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::observability::telemetry::Trace;
 
@@ -9,11 +8,11 @@ const TOGETHER: usize = 4_096;
 
 impl Keeper {
     /// One batch of what is accepted, if there is any.
-    pub(super) async fn forget(&mut self, handles: &Handles) -> Result<(), Halt> {
-        if self.paused {
+    pub(super) async fn forget(&mut self) -> Result<(), Halt> {
+        if self.due.paused {
             return Ok(());
         }
-        let erasures = self.pending_erasures.next(TOGETHER);
+        let erasures = self.handles.pending_erasures.next(TOGETHER);
         if erasures.is_empty() {
             return Ok(());
         }
@@ -22,7 +21,7 @@ impl Keeper {
             erasures,
             ..Work::default()
         };
-        let trace = match &handles.telemetry {
+        let trace = match &self.handles.telemetry {
             Some(telemetry) => telemetry.batch(count),
             None => Trace::default(),
         };
@@ -34,17 +33,15 @@ impl Keeper {
         let took = self.ports.clock.since_boot().saturating_sub(begun);
         match done {
             Ok(()) => {
-                let metrics = &handles.metrics;
-                metrics.forgotten(count, took, self.key_state.page_bytes());
-                let backlog = self.pending_erasures.backlog();
-                metrics.backlog(backlog.erasures, backlog.oldest, handles.node.now());
+                let bytes = self.handles.node.key_state.page_bytes();
+                self.handles.metrics.forgotten(count, took, bytes);
                 Ok(())
             }
             Err(error) => {
-                self.paused = true;
+                self.due.paused = true;
                 trace.failed();
                 tracing::warn!(%error, "a batch was not finished; trying again");
-                self.report(handles, Err(error))
+                self.report(Err(error))
             }
         }
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_core::batch::{
-    BatchError, Current, Epoch, Finished, Halt, Node, Opened, Ports, Reader, Recovered, Work,
+    BatchError, Current, Epoch, Finished, Halt, Opened, Ports, Reader, Recovered, Work,
 };
 use lethe_core::buckets::Buckets;
 use lethe_core::hsm_move::Devices;
@@ -12,54 +12,34 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, KeeperHandle};
 use super::handles::Handles;
-use super::hsm_move::Moving;
-use super::tick::TICK;
-use crate::erasure::PendingErasures;
+use super::hsm_move::Hsms;
 use crate::leader::hsm_moves::HsmMoves;
-use crate::node::key_state::KeyState;
-use crate::node::status::Seen;
-use crate::permissions::Permissions;
 
 /// Owns what the deployment holds: root, directory, buckets. It alone changes them.
 pub struct Keeper {
     pub(super) ports: Ports,
-    /// What the ports' HSM is.
-    pub(super) devices: Arc<Devices>,
-    /// What the configuration says of HSMs.
-    pub(super) moves: Arc<HsmMoves>,
-    /// A move to another HSM that is under way.
-    pub(super) moving: Option<Moving>,
-    pub(super) max_objects: u64,
-    /// How long receipts are kept, in milliseconds.
-    pub(super) keep_receipts: u64,
-    /// From a request's look at the keyring to its answer, in milliseconds.
-    pub(super) longest_request: u64,
-    /// A version that has forgotten so many leaves is replaced.
-    pub(super) rotate_after_shreds: u64,
+    pub(super) handles: Handles,
+    pub(super) hsms: Hsms,
+    pub(super) limits: KeeperLimits,
     /// None after an error: only a recovery tells what holds.
     pub(super) current: Option<Current>,
     pub(super) buckets: Buckets,
-    pub(super) key_state: Arc<KeyState>,
-    pub(super) pending_erasures: Arc<PendingErasures>,
-    /// What waits for a second operator.
-    pub(super) permissions: Arc<Permissions>,
-    /// Nobody doubts the time; false until it was looked at.
-    pub(super) clock_is_sound: bool,
-    /// The log says that it is doubted.
-    pub(super) clock_was_said: bool,
+    pub(super) due: Due,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// What has to be done, and from when on.
+pub(super) struct Due {
+    /// The last tick, by the time since boot.
+    pub(super) ticked: Duration,
     /// The last batch failed; the next one waits for the tick.
     pub(super) paused: bool,
-    /// When buckets may be made again.
+    /// A call of the HSM failed: nobody says that all is well before the HSM was looked at again.
+    pub(super) look: bool,
+    /// When buckets may be made again, by the time since boot.
     pub(super) buckets_after: Duration,
-    pub(super) ticked: Duration,
-    pub(super) marked: Timestamp,
+    /// When rows were tidied last.
     pub(super) tidied: Timestamp,
-    pub(super) looked: Timestamp,
-    /// A call failed: the next look is due.
-    pub(super) hsm_failed: bool,
-    /// What the HSM said of itself last.
-    pub(super) seen: Option<Seen>,
-    commands: mpsc::Receiver<Command>,
 }
 
 /// What a keeper needs to know beside its ports.
@@ -69,8 +49,6 @@ pub struct KeeperLimits {
     pub max_objects: u64,
     /// How long receipts are kept.
     pub keep_receipts: Duration,
-    /// How long a request may take.
-    pub longest_request: Duration,
     /// A version that has forgotten so many leaves is replaced.
     pub rotate_after_shreds: u64,
     /// No other process can be at work on the HSM for this deployment.
@@ -84,19 +62,13 @@ impl Keeper {
     /// [`BatchError`]; nothing was destroyed.
     pub async fn open(
         ports: Ports,
-        key_state: Arc<KeyState>,
-        pending_erasures: Arc<PendingErasures>,
-        permissions: Arc<Permissions>,
+        handles: Handles,
         limits: KeeperLimits,
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
-        let node = Node {
-            ports: &ports,
-            pages: &key_state.pages,
-            holders: key_state.as_ref(),
-        };
         let epoch = Epoch::next(&ports).await?;
         let opened = Opened::open(Reader::of(&ports)).await?;
+        let node = handles.as_node(&ports);
         let recovered = if limits.is_alone {
             opened.recover(node, epoch).await
         } else {
@@ -105,32 +77,22 @@ impl Keeper {
         let Recovered { current, finished } = recovered?;
         let now = ports.clock.now();
         let (buckets, keys) = Buckets::load(&ports, current.deployment(), now).await?;
-        key_state.add_buckets(keys);
+        handles.node.key_state.add_buckets(keys);
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
             ports,
-            moving: devices.pair().map(|_| Moving::found()),
-            devices,
-            moves,
-            max_objects: limits.max_objects,
-            keep_receipts: millis(limits.keep_receipts),
-            longest_request: millis(limits.longest_request + TICK),
-            rotate_after_shreds: limits.rotate_after_shreds,
+            handles,
+            hsms: Hsms::new(devices, moves, limits.max_objects),
+            limits,
             current: Some(current),
             buckets,
-            key_state,
-            pending_erasures,
-            permissions,
-            clock_is_sound: false,
-            clock_was_said: false,
-            paused: false,
-            buckets_after: Duration::ZERO,
-            ticked: Duration::ZERO,
-            marked: Timestamp::from_millis(0),
-            tidied: Timestamp::from_millis(0),
-            looked: Timestamp::from_millis(0),
-            hsm_failed: false,
-            seen: None,
+            due: Due {
+                ticked: Duration::ZERO,
+                paused: false,
+                look: false,
+                buckets_after: Duration::ZERO,
+                tidied: Timestamp::from_millis(0),
+            },
             commands,
         };
         keeper.reload_erasures(finished).await?;
@@ -144,12 +106,13 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Halt`]: a person has to look.
-    pub async fn run(mut self, handles: Handles, stop: CancellationToken) -> Result<(), Halt> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Halt> {
+        let pending = Arc::clone(&self.handles.pending_erasures);
         loop {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let waits = !self.paused && self.pending_erasures.backlog().erasures > 0;
+            let waits = !self.due.paused && pending.backlog().erasures > 0;
             let command = if waits || self.move_is_due() {
                 self.commands.try_recv().ok()
             } else {
@@ -158,19 +121,19 @@ impl Keeper {
                     biased;
                     () = stop.cancelled() => return Ok(()),
                     command = self.commands.recv() => command,
-                    () = self.pending_erasures.more(), if !self.paused => None,
+                    () = pending.more(), if !self.due.paused => None,
                     () = due => None,
                 }
             };
-            self.forget(&handles).await?;
+            self.forget().await?;
             if let Some(command) = command {
-                self.handle_command(&handles, command).await?;
+                self.handle_command(command).await?;
             }
             if self.move_is_due() {
-                self.advance_migration(&handles).await?;
+                self.advance_migration().await?;
             }
             if self.tick_is_due() {
-                self.tick(&handles).await?;
+                self.tick().await?;
             }
         }
     }
@@ -178,22 +141,11 @@ impl Keeper {
     /// Runs one batch. After an error only a recovery tells what holds.
     pub(super) async fn batch(&mut self, work: Work) -> Result<(), BatchError> {
         let current = self.current.take().ok_or(Halt::NotInitialised)?;
-        let node = Node {
-            ports: &self.ports,
-            pages: &self.key_state.pages,
-            holders: self.key_state.as_ref(),
-        };
+        let node = self.handles.as_node(&self.ports);
         let (current, finished) = current.run(node, work).await?;
         self.current = Some(current);
-        if let Some(finished) = finished {
-            self.pending_erasures.finish(finished, self.boot_time());
-        }
+        self.finish(finished);
         Ok(())
-    }
-
-    /// Never steps: what is done is refused for so long after, whatever the wall clock does.
-    pub(super) fn boot_time(&self) -> Timestamp {
-        Timestamp::from_millis(millis(self.ports.clock.since_boot()))
     }
 
     /// After an error finds out what holds; the open requests are those of the store.
@@ -201,29 +153,32 @@ impl Keeper {
         if self.current.is_some() {
             return Ok(());
         }
-        let node = Node {
-            ports: &self.ports,
-            pages: &self.key_state.pages,
-            holders: self.key_state.as_ref(),
-        };
         let epoch = Epoch::next(&self.ports).await?;
         let opened = Opened::open(Reader::of(&self.ports)).await?;
+        let node = self.handles.as_node(&self.ports);
         let Recovered { current, finished } = opened.recover(node, epoch).await?;
         self.current = Some(current);
         self.reload_erasures(finished).await
     }
 
+    /// Those who wait for receipts get them.
+    fn finish(&self, finished: Option<Finished>) {
+        if let Some(finished) = finished {
+            let now = self.handles.node.boot_time();
+            self.handles.pending_erasures.finish(finished, now);
+        }
+    }
+
     /// After a recovery: what was done is said, what is open is refused and waits.
     async fn reload_erasures(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
-        if let Some(finished) = finished {
-            self.pending_erasures.finish(finished, self.boot_time());
-        }
+        self.finish(finished);
         let commitments = self.current.as_ref().and_then(Current::commitments);
         let done = match commitments {
             Some(commitments) => commitments.fulfilled,
             None => self.ports.store.fulfilled_up_to().await?,
         };
-        self.pending_erasures.reload(done, self.boot_time()).await?;
+        let now = self.handles.node.boot_time();
+        self.handles.pending_erasures.reload(done, now).await?;
         Ok(())
     }
 
@@ -235,8 +190,4 @@ impl Keeper {
             None => self.batch(Work::default()).await,
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

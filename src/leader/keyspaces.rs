@@ -17,8 +17,6 @@ use crate::permissions::{SettingsCheck, lengthens};
 
 /// Objects beside buckets: two roots, the claim, signing keys.
 const OTHER_OBJECTS: u64 = 8;
-/// Rows that go at one time, in transactions.
-const TIDIED: usize = 20;
 
 impl Keeper {
     pub(super) async fn put_keyspace(
@@ -27,7 +25,14 @@ impl Keeper {
         settings: Settings,
     ) -> Result<Put, KeeperError> {
         self.upkeep().await?;
-        let present = self.key_state.keyring().keyspaces.get(&name).cloned();
+        let present = self
+            .handles
+            .node
+            .key_state
+            .keyring()
+            .keyspaces
+            .get(&name)
+            .cloned();
         let id = present.as_ref().map(|it| it.id);
         if settings.keyspace.is_some() && settings.keyspace != id {
             return Err(KeeperError::UnknownKeyspace);
@@ -83,7 +88,7 @@ impl Keeper {
     /// Before the HSM does anything for it; what counts is that it still waits when the batch is
     /// committed.
     async fn check_waits(&self, given: &ApprovalDecision) -> Result<(), KeeperError> {
-        let approval = self.permissions.store.approval(given.id).await;
+        let approval = self.handles.permissions.store.approval(given.id).await;
         let approval = approval.map_err(BatchError::from)?;
         match approval.map(|it| it.state) {
             Some(ApprovalState::Waiting) => Ok(()),
@@ -107,7 +112,10 @@ impl Keeper {
         if settings.expected.is_some_and(|it| it != present.policy) {
             return Err(KeeperError::Outdated);
         }
-        let needed = self.permissions.check_settings(present, policy, minimum);
+        let needed = self
+            .handles
+            .permissions
+            .check_settings(present, policy, minimum);
         match (needed, &settings.approval) {
             (SettingsCheck::Refused, _) => Err(KeeperError::MinimumVersion),
             (SettingsCheck::Allowed, _) | (_, Some(_)) => Ok(minimum),
@@ -177,7 +185,13 @@ impl Keeper {
 
     /// Not one whose erase is accepted.
     fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
-        match self.key_state.refusals.get(Target::Keyspace(keyspace)) {
+        match self
+            .handles
+            .node
+            .key_state
+            .refusals
+            .get(Target::Keyspace(keyspace))
+        {
             None => Ok(()),
             Some(Refusal::Pending) => Err(KeeperError::MayBeErased),
             Some(_) => Err(KeeperError::BeingErased),
@@ -186,15 +200,15 @@ impl Keeper {
 
     /// Each live bucket is an object in the HSM.
     fn check_room(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
-        let keyring = self.key_state.keyring();
+        let keyring = self.handles.node.key_state.keyring();
         let others = keyring.keyspaces.values().filter(|it| it.name != *name);
         let planned: u64 = others.map(|keyspace| keyspace.policy.live_buckets()).sum();
         let planned = planned + policy.live_buckets();
         let needed = planned.max(self.buckets.objects() as u64) + OTHER_OBJECTS;
-        if needed > self.max_objects {
+        if needed > self.hsms.max_objects {
             return Err(KeeperError::TooManyBuckets {
                 needed,
-                limit: self.max_objects,
+                limit: self.hsms.max_objects,
             });
         }
         Ok(())
@@ -202,7 +216,7 @@ impl Keeper {
 
     /// The same for all keyspaces in an HSM that may hold so many.
     pub(super) fn check_room_in(&self, limit: u64) -> Result<(), KeeperError> {
-        let keyring = self.key_state.keyring();
+        let keyring = self.handles.node.key_state.keyring();
         let planned = keyring
             .keyspaces
             .values()
@@ -247,7 +261,14 @@ impl Keeper {
     /// A new newest version with randomness of its own.
     pub(super) async fn rotate(&mut self, name: &KeyspaceName) -> Result<(), KeeperError> {
         self.upkeep().await?;
-        let present = self.key_state.keyring().keyspaces.get(name).cloned();
+        let present = self
+            .handles
+            .node
+            .key_state
+            .keyring()
+            .keyspaces
+            .get(name)
+            .cloned();
         let present = present.ok_or(KeeperError::UnknownKeyspace)?;
         self.check_lives(present.id)?;
         if present.versions.len() >= MAX_LIVE_VERSIONS {
@@ -275,22 +296,6 @@ impl Keeper {
     pub(super) async fn rotate_root(&mut self) -> Result<(), KeeperError> {
         self.upkeep().await?;
         Ok(self.batch(Work::default()).await?)
-    }
-
-    /// Rows of dropped trees, and receipts that were kept long enough, go bit by bit.
-    pub(super) async fn tidy(&mut self, now: Timestamp) -> Result<(), BatchError> {
-        let before = now.as_millis().saturating_sub(self.keep_receipts);
-        for _ in 0..TIDIED {
-            let store = &self.ports.store;
-            let trees = store.sweep_dropped_trees().await?;
-            let receipts = store
-                .forget_receipts(Timestamp::from_millis(before))
-                .await?;
-            if !trees && !receipts {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

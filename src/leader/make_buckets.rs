@@ -14,11 +14,11 @@ impl Keeper {
     /// Makes the buckets that the policies of all keyspaces need now.
     pub(super) async fn make_buckets(&mut self) -> Result<(), BatchError> {
         let now = self.ports.clock.now();
-        let keyring = self.key_state.keyring();
+        let keyring = self.handles.node.key_state.keyring();
         let policies = keyring.keyspaces.values().map(|keyspace| keyspace.policy);
         let wanted: BTreeSet<_> = policies.flat_map(|policy| required(&policy, now)).collect();
         drop(keyring);
-        if self.ports.clock.since_boot() < self.buckets_after {
+        if self.ports.clock.since_boot() < self.due.buckets_after {
             return Ok(());
         }
         self.make(&wanted).await
@@ -28,11 +28,11 @@ impl Keeper {
     /// the HSM until the expiry that its label says.
     pub(super) async fn make(&mut self, wanted: &BTreeSet<Expiry>) -> Result<(), BatchError> {
         let Made { keys, failed } = self.buckets.make(&self.ports, wanted).await;
-        self.key_state.add_buckets(keys);
+        self.handles.node.key_state.add_buckets(keys);
         match failed {
             None => Ok(()),
             Some(error) => {
-                self.buckets_after = self.ports.clock.since_boot() + BETWEEN_TRIES;
+                self.due.buckets_after = self.ports.clock.since_boot() + BETWEEN_TRIES;
                 Err(error)
             }
         }

@@ -1,4 +1,4 @@
-//! Background work: one task owns the deployment's state and changes it, batch by batch.
+//! What one node does alone: one task owns the deployment's state and changes it, batch by batch.
 
 mod clock;
 mod commands;
@@ -12,10 +12,10 @@ mod keyspaces;
 mod make_buckets;
 mod reaper;
 mod rotation;
+#[cfg(test)]
+mod tests;
 mod tick;
-mod watch;
 
 pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
 pub use handles::Handles;
 pub use keeper::{Keeper, KeeperLimits};
-pub use watch::Watch;

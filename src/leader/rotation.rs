@@ -8,7 +8,6 @@ use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
 
 use super::handle::KeeperError;
-use super::handles::Handles;
 use super::keeper::Keeper;
 use crate::erasure::ErasureRequest;
 use crate::permissions::Permission;
@@ -16,76 +15,66 @@ use crate::permissions::Permission;
 impl Keeper {
     /// New versions for keyspaces whose newest is old or has forgotten much; old versions go with
     /// their last bucket. What fails is tried again at the next tick.
-    pub(super) async fn rotate_what_is_due(&mut self, handles: &Handles) -> Result<(), Halt> {
+    pub(super) async fn rotate_what_is_due(&mut self) -> Result<(), Halt> {
         let now = self.ports.clock.now();
         let mut due: Vec<KeyspaceName> = Vec::new();
         // The keyring must not be held on to: a batch waits until nobody looks at it any more.
-        let keyspaces: Vec<Arc<LiveKeyspace>> = self
-            .key_state
-            .keyring()
-            .keyspaces
-            .values()
-            .cloned()
-            .collect();
+        let keyring = self.handles.node.key_state.keyring();
+        let keyspaces: Vec<Arc<LiveKeyspace>> = keyring.keyspaces.values().cloned().collect();
+        drop(keyring);
+        let clock_is_sound = self.handles.node.watch_clock().is_none();
         for keyspace in &keyspaces {
-            if self.clock_is_sound {
+            if clock_is_sound {
                 for version in outlived(keyspace, now) {
-                    self.drop_version(handles, keyspace, version);
+                    self.drop_version(keyspace, version);
                 }
             }
-            if self.is_due(keyspace, now) {
+            if self.is_due(keyspace, now, clock_is_sound) {
                 due.push(keyspace.name.clone());
             }
         }
         drop(keyspaces);
         for name in due {
-            self.rotate_by_itself(handles, &name).await?;
+            self.rotate_by_itself(&name).await?;
         }
         Ok(())
     }
 
-    fn is_due(&self, keyspace: &LiveKeyspace, now: Timestamp) -> bool {
+    fn is_due(&self, keyspace: &LiveKeyspace, now: Timestamp, clock_is_sound: bool) -> bool {
         let Some(newest) = keyspace.versions.last() else {
             return false;
         };
         let age = keyspace.policy.rotation().as_millis();
-        let old = self.clock_is_sound && now >= newest.created_at.saturating_add(age)
-            || newest.root.forgotten() >= self.rotate_after_shreds;
+        let old = clock_is_sound && now >= newest.created_at.saturating_add(age)
+            || newest.root.forgotten() >= self.limits.rotate_after_shreds;
         // Old ones go first; until then the newest serves on.
+        let refusals = &self.handles.node.key_state.refusals;
         old && keyspace.versions.len() < MAX_LIVE_VERSIONS
-            && self
-                .key_state
-                .refusals
-                .get(Target::Keyspace(keyspace.id))
-                .is_none()
+            && refusals.get(Target::Keyspace(keyspace.id)).is_none()
     }
 
-    async fn rotate_by_itself(
-        &mut self,
-        handles: &Handles,
-        name: &KeyspaceName,
-    ) -> Result<(), Halt> {
+    async fn rotate_by_itself(&mut self, name: &KeyspaceName) -> Result<(), Halt> {
         match self.rotate(name).await {
             Ok(()) => tracing::info!(keyspace = %name, "a new key version"),
-            Err(KeeperError::Batch(error)) => return self.report(handles, Err(error)),
+            Err(KeeperError::Batch(error)) => return self.report(Err(error)),
             Err(error) => tracing::warn!(keyspace = %name, %error, "no new key version"),
         }
         Ok(())
     }
 
     /// By the road of all that is forgotten, with a receipt.
-    fn drop_version(&self, handles: &Handles, keyspace: &LiveKeyspace, version: KeyVersion) {
+    fn drop_version(&self, keyspace: &LiveKeyspace, version: KeyVersion) {
         let tree = TreeId {
             keyspace: keyspace.id,
             version,
         };
-        let refusals = &self.key_state.refusals;
+        let refusals = &self.handles.node.key_state.refusals;
         let is_refused = refusals.get(Target::Tree(tree)).is_some()
             || refusals.get(Target::Keyspace(keyspace.id)).is_some();
         if is_refused {
             return;
         }
-        let (acceptor, name) = (handles.acceptor.clone(), keyspace.name.clone());
+        let (acceptor, name) = (self.handles.acceptor.clone(), keyspace.name.clone());
         tokio::spawn(async move {
             let requests = vec![ErasureRequest::Drop(version)];
             let permission = Permission::expired_version(tree);

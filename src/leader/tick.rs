@@ -3,84 +3,63 @@
 use std::time::Duration;
 
 use lethe_core::batch::{BatchError, Halt};
+use lethe_core::time::Timestamp;
 
-use super::handles::Handles;
 use super::keeper::Keeper;
-use crate::node::status::Seen;
+use crate::node::upkeep::{TICK, check_rows};
 
-/// Longest pause between two looks at what is due.
-pub(super) const TICK: Duration = Duration::from_millis(500);
-/// How often the high-water mark of the clock is written.
-const MARK: u64 = 10_000;
-/// How often the HSM is looked at.
-const LOOK: u64 = 5_000;
+/// How often rows are tidied, in milliseconds.
+const TIDY: u64 = 10_000;
+/// Rows that go at one time, in transactions.
+const TIDIED: usize = 20;
 
 impl Keeper {
     pub(super) fn tick_is_due(&self) -> bool {
-        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
+        let since = self
+            .ports
+            .clock
+            .since_boot()
+            .saturating_sub(self.due.ticked);
         since >= TICK.min(self.until_expiry())
     }
 
-    /// Looks at what is due because of the time, and whether store and HSM are well.
-    pub(super) async fn tick(&mut self, handles: &Handles) -> Result<(), Halt> {
-        self.ticked = self.ports.clock.since_boot();
-        if let Some(row) = self.ports.store.altered() {
-            // Whoever asked for it.
-            return Err(Halt::Altered(row.to_owned()));
-        }
-        self.watch_clock(handles);
-        self.write_mark(handles).await;
-        self.reap(handles).await?;
-        let marked = self.marked;
+    /// Does what is due because of the time, and looks whether store and HSM are well.
+    pub(super) async fn tick(&mut self) -> Result<(), Halt> {
+        self.due.ticked = self.ports.clock.since_boot();
+        // The node halts for it too: this is before anything is destroyed.
+        check_rows(self.ports.store.as_ref())?;
+        self.reap().await?;
         let done = self.upkeep().await;
         let well = done.is_ok();
-        self.report(handles, done)?;
-        if self.marked != marked {
-            handles.node.flush_key_uses().await;
-        }
+        self.report(done)?;
         if well {
-            self.rotate_what_is_due(handles).await?;
+            self.rotate_what_is_due().await?;
         }
         Ok(())
-    }
-
-    /// Every few seconds, whatever else works or is doubted.
-    async fn write_mark(&mut self, handles: &Handles) {
-        let now = self.ports.clock.now();
-        if now.as_millis() < self.marked.as_millis() + MARK {
-            return;
-        }
-        match handles.node.mark.write().await {
-            Ok(()) => self.marked = now,
-            Err(error) => tracing::warn!(%error, "the time is not written down"),
-        }
     }
 
     pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
         self.recovered().await?;
         // Shreds need no buckets.
-        self.paused = false;
+        self.due.paused = false;
         self.adjust_times().await?;
         self.make_buckets().await?;
-        let now = self.ports.clock.now();
-        if self.clock_is_sound && now.as_millis() >= self.tidied.as_millis() + MARK {
-            self.tidy(now).await?;
-            self.tidied = now;
-        }
-        // With nothing to do nobody would find out that the device is gone, or is back.
-        if self.hsm_failed || now.as_millis() >= self.looked.as_millis() + LOOK {
-            self.looked = now;
-            let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
-            let status = self.ports.hsm.status(current.deployment()).await?;
-            self.seen = Some(Seen { at: now, status });
-            self.hsm_failed = false;
+        self.tidy().await?;
+        if self.due.look {
+            let hsm = self.ports.hsm.as_ref();
+            self.handles.node.look_at_hsm(hsm).await?;
+            self.due.look = false;
         }
         Ok(())
     }
 
     /// Until the next tick.
     pub(super) fn pause(&self) -> Duration {
-        let since = self.ports.clock.since_boot().saturating_sub(self.ticked);
+        let since = self
+            .ports
+            .clock
+            .since_boot()
+            .saturating_sub(self.due.ticked);
         TICK.min(self.until_expiry()).saturating_sub(since)
     }
 
@@ -96,5 +75,24 @@ impl Keeper {
         } else {
             Duration::from_millis(due)
         }
+    }
+
+    /// Rows of dropped trees, and receipts that were kept long enough, go bit by bit.
+    async fn tidy(&mut self) -> Result<(), BatchError> {
+        let now = self.ports.clock.now().as_millis();
+        if now < self.due.tidied.as_millis() + TIDY || self.handles.node.watch_clock().is_some() {
+            return Ok(());
+        }
+        let kept = u64::try_from(self.limits.keep_receipts.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp::from_millis(now.saturating_sub(kept));
+        for _ in 0..TIDIED {
+            let store = &self.ports.store;
+            let trees = store.sweep_dropped_trees().await?;
+            if !store.forget_receipts(before).await? && !trees {
+                break;
+            }
+        }
+        self.due.tidied = Timestamp::from_millis(now);
+        Ok(())
     }
 }

@@ -40,7 +40,7 @@ pub struct KeyState {
     pub refusals: Arc<Refusals>,
     /// The sealed bytes of pages and tails that batches have written since the start.
     page_bytes: AtomicU64,
-    /// Keyrings that were replaced and may still be in use.
+    /// Keyrings that were replaced and may still be in use; locked while the keyring is replaced.
     replaced: Mutex<Vec<Weak<Keyring>>>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -135,8 +135,9 @@ impl KeyState {
         }
     }
 
-    /// Replaces the keyring. Only one task does this, so no change is lost.
+    /// Replaces the keyring. One caller at a time does this, so no change is lost.
     fn replace(&self, change: impl FnOnce(&mut Keyring)) {
+        let mut replaced = self.replaced.lock();
         let present = self.keyring();
         let mut next = Keyring {
             sequence: present.sequence,
@@ -148,7 +149,6 @@ impl KeyState {
         drop(present);
         change(&mut next);
         let old = self.keyring.swap(Arc::new(next));
-        let mut replaced = self.replaced.lock();
         replaced.retain(|keyring| keyring.strong_count() > 0);
         replaced.push(Arc::downgrade(&old));
     }
@@ -293,4 +293,50 @@ fn live_keyspace(row: &KeyspaceRow, directory: &Directory) -> Option<LiveKeyspac
         versions: row.versions.iter().map(version).collect::<Option<_>>()?,
         deployment_key: directory.commitments().map(Commitments::key),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use lethe_store_sqlite::SqliteStore;
+
+    use super::*;
+    use crate::node::clock::SystemClock;
+
+    async fn key_state(folder: &Path) -> Arc<KeyState> {
+        let store = SqliteStore::create(folder.join("lethe.db")).await.unwrap();
+        let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+        Arc::new(KeyState::new(store, clock, CacheLimits::default()))
+    }
+
+    /// The node drops what has expired while the leader adds buckets.
+    #[tokio::test]
+    async fn changes_of_two_tasks_are_not_lost() {
+        const ROUNDS: u64 = 5_000;
+        let folder = tempfile::tempdir().unwrap();
+        let keys = key_state(folder.path()).await;
+        let bucket = |number| {
+            let secret = Arc::new(Secret32::filled(|bytes| bytes.fill(1)));
+            (Expiry::from_seconds(number), secret)
+        };
+        let (even, odd) = (Arc::clone(&keys), Arc::clone(&keys));
+        let add = |keys: Arc<KeyState>, first: u64| {
+            std::thread::spawn(move || {
+                for number in (first..ROUNDS).step_by(2) {
+                    keys.add_buckets([bucket(number)]);
+                    keys.drop_buckets(|it| it == Expiry::from_seconds(number));
+                    assert!(!keys.keyring().buckets.contains_key(&bucket(number).0));
+                }
+                keys.add_buckets([bucket(ROUNDS + first)]);
+            })
+        };
+        for thread in [add(even, 0), add(odd, 1)] {
+            thread.join().unwrap();
+        }
+        let left = keys.keyring();
+        let mut left: Vec<_> = left.buckets.keys().map(|it| it.as_seconds()).collect();
+        left.sort_unstable();
+        assert_eq!(left, [ROUNDS, ROUNDS + 1]);
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use lethe_core::claim::Lease;
 use lethe_core::clock::{Doubt, SteadyClock};
 use lethe_core::identity::DeploymentId;
-use lethe_core::ports::{Clock, VerificationKey};
+use lethe_core::ports::{Clock, Hsm, HsmError, VerificationKey};
 use lethe_core::succession::PublishedKey;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::clock::{ClockMark, SystemClock};
 use super::key_state::KeyState;
 use super::key_uses::KeyUses;
-use super::status::{Condition, ThisNode};
+use super::status::{Condition, Seen, ThisNode};
 
 /// What every node of a deployment knows, whether it leads or not: the keys that it opens, the time,
 /// and what it says of itself.
@@ -58,6 +58,72 @@ impl NodeState {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The time since boot, which never steps: by it what is done is refused for some time more, whatever
+    /// the wall clock does.
+    #[must_use]
+    pub fn boot_time(&self) -> Timestamp {
+        let since = self.clock.since_boot().as_millis();
+        Timestamp::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// Looks whether the wall clock has jumped. Until somebody confirms it nothing is destroyed, dropped,
+    /// tidied or rotated because of the time; what is accepted for forgetting goes on. Whoever does such a
+    /// thing looks just before.
+    pub fn watch_clock(&self) -> Option<Doubt> {
+        let doubt = self.clock.watch();
+        let said = std::mem::replace(&mut self.condition.lock().doubt, doubt);
+        if let Some(doubt) = doubt
+            && said != Some(doubt)
+        {
+            let reading = self.clock.reading();
+            tracing::error!(
+                jump = doubt.name(),
+                time_ms = reading.now.as_millis(),
+                wall_clock_ms = reading.wall.as_millis(),
+                "the wall clock is doubted: nothing is destroyed by the time until `lethe clock confirm`"
+            );
+        }
+        doubt
+    }
+
+    /// Wipes the bucket keys that have expired. Whoever destroys a bucket in the HSM does this first.
+    pub fn drop_expired(&self, now: Timestamp) {
+        self.key_state.drop_buckets(|expiry| expiry.has_passed(now));
+    }
+
+    /// Looks whether the HSM answers, and what it says of itself.
+    ///
+    /// # Errors
+    /// Of the HSM; the condition has it then.
+    pub async fn look_at_hsm(&self, hsm: &dyn Hsm) -> Result<(), HsmError> {
+        let at = self.now();
+        let looked = hsm.status(self.deployment).await;
+        self.change_condition(|condition| match &looked {
+            Ok(status) => {
+                let status = status.clone();
+                condition.seen = Some(Seen { at, status });
+                condition.hsm_look = None;
+            }
+            Err(error) => condition.hsm_look = Some(error.to_string()),
+        });
+        looked.map(drop)
+    }
+
+    /// Changes what is known of HSM and store. The log has it when one of them fails or works again.
+    pub fn change_condition(&self, change: impl FnOnce(&mut Condition)) {
+        let mut condition = self.condition.lock();
+        let said = |it: &Condition| (it.hsm().map(str::to_owned), it.store.clone());
+        let before = said(&condition);
+        change(&mut condition);
+        if before != said(&condition) {
+            tracing::warn!(
+                hsm = condition.hsm().unwrap_or("ok"),
+                store = condition.store.as_deref().unwrap_or("ok"),
+                "condition changed"
+            );
+        }
     }
 
     /// Writes down who used which key version; what fails is tried again.

@@ -117,7 +117,7 @@ fn answer(call: &Call) -> StatusAnswer {
         oldest_open_request: backlog.oldest.map(Rfc3339),
         oldest_open_request_seconds: backlog.oldest.map_or(0, |oldest| since(oldest, now)),
         hsm_device: HsmDeviceStatus::new(&condition, service.max_objects),
-        hsm: ok(condition.hsm),
+        hsm: ok(condition.hsm().map(str::to_owned)),
         store: ok(condition.store),
         audit: ok(service.audit.check().err().map(|error| error.to_string())),
         clock: ok(service.node.clock_trouble()),

@@ -35,7 +35,7 @@ impl HsmDeviceStatus {
         let seen = condition.seen.as_ref();
         let status = seen.map(|seen| &seen.status);
         Self {
-            reachable: condition.hsm.is_none(),
+            reachable: condition.hsm().is_none(),
             max_objects,
             objects: status.map(|it| it.objects),
             free_memory: status.and_then(|it| it.free_memory),

@@ -78,7 +78,7 @@ impl Parts {
     }
 
     pub(super) fn seen(&self, condition: &Condition, max_objects: u64) {
-        self.hsm_up.set(condition.hsm.is_none().into());
+        self.hsm_up.set(condition.hsm().is_none().into());
         self.store_up.set(condition.store.is_none().into());
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.hsm_objects_max.set(number(max_objects));

@@ -147,8 +147,8 @@ impl<C: Clock> SteadyClock<C> {
         self.reading().judge(expiry)
     }
 
-    /// Looks whether the wall clock has jumped. One caller, again and again: a jump back shows
-    /// between two looks, so that a clock that is slow or stands still is none.
+    /// Looks whether the wall clock has jumped, again and again: a jump back shows between two looks,
+    /// whoever's they are, so that a clock that is slow or stands still is none.
     pub fn watch(&self) -> Option<Doubt> {
         let mut watched = self.watched.lock();
         let before = boot(&self.clock);

@@ -1,0 +1,152 @@
+//! What the keeper may rely on, and what it does itself, though the node works on a task of its own.
+
+mod site;
+
+use std::sync::Arc;
+
+use lethe_core::batch::Halt;
+use lethe_core::clock::Doubt;
+use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
+use lethe_core::identity::KeyspaceId;
+use lethe_core::ports::{ClockStore, ErasureStore, HsmError};
+use lethe_core::receipt::ErasureId;
+use parking_lot::Mutex;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::node::NodeState;
+use site::Site;
+
+#[tokio::test]
+async fn a_jump_that_nobody_has_seen_yet_is_seen_before_anything_is_destroyed() {
+    let mut site = Site::new().await;
+    let expiry = site.expired_bucket().await;
+    site.jump();
+    site.keeper.reap().await.unwrap();
+    assert_eq!(site.node.clock.doubt(), Some(Doubt::Ahead));
+    assert!(site.in_hsm(expiry).await);
+    assert!(!site.in_memory(expiry), "it is refused all the same");
+    assert_eq!(site.node.condition.lock().overdue, [expiry]);
+    // Confirmed, it goes.
+    site.node.clock.adopt(site.node.clock.confirmation());
+    site.keeper.reap().await.unwrap();
+    assert!(!site.in_hsm(expiry).await);
+}
+
+#[tokio::test]
+async fn a_bucket_is_out_of_memory_and_its_time_written_down_before_it_is_destroyed() {
+    let mut site = Site::new().await;
+    let expiry = site.expired_bucket().await;
+    let (seen, node) = (Arc::new(Mutex::new(Vec::new())), Arc::clone(&site.node));
+    let found = Arc::clone(&seen);
+    site.listen(move |call| {
+        if call == "destroy" {
+            let held = node.key_state.keyring().buckets.contains_key(&expiry);
+            found.lock().push(held);
+        }
+        Ok(())
+    });
+    site.keeper.reap().await.unwrap();
+    assert_eq!(*seen.lock(), [false]);
+    assert!(!site.in_hsm(expiry).await);
+    let mark = site.store.clock_mark().await.unwrap().high_water;
+    assert!(mark >= Some(expiry.instant()));
+}
+
+/// The HSM's part of the condition, and how often the HSM was asked for its status.
+fn condition(node: &NodeState, looks: &Mutex<u32>) -> (Option<String>, u32) {
+    let hsm = node.condition.lock().hsm().map(str::to_owned);
+    (hsm, *looks.lock())
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_hsm_is_looked_at_before_all_is_well() {
+    let mut site = Site::new().await;
+    let away = HsmError::Unavailable("away".into());
+    let (looks, lost) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(vec![])));
+    let (counted, failing) = (Arc::clone(&looks), Arc::clone(&lost));
+    let answer = away.clone();
+    site.listen(move |call| {
+        *counted.lock() += u32::from(call == "status");
+        match failing.lock().contains(&call) {
+            true => Err(answer.clone()),
+            false => Ok(()),
+        }
+    });
+    site.keeper.tick().await.unwrap();
+    let node = Arc::clone(&site.node);
+    assert_eq!(
+        condition(&node, &looks),
+        (None, 0),
+        "the node looks by itself"
+    );
+    // One answer is lost; by the next tick the HSM does everything but tell its status.
+    *lost.lock() = vec!["create_key"];
+    let batch = site.keeper.rotate_root().await;
+    assert!(batch.is_err());
+    site.keeper.report(Err(away.clone().into())).unwrap();
+    *lost.lock() = vec!["status"];
+    let why = Some(away.to_string());
+    site.keeper.tick().await.unwrap();
+    assert_eq!(condition(&node, &looks), (why.clone(), 1));
+    site.keeper.tick().await.unwrap();
+    assert_eq!(condition(&node, &looks), (why, 2));
+    lost.lock().clear();
+    site.keeper.tick().await.unwrap();
+    assert_eq!(condition(&node, &looks), (None, 3));
+    site.keeper.tick().await.unwrap();
+    assert_eq!(condition(&node, &looks), (None, 3));
+}
+
+#[tokio::test]
+async fn what_the_leader_could_not_do_stays_though_the_node_finds_the_hsm_well() {
+    let mut site = Site::new().await;
+    site.keeper.report(Err(HsmError::Full.into())).unwrap();
+    site.node.look_at_hsm(site.hsm.as_ref()).await.unwrap();
+    let condition = site.node.condition.lock().clone();
+    assert_eq!(condition.hsm(), Some("the HSM is full"));
+    assert_eq!(condition.seen.unwrap().status.token, "memory");
+}
+
+#[tokio::test]
+async fn what_has_expired_goes_from_memory_without_a_leader_and_nothing_else_does() {
+    let mut site = Site::new().await;
+    let expiry = site.expired_bucket().await;
+    assert_eq!(site.round().await, None);
+    assert!(!site.in_memory(expiry) && site.in_hsm(expiry).await);
+    let mark = site.store.clock_mark().await.unwrap().high_water;
+    assert!(mark >= Some(expiry.instant()), "it writes the time down");
+    site.jump();
+    assert_eq!(site.round().await, None);
+    assert_eq!(site.node.clock.doubt(), Some(Doubt::Ahead));
+}
+
+/// Somebody alters a row, and somebody else has read it.
+async fn alter(site: &Site) -> Halt {
+    let erasure = Erasure {
+        id: ErasureId::from_bytes([1; 16]),
+        keyspace: KeyspaceId::from_bytes([1; 16]),
+        accepted_at: site.node.now(),
+        leases_end_at: site.node.now(),
+        kind: ErasureKind::EraseKeyspace("chat".parse().unwrap()),
+    };
+    let first = site.store.accept(&[erasure]).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new();
+    let options = options.filename(site.folder.path().join("lethe.db"));
+    let mut database = options.connect().await.unwrap();
+    let change = sqlx::raw_sql("UPDATE request SET accepted_at_ms = accepted_at_ms + 1");
+    change.execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+    assert_eq!(first, ErasureNumber::new(1));
+    assert!(site.store.erasures(first, first).await.is_err());
+    Halt::Altered("request 1".into())
+}
+
+#[tokio::test]
+async fn who_found_an_altered_row_halts_node_and_leader_and_nothing_is_destroyed() {
+    let mut site = Site::new().await;
+    let expiry = site.expired_bucket().await;
+    let halt = alter(&site).await;
+    assert_eq!(site.round().await, Some(halt.clone()));
+    assert_eq!(site.keeper.tick().await, Err(halt));
+    assert!(site.in_hsm(expiry).await);
+}
