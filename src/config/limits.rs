@@ -26,6 +26,10 @@ pub struct LimitsSection {
     pub unwrap: Option<QuotaSection>,
     /// Conversations that one client may shred.
     pub shred: Option<QuotaSection>,
+    /// Data keys that one client may rewrap.
+    pub rewrap: Option<QuotaSection>,
+    /// Calls of all other operations together that one client may make.
+    pub calls: QuotaSection,
     /// Different conversations that one client may unwrap.
     pub conversations: Option<CeilingSection>,
 }
@@ -68,6 +72,11 @@ impl Default for LimitsSection {
             issue: None,
             unwrap: None,
             shred: None,
+            rewrap: None,
+            calls: QuotaSection {
+                per_second: NonZeroU32::MIN.saturating_add(99),
+                burst: NonZeroU32::MIN.saturating_add(9_999),
+            },
             conversations: None,
         }
     }
@@ -94,6 +103,7 @@ impl LimitsSection {
             ("issue", self.issue),
             ("unwrap", self.unwrap),
             ("shred", self.shred),
+            ("rewrap", self.rewrap),
         ];
         for (option, quota) in quotas {
             if quota.is_some_and(|quota| quota.burst.get() < BATCH) {

@@ -66,6 +66,7 @@ fn the_sample_shows_the_defaults() {
         "issue",
         "unwrap",
         "shred",
+        "rewrap",
         "conversations",
     ];
     assert_eq!(others, known);

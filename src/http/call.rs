@@ -104,7 +104,7 @@ impl Call {
         audit.map_err(|_| Problem::new(Code::AuditUnavailable, "the audit log cannot be written"))
     }
 
-    /// Takes `count` keys off the quota of the caller.
+    /// Takes `count` items off the quota of the caller.
     pub(super) fn take(&self, kind: Kind, count: usize) -> Result<(), Problem> {
         let limits = &self.service.limits;
         Ok(limits.take(&self.client, kind, count, self.now)?)
@@ -221,6 +221,9 @@ pub(super) trait Endpoint: Send + Sync + 'static {
     const BODY: bool;
     /// Whether it concerns the whole deployment. If so, the caller needs a grant of all keyspaces.
     const WHOLE_DEPLOYMENT: bool = false;
+    /// Whether its items have a quota of their own, which it takes them off. If not, each call is one of
+    /// `limits.calls`.
+    const COUNTS_ITEMS: bool = false;
     /// Whether it runs until its record is written when the client closes the connection. True when its
     /// effect cannot be undone.
     const RUNS_TO_COMPLETION: bool = false;

@@ -12,6 +12,7 @@ use hyper::HeaderMap;
 use lethe_core::clock::Judgement;
 use lethe_core::ports::Clock;
 use lethe_core::refusals::Target;
+use lethe_core::time::Timestamp;
 use lethe_core::tree::LeafId;
 use tokio::task::JoinHandle;
 
@@ -25,6 +26,8 @@ use super::request::RequestContext;
 use super::state::ApiState;
 use super::time_limit::TimedOut;
 use crate::admission::RequestPermit;
+use crate::identity::SpiffeId;
+use crate::limits::Kind;
 use crate::node::clock::SystemClock;
 use crate::observability::telemetry::Trace;
 
@@ -128,6 +131,7 @@ impl Pipeline {
         };
         let connection = &client_connection.connection;
         let admitted = match authorized
+            .and_then(|()| take_call::<E>(service, &client, context.now))
             .and_then(|()| body::check_headers(parts.version, &parts.headers, E::BODY))
         {
             Ok(()) if E::BODY => {
@@ -223,6 +227,19 @@ impl Pipeline {
         }
         Ok(Some(outcome))
     }
+}
+
+/// Takes a call off the quota of its client, before anything of it is read. Each that succeeds is on record, so
+/// without a bound a client could fill the disk of the audit log.
+fn take_call<E: Endpoint>(
+    service: &ApiState,
+    client: &SpiffeId,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    if !E::COUNTS_ITEMS {
+        service.limits.take(client, Kind::Call, 1, now)?;
+    }
+    Ok(())
 }
 
 /// Waits for the task of an endpoint. A task that panics is an error of the service, and has no outcome.

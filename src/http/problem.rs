@@ -178,7 +178,7 @@ impl IntoResponse for Problem {
 impl From<Exceeded> for Problem {
     fn from(exceeded: Exceeded) -> Self {
         let (detail, left) = match exceeded {
-            Exceeded::Quota(left) => ("this client has taken as many keys as it may", left),
+            Exceeded::Quota(left) => ("this client has taken as much as its quota allows", left),
             Exceeded::Conversations(left) => (
                 "this client has unwrapped as many different conversations as it may",
                 left,

@@ -1,4 +1,4 @@
-//! How many keys one client may take: quotas, and a ceiling on different conversations.
+//! How much one client may ask for: quotas, and a ceiling on different conversations.
 
 mod ceiling;
 
@@ -28,14 +28,16 @@ pub enum Kind {
     Unwrap,
     /// Conversations that are shredded.
     Shred,
-    /// Data keys that are rewrapped: they do not leave, so there is no quota of them.
+    /// Data keys that are rewrapped.
     Rewrap,
+    /// Calls of every other operation. Each has an audit record, so they fill the disk of the audit log.
+    Call,
 }
 
 /// A client has taken what it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
-    /// Keys; there is room for as many in so long.
+    /// Keys or calls; there is room for as many in so long.
     Quota(Duration),
     /// Different conversations; the window slides on in so long.
     Conversations(Duration),
@@ -46,6 +48,8 @@ pub struct Limits {
     issue: Option<Limiter>,
     unwrap: Option<Limiter>,
     shred: Option<Limiter>,
+    rewrap: Option<Limiter>,
+    calls: Option<Limiter>,
     clock: DefaultClock,
     ceilings: Option<Ceilings>,
     metrics: Metrics,
@@ -63,13 +67,15 @@ impl Limits {
             issue: section.issue.map(limiter),
             unwrap: section.unwrap.map(limiter),
             shred: section.shred.map(limiter),
+            rewrap: section.rewrap.map(limiter),
+            calls: Some(limiter(section.calls)),
             clock: DefaultClock::default(),
             ceilings: section.conversations.map(Ceilings::new),
             metrics,
         }
     }
 
-    /// Takes `count` keys off a client's quota. Counted when asked for, whether or not they are
+    /// Takes `count` keys, or calls, off a client's quota. Counted when asked for, whether or not they are
     /// given: guesses cost as much.
     ///
     /// # Errors
@@ -81,7 +87,8 @@ impl Limits {
         count: usize,
         now: Timestamp,
     ) -> Result<(), Exceeded> {
-        if let Some(ceilings) = &self.ceilings
+        if kind != Kind::Call
+            && let Some(ceilings) = &self.ceilings
             && let Some(left) = ceilings.stopped(client, now)
         {
             return Err(Exceeded::Conversations(left));
@@ -90,9 +97,11 @@ impl Limits {
             Kind::Issue => &self.issue,
             Kind::Unwrap => &self.unwrap,
             Kind::Shred => &self.shred,
-            Kind::Rewrap => &None,
+            Kind::Rewrap => &self.rewrap,
+            Kind::Call => &self.calls,
         };
-        let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
+        // A batch without items is a call with a record like any other.
+        let count = u32::try_from(count.max(1)).ok().and_then(NonZeroU32::new);
         let (Some(limiter), Some(count)) = (limiter, count) else {
             return Ok(());
         };
@@ -148,10 +157,9 @@ impl Limits {
     /// Drops clients that were not here for long; from time to time.
     pub fn tidy(&self, now: Timestamp) {
         self.show(now);
-        for limiter in [&self.issue, &self.unwrap, &self.shred]
-            .into_iter()
-            .flatten()
-        {
+        let data_keys = [&self.issue, &self.unwrap, &self.rewrap];
+        let others = [&self.shred, &self.calls];
+        for limiter in data_keys.into_iter().chain(others).flatten() {
             limiter.retain_recent();
         }
     }

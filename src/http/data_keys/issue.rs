@@ -77,6 +77,7 @@ impl Endpoint for Issue {
     const NAME: &'static str = "issue";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
+    const COUNTS_ITEMS: bool = true;
 
     fn describe() -> Description {
         Description::new(Self::NAME, "data keys", "A new data key")
@@ -85,7 +86,7 @@ impl Endpoint for Issue {
             .answers(201, "IssueAnswer")
             .answers(200, "IssueAnswers")
             .refuses(&[Code::Conflict, Code::Shredded, Code::Expired])
-            .refuses(&[Code::QuotaExceeded, Code::HsmUnavailable])
+            .refuses(&[Code::HsmUnavailable])
             .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
     }
 

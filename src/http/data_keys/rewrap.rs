@@ -55,6 +55,7 @@ impl Endpoint for Rewrap {
     const NAME: &'static str = "rewrap";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
+    const COUNTS_ITEMS: bool = true;
 
     fn describe() -> Description {
         let summary = "The same data key under the newest version, same expiry";
@@ -65,7 +66,7 @@ impl Endpoint for Rewrap {
             .answers(200, "RewrapAnswers")
             .refuses(&[Code::InvalidWrappedKey, Code::Conflict])
             .refuses(&[Code::Shredded, Code::Expired, Code::VersionRetired])
-            .refuses(&[Code::QuotaExceeded, Code::StoreUnavailable])
+            .refuses(&[Code::StoreUnavailable])
             .refuses(&[Code::ClockSuspect])
     }
 

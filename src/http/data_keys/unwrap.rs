@@ -65,6 +65,7 @@ impl Endpoint for Unwrap {
     const NAME: &'static str = "unwrap";
     const ROLES: &'static [Role] = &[Role::MessageServer];
     const BODY: bool = true;
+    const COUNTS_ITEMS: bool = true;
 
     fn describe() -> Description {
         Description::new(Self::NAME, "data keys", "The data key of a wrapped key")
@@ -73,7 +74,7 @@ impl Endpoint for Unwrap {
             .answers(200, "UnwrapAnswer")
             .answers(200, "UnwrapAnswers")
             .refuses(&[Code::InvalidWrappedKey, Code::Shredded, Code::Expired])
-            .refuses(&[Code::VersionRetired, Code::QuotaExceeded])
+            .refuses(&[Code::VersionRetired])
             .refuses(&[Code::StoreUnavailable, Code::ClockSuspect])
     }
 

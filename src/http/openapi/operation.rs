@@ -9,9 +9,10 @@ use crate::http::problem::Code;
 use crate::identity::Role;
 
 /// Codes that the pipeline may refuse every call with.
-const OF_THE_PIPELINE: [Code; 5] = [
+const OF_THE_PIPELINE: [Code; 6] = [
     Code::Forbidden,
     Code::UnsupportedMediaType,
+    Code::QuotaExceeded,
     Code::AuditUnavailable,
     Code::LeaseLost,
     Code::Overloaded,

@@ -66,6 +66,7 @@ impl Endpoint for CreateAcross {
     const NAME: &'static str = "shred_across";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
+    const COUNTS_ITEMS: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
 
     fn describe() -> Description {
@@ -74,7 +75,7 @@ impl Endpoint for CreateAcross {
             .body(reference("ShredAcross"))
             .prefer()
             .answers(200, "ShredAnswers")
-            .refuses(&[Code::UnknownKeyspace, Code::QuotaExceeded])
+            .refuses(&[Code::UnknownKeyspace])
             .refuses(&[Code::StoreUnavailable])
     }
 

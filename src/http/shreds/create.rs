@@ -100,6 +100,7 @@ impl Endpoint for Create {
     const NAME: &'static str = "shred";
     const ROLES: &'static [Role] = &[Role::MessageServer, Role::Operator];
     const BODY: bool = true;
+    const COUNTS_ITEMS: bool = true;
     const RUNS_TO_COMPLETION: bool = true;
 
     fn describe() -> Description {
@@ -111,7 +112,6 @@ impl Endpoint for Create {
         .keyspace()
         .body(items("Shred"))
         .answers(200, "ShredAnswers")
-        .refuses(&[Code::QuotaExceeded])
         .forgets()
     }
 

@@ -49,6 +49,7 @@ async fn keys_are_counted_and_not_requests() {
         config.limits.issue = Some(quota);
         config.limits.unwrap = Some(quota);
         config.limits.shred = Some(quota);
+        config.limits.rewrap = Some(quota);
     })
     .await;
     let client = world.client("message-server");
@@ -67,12 +68,44 @@ async fn keys_are_counted_and_not_requests() {
     exceeded(&client, UNWRAP, &all).await;
     let rewraps = "/v1/keyspaces/chat/data-keys/rewrap";
     client.post(rewraps, &all).await.ok(200);
+    exceeded(&client, rewraps, &all).await;
     client.post(SHREDS, &rooms(600)).await.ok(200);
     exceeded(&client, SHREDS, &rooms(600)).await;
 
     // Another client has its own.
     let operator = world.client("operator");
     operator.post(SHREDS, &rooms(600)).await.ok(200);
+}
+
+#[tokio::test]
+async fn what_only_reads_has_a_quota_as_well() {
+    let world = World::open_with(|config| {
+        config.limits.calls = QuotaSection {
+            per_second: NonZeroU32::MIN,
+            burst: NonZeroU32::new(6).unwrap(),
+        };
+    })
+    .await;
+    let auditor = world.client("auditor");
+    let mut refusals = 0;
+    // One quota for all of them together.
+    for path in ["/v1/status", "/v1/keyspaces", "/v1/expiries"] {
+        for _ in 0..10 {
+            let reply = auditor.get(path).await;
+            if reply.status != 200 {
+                refused(&reply, 429, "quota_exceeded");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 0, "all calls were answered");
+
+    // Neither of another client nor of what has a quota of its own.
+    let client = world.client("message-server");
+    for _ in 0..10 {
+        client.issue("chat", "room").await.ok(201);
+    }
+    world.client("operator").get("/v1/status").await.ok(200);
 }
 
 #[tokio::test]
