@@ -46,8 +46,7 @@ impl Tls {
             KeyExchange::HybridRequired => None,
             KeyExchange::HybridPreferred => Some(server(KeyExchange::HybridPreferred)?),
         };
-        let own = chain(&section.certificate)?;
-        let certificate = ServerCertificate::new(&own[0]);
+        let certificate = ServerCertificate::new(chain(&section.certificate)?);
         let certificate = certificate.map_err(|reason| file(&section.certificate, &reason))?;
         Ok(Self {
             hybrid,
@@ -57,13 +56,13 @@ impl Tls {
         })
     }
 
-    /// End of the server's certificate.
+    /// End of the server's certificate, or of one behind it that ends sooner.
     #[must_use]
     pub const fn certificate_end(&self) -> Timestamp {
         self.certificate.end
     }
 
-    /// Why clients refuse the server's certificate at a time.
+    /// Why clients refuse the server's certificate, or one behind it, at a time.
     #[must_use]
     pub fn certificate_trouble(&self, now: Timestamp) -> Option<&'static str> {
         self.certificate.trouble(now)

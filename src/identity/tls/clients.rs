@@ -142,6 +142,7 @@ fn usable(
         .with_crls([list.der.clone()])
         .build();
     built.map_err(|error| error.to_string())?;
+    list.check_algorithm(algorithms)?;
     for authority in authorities {
         let (_, authority) = X509Certificate::from_der(authority).map_err(|it| it.to_string())?;
         list.issued_by(&authority, algorithms)?;

@@ -87,6 +87,30 @@ impl Crl {
         Ok(Issued::Here)
     }
 
+    /// Whether the handshake can check how it is signed, whatever CA it is of: a list that it cannot
+    /// check locks out all clients of an intermediate CA as well.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(super) fn check_algorithm(
+        &self,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), String> {
+        let signed_with = algorithm(&self.der, 1);
+        let mut known = algorithms.all.iter();
+        if known.any(|known| signed_with == Some(&known.signature_alg_id())) {
+            return Ok(());
+        }
+        Err(self.unsupported())
+    }
+
+    fn unsupported(&self) -> String {
+        let parsed = parse(&self.der);
+        let id = parsed.map(|it| it.signature_algorithm.algorithm.to_id_string());
+        let id = id.unwrap_or_default();
+        format!("is signed with an algorithm that is not supported ({id})")
+    }
+
     fn is_signed_by(
         &self,
         parsed: &CertificateRevocationList<'_>,
@@ -100,10 +124,7 @@ impl Crl {
             signed_with == Some(&known.signature_alg_id())
                 && key_for == Some(&known.public_key_alg_id())
         });
-        let fitting = fitting.next().ok_or_else(|| {
-            let algorithm = parsed.signature_algorithm.algorithm.to_id_string();
-            format!("is signed with an algorithm that is not supported ({algorithm})")
-        })?;
+        let fitting = fitting.next().ok_or_else(|| self.unsupported())?;
         let (message, signature) = (parsed.tbs_cert_list.as_ref(), &parsed.signature_value.data);
         let key = &key.subject_public_key.data;
         Ok(fitting.verify_signature(key, message, signature).is_ok())

@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lethe_core::time::Timestamp;
 use rcgen::{KeyPair, SigningKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::parties::{DAY, now, pki, try_tls};
+use super::parties::{DAY, intermediate, now, pki, try_tls};
 use crate::identity::tls::ListMarks;
 use crate::pki::revoke;
 
@@ -66,9 +65,15 @@ fn time(seconds_from_now: i64) -> Vec<u8> {
 
 /// A list of the folder's CA, as `ca.crl`.
 fn write(folder: &Path, list: &List<'_>) {
+    write_of("ca", folder, list);
+}
+
+/// A list of a CA whose certificate and key are in the folder.
+fn write_of(ca: &str, folder: &Path, list: &List<'_>) {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let key = KeyPair::from_pem(&read("ca.key")).unwrap();
-    let pem = x509_parser::pem::parse_x509_pem(read("ca.crt").as_bytes())
+    let key = KeyPair::from_pem(&read(&format!("{ca}.key"))).unwrap();
+    let certificate = read(&format!("{ca}.crt"));
+    let pem = x509_parser::pem::parse_x509_pem(certificate.as_bytes())
         .unwrap()
         .1;
     let (_, authority) = X509Certificate::from_der(&pem.contents).unwrap();
@@ -99,7 +104,7 @@ fn write(folder: &Path, list: &List<'_>) {
     );
     let signature = key.sign(&signed).unwrap();
     let whole = der(0x30, &[&signed, &algorithm, &der(3, &[&[0], &signature])]);
-    std::fs::write(folder.join("ca.crl"), whole).unwrap();
+    std::fs::write(folder.join(format!("{ca}.crl")), whole).unwrap();
 }
 
 const LISTS: &str = r#"client_crls = ["ca.crl"]"#;
@@ -155,6 +160,33 @@ fn a_list_that_the_handshake_cannot_use_is_refused_with_the_reason() {
         let error = try_tls(folder, LISTS).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+/// Which intermediate CAs there are is not known, but what their lists say is.
+#[test]
+fn a_list_of_an_intermediate_ca_is_judged_as_well() {
+    let (folder, _) = pki();
+    let folder = folder.path();
+    let middle = intermediate(folder, |_| {});
+    std::fs::write(folder.join("middle.crt"), middle.pem()).unwrap();
+    write(folder, &GOOD);
+    let lists = r#"client_crls = ["ca.crl", "middle.crl"]"#;
+    write_of("middle", folder, &GOOD);
+    try_tls(folder, lists).unwrap();
+    let sha1 = List {
+        algorithm: ECDSA_WITH_SHA1,
+        ..GOOD
+    };
+    let early = List {
+        this_update: 3_600,
+        ..GOOD
+    };
+    for (list, expected) in [(sha1, "not supported"), (early, "not valid yet")] {
+        write_of("middle", folder, &list);
+        let error = try_tls(folder, lists).unwrap_err().to_string();
+        assert!(error.contains("middle.crl: "), "{error}");
+        assert!(error.contains(expected), "{expected}: {error}");
     }
 }
 
@@ -236,85 +268,4 @@ fn how_far_the_lists_have_come_outlives_a_restart() {
     std::fs::write(&path, "{").unwrap();
     let error = ListMarks::load(&path).unwrap_err().to_string();
     assert!(error.contains("marks.json: "), "{error}");
-}
-
-/// A server's certificate with other contents than usual, in the place of the usual one.
-fn serve_with(folder: &Path, change: impl FnOnce(&mut rcgen::CertificateParams)) {
-    let read = |name| std::fs::read_to_string(folder.join(name)).unwrap();
-    let signer = KeyPair::from_pem(&read("ca.key")).unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_pem(&read("ca.crt"), signer).unwrap();
-    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-    change(&mut params);
-    let key = KeyPair::from_pem(&read("server.key")).unwrap();
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("server.crt"), certificate.pem()).unwrap();
-}
-
-#[test]
-fn a_certificate_that_is_for_no_server_is_refused() {
-    let (folder, _) = pki();
-    let folder = folder.path();
-    let refusal = |change: fn(&mut rcgen::CertificateParams)| {
-        serve_with(folder, change);
-        try_tls(folder, "").unwrap_err().to_string()
-    };
-    serve_with(folder, |_| {});
-    try_tls(folder, "").unwrap();
-    serve_with(folder, |it| it.extended_key_usages.clear());
-    try_tls(folder, "").unwrap();
-    let client = |it: &mut rcgen::CertificateParams| {
-        it.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    };
-    assert!(refusal(client).contains("for no server"));
-    let nameless = |it: &mut rcgen::CertificateParams| it.subject_alt_names.clear();
-    assert!(refusal(nameless).contains("names no host"));
-    let spiffe = |it: &mut rcgen::CertificateParams| {
-        let uri = "spiffe://lethe.dev/server".try_into().unwrap();
-        it.subject_alt_names = vec![rcgen::SanType::URI(uri)];
-    };
-    assert!(refusal(spiffe).contains("names no host"));
-    let ca = |it: &mut rcgen::CertificateParams| {
-        it.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    };
-    assert!(refusal(ca).contains("of a CA"));
-    let silent = |it: &mut rcgen::CertificateParams| {
-        it.key_usages = vec![rcgen::KeyUsagePurpose::KeyEncipherment];
-    };
-    assert!(refusal(silent).contains("may not sign a handshake"));
-}
-
-#[test]
-fn a_certificate_that_has_ended_replaces_none_but_itself() {
-    let (folder, authority) = pki();
-    let folder = folder.path();
-    let good = try_tls(folder, "").unwrap();
-    assert_eq!(good.certificate_trouble(now()), None);
-    let names = ["localhost".to_owned()];
-    let server = folder.join("server");
-    let past = Timestamp::from_millis(now().as_millis() - 3_600_000);
-    let hour = Duration::from_secs(1_800);
-    authority.issue_server(&server, &names, past, hour).unwrap();
-    let ended = try_tls(folder, "").unwrap();
-    assert!(
-        ended
-            .certificate_trouble(now())
-            .unwrap()
-            .contains("expired")
-    );
-    ended.may_replace(&good, now()).unwrap_err();
-    // It ended while it was in force: other changes still come in.
-    ended.may_replace(&ended, now()).unwrap();
-    good.may_replace(&ended, now()).unwrap();
-    let future = Timestamp::from_millis(now().as_millis() + 7_200_000);
-    authority
-        .issue_server(&server, &names, future, hour)
-        .unwrap();
-    let early = try_tls(folder, "").unwrap();
-    assert!(
-        early
-            .may_replace(&good, now())
-            .unwrap_err()
-            .contains("not valid yet")
-    );
 }

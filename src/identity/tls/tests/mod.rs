@@ -7,4 +7,5 @@ mod handshake;
 mod identity;
 mod lists;
 mod parties;
+mod server_certificate;
 mod session;

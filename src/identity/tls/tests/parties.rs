@@ -167,3 +167,22 @@ pub(super) fn handshake(
     }
     Ok((server, client))
 }
+
+/// A CA below the folder's, whose key is `middle.key`.
+pub(super) fn intermediate(
+    folder: &Path,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> rcgen::Certificate {
+    let read = |name| std::fs::read_to_string(folder.join(name)).unwrap();
+    let signer = rcgen::KeyPair::from_pem(&read("ca.key")).unwrap();
+    let root = rcgen::Issuer::from_ca_cert_pem(&read("ca.crt"), signer).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "Middle");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.join("middle.key"), key.serialize_pem()).unwrap();
+    params.signed_by(&key, &root).unwrap()
+}
