@@ -70,19 +70,24 @@ impl List {
         list
     }
 
-    /// A list from the command line. There are as many ids as conversations, or none.
-    pub(super) fn from_arguments(conversations: &[Conversation], ids: &[ShredId]) -> Self {
+    /// A list from the command line, read as lines are. There are as many ids as conversations, or none.
+    ///
+    /// # Errors
+    /// With the first conversation that cannot be read: then nothing is shredded.
+    pub(super) fn from_arguments(
+        conversations: &[Conversation],
+        ids: &[ShredId],
+        format: Option<Format>,
+    ) -> Result<Self, String> {
         let ids = ids.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let lines = (1..).zip(conversations).zip(ids);
-        let shred = |((line, conversation), id): ((usize, &Conversation), _)| ListedShred {
-            line,
-            conversation: conversation.clone(),
-            id,
-        };
-        Self {
-            shreds: lines.map(shred).collect(),
-            unreadable: Vec::new(),
+        let mut list = Self::default();
+        for ((line, conversation), id) in (1..).zip(conversations).zip(ids) {
+            let read = read_line(conversation.as_str().as_bytes(), line, format);
+            let mut shred = read.map_err(|why| format!("conversation {line}: {why}"))?;
+            shred.id = id.or(shred.id);
+            list.shreds.push(shred);
         }
+        Ok(list)
     }
 }
 
@@ -265,6 +270,30 @@ mod tests {
         );
         assert_eq!(taken.0, ["room 1", "b", " c"]);
         assert_eq!(taken.1, 3);
+    }
+
+    #[test]
+    fn arguments_are_read_as_lines_are() {
+        let names = |names: [&str; 2], format| {
+            let named = names.map(|name| name.parse().unwrap());
+            let list = List::from_arguments(&named, &[], format)?;
+            let shreds = list.shreds.into_iter();
+            Ok(shreds
+                .map(|it| it.conversation.as_str().to_owned())
+                .collect())
+        };
+        let quoted = ["room", "\"room 1\""];
+        let refused: Result<Vec<_>, String> = names(quoted, None);
+        assert!(
+            refused
+                .unwrap_err()
+                .starts_with("conversation 2: it looks like JSON")
+        );
+        assert_eq!(names(quoted, Some(Format::Lines)).unwrap(), quoted);
+        assert_eq!(
+            names(["\"a\"", quoted[1]], Some(Format::Json)).unwrap(),
+            ["a", "room 1"]
+        );
     }
 
     #[test]

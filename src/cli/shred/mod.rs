@@ -45,9 +45,9 @@ pub(super) struct Shred {
         conflicts_with = "conversations"
     )]
     list: Option<PathBuf>,
-    /// Format of the lines of --in. Without it a line is a name or {"conversation","id"}, and other JSON is
+    /// Format of the conversations. Without it each is a name or {"conversation","id"}, and other JSON is
     /// refused.
-    #[arg(long, value_enum, requires = "list")]
+    #[arg(long, value_enum)]
     format: Option<Format>,
     /// Reads the list, checks the keyspace, prints what would be shredded, and shreds nothing.
     #[arg(long)]
@@ -97,7 +97,8 @@ impl Shred {
             if !self.id.is_empty() && self.id.len() != self.conversations.len() {
                 return Err(Failure::new("give one --id for each conversation, or none"));
             }
-            return Ok((List::from_arguments(&self.conversations, &self.id), None));
+            let list = List::from_arguments(&self.conversations, &self.id, self.format);
+            return Ok((list.map_err(Failure::new)?, None));
         };
         let mut bytes = Vec::new();
         let failed = |error| Failure::new(format!("{}: {error}", path.display()));

@@ -76,6 +76,8 @@ async fn ids_are_told_when_it_fails_without_a_file() {
         &["shred", "chat", "a", "--id", "7"],
         &["shred", "chat", "a", "--in", "x"],
         &["shred", "chat", ""],
+        &["shred", "chat", "\"room 1\""],
+        &["shred", "chat", "a", "[\"b\"]"],
         &["shred", "Chat", "a"],
         &["shred", "chat", "--in", "-"],
         &["shred", "chat", "--in", "/nowhere/list"],
