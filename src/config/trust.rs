@@ -1,5 +1,5 @@
-//! Who else may change what the service relies on: its configuration, the code that it loads, who is let
-//! in, its secrets, and every folder on the way to them.
+//! Who else may change what the service relies on: its configuration, the code that it loads and what that
+//! reads, who is let in, its secrets, its store and audit log, and every folder on the way to them.
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
@@ -36,7 +36,8 @@ impl Config {
             let Ok(metadata) = place.symlink_metadata() else {
                 continue;
             };
-            if metadata.is_symlink() {
+            // The mode of a socket says who may connect.
+            if !metadata.is_file() && !metadata.is_dir() {
                 continue;
             }
             if may_all_write(&metadata) {
@@ -57,9 +58,14 @@ impl Config {
 fn places(config: &Config, path: &Path) -> BTreeSet<PathBuf> {
     let server = &config.server;
     let mut files = vec![path, &server.certificate, &server.key, &server.client_ca];
-    files.extend(server.client_crls.iter().map(PathBuf::as_path));
+    files.extend([&config.store.sqlite, &config.audit.directory].map(PathBuf::as_path));
+    let lists = server.client_crls.iter().chain(&server.crl_marks);
+    files.extend(lists.map(PathBuf::as_path));
     for hsm in std::iter::once(&config.hsm).chain(&config.hsm_next) {
         files.extend([hsm.module.as_path(), hsm.pin_file.as_path()]);
+        // Of the module's variables, those that name a file.
+        let values = hsm.environment.values().map(Path::new);
+        files.extend(values.filter(|it| it.is_absolute()));
     }
     let mut places = BTreeSet::new();
     for file in files {
@@ -104,7 +110,7 @@ mod tests {
     fn what_everybody_may_change_is_refused_by_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["etc", "lib", "etc/pki"] {
+        for name in ["etc", "lib", "etc/pki", "data", "audit"] {
             create_dir(at(name)).unwrap();
             chmod(&at(name), 0o755);
         }
@@ -113,6 +119,9 @@ mod tests {
             "lib/module.so",
             "etc/pki/ca.crt",
             "etc/pin",
+            "etc/crl-marks.json",
+            "etc/module.conf",
+            "data/lethe.db",
         ] {
             write(at(name), "").unwrap();
             chmod(&at(name), 0o600);
@@ -122,6 +131,14 @@ mod tests {
         let sample = sample.replace("\"libhsm_sim_pkcs11.so\"", "\"module.so\"");
         let mut config = Config::parse(&sample).unwrap();
         config.resolve(&at("etc"), None).unwrap();
+        config.store.sqlite = at("data/lethe.db");
+        config.audit.directory = at("audit");
+        config.server.crl_marks = Some(at("etc/crl-marks.json"));
+        let variable = (
+            "MODULE_CONF".to_owned(),
+            at("etc/module.conf").display().to_string(),
+        );
+        config.hsm.environment.extend([variable]);
         let writers = || config.writers(&at("etc/lethe.toml"));
         assert!(writers().is_ok());
         for name in [
@@ -132,6 +149,11 @@ mod tests {
             "lib/module.so",
             "etc/pki/ca.crt",
             "etc/pin",
+            "etc/crl-marks.json",
+            "etc/module.conf",
+            "data",
+            "data/lethe.db",
+            "audit",
         ] {
             let mode = at(name).metadata().unwrap().mode() & 0o7777;
             chmod(&at(name), mode | 0o002);

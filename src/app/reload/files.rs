@@ -41,7 +41,7 @@ impl Files {
         changed
     }
 
-    /// The configuration as it is now.
+    /// The configuration as it is now, if not everybody may change it or what it names.
     pub(super) fn read(&mut self) -> Result<Config, ConfigError> {
         loop {
             // Before they are read: a change in between shows at the next look.
@@ -49,6 +49,8 @@ impl Files {
             let config = Config::load(&self.configuration)?;
             let all = named(&self.configuration, &config);
             if all == self.all {
+                let others = config.writers(&self.configuration)?;
+                others.iter().for_each(|who| tracing::warn!("{who}"));
                 return Ok(config);
             }
             self.all = all;

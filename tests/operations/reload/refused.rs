@@ -75,6 +75,11 @@ async fn what_is_wrong_is_refused_and_the_old_one_goes_on() {
     assert!(log.contains("every user may read"), "{log}");
     dev.reload(|| set_permissions(&key, Permissions::from_mode(0o600)).unwrap())
         .await;
+    let config = dev.dir().join("lethe.toml");
+    let mode = |mode| set_permissions(&config, Permissions::from_mode(mode)).unwrap();
+    let log = dev.refuses(|| mode(0o666)).await;
+    assert!(log.contains("every user may change it"), "{log}");
+    dev.reload(|| mode(0o600)).await;
     assert_eq!(line.issue("chat").await, Some(201));
     assert!(line.is_open());
 }
