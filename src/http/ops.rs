@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{self, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -113,13 +113,12 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
     service.metrics.measure_process();
     service.metrics.measure_audit(service.audit.as_ref());
     let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
-    let (kind, text) = if accepted.is_some_and(|accepted| accepted.contains(OPEN_METRICS)) {
-        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        (kind, ops.exposition.open_metrics())
-    } else {
-        let kind = "text/plain; version=0.0.4; charset=utf-8";
-        (kind, ops.exposition.text())
+    let open = accepted.is_some_and(|accepted| accepted.contains(OPEN_METRICS));
+    let kind = match open {
+        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
     };
+    let text = Arc::clone(&ops.exposition).render_in_turn(open).await;
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
@@ -198,5 +197,8 @@ async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(readiness))
+    // Of numbers, texts and lists: they can always be written.
+    let mut text = serde_json::to_string(&readiness).unwrap_or_default();
+    text.push('\n');
+    (status, [(header::CONTENT_TYPE, "application/json")], text)
 }

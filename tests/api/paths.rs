@@ -153,5 +153,9 @@ async fn half_requests_keep_nobody_from_the_ops_listener() {
         half.push(stream);
     }
     assert_eq!(dev.ops("/healthz").await.0, 200);
-    assert_eq!(dev.ops("/readyz").await.0, 200);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let (status, text) = dev.ops(path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(text.ends_with('\n'), "{path}: {text}");
+    }
 }

@@ -11,6 +11,7 @@ mod tests;
 mod zeros;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -194,7 +195,8 @@ impl Metrics {
         let mut registry = Registry::default();
         metrics.register(registry.sub_registry_with_prefix("lethe"));
         metrics.parts.register_process(&mut registry);
-        (metrics, Exposition(registry))
+        let turn = Arc::default();
+        (metrics, Exposition { registry, turn })
     }
 
     /// What the background work saw.
@@ -324,15 +326,36 @@ impl Metrics {
 
 /// The registry.
 #[derive(Debug)]
-pub struct Exposition(Registry);
+pub struct Exposition {
+    registry: Registry,
+    /// Held while the metrics are written out.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Exposition {
+    /// [`Self::open_metrics`] or [`Self::text`], one after the other and on a thread that serves no request: who
+    /// asks for them in a loop takes no time from the API.
+    pub async fn render_in_turn(self: Arc<Self>, open: bool) -> String {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let rendered = tokio::task::spawn_blocking(move || {
+            let text = if open {
+                self.open_metrics()
+            } else {
+                self.text()
+            };
+            drop(turn);
+            text
+        });
+        // It does not panic.
+        rendered.await.unwrap_or_default()
+    }
+
     /// The text format of OpenMetrics.
     #[must_use]
     pub fn open_metrics(&self) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
-        let _ = encode(&mut text, &self.0);
+        let _ = encode(&mut text, &self.registry);
         text
     }
 

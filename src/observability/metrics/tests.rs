@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use lethe_core::for_each_hsm_call;
 use lethe_core::identity::{DeploymentId, HsmKeyId};
 use lethe_core::ports::{
@@ -226,4 +227,22 @@ fn the_text_format_describes_counters_as_their_samples_are_named() {
     for unknown in ["# EOF", "# UNIT"] {
         assert!(!text.contains(unknown), "{text}");
     }
+}
+
+#[test]
+fn the_metrics_are_written_out_one_after_the_other() {
+    let (_, exposition) = Metrics::new();
+    let exposition = Arc::new(exposition);
+    // On one thread, so that what began before another piece of work has ended before it.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let turn = Arc::clone(&exposition.turn).lock_owned().await;
+        let mut text = std::pin::pin!(Arc::clone(&exposition).render_in_turn(true));
+        assert!(text.as_mut().now_or_never().is_none());
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert!(text.as_mut().now_or_never().is_none());
+        drop(turn);
+        assert!(text.await.ends_with("# EOF\n"));
+    });
 }
