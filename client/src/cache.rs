@@ -1,6 +1,9 @@
 //! A cache of values with a lease. It holds a limited number of values until their leases end. Callers
 //! that need the same key at the same time share one fetch. Forgetting a key also covers the fetches
 //! that are in flight.
+//!
+//! Not `moka`: it drops what has expired or was forgotten some time later, so data keys would stay in memory after
+//! their leases, and it measures time by its own clock and not by the one that leases are given in.
 
 use std::collections::HashMap;
 use std::future::Future;

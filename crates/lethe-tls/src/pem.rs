@@ -1,6 +1,7 @@
 //! PEM files (RFC 7468) of which nothing is skipped. Text between blocks is allowed, as tools write
 //! it; but what may be a damaged block, a wrong kind of block or part of one makes the whole file
-//! unusable: a reader that skips it leaves out a CA, or a revocation, without a word.
+//! unusable: a reader that skips it leaves out a CA, or a revocation, without a word. That is why none of the
+//! libraries reads them: `rustls-pki-types` skips all of this, and `pem-rfc7468` refuses long lines.
 
 use base64ct::{Base64, Encoding};
 use rustls::pki_types::{

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
+
 use crate::time::Timestamp;
 
-/// 16 bytes, shown as a UUID (RFC 9562): hex in groups of 8, 4, 4, 4 and 12.
+/// A UUID (RFC 9562), shown as hex in groups of 8, 4, 4, 4 and 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ErasureId([u8; 16]);
+pub struct ErasureId(Uuid);
 
 /// Text that is no UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,53 +21,37 @@ impl ErasureId {
     /// From its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(Uuid::from_bytes(bytes))
     }
 
-    /// From random bytes, ordered by time, as indexes like it (RFC 9562, UUIDv7).
+    /// From random bytes, ordered by time, as indexes like it (UUIDv7).
     #[must_use]
     pub fn ordered(random: [u8; 16], now: Timestamp) -> Self {
-        let mut bytes = random;
-        bytes[..6].copy_from_slice(&now.as_millis().to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0f;
-        bytes[8] = 0x80 | bytes[8] & 0x3f;
-        Self(bytes)
+        let [_, _, _, _, _, _, random @ ..] = random;
+        Self(Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
     }
 
     /// The 16 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
 impl fmt::Display for ErasureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }
 
 impl FromStr for ErasureId {
     type Err = InvalidErasureId;
 
-    /// Takes either case, as callers' libraries write it.
+    /// Takes either case, as callers' libraries write it, and hyphens only where they belong. `Uuid` itself
+    /// takes other forms too.
     fn from_str(text: &str) -> Result<Self, InvalidErasureId> {
-        let text = text.to_ascii_lowercase();
-        let digits = text.replace('-', "");
-        let number = u128::from_str_radix(&digits, 16).map_err(|_| InvalidErasureId)?;
-        let id = Self(number.to_be_bytes());
-        // The hyphens where they belong, and no sign.
-        if id.to_string() == text {
-            Ok(id)
-        } else {
-            Err(InvalidErasureId)
-        }
+        let id: Hyphenated = text.parse().map_err(|_| InvalidErasureId)?;
+        Ok(Self(id.into_uuid()))
     }
 }
 
@@ -96,6 +83,11 @@ mod tests {
             &text[1..],
             &format!("{text}0"),
             &text.replace("01", "+1"),
+            &text.replace("-7b", "7-b"),
+            &text.replace('-', "_"),
+            &format!("{{{text}}}"),
+            &format!("urn:uuid:{text}"),
+            &format!(" {text}"),
         ] {
             assert_eq!(bad.parse::<ErasureId>(), Err(InvalidErasureId), "{bad}");
         }
