@@ -201,8 +201,8 @@ fn action(approval: &Approval) -> String {
         "version_drop" => format!("drop version {} of {keyspace}", number("version")),
         "keyspace_settings" => {
             let longer = |name: &str| {
-                let of = |which: &str| approval.more.get(which).map(|it| it[name].clone());
-                let (before, after) = (of("settings_before")?, of("settings")?);
+                let setting = |which: &str| approval.more.get(which).map(|it| it[name].clone());
+                let (before, after) = (setting("settings_before")?, setting("settings")?);
                 let text = || {
                     Some(format!(
                         "{name} {} -> {}",
@@ -227,8 +227,8 @@ fn outcome(done: &Value) -> String {
     let Some(items) = done["items"].as_array() else {
         return done["state"].as_str().unwrap_or("done").to_owned();
     };
-    let of = |state: &str| items.iter().filter(|it| it["state"] == state).count();
-    let (destroyed, accepted) = (of("destroyed"), of("accepted"));
+    let count_of = |state: &str| items.iter().filter(|it| it["state"] == state).count();
+    let (destroyed, accepted) = (count_of("destroyed"), count_of("accepted"));
     let refused = items.len() - destroyed - accepted;
     let mut text = format!("{destroyed} of {} destroyed", items.len());
     for (count, name) in [(accepted, "accepted"), (refused, "refused")] {

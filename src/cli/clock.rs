@@ -8,8 +8,8 @@ use super::{Failure, block_on};
 /// `lethe clock`
 #[derive(Subcommand)]
 pub(super) enum Clock {
-    /// Says that the service's wall clock is right as it stands now, though it jumped: what has
-    /// expired by it is destroyed then. Look at the clock first.
+    /// Says that the service's wall clock is right, although it jumped. The service then destroys what
+    /// has expired by it. Look at the clock first.
     Confirm {
         #[command(flatten)]
         remote: Remote,

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::Failure;
 
-/// A PKCS#11 module reads variables from its process, and changing them in a running process is
-/// not safe: starts this program again in its place with the variables set.
+/// A PKCS#11 module reads environment variables, and changing them in a running process is not safe. So
+/// this starts the program again, in its place, with the variables set.
 pub(super) fn ensure(variables: &BTreeMap<String, String>) -> Result<(), Failure> {
     let set = |(name, value): (&String, &String)| {
         std::env::var_os(name).as_deref() == Some(OsStr::new(value))

@@ -15,7 +15,7 @@ pub(super) struct Init {
     /// The configuration file.
     #[arg(long)]
     config: PathBuf,
-    /// Tries the PIN even when one more wrong one locks the token.
+    /// Tries the PIN even if one more wrong PIN locks the token.
     #[arg(long)]
     last_pin_try: bool,
 }

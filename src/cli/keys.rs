@@ -26,11 +26,11 @@ pub(super) enum Keys {
 pub(super) struct Export {
     #[command(flatten)]
     remote: Remote,
-    /// Keys that are trusted already, from an earlier export: refuses any that is neither among them
+    /// Keys that you trust already, from an earlier export. Refuses any key that is neither among them
     /// nor endorsed by one of them.
     #[arg(long, value_name = "FILE")]
     trusted: Option<PathBuf>,
-    /// Writes them to this file instead.
+    /// Writes the keys to this file instead.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ impl Keys {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let Self::Export(export) = self;
         let keys = block_on(async { Ok(export.remote.client()?.verification_keys().await?) })?;
-        // What the service says is read as strictly as a file would be, before anyone relies on it.
+        // The service's answer is read as strictly as a file, before anyone relies on it.
         let read: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>()?;
         succession::check(&read)?;
         check_use(&read)?;
@@ -85,7 +85,7 @@ fn succession(predecessor: &str, endorsement: &str) -> Option<Succession> {
     })
 }
 
-/// Whoever relies on an export must not learn later that it checks nothing.
+/// Refuses keys of which none checks receipts.
 fn check_use(keys: &[PublishedKey]) -> Result<(), Failure> {
     let of_receipts = |it: &PublishedKey| it.key.purpose == SigningPurpose::Receipt;
     match keys.iter().any(of_receipts) {
@@ -94,8 +94,8 @@ fn check_use(keys: &[PublishedKey]) -> Result<(), Failure> {
     }
 }
 
-/// The endorsements themselves hold: what is left to see is where they begin, and that nothing that
-/// was trusted has another successor now.
+/// Checks that the chain of endorsements begins at a trusted key, and that no trusted key has another
+/// successor than before. The endorsements themselves are verified already.
 fn check_trusted(file: &Path, keys: &[PublishedKey]) -> Result<(), Failure> {
     let trusted: VerificationKeys = read_file(file)?
         .parse()

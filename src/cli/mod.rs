@@ -36,7 +36,7 @@ use output::{Output, printable};
 #[derive(Parser)]
 #[command(name = "lethe", version, propagate_version = true)]
 struct Cli {
-    /// How results are shown.
+    /// Shows results for people (text) or for programs (json).
     #[arg(long, global = true, value_enum, default_value = "text")]
     output: Output,
     #[command(subcommand)]
@@ -49,34 +49,34 @@ enum Command {
     Dev(dev::Dev),
     /// Runs the service.
     Serve(serve::Serve),
-    /// Prepares store and HSM of a configuration.
+    /// Prepares the store and the HSM of a configuration. Changes nothing that is there already.
     Init(init::Init),
-    /// Shows and sets policies.
+    /// Lists, shows, sets and erases keyspaces.
     #[command(subcommand)]
     Keyspace(keyspace::KeyspaceCommand),
     /// Makes conversations unreadable, for everyone and for good.
     Shred(shred::Shred),
-    /// Replaces key versions and the root.
+    /// Makes a new key version or a new root, or moves to another HSM.
     #[command(subcommand)]
     Rotate(rotate::Rotate),
-    /// What waits for a second operator; approves it.
+    /// Lists what waits for a second operator, or approves it.
     Approve(approve::Approve),
-    /// Takes back what waits for a second operator.
+    /// Withdraws what waits for a second operator, so that nothing is done.
     Withdraw(withdraw::Withdraw),
-    /// After the service's wall clock jumped.
+    /// Confirms the service's wall clock after a jump.
     #[command(subcommand)]
     Clock(clock::Clock),
-    /// After a deployment's store was moved: makes this one the one that is served.
+    /// Makes this store the one that is served, after the deployment's store was moved.
     Takeover(takeover::Takeover),
     /// Brings a file of wrapped keys to the newest key version.
     Rewrap(rewrap::Rewrap),
-    /// Public keys for auditors.
+    /// Prints the public keys that check receipts.
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Checks receipts, offline.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
-    /// What would be readable if everything were seized now.
+    /// Shows what would be readable if everything were seized now.
     Status(status::Status),
     /// Makes certificates for development and small set-ups.
     #[command(subcommand)]
@@ -85,7 +85,7 @@ enum Command {
     Openapi,
 }
 
-/// Any failure but those below.
+/// Exit code of any failure that has no code of its own.
 const FAILED: u8 = 1;
 /// The service halted: restarting does not help.
 const HALTED: u8 = 3;
@@ -128,7 +128,7 @@ impl Failure {
     }
 }
 
-/// What a restart cannot mend is told apart by its exit code.
+/// A failure that a restart cannot mend has an exit code of its own.
 fn app_failure(error: AppError) -> Failure {
     let code = match &error {
         AppError::Halted(_) => HALTED,
@@ -141,8 +141,8 @@ fn app_failure(error: AppError) -> Failure {
     }
 }
 
-/// Parses the arguments and runs the command; the exit code is 0 on success, 2 for arguments that
-/// are none, 3 when the service halted, 4 when the HSM refuses the PIN, else 1.
+/// Parses the arguments and runs the command. The exit code is 0 on success, 2 for wrong arguments, 3
+/// when the service halted, 4 when the HSM refuses the PIN, and 1 for any other failure.
 #[must_use]
 pub fn run() -> u8 {
     let parsed = without_empty_variables(Cli::command())
@@ -165,7 +165,7 @@ pub fn run() -> u8 {
     }
 }
 
-/// A variable that is set to nothing is not set.
+/// An environment variable with an empty value counts as not set.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |arg: &Arg| {
         let variable = arg.get_env().and_then(std::env::var_os);
@@ -181,7 +181,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 impl Cli {
     fn run(self) -> u8 {
-        match self.obey() {
+        match self.run_command() {
             Ok(()) => 0,
             Err(failure) => {
                 logging::say(&format!("lethe: {}", printable(&failure.message)));
@@ -190,7 +190,7 @@ impl Cli {
         }
     }
 
-    fn obey(self) -> Result<(), Failure> {
+    fn run_command(self) -> Result<(), Failure> {
         match self.command {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
@@ -212,7 +212,7 @@ impl Cli {
     }
 }
 
-/// Who may change what a service relies on may do what it may: refuses where that is everybody.
+/// Refuses a file that everybody may change: whoever changes it may do what the service may do.
 fn warn_of_writers(config: &Config, path: &Path, warn: impl Fn(&str)) -> Result<(), Failure> {
     config.writers(path)?.iter().for_each(|who| warn(who));
     Ok(())
@@ -227,7 +227,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 mod tests {
     use clap::CommandFactory;
 
-    /// Two arguments of one name, and the like, which else panic when the command is used.
+    /// Finds mistakes such as two arguments with one name, at which the command would panic.
     #[test]
     fn all_commands_are_well_formed() {
         super::Cli::command().debug_assert();

@@ -12,14 +12,14 @@ use super::Failure;
 /// `--output`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 impl Output {
-    /// Prints a result one way or the other.
+    /// Prints a result as JSON or as text.
     pub(super) fn print(
         self,
         value: &impl Serialize,
@@ -32,7 +32,7 @@ impl Output {
         })
     }
 
-    /// The same for a text with colours in it, of which every part from elsewhere is
+    /// The same for a text with colours. Every part of it that comes from elsewhere must be
     /// [`printable`] already.
     pub(super) fn print_painted(
         self,
@@ -48,8 +48,8 @@ impl Output {
     }
 }
 
-/// Text from elsewhere as a terminal may get it: what would move the cursor, change colours or the
-/// order of characters is written out.
+/// Text from elsewhere, made safe for a terminal: characters that would move the cursor, change colours
+/// or the order of characters are written as escapes.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(steers_terminals) {
         return Cow::Borrowed(text);
@@ -64,7 +64,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// All texts in it as [`printable`].
+/// The value with all its texts as [`printable`].
 pub(super) fn printable_value(value: &Value) -> Value {
     match value {
         Value::String(text) => printable(text).into(),
@@ -77,7 +77,7 @@ pub(super) fn printable_value(value: &Value) -> Value {
     }
 }
 
-/// JSON in which characters that steer terminals stand as escapes, which readers of JSON undo.
+/// JSON in which characters that control terminals are JSON escapes.
 pub(super) fn json_text(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value)?;
     if !text.contains(steers_terminals) {
@@ -104,8 +104,7 @@ fn steers_terminals(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The line that a service prints when it answers: from a thread of its own, because whoever
-/// started it need not read it.
+/// Prints the line of a service that is ready. A thread of its own does it, because nobody may read it.
 pub(super) fn announce(line: String) {
     let announced = io::stdout().as_fd().try_clone_to_owned().and_then(|out| {
         let write = move || {

@@ -18,13 +18,13 @@ const DAY: u64 = 86_400;
 pub(super) enum Pki {
     /// Makes a CA: ca.crt and ca.key.
     Ca {
-        /// Folder for both files; refused when there is a CA.
+        /// Folder for both files. Refused if it has a CA already.
         #[arg(long)]
         out: PathBuf,
-        /// Common name.
+        /// Common name of the CA.
         #[arg(long, default_value = "Lethe CA")]
         name: String,
-        /// Life in days.
+        /// How many days the CA is valid.
         #[arg(long, default_value_t = 3_650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
     },
@@ -33,27 +33,27 @@ pub(super) enum Pki {
         /// Folder of the CA.
         #[arg(long)]
         ca: PathBuf,
-        /// Path of both files without extension.
+        /// Path of both files, without extension.
         #[arg(long)]
         out: PathBuf,
-        /// A client of this SPIFFE id.
+        /// Makes a client certificate with this SPIFFE id.
         #[arg(long, required_unless_present = "server", conflicts_with = "server")]
         spiffe_id: Option<SpiffeId>,
-        /// A server of these host names and addresses.
+        /// Makes a server certificate for these host names and addresses.
         #[arg(long, num_args = 1..)]
         server: Vec<String>,
-        /// Life in days.
+        /// How many days the certificate is valid.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
     },
-    /// Writes the CA's revocation list, ca.crl: what it named before, and these certificates.
+    /// Writes the CA's revocation list, ca.crl: what it listed before, and these certificates.
     Revoke {
         /// Folder of the CA.
         #[arg(long)]
         ca: PathBuf,
-        /// Certificates that are to be refused; none issues the list anew.
+        /// Certificates to be refused. Without one the list is issued again as it is.
         certificates: Vec<PathBuf>,
-        /// Life of the list in days: a newer one has to follow before its end.
+        /// How many days the list is valid. A newer list has to follow before its end.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
     },

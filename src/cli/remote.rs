@@ -7,10 +7,10 @@ use lethe_client::{Client, ClientConfig};
 use super::Failure;
 use crate::config::Config;
 
-/// Which service, and as whom.
+/// The service, and the client certificate to call it with.
 #[derive(Args)]
 pub(super) struct Remote {
-    /// `https://host:port`
+    /// Address of the service: https://host:port.
     #[arg(long, env = "LETHE_SERVER")]
     server: Option<String>,
     /// CA of the service's certificate, PEM.
@@ -19,10 +19,10 @@ pub(super) struct Remote {
     /// Client certificate, PEM.
     #[arg(long, env = "LETHE_CERT")]
     cert: Option<PathBuf>,
-    /// Its key, PEM.
+    /// Key of the client certificate, PEM.
     #[arg(long, env = "LETHE_KEY")]
     key: Option<PathBuf>,
-    /// A development folder: takes the operator's certificate from it.
+    /// Folder of `lethe dev`: address, CA and the operator's certificate are taken from it.
     #[arg(long, env = "LETHE_DIR")]
     dir: Option<PathBuf>,
 }
@@ -55,7 +55,8 @@ impl Remote {
     }
 }
 
-/// Where to reach, from the same machine and by a name of its certificate, who listens everywhere.
+/// The address at which a service that listens on all addresses can be reached from the same machine,
+/// with a name that its certificate has.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let address = match listen.ip() {
         IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

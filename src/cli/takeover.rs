@@ -17,7 +17,7 @@ pub(super) struct Takeover {
     /// The configuration file, on the machine that the store was moved to.
     #[arg(long)]
     config: PathBuf,
-    /// Does not ask.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
     /// This is the very database that was served last, and its service was cut off in the middle of
@@ -52,7 +52,7 @@ impl Takeover {
         };
         self.confirm(&warning(&ready))?;
         let done = ready.carry_out().await.map_err(app_failure)?;
-        tell(&done, output)
+        print_result(&done, output)
     }
 
     fn confirm(&self, warning: &str) -> Result<(), Failure> {
@@ -81,7 +81,7 @@ fn warning(ready: &Ready) -> String {
     let record = if ready.will_be_recorded() {
         ""
     } else {
-        "\nThe audit folder is not here: only this program's log will tell of it."
+        "\nThe audit folder is not here: only this program's log will show it."
     };
     format!(
         "The HSM is claimed by  {}\nand would be by        {}\n\
@@ -94,7 +94,7 @@ fn warning(ready: &Ready) -> String {
     )
 }
 
-fn tell(done: &TakenOver, output: Output) -> Result<(), Failure> {
+fn print_result(done: &TakenOver, output: Output) -> Result<(), Failure> {
     let recorded = done.recorded.clone();
     let shown = json!({ "deployment": done.deployment, "taken_over": true, "from": done.from,
         "to": done.to, "sequence": done.sequence, "recorded": recorded == Ok(true) });

@@ -8,7 +8,7 @@ use super::{Failure, block_on};
 /// `lethe withdraw`
 #[derive(Args)]
 pub(super) struct Withdraw {
-    /// What waits for a second operator, as `lethe approve` shows it.
+    /// Ids of the approvals, as `lethe approve` shows them.
     #[arg(required = true)]
     ids: Vec<ApprovalId>,
     #[command(flatten)]

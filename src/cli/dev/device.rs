@@ -19,10 +19,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Longest path of a socket, with the zero behind it.
 const LONGEST_SOCKET: usize = 108;
 
-/// Paths of sockets are short.
+/// Refuses a folder whose path is too long for the HSM's socket.
 pub(super) fn check_length(dir: &Path) -> Result<(), Failure> {
     let named = dir.join("hsm/admin.sock");
-    // The module gets the whole path.
+    // The module gets the absolute path.
     let whole = std::path::absolute(dir)?.join("hsm/hsm.sock");
     let longest = named.as_os_str().len().max(whole.as_os_str().len());
     let over = (longest + 1).saturating_sub(LONGEST_SOCKET);
@@ -35,10 +35,10 @@ pub(super) fn check_length(dir: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// The simulated HSM as a child process.
+/// The simulated HSM, as a child process.
 pub(super) struct Device {
     child: Child,
-    /// It is to end now.
+    /// Whether this program is ending the process. Another end is logged.
     stopping: Arc<AtomicBool>,
 }
 
@@ -53,7 +53,7 @@ impl Device {
         let mut respawns = 0;
         for _ in 0..LOOKS {
             if let Some(status) = child.try_wait()? {
-                // One that a killed run left behind is about to notice that it is alone.
+                // A process that a killed run left behind still has the folder. It ends soon.
                 respawns += 1;
                 if respawns == RESPAWNS {
                     return Err(ended(child, status));
@@ -70,7 +70,7 @@ impl Device {
         Err(io::Error::other("hsm-sim does not answer on its socket"))
     }
 
-    /// What it says goes the way of the log, and so does that it has ended by itself.
+    /// Copies its output to the log, and logs if it ends by itself.
     fn watched(mut child: Child) -> io::Result<Self> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (said, expected) = (child.stderr.take(), Arc::clone(&stopping));
@@ -98,11 +98,11 @@ impl Device {
     }
 }
 
-/// With what it said last.
+/// The error of a process that has ended, with its last output.
 fn ended(mut child: Child, status: ExitStatus) -> io::Error {
     let mut said = String::new();
     if let Some(mut from) = child.stderr.take() {
-        // What cannot be read is not said.
+        // If its output cannot be read, the error has none.
         let _ = from.read_to_string(&mut said);
     }
     let said = said.lines().last().unwrap_or_default();
@@ -128,7 +128,7 @@ fn initialise(dir: &Path, state: &Path, token: &str) -> io::Result<()> {
         let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         write_private(path, &text)?;
     }
-    // Under another name until it is whole.
+    // The folder has another name until it is complete.
     let draft = dir.join("hsm.new");
     if draft.exists() {
         std::fs::remove_dir_all(&draft)?;
@@ -148,7 +148,7 @@ fn initialise(dir: &Path, state: &Path, token: &str) -> io::Result<()> {
     std::fs::rename(&draft, state)
 }
 
-/// A program that was built beside this one.
+/// The path of a program that was built beside this one.
 pub(super) fn binary(name: &str) -> io::Result<PathBuf> {
     let ours = std::env::current_exe()?;
     let path = ours.parent().unwrap_or(Path::new("/")).join(name);

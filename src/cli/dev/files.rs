@@ -28,12 +28,12 @@ pub(super) fn lock(dir: &Path) -> Result<File, Failure> {
     let served = || Failure::new(format!("{} is served already", dir.display()));
     let lock = open("dev.lock")?;
     lock.try_lock().map_err(|_| served())?;
-    // It is let go at once: the service takes it when it opens the database.
+    // The lock of the database is released at once: the service takes it when it opens the database.
     open("lethe.db.lock")?.try_lock().map_err(|_| served())?;
     Ok(lock)
 }
 
-/// PKI and configuration: makes what is missing.
+/// Makes what is missing of PKI and configuration.
 pub(super) fn prepare(
     dir: &Path,
     listen: SocketAddr,
@@ -68,7 +68,7 @@ fn spiffe_id(role: &str) -> Result<SpiffeId, Failure> {
     Ok(format!("spiffe://lethe.dev/{role}").parse()?)
 }
 
-/// The file keeps what was edited; the addresses of `[server]` are those of the command line.
+/// The text of the configuration with the addresses of the command line in `[server]`. All else stays.
 fn with_addresses(text: &str, listen: SocketAddr, ops_listen: SocketAddr) -> String {
     let mut in_server = false;
     let line = |line: &str| {

@@ -21,7 +21,7 @@ use crate::observability::logging;
 /// `lethe dev`
 #[derive(Args)]
 pub(super) struct Dev {
-    /// The folder; made when missing, gone on with when there.
+    /// The folder. Made if it is missing, used again if it is there.
     #[arg(long)]
     dir: PathBuf,
     /// Address of the API.
@@ -36,14 +36,15 @@ impl Dev {
     pub(super) fn run(self) -> Result<(), Failure> {
         let protection = memory::protect();
         device::check_length(&self.dir)?;
-        // Before anything is written, and until the end: another one would write over it.
+        // The lock is taken before anything is written and held until the end, because another run
+        // would overwrite the files.
         let _lock = files::lock(&self.dir)?;
         files::prepare(&self.dir, self.listen, self.ops_listen)?;
         let config = Config::load(&self.dir.join("lethe.toml"))?;
         environment::ensure(&config.environment())?;
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
-        // Ends with this process, however that ends.
+        // The simulated HSM ends when this process ends, in whatever way.
         let device = device::Device::start(&self.dir, &config.hsm.token)?;
         let served = block_on(async { self.serve(&config).await.map_err(app_failure) });
         device.stop()?;
@@ -74,7 +75,7 @@ impl Dev {
     }
 }
 
-/// The keyspace that is there from the start.
+/// Makes the keyspace `chat` if it is missing.
 async fn make_chat(node: &NodeState, keeper: &KeeperHandle) -> Result<(), AppError> {
     let name = "chat".parse().map_err(std::io::Error::other)?;
     if node.key_state.keyring().keyspaces.contains_key(&name) {

@@ -10,14 +10,14 @@ use crate::cli::output::{Output, ask};
 use crate::cli::remote::Remote;
 use crate::cli::shred::ShredReport;
 
-/// As long as it takes: what is accepted is never taken back.
+/// No limit: what is accepted is never taken back.
 const WAIT_LIMIT: Duration = Duration::MAX;
 const TICK: Duration = Duration::from_millis(100);
 
 /// `lethe keyspace erase`
 #[derive(Args)]
 pub(in crate::cli) struct Erase {
-    /// Its name.
+    /// Name of the keyspace.
     name: KeyspaceName,
     #[command(flatten)]
     order: Order,
@@ -37,16 +37,16 @@ pub(in crate::cli) struct DropVersion {
 
 #[derive(Args)]
 struct Order {
-    /// Does not ask.
+    /// Does not ask for confirmation. Needed without a terminal.
     #[arg(long)]
     yes: bool,
-    /// Waits no longer than 10 s for its end: what is accepted is irrevocable.
+    /// Waits no longer than 10 s for the end. What is accepted cannot be undone.
     #[arg(long)]
     no_wait: bool,
-    /// Id of the order: that of one that failed.
+    /// Id of this order, if it failed before or was approved meanwhile.
     #[arg(long)]
     id: Option<ShredId>,
-    /// Why, in at most 256 characters: for the audit log and the second operator.
+    /// Reason, at most 256 characters, for the audit log and the second operator.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -101,7 +101,7 @@ impl Order {
         waited.map_err(failed)
     }
 
-    /// A person types the name, a program says `--yes`: there is no undo.
+    /// Asks a person to type the name, because there is no undo. A program uses `--yes`.
     fn confirm(&self, what: &str, word: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
@@ -121,7 +121,7 @@ impl Order {
     }
 }
 
-/// It may have been accepted, unless the service says that it will not do it.
+/// The error of a call that may have been accepted, unless the service says that it was not.
 fn failed(error: &Error, id: ShredId) -> Failure {
     match error {
         Error::Service(problem) if problem.code == ErrorCode::ApprovalRequired => Failure::new(

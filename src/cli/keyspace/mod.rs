@@ -13,21 +13,21 @@ use crate::observability::logging;
 /// `lethe keyspace`
 #[derive(Subcommand)]
 pub(super) enum KeyspaceCommand {
-    /// All keyspaces.
+    /// Lists the keyspaces that you may see, with their settings.
     List {
         #[command(flatten)]
         remote: Remote,
     },
-    /// One keyspace.
+    /// Shows one keyspace: settings, live buckets, key versions and their last use.
     Show {
-        /// Its name.
+        /// Name of the keyspace.
         name: KeyspaceName,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Makes a keyspace, or changes the settings given for keys issued from now on.
+    /// Makes a keyspace, or changes the given settings of one, for keys issued from now on.
     Set {
-        /// Its name.
+        /// Name of the keyspace.
         name: KeyspaceName,
         #[command(flatten)]
         settings: Settings,
@@ -40,13 +40,14 @@ pub(super) enum KeyspaceCommand {
     DropVersion(erase::DropVersion),
 }
 
-/// Settings; those of an existing keyspace stay where none is given.
+/// The given settings. Without one a new keyspace has the default, and an existing keyspace keeps what
+/// it has.
 #[derive(Args)]
 pub(super) struct Settings {
     /// How long messages live at least, such as 72h.
     #[arg(long)]
     retention: Option<String>,
-    /// Width of a bucket, such as 1h.
+    /// Width of a bucket, such as 1h: messages live at most so much longer.
     #[arg(long)]
     granularity: Option<String>,
     /// Age at which a key version is replaced, such as 30d.
@@ -58,13 +59,14 @@ pub(super) struct Settings {
     /// Shorter retentions that an issue may choose, such as 1h,1d; "" for none.
     #[arg(long, value_delimiter = ',')]
     retentions: Option<Vec<String>>,
-    /// Older key versions are refused; can only be raised.
+    /// Keys of older versions are refused. To raise it may need a second operator; to lower it always
+    /// does.
     #[arg(long)]
     minimum_version: Option<u32>,
 }
 
 impl Settings {
-    /// Over what is there, or over the defaults of a new keyspace.
+    /// The given settings, and for the rest the present ones, or the defaults of a new keyspace.
     fn over(self, present: Option<KeyspaceSettings>) -> KeyspaceSettings {
         let present = present.unwrap_or_else(|| KeyspaceSettings {
             retention: "72h".into(),
@@ -136,7 +138,7 @@ async fn show(remote: &Remote, name: &KeyspaceName, output: Output) -> Result<()
     output.print(&keyspace, || text(&keyspace))
 }
 
-/// For people: the settings as they are set, and what the service tells beside.
+/// A keyspace for people: its settings, and what else the service shows of it.
 fn text(keyspace: &Keyspace) -> String {
     let more = |name: &str| keyspace.more.get(name).unwrap_or(&Value::Null);
     let string = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -213,7 +215,7 @@ async fn set(
     })
 }
 
-/// What is set now, and what it was where it was something else.
+/// The settings as they are now, and behind each changed one what it was before.
 fn changes(now: &KeyspaceSettings, before: Option<&KeyspaceSettings>) -> String {
     let minimum = |it: &KeyspaceSettings| it.minimum_version.map(|number| number.to_string());
     let retentions = |it: &KeyspaceSettings| {
@@ -245,7 +247,7 @@ fn changes(now: &KeyspaceSettings, before: Option<&KeyspaceSettings>) -> String 
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// No lease is longer than its key lives.
+/// A lease does not outlive its key.
 fn warn_of_cache_ttl(settings: &KeyspaceSettings) {
     let span = |text: &str| text.parse::<Span>().ok();
     if span(&settings.cache_ttl) > span(&settings.retention) {

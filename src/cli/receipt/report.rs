@@ -14,7 +14,7 @@ pub(super) enum Report {
 
 pub(super) struct Valid {
     pub(super) receipt: Receipt,
-    /// It opens the receipt.
+    /// The opening of the receipt, if the file or `--opening` has it.
     pub(super) opening: Option<Opening>,
 }
 
@@ -110,7 +110,7 @@ impl Valid {
 
     fn conversation(&self) -> String {
         let Some(opening) = &self.opening else {
-            return "told by the opening only, which is not here".into();
+            return "only the opening says it, and it is not here".into();
         };
         let keys = keys(opening);
         let keys = keys

@@ -42,7 +42,7 @@ impl Verify {
         let file: Box<dyn Read> = if self.file == Path::new("-") {
             Box::new(stdin())
         } else {
-            Box::new(File::open(&self.file).map_err(|error| of(&self.file, error))?)
+            Box::new(File::open(&self.file).map_err(|error| failure(&self.file, error))?)
         };
         let mut check = Check {
             opened: vec![false; openings.len()],
@@ -55,7 +55,7 @@ impl Verify {
             match found {
                 Ok(Found::Receipt { receipt, opening }) => check.receipt(&receipt, opening)?,
                 Ok(Found::NoReceipt) => check.printer.without += 1,
-                Err(error) => check.fail(of(&self.file, error).message),
+                Err(error) => check.fail(failure(&self.file, error).message),
             }
         }
         check.finish(&self.file)
@@ -71,21 +71,21 @@ impl Verify {
             }
         };
         let mut text = String::new();
-        let file = File::open(&path).map_err(|error| of(&path, error))?;
+        let file = File::open(&path).map_err(|error| failure(&path, error))?;
         let read = file.take(LONGEST_KEYS).read_to_string(&mut text);
-        read.map_err(|error| of(&path, error))?;
-        text.parse().map_err(|error| of(&path, error))
+        read.map_err(|error| failure(&path, error))?;
+        text.parse().map_err(|error| failure(&path, error))
     }
 
     fn openings(&self) -> Result<Vec<Opening>, Failure> {
         let Some(path) = &self.opening else {
             return Ok(Vec::new());
         };
-        let file = File::open(path).map_err(|error| of(path, error))?;
-        let texts = reading::openings(file).map_err(|error| of(path, error))?;
+        let file = File::open(path).map_err(|error| failure(path, error))?;
+        let texts = reading::openings(file).map_err(|error| failure(path, error))?;
         let openings = texts.iter().map(|text| Opening::from_json(text));
         let openings = openings.collect::<Result<Vec<_>, _>>();
-        let openings = openings.map_err(|error| of(path, error))?;
+        let openings = openings.map_err(|error| failure(path, error))?;
         if openings.is_empty() {
             return Err(Failure::new(format!("{} holds no opening", path.display())));
         }
@@ -93,14 +93,14 @@ impl Verify {
     }
 }
 
-fn of(path: &Path, error: impl std::fmt::Display) -> Failure {
+fn failure(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::new(format!("{}: {error}", path.display()))
 }
 
 struct Check {
     keys: VerificationKeys,
     openings: Vec<Opening>,
-    /// Which of them have opened a receipt.
+    /// For each of `openings`: whether it has opened a receipt of the file.
     opened: Vec<bool>,
     first_failure: Option<String>,
     printer: Printer,
@@ -166,9 +166,9 @@ struct Printer {
     verbose: bool,
     printed: usize,
     valid: usize,
-    /// Answers that say that they hold no receipt.
+    /// The number of answers without a receipt.
     without: usize,
-    /// For a terminal that sees nothing else.
+    /// Shows progress on a terminal while no report is printed.
     spinner: ProgressBar,
 }
 

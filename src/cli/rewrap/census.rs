@@ -22,7 +22,7 @@ impl Census {
         self.0.range(..version).map(|(_, keys)| keys).sum()
     }
 
-    fn of(&self, version: u32) -> u64 {
+    fn keys_of(&self, version: u32) -> u64 {
         self.0.get(&version).copied().unwrap_or_default()
     }
 }
@@ -36,9 +36,9 @@ pub(super) fn table(before: &Census, after: Option<&Census>) -> String {
         text.push_str(&format!(" {:>12}", "AFTER"));
     }
     for version in all.0.into_keys() {
-        text.push_str(&format!("\n{version:>7} {:>12}", before.of(version)));
+        text.push_str(&format!("\n{version:>7} {:>12}", before.keys_of(version)));
         if let Some(after) = after {
-            text.push_str(&format!(" {:>12}", after.of(version)));
+            text.push_str(&format!(" {:>12}", after.keys_of(version)));
         }
     }
     text

@@ -33,20 +33,20 @@ use super::{Failure, block_on};
 pub(super) struct Rewrap {
     /// Name of the keyspace.
     keyspace: KeyspaceName,
-    /// JSON lines {"conversation","wrapped_key"}; other members stay as they are.
+    /// File of JSON lines {"conversation","wrapped_key"}. Other members stay as they are.
     #[arg(long = "in", value_name = "FILE")]
     input: PathBuf,
-    /// The same lines with keys of the newest version, in the same order. FILE.part until all is
-    /// done; a run after a kill goes on with it.
+    /// File for the same lines with keys of the newest version, in the same order. It is FILE.part
+    /// until all is done; a run after a kill continues it.
     #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// Replaces FILE if it is there.
+    /// Replaces the output file if it is there.
     #[arg(long, conflicts_with = "dry_run")]
     force: bool,
     /// Leaves out lines that cannot be rewrapped, instead of keeping them as they are.
     #[arg(long, conflicts_with = "dry_run")]
     drop_bad: bool,
-    /// Keys a second, at most.
+    /// At most N keys a second.
     #[arg(long, value_name = "N", conflicts_with = "dry_run")]
     rate: Option<NonZeroU32>,
     /// Reads all lines and counts keys by version, and changes nothing.

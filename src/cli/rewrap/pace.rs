@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// As many as one call takes.
+/// Most keys of one call.
 const BATCH: usize = 1_000;
-/// Batches a second of a slow pace: more would not make it smoother.
+/// Batches a second when the rate is low.
 const STEPS: usize = 4;
 
 /// `--rate`: so many keys a second, at most.
@@ -22,18 +22,18 @@ impl Pace {
         }
     }
 
-    /// How many lines go together.
+    /// Number of keys in one call.
     pub(super) fn batch(&self) -> usize {
         let steps = |rate: NonZeroU32| (rate.get() as usize / STEPS).clamp(1, BATCH);
         self.rate.map_or(BATCH, steps)
     }
 
-    /// Returns when so many keys may leave.
+    /// Waits until `keys` more keys may be sent.
     pub(super) async fn wait(&mut self, keys: usize) {
         let Some(rate) = self.rate else { return };
         tokio::time::sleep_until(self.next).await;
         let span = Duration::from_secs_f64(keys as f64 / f64::from(rate.get()));
-        // Time that went by unused is not made up for.
+        // Time that was not used is lost: the rate is not exceeded later.
         self.next = self.next.max(Instant::now()) + span;
     }
 }

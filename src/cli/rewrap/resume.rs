@@ -1,6 +1,6 @@
-//! The output while it grows: FILE.part, and beside it FILE.part.json, which says how far it is
-//! good and from how much of which input it was made. A run after a kill cuts off what came later
-//! and goes on from there.
+//! The output while it grows: FILE.part, and beside it FILE.part.json, which says how much of it is
+//! complete, and how much of which input it is from. A run after a kill cuts off the rest and continues
+//! from there.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,7 +17,7 @@ use crate::pki::{beside, ensure_replaceable, put_in_place, write_private};
 
 const FORMAT: &str = "lethe/v1/rewrap";
 
-/// What a run must have in common with the one that it goes on with.
+/// What a run must have in common with the earlier run that it continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Task {
     format: String,
@@ -55,8 +55,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins, or goes on; then `input` stands behind what is done, and the tally says what that
-    /// was. The output gets `mode` as its permissions.
+    /// Begins the output, or continues it. Then `input` is at the first line that is not done, and the
+    /// tally counts what is done. The output gets the permissions `mode`.
     pub(super) fn open(
         out: &Path,
         task: Task,
@@ -65,7 +65,7 @@ impl Draft {
     ) -> Result<(Self, Tally), Failure> {
         let path = beside(out, "part");
         ensure_replaceable(out).map_err(|error| named(out, error))?;
-        // It may be that of an earlier run, and never a link to elsewhere.
+        // The draft may be that of an earlier run, but never a link.
         let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
         let part = File::options()
             .create(true)
@@ -102,7 +102,7 @@ impl Draft {
         Ok((draft, tally))
     }
 
-    /// How far a run before this one was. A draft with content that does not say so is not ours.
+    /// How far an earlier run was. A draft without a valid file beside it is not ours.
     fn earlier(&self) -> Result<Option<State>, Failure> {
         let path = self.state_file();
         let named = |error| named(&path, error);
@@ -116,7 +116,8 @@ impl Draft {
         };
         let state: State = serde_json::from_str(&text)
             .map_err(|_| self.foreign("is not of a rewrap, or of another version"))?;
-        // A run that was killed behind its last step leaves this; its draft has its final name.
+        // A run that was killed after its last step leaves this file. Its draft has the final name
+        // already.
         let ended = length == 0 && state.output_bytes > 0;
         Ok((!ended).then_some(state))
     }
@@ -155,12 +156,12 @@ impl Draft {
         ))
     }
 
-    /// So much of the input is done.
+    /// Number of input bytes that are done.
     pub(super) const fn input_bytes(&self) -> u64 {
         self.input_bytes
     }
 
-    /// Takes note of input whose output is complete.
+    /// Counts input whose output is complete.
     pub(super) fn note(&mut self, input: &[u8]) {
         self.input.update(input);
         self.input_bytes += input.len() as u64;
@@ -172,7 +173,8 @@ impl Draft {
         written.map_err(|error| named(&self.part_file(), error))
     }
 
-    /// A run after a kill goes on from here. Only where a line ends.
+    /// Writes down the present state, from which a run after a kill continues. Call it only at the end
+    /// of a line.
     pub(super) fn keep(&mut self, tally: &Tally) -> Result<(), Failure> {
         let synced = self
             .part
@@ -190,7 +192,7 @@ impl Draft {
         write_private(&path, &serde_json::to_string(&state)?).map_err(|error| named(&path, error))
     }
 
-    /// All is there: it gets its name, durably.
+    /// The output is complete: makes it durable and gives it its final name.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         let named = |error| named(&self.out, error);
         self.part.flush().map_err(named)?;

@@ -17,11 +17,11 @@ use super::resume::Draft;
 use super::tally::Tally;
 use crate::cli::Failure;
 
-/// Batches on their way: while one is answered, the service has the next ones.
+/// Calls in flight: while one is answered, the service works on the next ones.
 const AT_ONCE: usize = 3;
-/// A kill costs no more than this, and that is done again.
+/// Time between two notes of the progress. After a kill no more than this is done again.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
-/// For items that were not refused for good; the client has its own for whole calls.
+/// Tries for items that may succeed later. The client itself repeats whole calls.
 const ATTEMPTS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,16 +37,16 @@ pub(super) struct Run<'a, R> {
     pub(super) reporter: &'a mut Reporter,
     pub(super) tally: &'a mut Tally,
     pub(super) drop_bad: bool,
-    /// Output and tally are of the same input, which ends where a line ends.
+    /// Output and tally are of the same input, which ends at the end of a line.
     pub(super) whole: bool,
 }
 
 impl<R: BufRead> Run<'_, R> {
-    /// Until the end of the input, or an error that another run may overcome.
+    /// Runs until the end of the input, or an error after which another run may continue.
     pub(super) async fn rewrap(&mut self) -> Result<(), Failure> {
         let done = self.work().await;
         if done.is_err() && self.whole {
-            // If that fails too, the first error says more, and an earlier state is there.
+            // If this fails too, the first error is the better one, and an earlier state is kept.
             let _ = self.draft.keep(self.tally);
         }
         done
@@ -146,7 +146,7 @@ impl<R: BufRead> Run<'_, R> {
     }
 }
 
-/// Reads everything, changes nothing.
+/// Reads all lines and changes nothing.
 pub(super) fn census<R: BufRead>(
     reader: &mut Reader<R>,
     reporter: &mut Reporter,
@@ -179,7 +179,7 @@ fn refused(problem: &Problem) -> Bad {
     }
 }
 
-/// One for each request. What passes is tried again: such a line is not bad.
+/// A result for each request. Errors that may pass are tried again, so such a line is not bad.
 async fn answers(
     client: &Client,
     keyspace: &KeyspaceName,
@@ -211,7 +211,7 @@ async fn answers(
     Ok(answers)
 }
 
-/// Whether the service says so of the key, not of itself.
+/// Whether the error is about the key, and not about the service.
 fn is_final(problem: &Problem) -> bool {
     matches!(
         problem.code,

@@ -9,11 +9,12 @@ use super::census::Census;
 pub(super) struct Tally {
     pub(super) lines: u64,
     pub(super) rewrapped: u64,
-    /// Bad lines by reason.
+    /// Number of bad lines, by reason.
     pub(super) bad: BTreeMap<String, u64>,
-    /// Keys that came.
+    /// Wrapped keys in the lines read, counted by key version.
     pub(super) before: Census,
-    /// Keys that left, those of bad lines included.
+    /// Wrapped keys in the lines written, counted by key version. Bad lines keep their key and count
+    /// too.
     pub(super) after: Census,
 }
 

@@ -15,9 +15,9 @@ use crate::cli::output::Output;
 use crate::cli::remote::Remote;
 use crate::config::Config;
 
-/// Between two looks how far it is.
+/// Time between two looks at the progress.
 const LOOK: Duration = Duration::from_millis(250);
-/// What stands in the way for so long does not go by itself.
+/// After this time a trouble that keeps the move from going on is reported as an error.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// `lethe rotate hsm`
@@ -87,13 +87,13 @@ fn status(shown: &Value) -> Result<MoveStatus, Failure> {
     Ok(MoveStatus::deserialize(shown)?)
 }
 
-/// Whether all is done; refuses when it is not this HSM that the service moves to.
+/// Whether the move is done. An error if the service moves to another HSM than this.
 fn is_there(status: &MoveStatus, module: &Path, token: &TokenSelector) -> Result<bool, Failure> {
-    let wanted = |device: &Device| device.is(module, token);
+    let is_target = |device: &Device| device.is(module, token);
     match (status.state.as_str(), &status.to) {
-        ("unconfigured", _) if wanted(&status.from) => Ok(true),
-        ("moved", Some(to)) if wanted(to) => Ok(true),
-        (_, Some(to)) if wanted(to) => Ok(false),
+        ("unconfigured", _) if is_target(&status.from) => Ok(true),
+        ("moved", Some(to)) if is_target(to) => Ok(true),
+        (_, Some(to)) if is_target(to) => Ok(false),
         (_, Some(to)) => Err(Failure::new(format!(
             "the service moves to {}, but the configuration names token {token} of {}",
             to.name(),

@@ -11,19 +11,19 @@ use super::{Failure, block_on};
 /// `lethe rotate`
 #[derive(Subcommand)]
 pub(super) enum Rotate {
-    /// A new key version, which issues from now on.
+    /// Makes a new key version, to which new keys belong from now on.
     Keyspace {
         /// Name of the keyspace.
         name: KeyspaceName,
         #[command(flatten)]
         remote: Remote,
     },
-    /// A new root in the HSM, now.
+    /// Makes a new root in the HSM, now. Earlier copies of the database do not open any more.
     Root {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Everything to another HSM, while the service goes on.
+    /// Moves everything to another HSM while the service runs.
     Hsm(hsm::Hsm),
 }
 

@@ -29,10 +29,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Tally {
     pub(super) destroyed: usize,
-    /// Accepted, and not waited for: `--no-wait`.
+    /// Number of shreds that are accepted and not waited for (`--no-wait`).
     pub(super) accepted: usize,
     pub(super) refused: usize,
-    /// They wait for a second operator.
+    /// Number of shreds that wait for a second operator.
     pub(super) waiting: usize,
 }
 

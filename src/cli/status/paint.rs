@@ -1,5 +1,5 @@
-//! Colours and bars. What is painted here is printed by way of `anstream`, which takes the colours
-//! off where they do not belong.
+//! Colours and bars. They are printed through `anstream`, which removes colours where they do not
+//! belong.
 
 use clap::builder::styling::{AnsiColor, Style};
 
@@ -10,17 +10,17 @@ fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// As it should be.
+/// Something that is as it should be.
 pub(super) fn good(text: &str) -> String {
     paint(AnsiColor::Green.on_default(), text)
 }
 
-/// To be looked at.
+/// Something that somebody should look at.
 pub(super) fn doubtful(text: &str) -> String {
     paint(AnsiColor::Yellow.on_default(), text)
 }
 
-/// Wrong.
+/// Something that is wrong.
 pub(super) fn bad(text: &str) -> String {
     paint(AnsiColor::Red.on_default().bold(), text)
 }
@@ -30,7 +30,8 @@ pub(super) fn strong(text: &str) -> String {
     paint(Style::new().bold(), text)
 }
 
-/// How much of a whole; something is never nothing, and not all is never all.
+/// A bar that shows a part of a whole. More than nothing is never shown as empty, and less than all
+/// never as full.
 pub(super) fn share(part: u64, whole: u64) -> String {
     let exact = u128::from(part) * u128::from(WIDTH) / u128::from(whole.max(1));
     let mut full = u64::try_from(exact).unwrap_or(WIDTH).min(WIDTH);
@@ -44,7 +45,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     format!("{}{}", cells("█", full), cells("░", WIDTH - full))
 }
 
-/// How numbers are spread, as one row of small bars.
+/// A row of small bars, one for each number.
 pub(super) fn spread(counts: &[u64]) -> String {
     const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = counts.iter().copied().max().unwrap_or(0).max(1);

@@ -1,5 +1,5 @@
-//! The status as people read it. The service may be older or newer than this command: what it does
-//! not tell is a dash, never a failure.
+//! The status as people read it. The service may be older or newer than this command: what its answer
+//! lacks is shown as a dash, and is no failure.
 
 use serde_json::Value;
 
@@ -7,12 +7,12 @@ use super::paint::{bad, doubtful, good, share, spread, strong};
 
 /// Columns of a row that shows when buckets die.
 const COLUMNS: u64 = 24;
-/// Of its objects an HSM should not hold more.
+/// The part of its objects above which an HSM is too full.
 const FULL: u64 = 85;
-/// Requests to forget that wait longer are late.
+/// Seconds after which an open erasure is late.
 const LATE: u64 = 60;
 
-/// All of it.
+/// The whole text.
 pub(super) fn text(status: &Value) -> String {
     let mut lines = vec![strong("If everything were seized now:"), String::new()];
     for keyspace in list(status, "keyspaces") {
@@ -80,13 +80,13 @@ fn state(status: &Value, field: &str) -> String {
     }
 }
 
-/// So many of them.
+/// A number and its noun.
 fn count(number: u64, name: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {name}{plural}")
 }
 
-/// The two largest units.
+/// A time span in its two largest units.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {

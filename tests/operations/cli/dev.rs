@@ -82,12 +82,12 @@ async fn a_device_that_dies_is_said_and_the_service_goes_on() {
     let server = dev.api(Role::MessageServer);
     server.issue("chat", "room").await.ok(201);
     // The device is looked at every five seconds. Nothing is wrong with the configuration.
-    let told = || {
+    let hsm_state = || {
         let status = String::from_utf8(status(&dev).stdout).unwrap();
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let hsm = status["hsm"].as_str().unwrap().to_owned();
         hsm.contains("cannot be reached").then_some(hsm)
     };
-    let hsm = until(told).unwrap();
+    let hsm = until(hsm_state).unwrap();
     assert!(!hsm.contains("no token"), "{hsm}");
 }

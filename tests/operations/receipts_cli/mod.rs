@@ -53,7 +53,7 @@ fn what_a_receipt_says() {
     for part in [
         "receipt 1: valid\n  what          a keyspace with all its key versions\n  destroyed",
         "receipt 2: valid\n  what          key version 4\n  destroyed",
-        "  conversation  told by the opening only, which is not here\n",
+        "  conversation  only the opening says it, and it is not here\n",
         "all keys that expired at 2018-04-13T18:00:00.000Z, with HSM key b0b0",
         "hsm-bucket-key-destroyed, 1 key in the HSM destroyed\n  deployment",
     ] {

@@ -32,9 +32,9 @@ async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
         }
         answers
     };
-    let told = answers().await;
-    assert!(told.iter().all(|answer| *answer == told[0]));
-    let keys = told[0]["keys"].as_array().unwrap();
+    let shown = answers().await;
+    assert!(shown.iter().all(|answer| *answer == shown[0]));
+    let keys = shown[0]["keys"].as_array().unwrap();
     let purposes: Vec<_> = keys.iter().map(|key| &key["purpose"]).collect();
     assert_eq!(purposes, ["receipt", "checkpoint"]);
     for key in keys {
@@ -47,7 +47,7 @@ async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
         use base64ct::{Base64, Encoding};
         let read = Base64::encode_string(&read.named[0].public_key);
         assert_eq!(read, public_key);
-        // In the device under the id that is told.
+        // In the device under the id that the service shows.
         let id = key["id"].as_str().unwrap().to_owned();
         assert!(dev.objects().iter().any(|(_, object)| object.contains(&id)));
     }
@@ -58,14 +58,14 @@ async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
     assert_eq!(text, file);
     assert_eq!(text.parse::<VerificationKeys>().unwrap().named.len(), 2);
     let json = run(&mut in_dir(&["keys", "export", "--output", "json"], &dir));
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), told[0]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), shown[0]);
     let out = dev.scratch().join("out.pem");
     let printed = run(in_dir(&["keys", "export"], &dir).arg("--out").arg(&out));
     assert_eq!(printed, "");
     assert_eq!(std::fs::read_to_string(out).unwrap(), file);
 
     dev.kill_device();
-    assert_eq!(answers().await, told);
+    assert_eq!(answers().await, shown);
     assert_eq!(run(&mut in_dir(&["keys", "export"], &dir)), file);
 }
 
@@ -86,8 +86,8 @@ async fn a_shred_from_its_order_to_its_receipt() {
         .arg(&list)
         .arg("--receipts")
         .arg(&receipts);
-    let told = run(&mut shred);
-    assert_eq!(told.lines().count(), 2);
+    let printed = run(&mut shred);
+    assert_eq!(printed.lines().count(), 2);
     support::refused(
         &api.unwrap("chat", "room 1", &wrapped).await,
         410,

@@ -137,7 +137,7 @@ fn openings() {
     auditor.write("opening", &opening("room 2").to_json());
     let text = auditor.verify("file", &["--opening", "opening"]).valid();
     let (first, second) = text.split_once("receipt 2: ").unwrap();
-    assert!(first.contains("told by the opening only"));
+    assert!(first.contains("only the opening says it"));
     assert!(second.contains("conversation  \"room 2\""));
     auditor.write(
         "opening",

@@ -1,8 +1,8 @@
-//! Lines that cannot be rewrapped stay as they are, and are told by number.
+//! Lines that cannot be rewrapped stay as they are, and are named by number.
 
 use serde_json::json;
 
-use super::files::{Files, done, err, issued, line, told, wrapped};
+use super::files::{Files, done, err, issued, line, result_of, wrapped};
 use crate::support::{Dev, Role, eventually};
 
 /// A key that has expired, and then keys `c0`, `c1` that live on, in one keyspace.
@@ -69,7 +69,7 @@ async fn bad_lines_are_told_and_kept_and_the_rest_is_done() {
           others are done"
         ]
     );
-    let result = told(&output);
+    let result = result_of(&output);
     assert_eq!(
         (&result["bad"], &result["rewrapped"]),
         (&json!(7), &json!(2))
@@ -93,7 +93,7 @@ async fn bad_lines_are_told_and_kept_and_the_rest_is_done() {
 
     let output = files.rewrap(&dev, "brief", &["--force", "--drop-bad"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(told(&output)["census"]["after"], json!({"2": 2}));
+    assert_eq!(result_of(&output)["census"]["after"], json!({"2": 2}));
     assert_eq!(
         files.read("out").lines().count(),
         3,
@@ -117,7 +117,7 @@ async fn long_lines_and_floods_of_bad_ones() {
     let text = format!("{}{endless}\n{}", line(0, &keys[0]), line(1, &keys[1]));
     let files = Files::with(&text);
     let output = files.rewrap(&dev, "chat", &[]);
-    let result = told(&output);
+    let result = result_of(&output);
     assert_eq!(result["bad_by_reason"], json!({"too_long": 1}));
     assert_eq!(
         (&result["rewrapped"], &result["lines"]),
@@ -129,7 +129,7 @@ async fn long_lines_and_floods_of_bad_ones() {
     let output = files.rewrap(&dev, "chat", &["--dry-run"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
-        told(&output)["bad_by_reason"],
+        result_of(&output)["bad_by_reason"],
         json!({"missing_field": 250})
     );
     let errors = err(&output);

@@ -53,14 +53,14 @@ pub(crate) fn err(output: &Output) -> String {
 }
 
 /// The result object.
-pub(crate) fn told(output: &Output) -> Value {
+pub(crate) fn result_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no result: {}", err(output)))
 }
 
 pub(crate) fn done(output: &Output) -> Value {
     assert!(output.status.success(), "{}", err(output));
     assert_eq!(err(output), "");
-    told(output)
+    result_of(output)
 }
 
 /// Wrapped keys of conversations c0, c1, ...

@@ -6,7 +6,9 @@ mod files;
 mod interrupted;
 
 use crate::support::{Api, Dev, Role, eventually};
-use files::{Files, assert_rewrapped, data_key, done, err, issued, line, lines, told, wrapped};
+use files::{
+    Files, assert_rewrapped, data_key, done, err, issued, line, lines, result_of, wrapped,
+};
 use serde_json::json;
 
 const CHAT: &str = "/v1/keyspaces/chat";
@@ -69,7 +71,7 @@ async fn drop_the_old_version(dev: &Dev, server: &Api, old: &str, new: &str) {
     let output = files.rewrap(dev, "chat", &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
-        told(&output)["bad_by_reason"],
+        result_of(&output)["bad_by_reason"],
         json!({"version_retired": 1})
     );
 }

@@ -22,7 +22,7 @@ fn kept(state: &Path) -> Vec<(String, String)> {
 struct List(tempfile::TempDir);
 
 impl List {
-    fn of(text: &str) -> Self {
+    fn from_text(text: &str) -> Self {
         let list = Self(tempfile::tempdir().unwrap());
         std::fs::write(list.path("list"), text).unwrap();
         list
@@ -46,7 +46,7 @@ impl List {
 async fn a_run_after_a_kill_sends_the_same_ids() {
     let service =
         Service::saying([keyspace(), Say::Hang, destroys(), keyspace(), destroys()]).await;
-    let list = List::of("a\nb\n");
+    let list = List::from_text("a\nb\n");
     let file = list.path("list");
     let mut child = lethe(&service, &List::words(&file, &[])).spawn().unwrap();
     while service.asked().len() < 2 {
@@ -78,7 +78,7 @@ async fn a_run_after_a_kill_sends_the_same_ids() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
     let service = Service::saying([keyspace(), destroys(), destroys()]).await;
-    let list = List::of("a\n b\n{\"conversation\":\"c\"}\n\n{\"conversation\":7}\n");
+    let list = List::from_text("a\n b\n{\"conversation\":\"c\"}\n\n{\"conversation\":7}\n");
     let file = list.path("list");
     let receipts = list.path("receipts");
     let words = List::words(&file, &["--output", "json", "--receipts", &receipts]);
@@ -97,14 +97,14 @@ async fn bad_lines_are_told_by_number_and_the_rest_is_done() {
             .starts_with("lethe: 2 lines cannot be read; 2 of 2 destroyed; run the command again")
     );
     assert_eq!(errors.len(), 4);
-    let told = lines(&out(&output));
-    assert_eq!(told[0]["line"], 2);
-    assert_eq!(told[1]["error"]["code"], "invalid_request");
-    assert_eq!(told[2]["conversation"], "a");
-    assert_eq!(told[3]["receipt"]["of"], told[3]["id"]);
+    let printed = lines(&out(&output));
+    assert_eq!(printed[0]["line"], 2);
+    assert_eq!(printed[1]["error"]["code"], "invalid_request");
+    assert_eq!(printed[2]["conversation"], "a");
+    assert_eq!(printed[3]["receipt"]["of"], printed[3]["id"]);
     assert_eq!(
         lines(&std::fs::read_to_string(&receipts).unwrap()),
-        told[2..]
+        printed[2..]
     );
 
     // Put right in its place: the others are not shredded a second time.
@@ -137,7 +137,7 @@ async fn a_wrong_name_leaves_no_file_and_an_unfinished_one_is_not_thrown_away() 
     };
     let forbidden = Say::Json(403, json!({"code": "forbidden", "detail": "no"}));
     let service = Service::saying([unknown(), keyspace(), forbidden, keyspace()]).await;
-    let list = List::of("a\nb\n");
+    let list = List::from_text("a\nb\n");
     let file = list.path("list");
     let output = run(&service, &List::words(&file, &[])).await;
     assert!(err(&output).contains("unknown_keyspace"));
@@ -162,7 +162,7 @@ async fn a_wrong_name_leaves_no_file_and_an_unfinished_one_is_not_thrown_away() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
     let text: String = (0..2_500).map(|n| format!("c{n}\n")).collect();
-    let list = List::of(&text);
+    let list = List::from_text(&text);
     let file = list.path("list");
     let all_but_the_second = || {
         Say::With(|asked| match sent(asked)[0].1.as_str() {
@@ -196,13 +196,13 @@ async fn long_lists_go_in_batches_and_stop_at_an_error_of_the_service() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_json_shreds_nothing_under_another_name() {
     let service = Service::saying([keyspace(), keyspace(), destroys()]).await;
-    let list = List::of("\"room 1\"\n[\"a\",\"b\"]\n");
+    let list = List::from_text("\"room 1\"\n[\"a\",\"b\"]\n");
     let file = list.path("list");
     let output = run(&service, &List::words(&file, &[])).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("--format json"), "{}", err(&output));
     assert_eq!(out(&output), "");
-    let list = List::of("\"room 1\"\n{\"conversation\":\"b\"}\n");
+    let list = List::from_text("\"room 1\"\n{\"conversation\":\"b\"}\n");
     let file = list.path("list");
     // The first has asked for the keyspace.
     let output = run(&service, &List::words(&file, &["--format", "json"])).await;
@@ -219,14 +219,14 @@ async fn a_list_of_json_shreds_nothing_under_another_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_asks_for_the_keyspace_alone() {
     let service = Service::saying([keyspace(), keyspace()]).await;
-    let list = List::of("a\nb\na\n\"c\"\n");
+    let list = List::from_text("a\nb\na\n\"c\"\n");
     let file = list.path("list");
     let words = List::words(&file, &["--dry-run", "--output", "json"]);
     let output = run(&service, &words).await;
     assert_eq!(output.status.code(), Some(1), "a line cannot be read");
-    let told = &lines(&out(&output))[0];
+    let printed = &lines(&out(&output))[0];
     assert_eq!(
-        (&told["conversations"], &told["unreadable"]),
+        (&printed["conversations"], &printed["unreadable"]),
         (&json!(2), &json!(1))
     );
     assert!(!list.state().exists());

@@ -32,10 +32,10 @@ async fn conversations_of_the_command_line() {
 
     let words = ["shred", "chat", "b", "--id", ID, "--output", "json"];
     let output = run(&service, &words).await;
-    let told = lines(&out(&output));
+    let printed = lines(&out(&output));
     let mut expected = destroyed(&json!(ID));
     expected["conversation"] = json!("b");
-    assert_eq!(told, [expected]);
+    assert_eq!(printed, [expected]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,9 +99,9 @@ async fn what_is_accepted_is_followed_unless_told_otherwise() {
     let words = ["shred", "chat", "a", "--output", "json"];
     let output = run(&service, &words).await;
     assert!(output.status.success(), "{}", err(&output));
-    let told = lines(&out(&output));
-    assert_eq!(told[0]["state"], "destroyed");
-    assert!(told[0]["opening"].is_object(), "told when it was accepted");
+    let printed = lines(&out(&output));
+    assert_eq!(printed[0]["state"], "destroyed");
+    assert!(printed[0]["opening"].is_object(), "from the first answer");
     let asked = service.asked();
     let location = format!("GET /v1/keyspaces/chat/shreds/{}", sent(&asked[0])[0].0);
     assert_eq!([&asked[1].line, &asked[2].line], [&location, &location]);

@@ -1,6 +1,6 @@
-//! Finds receipts and openings in JSON as people have it: one alone, an answer of the API, the
-//! answer of a batch, or any number of those one behind the other, as in JSON lines. A value is
-//! read as it stands, so that nothing that was signed is altered on the way.
+//! Finds receipts and openings in JSON: one alone, an answer of the API, the answer of a batch, or any
+//! number of these one after the other, as in JSON lines. The text of a value is kept as it is, so that
+//! nothing that was signed is altered.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -56,14 +56,14 @@ pub(super) fn openings(file: impl Read) -> Result<Vec<String>, Unreadable> {
     each(LONGEST, file, |answer, number| answer.opening(number)).collect()
 }
 
-/// The fields that tell what a value is; all else is passed over.
+/// The fields that show what kind of value this is. All other fields are skipped.
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(skip)]
     text: &'a str,
     #[serde(borrow)]
     items: Option<Vec<&'a RawValue>>,
-    /// A page of receipts of buckets.
+    /// Present in a page of receipts of expired buckets.
     #[serde(borrow)]
     expiries: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
@@ -73,10 +73,10 @@ struct Answer<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     state: Option<String>,
-    /// A receipt alone.
+    /// Present in a receipt that stands alone.
     #[serde(borrow)]
     format: Option<&'a RawValue>,
-    /// An opening alone.
+    /// Present in an opening that stands alone.
     #[serde(borrow)]
     salt: Option<&'a RawValue>,
 }

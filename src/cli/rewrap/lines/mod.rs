@@ -10,15 +10,15 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// A longer line is bad, and goes through in pieces of this size.
+/// The longest line that is rewrapped. A longer one is bad, and is copied in pieces of this size.
 const LONGEST_LINE: usize = 16 << 20;
-/// Lines with much beside their keys make smaller batches.
+/// Most bytes of lines in one batch.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Why a line is not rewrapped. Quotes nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bad {
-    /// To count by.
+    /// The name of the reason; bad lines are counted by it.
     pub(super) code: Cow<'static, str>,
     pub(super) detail: Cow<'static, str>,
 }
@@ -27,23 +27,23 @@ pub(super) struct Bad {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) version: u32,
-    /// Of the JSON string in the line, quotes included.
+    /// The bytes of the line that are the wrapped key as a JSON string, with its quotes.
     place: Range<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// The next one of the batch's requests.
+    /// The line has a wrapped key: the next one of the batch's requests is for it.
     Key(Key),
     Bad(Bad),
     Blank,
-    /// Goes on with a line that is too long.
+    /// A further piece of a line that is too long.
     Rest,
 }
 
 #[derive(Debug)]
 pub(super) struct Line {
-    /// From 1.
+    /// The number of the line in the file, from 1.
     pub(super) number: u64,
     place: Range<usize>,
     pub(super) content: Content,
@@ -51,12 +51,12 @@ pub(super) struct Line {
 
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// What was read, byte for byte.
+    /// The bytes of all lines of the batch.
     pub(super) text: Vec<u8>,
     pub(super) lines: Vec<Line>,
-    /// One for each line with a key.
+    /// A request for each line with a key, in the order of the lines.
     pub(super) requests: Vec<UnwrapRequest>,
-    /// Ends where a line ends.
+    /// Whether the batch ends at the end of a line.
     pub(super) whole: bool,
 }
 
@@ -65,7 +65,7 @@ impl Batch {
         &self.text[line.place.clone()]
     }
 
-    /// A line with another key in the place of its own; all else byte for byte as it was.
+    /// A line with another key in place of its own. All other bytes stay.
     pub(super) fn rewrapped<'a>(&'a self, line: &Line, key: &Key, new: &'a str) -> [&'a [u8]; 5] {
         let text = self.text_of(line);
         let Range { start, end } = key.place;
@@ -77,12 +77,12 @@ impl Batch {
 pub(super) struct Reader<R> {
     input: R,
     number: u64,
-    /// Of a line that is too long, a part was read.
+    /// Whether the last piece read is a part of a line that is too long.
     inside: bool,
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Goes on behind so many lines.
+    /// Reads lines; `lines` lines were read before.
     pub(super) const fn new(input: R, lines: u64) -> Self {
         Self {
             input,
@@ -91,7 +91,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// The next lines, at most so many; none at the end.
+    /// The next lines, at most `most`; none at the end of the input.
     pub(super) fn batch(&mut self, most: usize) -> io::Result<Option<Batch>> {
         let mut batch = Batch::default();
         while batch.lines.len() < most && batch.text.len() < MOST_BYTES {
