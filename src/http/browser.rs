@@ -1,5 +1,5 @@
-//! Tells a request of a web page from a request of a program. A browser may hold a client
-//! certificate or reach loopback, and it sends requests that a foreign page makes.
+//! Recognises requests that a web page makes. A browser may hold a client certificate or reach
+//! loopback, and it sends the requests of foreign pages.
 
 use hyper::header::{HOST, HeaderName, ORIGIN};
 use hyper::http::uri::Authority;

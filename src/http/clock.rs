@@ -20,7 +20,7 @@ pub(crate) struct ConfirmClock;
 struct ConfirmationAnswer {
     /// The doubt before: `ahead`, `behind` or `rebooted`, and `trusted` if there was none.
     was: &'static str,
-    /// The service's time from now on.
+    /// The service's time after the confirmation.
     now: Rfc3339,
     /// The wall clock. The service's time is never behind it.
     wall_clock: Rfc3339,

@@ -47,7 +47,7 @@ impl Endpoint for Expiries {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         // Seconds since the Unix epoch.
-        let page = Page::<u64>::of(&call.query)?;
+        let page = Page::<u64>::from_query(&call.query)?;
         if page.after > i64::MAX.cast_unsigned() {
             return Err(Problem::invalid("after must be a time"));
         }

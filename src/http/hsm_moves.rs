@@ -17,7 +17,7 @@ pub(crate) struct ShowHsmMove;
 
 #[derive(Serialize)]
 struct MoveAnswer {
-    /// `unconfigured`, `ready`, `moving` or `moved`.
+    /// State of the move: `unconfigured`, `ready`, `moving` or `moved`.
     state: &'static str,
     /// The HSM of `[hsm]`.
     from: DeviceView,
@@ -55,7 +55,7 @@ impl From<&DeviceName> for DeviceView {
 }
 
 impl MoveAnswer {
-    fn of(moves: &HsmMoves) -> Self {
+    fn from_moves(moves: &HsmMoves) -> Self {
         let progress = moves.progress();
         Self {
             state: progress.state.name(),
@@ -101,7 +101,7 @@ impl Endpoint for MoveHsm {
 /// The answer of a move that has begun.
 pub(super) fn shown(call: &Call) -> Result<Outcome, Problem> {
     let moves = &call.service.hsm_moves;
-    let mut outcome = Outcome::json(StatusCode::ACCEPTED, &MoveAnswer::of(moves))?;
+    let mut outcome = Outcome::json(StatusCode::ACCEPTED, &MoveAnswer::from_moves(moves))?;
     outcome.location = Some("/v1/hsm/moves".to_owned());
     Ok(outcome)
 }
@@ -121,6 +121,9 @@ impl Endpoint for ShowHsmMove {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        Outcome::json(StatusCode::OK, &MoveAnswer::of(&call.service.hsm_moves))
+        Outcome::json(
+            StatusCode::OK,
+            &MoveAnswer::from_moves(&call.service.hsm_moves),
+        )
     }
 }

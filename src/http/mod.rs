@@ -11,6 +11,7 @@ mod connection;
 mod data_keys;
 mod expiries;
 mod hsm_moves;
+mod json;
 mod keyspaces;
 mod openapi;
 pub mod ops;

@@ -24,7 +24,7 @@ const fn usual() -> u32 {
 
 impl<A: DeserializeOwned + Default> Page<A> {
     /// Parses the query of a URL.
-    pub(super) fn of(query: &str) -> Result<Self, Problem> {
+    pub(super) fn from_query(query: &str) -> Result<Self, Problem> {
         let page: Self = query::parse(query, "the query takes limit and after")?;
         if (1..=1_000).contains(&page.limit) {
             Ok(page)

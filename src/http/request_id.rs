@@ -32,12 +32,12 @@ impl RequestId {
                 random.left = random.bytes.len();
             }
             random.left -= Self::BYTES;
-            Self::of(&random.bytes[random.left..][..Self::BYTES])
+            Self::from_bytes(&random.bytes[random.left..][..Self::BYTES])
         })
     }
 
     /// Writes bytes as lower-case hexadecimal digits.
-    fn of(bytes: &[u8]) -> Self {
+    fn from_bytes(bytes: &[u8]) -> Self {
         let mut text = [0; Self::DIGITS];
         for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
             digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
@@ -71,7 +71,7 @@ mod tests {
         assert!(!texts.is_sorted());
         assert_eq!(ids[0].header(), texts[0]);
         assert_eq!(
-            RequestId::of(b"\x01\xef0123456789").as_str(),
+            RequestId::from_bytes(b"\x01\xef0123456789").as_str(),
             "01ef30313233343536373839"
         );
     }

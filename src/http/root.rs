@@ -11,7 +11,7 @@ pub(crate) struct RotateRoot;
 
 #[derive(Serialize)]
 struct RotationAnswer {
-    /// Number of shred batches so far.
+    /// Number of the shred batch that made the new root.
     sequence: u64,
 }
 

@@ -29,9 +29,9 @@ use crate::identity::Role;
 /// One endpoint under its method and path.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Method of its requests.
+    /// The HTTP method.
     pub method: Method,
-    /// Path of its requests, with parameters in braces.
+    /// The path, with parameters in braces.
     pub path: &'static str,
     /// Name of the operation in audit records, metrics and the OpenAPI document.
     pub operation: &'static str,

@@ -20,36 +20,37 @@ use crate::observability::telemetry::Telemetry;
 
 /// What every request may use. The hot path takes no lock here and never waits for store or HSM.
 pub struct ApiState {
-    /// What the node knows.
+    /// The keys in memory, the time, and the condition of the node.
     pub node: Arc<NodeState>,
-    /// Randomness.
+    /// The source of random bytes.
     pub entropy: SystemEntropy,
-    /// Where records go before a key leaves.
+    /// The audit log: it has a record before a key leaves.
     pub audit: Arc<dyn AuditSink>,
-    /// Who gets in and may do what; reloaded while requests go on.
+    /// The rules about clients: whose certificates are accepted, and what each may do. They can change
+    /// at any time.
     pub gate: Arc<Gate>,
-    /// Where clients show their certificates.
+    /// The threads that make TLS handshakes.
     pub handshakes: Handshakes,
-    /// What Prometheus reads.
+    /// The metrics of the service.
     pub metrics: Metrics,
-    /// Where changes are asked for.
+    /// Asks the keeper for changes of keyspaces, versions and HSM.
     pub keeper: KeeperHandle,
-    /// What waits for a second operator.
+    /// Approvals: actions that wait for a second operator.
     pub approvals: Arc<Approvals>,
-    /// What became of them.
+    /// Accepted erasures that are not done yet.
     pub pending_erasures: Arc<PendingErasures>,
-    /// What outlives the process.
+    /// The store.
     pub store: Arc<dyn Store>,
     /// The HSMs of the configuration.
     pub hsm_moves: Arc<HsmMoves>,
-    /// How many keys a client may take.
+    /// Quotas of data keys, for each client.
     pub limits: Limits,
-    /// What anybody may take before work is done for him.
+    /// Limits to connections, requests and bytes, checked before any work is done for a request.
     pub admission: Arc<Admission>,
-    /// Objects that the HSM may hold.
+    /// Number of objects that the HSM may hold, by the configuration.
     pub max_objects: u64,
-    /// For a whole request.
+    /// How long a request may take, from its head to its answer.
     pub request_timeout: Duration,
-    /// Traces, where a collector is configured.
+    /// Traces; none if no collector is configured.
     pub telemetry: Option<Arc<Telemetry>>,
 }

@@ -24,19 +24,19 @@ struct KeysAnswer {
 /// A public key that checks what the service signs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VerificationKeyView {
-    /// As receipts and checkpoints name it: 32 hex digits.
+    /// The key's id, as receipts and checkpoints have it: 32 hex digits.
     id: String,
-    /// `receipt` or `checkpoint`.
+    /// What the key signs: `receipt` or `checkpoint`.
     purpose: &'static str,
-    /// `Ed25519`.
+    /// The algorithm: always `Ed25519`.
     algorithm: &'static str,
-    /// The 32 bytes, base64.
+    /// The 32 bytes of the public key, base64.
     public_key: String,
     /// The same key as PEM (RFC 8410).
     pem: String,
-    /// Id of the key that it took over from, if there was one.
+    /// The id of the key before it, if there was one.
     succeeds: Option<String>,
-    /// That key's signature for this one, base64.
+    /// The signature of the key before for this one, base64.
     endorsement: Option<String>,
 }
 

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::show::find;
 use crate::approvals::{Approved, ApprovedEffect, approve};
 use crate::erasure::{AcceptError, ErasureAnswer};
-use crate::http::body;
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::clock::confirmed;
 use crate::http::hsm_moves::shown;
+use crate::http::json;
 use crate::http::keyspaces::KeyspaceView;
 use crate::http::openapi::{Description, reference, uuid};
 use crate::http::problem::{Code, Problem};
@@ -89,7 +89,7 @@ impl Endpoint for ApproveMany {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let body: ApproveManyBody = body::parse(&call.body)?;
+        let body: ApproveManyBody = json::parse(&call.body)?;
         if !(1..=MOST).contains(&body.ids.len()) {
             return Err(Problem::invalid("1 to 100 ids"));
         }

@@ -35,7 +35,7 @@ impl Endpoint for List {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let page = Page::<Option<String>>::of(&call.query)?;
+        let page = Page::<Option<String>>::from_query(&call.query)?;
         let after = page.after.as_deref().map(str::parse::<ApprovalId>);
         let after = after.transpose().map_err(Problem::invalid)?;
         let after = after.unwrap_or(ApprovalId::FIRST);

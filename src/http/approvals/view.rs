@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 
 use crate::http::times::Rfc3339;
 
-/// What waits for a second operator, or waited.
+/// An action that waits for a second operator, or waited for one.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ApprovalView {
-    /// What it is called.
+    /// The approval's id.
     #[schema(format = "uuid")]
     id: String,
-    /// `approval_required`, `approved`, `expired`, `withdrawn`, or `void`: it could not be done any
-    /// more.
+    /// `approval_required`, `approved`, `expired`, `withdrawn` or `void`: what it was for could not be
+    /// done any more.
     state: &'static str,
     /// `shred`, `keyspace_erase`, `version_drop`, `minimum_version`, `keyspace_settings`,
     /// `clock_confirmation` or `hsm_move`.
@@ -23,54 +23,57 @@ pub(crate) struct ApprovalView {
     /// The keyspace's name; none where it concerns the whole deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
     keyspace: Option<String>,
-    /// How many, of a shred.
+    /// Number of conversations of a shred.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversations: Option<u32>,
-    /// Which, of a drop; the oldest that is not refused, of a minimum version.
+    /// The key version: of a drop, the one that is dropped; of a minimum version, the oldest one that
+    /// still opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
-    /// Of settings: as they were when it was asked for.
+    /// For a change of settings: the settings when it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings_before: Option<SettingsView>,
-    /// Of settings: as they were asked for.
+    /// For a change of settings: the new settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<SettingsView>,
-    /// In the words of who asked.
+    /// The reason that the client gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Of a shred: what the list of its conversations is compared by, base64.
+    /// For a shred: a digest of its list of conversations, base64. An operator compares it with an own
+    /// list.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
-    /// The key of that digest, base64; not in lists.
+    /// The key of the digest, base64; absent in lists of approvals.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest_key: Option<String>,
-    /// SPIFFE id of who asked.
+    /// SPIFFE id of the client that asked.
     asked_by: String,
-    /// When that was.
+    /// When the client asked.
     #[schema(value_type = String, format = "date-time")]
     asked_at: Rfc3339,
     /// Until when it can be approved.
     #[schema(value_type = String, format = "date-time")]
     expires_at: Rfc3339,
-    /// SPIFFE id of who approved.
+    /// SPIFFE id of the operator that approved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     approved_by: Option<String>,
-    /// When that was.
+    /// When it was approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     approved_at: Option<Rfc3339>,
-    /// SPIFFE id of who withdrew it.
+    /// SPIFFE id of the client that withdrew it.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_by: Option<String>,
-    /// When that was.
+    /// When it was withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     withdrawn_at: Option<Rfc3339>,
-    /// Of one that is void: `keyspace_gone`, `asker_gone` (who asked may not do it any more) or
+    /// Why it is void: `keyspace_gone`, `asker_gone` (the client that asked may not do it any more) or
     /// `outdated` (what it was for has changed).
     #[serde(skip_serializing_if = "Option::is_none")]
     why_void: Option<&'static str>,
-    /// Of one that is void since its keyspace was erased: that request. What it was for goes with it.
+    /// If it is void because its keyspace was erased: the id of that erase, which destroys what the
+    /// approval was for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = "uuid")]
     covered_by: Option<String>,
@@ -87,7 +90,7 @@ pub(crate) struct SettingsView {
     rotation: String,
     /// How long a client may keep a plaintext data key.
     cache_ttl: String,
-    /// Shorter ones that an issue may choose.
+    /// Shorter retentions that an issue may choose.
     retentions: Vec<String>,
 }
 

@@ -8,8 +8,8 @@ use lethe_core::time::Expiry;
 use lethe_core::tree::{LeafId, PageReference, TreeId};
 use serde::{Deserialize, Serialize};
 
-use crate::http::body::Items;
 use crate::http::call::{Call, Outcome};
+use crate::http::json::Items;
 use crate::http::problem::Problem;
 use crate::limits::Kind;
 
@@ -41,7 +41,7 @@ pub(super) trait Item {
 
 /// A key in the answer.
 pub(super) struct IssuedKey {
-    /// Its entry in the audit record.
+    /// The entry of the key in the audit record.
     pub(super) event: KeyEvent,
     /// The one or two leaves of the tree that it was computed from. They must still live when it is sent.
     pub(super) leaves: [LeafId; 2],

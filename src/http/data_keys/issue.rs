@@ -31,11 +31,11 @@ pub(crate) struct IssueItem<'a> {
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
     )]
     conversation: Cow<'a, str>,
-    /// False: the wrapped key alone.
+    /// With `false` the answer has the wrapped key only.
     #[serde(default)]
     plaintext: Option<bool>,
-    /// How long its messages live: one of the keyspace's `retentions`, or its retention, which is what
-    /// counts without this.
+    /// How long its messages live: one of the keyspace's `retentions`. Without it the keyspace's
+    /// `retention` counts.
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>, pattern = "^[0-9]+(ms|s|m|h|d)$")]
     retention: Option<Cow<'a, str>>,

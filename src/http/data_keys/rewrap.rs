@@ -22,7 +22,7 @@ pub(crate) struct Rewrap;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewrapItem<'a> {
-    /// The conversation it was issued for.
+    /// The conversation that the key was issued for.
     #[serde(borrow)]
     #[schema(
         min_length = 1,
@@ -30,7 +30,7 @@ pub(crate) struct RewrapItem<'a> {
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
     )]
     conversation: Cow<'a, str>,
-    /// As it was issued, or rewrapped before.
+    /// The wrapped key, from an issue or an earlier rewrap.
     #[serde(borrow)]
     wrapped_key: Cow<'a, str>,
 }

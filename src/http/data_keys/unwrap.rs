@@ -23,7 +23,7 @@ pub(crate) struct Unwrap;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UnwrapItem<'a> {
-    /// The conversation it was issued for.
+    /// The conversation that the key was issued for.
     #[serde(borrow)]
     #[schema(
         min_length = 1,
@@ -31,7 +31,7 @@ pub(crate) struct UnwrapItem<'a> {
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
     )]
     conversation: Cow<'a, str>,
-    /// As it was issued.
+    /// The wrapped key, from an issue or a rewrap.
     #[serde(borrow)]
     wrapped_key: Cow<'a, str>,
     /// What it is for; kept for policies to come, at most 64 characters.

@@ -3,7 +3,7 @@ use serde::Deserialize;
 
 use crate::approvals::CheckResult;
 use crate::erasure::ErasureRequest;
-use crate::http::approvals::{question, waits};
+use crate::http::approvals::{answer_pending, approval_check};
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::openapi::Description;
 use crate::http::problem::{Code, Problem};
@@ -20,7 +20,7 @@ pub(crate) struct Erase;
 struct Query {
     /// Id of the request, chosen by the caller. The same id returns the first result again.
     id: Option<String>,
-    /// The reason, at most 256 characters.
+    /// The reason, in at most 256 characters: for the audit record and the second operator.
     reason: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Endpoint for Erase {
 pub(crate) async fn forget(
     call: &Call,
     action: Action,
-    wanted: ErasureRequest,
+    request: ErasureRequest,
 ) -> Result<Outcome, Problem> {
     let query: Query = query::parse(&call.query, "the query takes id and reason")?;
     let id = chosen_id(query.id.as_deref())?;
@@ -54,14 +54,15 @@ pub(crate) async fn forget(
     call.check_audit()?;
     let budget = WaitBudget::for_call(call);
     let part = call.trace.part("accept");
-    let question = question(call, reason.clone());
-    let reply = question
-        .erase_or_drop(call.keyspace()?, action, id, wanted)
+    let check = approval_check(call, reason.clone());
+    let reply = check
+        .erase_or_drop(call.keyspace()?, action, id, request)
         .await?;
     drop(part);
     let mut items = match reply {
         CheckResult::Pending(asked) => {
-            let mut outcome = waits::<()>(call, &asked.approval, asked.erasures, None).await?;
+            let mut outcome =
+                answer_pending::<()>(call, &asked.approval, asked.erasures, None).await?;
             outcome.reason = reason;
             return Ok(outcome);
         }

@@ -32,7 +32,7 @@ impl Endpoint for List {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let page = Page::<String>::of(&call.query)?;
+        let page = Page::<String>::from_query(&call.query)?;
         let limit = page.limit as usize;
         let keyring = call.service.node.key_state.keyring();
         let mut names: Vec<_> = keyring

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::view::KeyspaceView;
 use crate::http::approvals::not_made;
-use crate::http::body;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::json;
 use crate::http::openapi::{Description, reference};
 use crate::http::problem::{Code, Problem};
 use crate::identity::Role;
@@ -24,7 +24,7 @@ pub(crate) struct PutBody {
     /// How long messages live at least, such as `72h`.
     #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     retention: String,
-    /// Width of a bucket, such as `1h`.
+    /// Width of a bucket, such as `1h`: messages live at most so much longer.
     #[schema(pattern = "^[0-9]+(ms|s|m|h|d)$")]
     granularity: String,
     /// Age at which a key version is replaced, such as `30d`.
@@ -37,8 +37,9 @@ pub(crate) struct PutBody {
     #[serde(default)]
     #[schema(max_items = 8)]
     retentions: Option<Vec<String>>,
-    /// Older key versions are refused. To raise it may wait for a second operator; to lower it takes two.
-    #[serde(default, deserialize_with = "body::whole")]
+    /// Keys of older versions are refused. A higher number may need a second operator's approval; a
+    /// lower one always needs it.
+    #[serde(default, deserialize_with = "json::whole")]
     #[schema(minimum = 1, maximum = 4294967295u32)]
     minimum_version: Option<u32>,
 }
@@ -65,7 +66,7 @@ impl Endpoint for Put {
     }
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
-        let settings = read(&body::parse::<PutBody>(&call.body)?)?;
+        let settings = read(&json::parse::<PutBody>(&call.body)?)?;
         let name = call.keyspace()?;
         call.check_audit()?;
         let keeper = &call.service.keeper;

@@ -13,9 +13,10 @@ use crate::http::times::Rfc3339;
 /// A keyspace as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyspaceView {
-    /// Its name.
+    /// The keyspace's name.
     name: String,
-    /// As receipts name it; another one when the keyspace was erased and made anew.
+    /// The keyspace's id, as receipts have it. A keyspace that is made again after an erase has a new
+    /// one.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     id: String,
     /// How long messages live at least, such as `72h`.
@@ -28,20 +29,20 @@ pub(crate) struct KeyspaceView {
     cache_ttl: String,
     /// Shorter retentions that an issue may choose, ascending.
     retentions: Vec<String>,
-    /// Older versions are refused.
+    /// Keys of older versions are refused.
     minimum_version: u32,
-    /// Live versions, oldest first.
+    /// Live key versions, oldest first.
     versions: Vec<VersionView>,
-    /// Buckets alive that this keyspace's settings reach: those of its retention and those ahead.
+    /// Number of live buckets for these settings, with those that are made ahead.
     live_buckets: usize,
 }
 
 /// A key version as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VersionView {
-    /// Its number.
+    /// The version's number.
     version: u32,
-    /// When it became the newest.
+    /// When the version became the newest.
     #[schema(value_type = String, format = DateTime)]
     created_at: Rfc3339,
     #[serde(flatten)]
@@ -51,15 +52,15 @@ pub(crate) struct VersionView {
 /// How often and when last the keys of a version left.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct UsesView {
-    /// Data keys issued.
+    /// Number of data keys issued.
     issued: u64,
-    /// When the last of them was; none yet without this.
+    /// When a data key was issued last; absent if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_issued_at: Option<Rfc3339>,
-    /// Data keys unwrapped; rewrapped ones do not count.
+    /// Number of data keys unwrapped. A rewrap does not count.
     unwrapped: u64,
-    /// When the last of them was; none yet without this.
+    /// When a data key was unwrapped last; absent if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_unwrapped_at: Option<Rfc3339>,

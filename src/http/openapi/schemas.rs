@@ -1,5 +1,5 @@
-//! What bodies look like: from the types that parse and write them where they say it whole, else by hand.
-//! Every schema is named, so that generators of clients name it as well.
+//! The schemas of bodies. They come from the types that parse and write the bodies, or are written by
+//! hand where the types do not say all. Every schema has a name, which generators of clients use.
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ use crate::http::verification_keys::VerificationKeyView;
 /// A schema under its name.
 type Named = (&'static str, Value);
 
-/// All of them; `codes` are those of problems.
+/// All schemas. `codes` are the codes of problems.
 pub(super) fn schemas(codes: &[&'static str]) -> Value {
     let parts = [
         problems(codes),
@@ -187,13 +187,14 @@ fn approvals() -> Vec<Named> {
         "why_void",
         &["keyspace_gone", "asker_gone", "outdated"],
     );
-    // Absent or there, never null.
+    // Makes a member optional. It is absent or has a value, and is never null.
     for name in ["settings", "settings_before"] {
         approval["properties"][name] = reference("SettingsView");
     }
     let mut approve_many = build::schema::<ApproveManyBody>();
     approve_many["properties"]["ids"]["items"]["format"] = "uuid".into();
-    // The same and more: said whole, because generators do not agree on allOf.
+    // The schema with more members. It is written as one object, because generators do not agree on
+    // allOf.
     let mut required = approval.clone();
     required["description"] = "The call waits for a second operator".into();
     let answer = json!({ "oneOf": [reference("ForgetAnswer"), reference("WaitingAnswer"), reference("ItemError")] });
@@ -335,7 +336,7 @@ fn status() -> Vec<Named> {
     ]
 }
 
-/// Many of them in one call.
+/// The schema of a batch of such items.
 fn batch(item: &str) -> Value {
     let items = json!({ "type": "array", "description": "Answered in this order", "minItems": 1, "maxItems": 1000,
         "items": reference(item) });
@@ -344,7 +345,7 @@ fn batch(item: &str) -> Value {
     batch
 }
 
-/// The answer of a batch, each item of which is one of these or refused.
+/// The schema of the answer of a batch. Each item is one of these, or an error.
 fn answers(each: &[&str]) -> Value {
     let mut each: Vec<_> = each.iter().map(|name| reference(name)).collect();
     each.push(reference("ItemError"));

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answer::WaitBudget;
-use super::create::{ItemAnswer, ItemsAnswer, of_reply, wanted_of};
+use super::create::{ItemAnswer, ItemsAnswer, erasure_request, of_reply};
 use crate::erasure::ErasureRequest;
-use crate::http::approvals::question;
-use crate::http::body::{self, AtMost};
+use crate::http::approvals::approval_check;
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::json::{self, AtMost};
 use crate::http::openapi::{Description, reference};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::reason;
@@ -27,19 +27,19 @@ pub(crate) struct CreateAcross;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ShredAcross<'a> {
-    /// 1 to 1,000.
+    /// The conversations to shred, each with its keyspace: 1 to 1,000.
     #[serde(default, borrow)]
     #[schema(value_type = Option<Vec<ShredAcrossItem>>, min_items = 1, max_items = 1000)]
     items: Option<AtMost<ShredAcrossItem<'a>>>,
-    /// As in a shred.
+    /// The conversation to shred in all `keyspaces`, in place of `items`.
     #[serde(default, borrow)]
     #[schema(min_length = 1, max_length = 256)]
     conversation: Option<Cow<'a, str>>,
-    /// Their names, 1 to 1,000.
+    /// The names of the keyspaces in which `conversation` is shredded, 1 to 1,000.
     #[serde(default, borrow)]
     #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 1000)]
     keyspaces: Option<AtMost<Cow<'a, str>>>,
-    /// Why, in at most 256 characters.
+    /// The reason, in at most 256 characters: for the audit record and the second operator.
     #[serde(default, borrow)]
     #[schema(max_length = 256)]
     reason: Option<Cow<'a, str>>,
@@ -56,7 +56,7 @@ pub(crate) struct ShredAcrossItem<'a> {
     #[serde(borrow)]
     #[schema(min_length = 1, max_length = 256)]
     conversation: Cow<'a, str>,
-    /// A UUID of the caller's: sent again, it returns the first result.
+    /// A UUID that the caller chooses. A call with the same id returns the first result.
     #[serde(default, borrow)]
     #[schema(format = "uuid")]
     id: Option<Cow<'a, str>>,
@@ -81,7 +81,7 @@ impl Endpoint for CreateAcross {
 
     async fn run(call: &Call) -> Result<Outcome, Problem> {
         let budget = WaitBudget::for_call(call);
-        let body: ShredAcross<'_> = body::parse(&call.body)?;
+        let body: ShredAcross<'_> = json::parse(&call.body)?;
         let reason = reason(body.reason.as_deref())?;
         let items = items(body)?;
         let mut named = Vec::with_capacity(items.len());
@@ -91,11 +91,11 @@ impl Endpoint for CreateAcross {
         check(call, &named)?;
         call.take(Kind::Shred, items.len())?;
         call.check_audit()?;
-        let wanted = items
+        let requests = items
             .iter()
-            .map(|it| wanted_of(&it.conversation, it.id.as_deref()));
-        let wanted: Vec<Result<ErasureRequest, Problem>> = wanted.collect();
-        let mut outcome = shred(call, &budget, &named, wanted, reason.clone()).await?;
+            .map(|it| erasure_request(&it.conversation, it.id.as_deref()));
+        let requests: Vec<Result<ErasureRequest, Problem>> = requests.collect();
+        let mut outcome = shred(call, &budget, &named, requests, reason.clone()).await?;
         outcome.reason = reason;
         Ok(outcome)
     }
@@ -138,18 +138,18 @@ async fn shred(
     call: &Call,
     budget: &WaitBudget,
     named: &[KeyspaceName],
-    wanted: Vec<Result<ErasureRequest, Problem>>,
+    requests: Vec<Result<ErasureRequest, Problem>>,
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
     let mut keyspaces: Vec<&KeyspaceName> = named.iter().collect();
     keyspaces.sort_unstable();
     keyspaces.dedup();
-    let mut answers: Vec<Option<ItemAnswer>> = Vec::with_capacity(wanted.len());
+    let mut answers: Vec<Option<ItemAnswer>> = Vec::with_capacity(requests.len());
     let mut good: Vec<(usize, &KeyspaceName, ErasureRequest)> = Vec::new();
-    for (place, (keyspace, wanted)) in named.iter().zip(wanted).enumerate() {
-        answers.push(match wanted {
-            Ok(wanted) => {
-                good.push((place, keyspace, wanted));
+    for (place, (keyspace, request)) in named.iter().zip(requests).enumerate() {
+        answers.push(match request {
+            Ok(request) => {
+                good.push((place, keyspace, request));
                 None
             }
             Err(problem) => Some(ItemAnswer::refused(problem)),
@@ -158,12 +158,12 @@ async fn shred(
     let mut replies = Vec::with_capacity(keyspaces.len());
     for keyspace in keyspaces {
         let of_keyspace = good.iter().filter(|(_, it, _)| *it == keyspace);
-        let (places, wanted): (Vec<usize>, Vec<ErasureRequest>) = of_keyspace
-            .map(|(place, _, wanted)| (*place, wanted.clone()))
+        let (places, requests): (Vec<usize>, Vec<ErasureRequest>) = of_keyspace
+            .map(|(place, _, request)| (*place, request.clone()))
             .unzip();
         if !places.is_empty() {
-            let question = question(call, reason.clone());
-            replies.push((places, question.shreds(keyspace, wanted, false).await));
+            let check = approval_check(call, reason.clone());
+            replies.push((places, check.shreds(keyspace, requests, false).await));
         }
     }
     let mut requests: Vec<ErasureId> = Vec::new();

@@ -12,9 +12,9 @@ use super::answer::{ErasureView, WaitBudget, await_one};
 use super::chosen_id;
 use crate::approvals::{CheckResult, PendingApproval};
 use crate::erasure::{AcceptError, ErasureAnswer, ErasureRequest};
-use crate::http::approvals::{question, waits};
-use crate::http::body::Items;
+use crate::http::approvals::{answer_pending, approval_check};
 use crate::http::call::{Call, Endpoint, Outcome};
+use crate::http::json::Items;
 use crate::http::openapi::{Description, items};
 use crate::http::problem::{Code, Problem};
 use crate::http::reason::{common, reason};
@@ -36,13 +36,13 @@ pub(crate) struct ShredItem<'a> {
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
     )]
     conversation: Cow<'a, str>,
-    /// A UUID of the caller's: sent again, it returns the first result. Ids that are ordered by
-    /// time (UUIDv7) cost least.
+    /// A UUID that the caller chooses. A call with the same id returns the first result. Ids in the
+    /// order of time (UUIDv7) cost least.
     #[serde(default, borrow)]
     #[schema(format = "uuid")]
     id: Option<Cow<'a, str>>,
-    /// Why, in at most 256 characters: into the audit record, and for the second operator. One for all
-    /// items of a batch.
+    /// The reason, in at most 256 characters: for the audit record and the second operator. All items
+    /// of a batch have the same one.
     #[serde(default, borrow)]
     #[schema(max_length = 256)]
     reason: Option<Cow<'a, str>>,
@@ -52,7 +52,7 @@ pub(crate) struct ShredItem<'a> {
 #[serde(untagged)]
 pub(super) enum ItemAnswer {
     Request(Box<ErasureView>),
-    Waits {
+    Pending {
         id: String,
         state: &'static str,
         approval: String,
@@ -67,8 +67,8 @@ impl ItemAnswer {
         matches!(self, Self::Refused { .. })
     }
 
-    fn waits(request: &Erasure, approval: ApprovalId) -> Self {
-        Self::Waits {
+    fn pending(request: &Erasure, approval: ApprovalId) -> Self {
+        Self::Pending {
             id: request.id.to_string(),
             state: "approval_required",
             approval: approval.to_string(),
@@ -120,9 +120,9 @@ impl Endpoint for Create {
         match Items::<ShredItem<'_>>::parse(&call.body)? {
             Items::One(item) => {
                 call.take(Kind::Shred, 1)?;
-                let (wanted, reason) = (wanted(&item)?, reason(item.reason.as_deref())?);
+                let (request, reason) = (request_of(&item)?, reason(item.reason.as_deref())?);
                 with_reason(reason, async |reason| {
-                    one(call, &budget, wanted, reason).await
+                    one(call, &budget, request, reason).await
                 })
                 .await
             }
@@ -149,11 +149,14 @@ async fn with_reason(
     Ok(outcome)
 }
 
-fn wanted(item: &ShredItem<'_>) -> Result<ErasureRequest, Problem> {
-    wanted_of(&item.conversation, item.id.as_deref())
+fn request_of(item: &ShredItem<'_>) -> Result<ErasureRequest, Problem> {
+    erasure_request(&item.conversation, item.id.as_deref())
 }
 
-pub(super) fn wanted_of(conversation: &str, id: Option<&str>) -> Result<ErasureRequest, Problem> {
+pub(super) fn erasure_request(
+    conversation: &str,
+    id: Option<&str>,
+) -> Result<ErasureRequest, Problem> {
     let conversation = ConversationId::try_from(conversation).map_err(Problem::invalid)?;
     Ok(ErasureRequest::Shred(chosen_id(id)?, conversation))
 }
@@ -184,7 +187,7 @@ pub(super) async fn of_reply(
         answers.push(match (item, approval) {
             (Err(AcceptError::NeedsApproval(request)), Some(approval)) => {
                 requests.push(request.id);
-                ItemAnswer::waits(&request, approval)
+                ItemAnswer::pending(&request, approval)
             }
             (Err(error), _) => ItemAnswer::refused(error.into()),
             (Ok(admitted), _) => {
@@ -200,14 +203,14 @@ pub(super) async fn of_reply(
 /// written.
 async fn accept(
     call: &Call,
-    wanted: Vec<ErasureRequest>,
+    requests: Vec<ErasureRequest>,
     single: bool,
     reason: Option<Box<str>>,
 ) -> Result<CheckResult, Problem> {
     call.check_audit()?;
     let part = call.trace.part("accept");
-    let question = question(call, reason);
-    let reply = question.shreds(call.keyspace()?, wanted, single).await?;
+    let check = approval_check(call, reason);
+    let reply = check.shreds(call.keyspace()?, requests, single).await?;
     drop(part);
     Ok(reply)
 }
@@ -215,12 +218,12 @@ async fn accept(
 async fn one(
     call: &Call,
     budget: &WaitBudget,
-    wanted: ErasureRequest,
+    request: ErasureRequest,
     reason: Option<Box<str>>,
 ) -> Result<Outcome, Problem> {
-    let mut items = match accept(call, vec![wanted], true, reason).await? {
+    let mut items = match accept(call, vec![request], true, reason).await? {
         CheckResult::Pending(asked) => {
-            return waits::<()>(call, &asked.approval, asked.erasures, None).await;
+            return answer_pending::<()>(call, &asked.approval, asked.erasures, None).await;
         }
         CheckResult::Answered(items) => items,
     };
@@ -241,7 +244,7 @@ async fn many(
         .keyspace(call.keyspace()?)?;
     let mut good = Vec::with_capacity(items.len());
     let items = items.into_iter().map(|item| {
-        good.push(wanted(&item?)?);
+        good.push(request_of(&item?)?);
         Ok(())
     });
     let items: Vec<Result<(), Problem>> = items.collect();
@@ -275,14 +278,14 @@ async fn some_wait(
     for item in in_place(items, asked.items.into_iter().map(Ok)) {
         answers.push(match item {
             Ok(Err(AcceptError::NeedsApproval(request))) => {
-                ItemAnswer::waits(&request, asked.approval.id)
+                ItemAnswer::pending(&request, asked.approval.id)
             }
             Ok(Ok(admitted)) => answer(call, budget, &admitted).await?,
             Ok(Err(error)) => ItemAnswer::refused(error.into()),
             Err(problem) => ItemAnswer::refused(problem),
         });
     }
-    waits(call, &asked.approval, asked.erasures, Some(&answers)).await
+    answer_pending(call, &asked.approval, asked.erasures, Some(&answers)).await
 }
 
 /// The answer of a call that made many requests.
