@@ -1,10 +1,11 @@
-//! From spans that ended to the collector. Whoever ends a span never waits: what does not fit into the
-//! queue is dropped and counted.
+//! Sends finished spans to the collector. Code that ends a span never waits: a span that does not fit
+//! into the queue is dropped and counted.
 
 use std::time::Duration;
 
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use opentelemetry::Context;
 use opentelemetry_http::HttpClient;
 use opentelemetry_http::hyper::HyperClient;
@@ -19,13 +20,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::observability::metrics::Metrics;
 
-/// Spans that wait, at most.
+/// Most spans that may wait.
 const WAITING: usize = 4_096;
-/// Spans in one delivery.
+/// Most spans in one delivery.
 const TOGETHER: usize = 512;
-/// From the first span of a delivery to its begin.
+/// Time from the first span of a delivery to its beginning.
 const GATHERING: Duration = Duration::from_secs(1);
-/// For all deliveries at the end.
+/// Time for all deliveries at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// Where spans go when they end.
@@ -86,7 +87,7 @@ impl Delivery {
             spans: sender,
             metrics: metrics.clone(),
         };
-        let courier = Courier {
+        let export = ExportTask {
             exporter,
             spans,
             stopped,
@@ -95,7 +96,7 @@ impl Delivery {
             fails: false,
         };
         let runtime = runtime()?;
-        let task = runtime.spawn(courier.run());
+        let task = runtime.spawn(export.run());
         let runtime = Some(runtime);
         Ok((
             queue,
@@ -107,9 +108,9 @@ impl Delivery {
         ))
     }
 
-    /// Delivers what waits, for a short time; what is not delivered then is lost.
+    /// Delivers the spans that wait, within [`FLUSH`]. Spans that are not delivered then are lost.
     pub async fn stop(mut self) {
-        // It may have ended.
+        // The task may have ended.
         let _ = self.stop.send(true);
         if timeout(FLUSH, &mut self.task).await.is_err() {
             self.task.abort();
@@ -140,22 +141,29 @@ fn runtime() -> std::io::Result<Runtime> {
 
 /// Plain HTTP to a collector.
 pub(super) fn client(time_limit: Duration) -> HyperClient {
-    let mut connector = HttpConnector::new();
+    client_with(GaiResolver::new(), time_limit)
+}
+
+fn client_with<R>(resolver: R, time_limit: Duration) -> HyperClient<HttpConnector<R>>
+where
+    HttpConnector<R>: Connect + Clone + Send + Sync + 'static,
+{
+    let mut connector = HttpConnector::new_with_resolver(resolver);
     connector.set_nodelay(true);
     HyperClient::new(connector, time_limit, None)
 }
 
-struct Courier {
+struct ExportTask {
     exporter: SpanExporter,
     spans: mpsc::Receiver<SpanData>,
     stopped: watch::Receiver<bool>,
     time_limit: Duration,
     metrics: Metrics,
-    /// The last delivery failed, and the log says so.
+    /// Whether the last delivery failed, which is logged only once.
     fails: bool,
 }
 
-impl Courier {
+impl ExportTask {
     async fn run(mut self) {
         loop {
             let spans = self.gather().await;
@@ -166,7 +174,8 @@ impl Courier {
         }
     }
 
-    /// What ends within a moment of the first; none when all is over.
+    /// The next spans: those that end within [`GATHERING`] after the first. Empty when there are no
+    /// more to come.
     async fn gather(&mut self) -> Vec<SpanData> {
         let mut spans = Vec::new();
         let mut due = None;
@@ -213,47 +222,57 @@ impl Courier {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the same.
+    // A dropped sender means a stop too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::net::SocketAddr;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::channel;
+    use std::task::{Context, Poll};
 
-    use async_trait::async_trait;
-    use bytes::Bytes;
-    use http::{Request, Response};
+    use hyper_util::client::legacy::connect::dns::Name;
     use opentelemetry::trace::{Tracer as _, TracerProvider as _};
-    use opentelemetry_http::HttpError;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+    use tower::Service;
 
     use super::*;
 
     /// For what takes no time, on a busy machine.
     const SOON: Duration = Duration::from_secs(5);
 
-    fn park() -> ! {
-        loop {
-            std::thread::park();
+    /// A resolver that blocks as that of the system does, and never answers. Counts the look-ups that have begun.
+    #[derive(Debug, Clone, Default)]
+    struct Hanging(Arc<AtomicU64>);
+
+    impl Hanging {
+        fn begun(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
         }
     }
 
-    /// Looks a name up as the client does, and the resolver never answers.
-    #[derive(Debug)]
-    struct Hanging;
+    impl Service<Name> for Hanging {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = std::io::Error;
+        type Future = Pin<Box<dyn Future<Output = std::io::Result<Self::Response>> + Send>>;
 
-    static ASKED: AtomicBool = AtomicBool::new(false);
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
 
-    #[async_trait]
-    impl HttpClient for Hanging {
-        async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-            let look_up = tokio::task::spawn_blocking(|| -> Result<_, HttpError> {
-                ASKED.store(true, Ordering::Relaxed);
-                park()
+        fn call(&mut self, _: Name) -> Self::Future {
+            let begun = Arc::clone(&self.0);
+            let look_up = tokio::task::spawn_blocking(move || {
+                begun.fetch_add(1, Ordering::Relaxed);
+                loop {
+                    std::thread::park();
+                }
             });
-            look_up.await?
+            Box::pin(async { look_up.await? })
         }
     }
 
@@ -266,47 +285,47 @@ mod tests {
         timeout(SOON * 6, look).await.unwrap();
     }
 
+    /// Deliveries by the service's client, but for its resolver.
+    fn start(hanging: &Hanging, time_limit: Duration, metrics: &Metrics) -> (SdkTracer, Delivery) {
+        let client = client_with(hanging.clone(), time_limit);
+        let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
+        let resource = Resource::builder_empty().build();
+        let started = Delivery::start(client, &endpoint, time_limit, &resource, metrics.clone());
+        let (queue, delivery) = started.unwrap();
+        let provider = SdkTracerProvider::builder().with_span_processor(queue);
+        (provider.build().tracer("lethe"), delivery)
+    }
+
     /// The end as a command has it: a stop, then a runtime that waits for all that blocks in it.
     #[test]
     fn a_resolver_that_hangs_does_not_hold_up_the_end() {
-        let endpoint = Uri::from_static("http://collector.example:4318/v1/traces");
         let runtime = Runtime::new().unwrap();
         let stopped_in = runtime.block_on(async {
-            let time_limit = Duration::from_secs(60);
-            let resource = Resource::builder_empty().build();
-            let (metrics, _) = Metrics::new();
-            let (queue, delivery) =
-                Delivery::start(Hanging, &endpoint, time_limit, &resource, metrics).unwrap();
-            let provider = SdkTracerProvider::builder().with_span_processor(queue);
-            drop(provider.build().tracer("lethe").start("a span"));
-            until(|| ASKED.load(Ordering::Relaxed)).await;
+            let (hanging, (metrics, _)) = (Hanging::default(), Metrics::new());
+            let (tracer, delivery) = start(&hanging, Duration::from_secs(60), &metrics);
+            drop(tracer.start("a span"));
+            until(|| hanging.begun() > 0).await;
             let begun = Instant::now();
             delivery.stop().await;
             begun.elapsed()
         });
         assert!(stopped_in < FLUSH + SOON, "{stopped_in:?}");
-        let (tell, ended) = channel();
+        let (done, ended) = channel();
         std::thread::spawn(move || {
             drop(runtime);
-            tell.send(()).unwrap();
+            done.send(()).unwrap();
         });
         ended.recv_timeout(SOON).expect("the runtime ends");
     }
 
     #[tokio::test]
-    async fn one_that_hangs_is_not_joined_by_others() {
-        static HANGING: AtomicUsize = AtomicUsize::new(0);
-        let runtime = super::runtime().unwrap();
-        for _ in 0..3 {
-            let look_up = runtime.spawn_blocking::<_, ()>(|| {
-                HANGING.fetch_add(1, Ordering::Relaxed);
-                park()
-            });
-            let answer = timeout(Duration::from_millis(50), look_up).await;
-            assert!(answer.is_err());
+    async fn a_resolver_that_hangs_takes_one_thread_of_all_deliveries() {
+        let (hanging, (metrics, _)) = (Hanging::default(), Metrics::new());
+        let (tracer, _delivery) = start(&hanging, Duration::from_millis(50), &metrics);
+        for lost in 1..=3 {
+            drop(tracer.start("a span"));
+            until(|| metrics.spans_dropped.get() == lost).await;
         }
-        until(|| HANGING.load(Ordering::Relaxed) > 0).await;
-        assert_eq!(HANGING.load(Ordering::Relaxed), 1);
-        runtime.shutdown_background();
+        assert_eq!(hanging.begun(), 1);
     }
 }

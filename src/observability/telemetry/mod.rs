@@ -1,7 +1,8 @@
 //! Traces by OTLP, where the configuration names a collector; without one nothing here runs.
 //!
-//! What a span says is the program's own: routes as they are written in the router, codes, counts. No
-//! conversation, keyspace, key, id of a request or client, and of what a caller sent only the two ids of its `traceparent`.
+//! Spans have only texts of the program: routes as in the router, codes, counts. They have no
+//! conversation, keyspace, key, and no id of a request or client. Of what a caller sent they have only
+//! the two ids of its `traceparent`.
 
 mod export;
 mod parent;
@@ -17,7 +18,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 pub use export::Delivery;
-pub use trace::{Part, Trace};
+pub use trace::{SpanGuard, Trace};
 
 use crate::config::TelemetrySection;
 use crate::observability::metrics::Metrics;
@@ -26,24 +27,24 @@ use crate::observability::metrics::Metrics;
 #[derive(Debug)]
 pub struct Telemetry {
     tracer: SdkTracer,
-    /// By the operation's name.
+    /// The method and path of each operation, by its name.
     routes: HashMap<&'static str, Route>,
 }
 
 /// What a span of an operation says.
 #[derive(Debug)]
 pub struct Route {
-    /// The method, in capitals.
+    /// The HTTP method, in capitals.
     pub method: String,
     /// The path with its parameters, as the router has it.
     pub path: &'static str,
 }
 
 impl Telemetry {
-    /// None where the configuration names no collector. Inside a runtime.
+    /// Starts traces; none if the configuration names no collector. Call it inside a runtime.
     ///
     /// # Errors
-    /// What keeps traces from being sent; not that the collector is away.
+    /// If the exporter cannot be made. It is no error if the collector is away.
     pub fn start(
         section: &TelemetrySection,
         routes: HashMap<&'static str, Route>,
@@ -74,11 +75,11 @@ impl Telemetry {
         Ok(Some((telemetry, delivery)))
     }
 
-    /// A request has come.
+    /// The trace of a request that has come.
     #[must_use]
     pub fn request(&self, operation: &'static str, headers: &HeaderMap) -> Trace {
         let context = Context::new();
-        let context = match parent::of(headers) {
+        let context = match parent::from_headers(headers) {
             Some(parent) => context.with_remote_span_context(parent),
             None => context,
         };
@@ -93,10 +94,10 @@ impl Telemetry {
             span.set_attribute(KeyValue::new("http.route", *path));
             span.set_attribute(KeyValue::new("url.scheme", "https"));
         }
-        Trace::of(&self.tracer, span)
+        Trace::from_span(&self.tracer, span)
     }
 
-    /// A batch that forgets begins: many requests, so a trace of its own.
+    /// The trace of a batch of erasures. It serves many requests, so it has a trace of its own.
     #[must_use]
     pub fn batch(&self, requests: usize) -> Trace {
         let builder = SpanBuilder::from_name("forget batch");
@@ -106,6 +107,6 @@ impl Telemetry {
         }
         let requests = i64::try_from(requests).unwrap_or(i64::MAX);
         span.set_attribute(KeyValue::new("lethe.items", requests));
-        Trace::of(&self.tracer, span)
+        Trace::from_span(&self.tracer, span)
     }
 }

@@ -9,7 +9,7 @@ const TRACEPARENT: &str = "traceparent";
 const LENGTH: usize = 55;
 
 /// None where the header is absent, malformed, or there twice.
-pub(super) fn of(headers: &HeaderMap) -> Option<SpanContext> {
+pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
     let mut values = headers.get_all(TRACEPARENT).into_iter();
     let (value, more) = (values.next()?, values.next());
     if more.is_some() {
@@ -92,10 +92,10 @@ mod tests {
     #[test]
     fn two_parents_are_none() {
         let mut headers = HeaderMap::new();
-        assert!(of(&headers).is_none());
+        assert!(from_headers(&headers).is_none());
         headers.append(TRACEPARENT, GOOD.parse().unwrap());
-        assert!(of(&headers).is_some());
+        assert!(from_headers(&headers).is_some());
         headers.append(TRACEPARENT, GOOD.parse().unwrap());
-        assert!(of(&headers).is_none());
+        assert!(from_headers(&headers).is_none());
     }
 }

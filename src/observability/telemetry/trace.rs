@@ -9,27 +9,27 @@ tokio::task_local! {
     static CURRENT: Trace;
 }
 
-/// What is traced of a request or of a batch. It ends with its last clone; one that is not traced is
-/// a null pointer.
+/// The trace of a request or of a batch. It ends with its last clone. If it is not traced it is a null
+/// pointer.
 #[derive(Clone, Default)]
 pub struct Trace(Option<Arc<Traced>>);
 
 struct Traced {
     tracer: SdkTracer,
-    /// With the span of the whole.
+    /// The context whose span is that of the whole request.
     context: Context,
 }
 
 impl Trace {
-    /// Of what the sampler took.
-    pub(super) fn of(tracer: &SdkTracer, span: Span) -> Self {
+    /// A trace of a span that the sampler chose.
+    pub(super) fn from_span(tracer: &SdkTracer, span: Span) -> Self {
         Self(Some(Arc::new(Traced {
             tracer: tracer.clone(),
             context: Context::new().with_span(span),
         })))
     }
 
-    /// That in whose [`Self::within`] the caller runs.
+    /// The trace in whose [`Self::within`] the caller runs; an empty one otherwise.
     #[must_use]
     pub fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
@@ -40,17 +40,18 @@ impl Trace {
         CURRENT.scope(self.clone(), work).await
     }
 
-    /// A part of it, from now until it is dropped. Names are the program's, never a caller's.
-    pub fn part(&self, name: &'static str) -> Part {
-        Part(self.0.as_ref().map(|it| it.part(name)))
+    /// Begins a part of the trace, which ends when it is dropped. Names come from the program, never
+    /// from a caller.
+    pub fn part(&self, name: &'static str) -> SpanGuard {
+        SpanGuard(self.0.as_ref().map(|it| it.part(name)))
     }
 
     /// A call of the HSM.
-    pub fn hsm_call(&self, call: &'static str) -> Part {
-        Part(self.0.as_ref().map(|it| it.part(format!("hsm {call}"))))
+    pub fn hsm_call(&self, call: &'static str) -> SpanGuard {
+        SpanGuard(self.0.as_ref().map(|it| it.part(format!("hsm {call}"))))
     }
 
-    /// A request's answer; it ends here. `items` is 0 where nobody knows.
+    /// Ends the trace with the answer of the request. `items` is 0 if the number is not known.
     pub fn answered(&self, status: StatusCode, code: &'static str, items: usize) {
         let Some(traced) = &self.0 else { return };
         let span = traced.context.span();
@@ -68,7 +69,7 @@ impl Trace {
         span.end();
     }
 
-    /// A batch was not finished.
+    /// Ends the trace of a batch that was not finished.
     pub fn failed(&self) {
         if let Some(traced) = &self.0 {
             traced.context.span().set_status(Status::error(""));
@@ -85,10 +86,10 @@ impl Traced {
 
 /// A part that is under way; it ends when it is dropped.
 #[must_use]
-pub struct Part(Option<Box<Span>>);
+pub struct SpanGuard(Option<Box<Span>>);
 
-impl Part {
-    /// What came of a call; anything but `ok` is an error.
+impl SpanGuard {
+    /// Sets the result of a call. Anything but `ok` is an error.
     pub fn result(&mut self, result: &'static str) {
         let Some(span) = &mut self.0 else { return };
         span.set_attribute(KeyValue::new("lethe.result", result));
