@@ -8,15 +8,15 @@ use crate::config::QuotaSection;
 use crate::identity::SpiffeId;
 use crate::observability::metrics::Metrics;
 
-/// What a body under way is counted as beside its bytes: its buffers.
+/// Bytes that a body counts beside its own: those of the buffers that hold it.
 const BODY: usize = 4_096;
 
-/// What is shared by a class of identities.
+/// What all identities of one class share: all clients with a grant, or all strangers.
 #[derive(Debug)]
 pub(super) struct Shares {
     pub(super) connections: Share,
     pub(super) requests: Share,
-    /// Refusals that their client has not read.
+    /// Answers to refused requests that are not sent yet, because their clients do not read.
     pub(super) answers: Share,
     pub(super) body_bytes: Share,
 }
@@ -41,7 +41,7 @@ impl Shares {
 /// What one identity holds: a client with a grant, or all strangers together.
 #[derive(Debug)]
 pub struct Account {
-    /// None: all strangers.
+    /// The client that the account belongs to; none for the account of all strangers.
     client: Option<SpiffeId>,
     shares: Arc<Shares>,
     connections: AtomicUsize,
@@ -73,20 +73,20 @@ impl Account {
         self
     }
 
-    /// The client whose it is; none: all strangers.
+    /// The client that the account belongs to; none for the account of all strangers.
     #[must_use]
     pub const fn client(&self) -> Option<&SpiffeId> {
         self.client.as_ref()
     }
 
-    /// One more connection.
+    /// Counts one more connection of this identity; none if its share has no place.
     #[must_use]
     pub(super) fn connect(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let taken = self.shares.connections.take(&self.connections, 1);
         taken.then(|| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// For one more request, which holds nothing yet.
+    /// A permit for one more request. It holds no share before [`RequestPermit::admit`].
     #[must_use]
     pub fn request(self: &Arc<Self>) -> RequestPermit {
         RequestPermit {
@@ -97,13 +97,13 @@ impl Account {
         }
     }
 
-    /// Whether a refusal goes on record by itself; else it is counted.
+    /// Whether the next refusal gets an audit record of its own. Otherwise it is only counted.
     #[must_use]
     pub fn may_record_refusal(&self) -> bool {
         self.records.may_record()
     }
 
-    /// Counts refusals as not recorded by themselves.
+    /// Counts refusals that have no audit record of their own.
     pub fn count_unrecorded(&self, count: u64) {
         self.records.count(count);
     }
@@ -112,13 +112,13 @@ impl Account {
         self.records.take()
     }
 
-    /// How long an answer waits, so that strangers do not take the processor from others.
+    /// How long the next answer is delayed, so that strangers do not take the processor from others.
     #[must_use]
     pub fn answer_delay(&self) -> Option<Duration> {
         self.records.answer_delay()
     }
 
-    /// Whether nothing would be lost by forgetting it.
+    /// Whether the account holds and counts nothing, so that it can be dropped.
     pub(super) fn is_fresh(&self) -> bool {
         self.records.is_fresh()
     }
@@ -138,7 +138,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// What one request holds of its identity's shares, until it is dropped: its answer is sent.
+/// What one request holds of its identity's shares. It is dropped when the answer is sent.
 #[derive(Debug)]
 pub struct RequestPermit {
     account: Arc<Account>,
@@ -148,13 +148,13 @@ pub struct RequestPermit {
 }
 
 impl RequestPermit {
-    /// A body begins, of at least so many bytes.
+    /// Takes room for a body of at least `bytes` bytes; false if there is none.
     #[must_use]
     pub fn begin_body(&mut self, bytes: usize) -> bool {
         self.read(bytes + BODY)
     }
 
-    /// More of it comes than was said.
+    /// Takes room for more bytes of the body than were announced; false if there is none.
     #[must_use]
     pub fn read(&mut self, bytes: usize) -> bool {
         let account = &self.account;
@@ -163,7 +163,7 @@ impl RequestPermit {
         taken
     }
 
-    /// The request is run.
+    /// Takes a place for running the request; false if there is none.
     #[must_use]
     pub fn admit(&mut self) -> bool {
         let account = &self.account;
@@ -172,9 +172,9 @@ impl RequestPermit {
         taken
     }
 
-    /// It is answered by so many bytes.
+    /// Counts the bytes of the answer until it is sent.
     pub fn answer(&mut self, bytes: usize) {
-        // Small ones are bounded by their number.
+        // Small answers are bounded by the number of requests.
         if bytes > BODY {
             let account = &self.account;
             account
@@ -185,8 +185,8 @@ impl RequestPermit {
         }
     }
 
-    /// It is refused: from here on it holds an answer, and neither a place nor bytes. False when its
-    /// client has too many answers that it does not read.
+    /// The request is refused: it gives back its place and its bytes, and takes a place for an answer.
+    /// False if its client has too many answers that it does not read.
     #[must_use]
     pub fn refuse(&mut self) -> bool {
         self.give_back();

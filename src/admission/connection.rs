@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Bytes that a request may need beside its body: its head, and the small change of HTTP/2.
+/// Bytes that a request may need beside its body: its head, and control frames of HTTP/2.
 const REQUEST_BYTES: u64 = 8 << 10;
 
 /// One connection, as its transport, its requests and the pools see it.
@@ -12,18 +12,18 @@ const REQUEST_BYTES: u64 = 8 << 10;
 pub struct Connection {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Bytes that came.
+    /// Bytes received from the client so far, after TLS.
     received: AtomicU64,
-    /// How many that were when the last request ended.
+    /// The value of `received` when the last request ended.
     received_at_end: AtomicU64,
-    /// Bytes of bodies that were taken.
+    /// Bytes of request bodies that were read so far.
     bodies: AtomicU64,
     waits_for_peer: AtomicBool,
     evicted: AtomicBool,
     changed: Notify,
 }
 
-/// A request under way; ends when dropped: its answer is sent, or there is none.
+/// A request under way. It ends when this is dropped: its answer is sent, or it has none.
 #[derive(Debug)]
 pub struct ActiveRequest(Arc<Connection>);
 
@@ -39,39 +39,39 @@ impl Drop for ActiveRequest {
 }
 
 impl Connection {
-    /// A request has come.
+    /// Counts a request that has come.
     #[must_use]
     pub fn begin(self: &Arc<Self>) -> ActiveRequest {
         self.begun.fetch_add(1, Ordering::Relaxed);
         ActiveRequest(Arc::clone(self))
     }
 
-    /// So many bytes came; not counted one by one by several.
+    /// Counts received bytes. Only one task may call it: it reads and writes in two steps.
     pub fn received(&self, bytes: u64) {
         let received = self.received.load(Ordering::Relaxed) + bytes;
         self.received.store(received, Ordering::Relaxed);
     }
 
-    /// Bytes that came in all.
+    /// Bytes received from the client so far.
     #[must_use]
     pub fn all_received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of a body were taken.
+    /// Counts bytes of a request body that were read.
     pub fn took_body(&self, bytes: u64) {
         self.bodies.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that its requests and their bodies account for.
+    /// Bytes that a client may have sent for the requests and bodies seen so far.
     #[must_use]
     pub fn accounted(&self) -> u64 {
-        // HTTP/2 and TLS take a part for their own.
+        // A quarter more than the bodies: HTTP/2 and TLS add their own bytes.
         let bodies = self.bodies.load(Ordering::Relaxed);
         self.begun.load(Ordering::Relaxed) * REQUEST_BYTES + bodies + bodies / 4
     }
 
-    /// Whether all that came was looked at and more is waited for.
+    /// Says whether all received bytes are handled, so that the connection waits for its client.
     pub fn set_waiting(&self, waits: bool) {
         self.waits_for_peer.store(waits, Ordering::Relaxed);
     }
@@ -82,7 +82,7 @@ impl Connection {
         self.waits_for_peer.load(Ordering::Relaxed)
     }
 
-    /// Its place goes to another one: it ends now.
+    /// Ends this connection, because another one gets its place.
     pub fn evict(&self) {
         self.evicted.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -94,14 +94,14 @@ impl Connection {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Ends when it is evicted; for one who waits.
+    /// Waits until it is evicted.
     pub async fn evicted(&self) {
         while !self.is_evicted() {
             self.changed.notified().await;
         }
     }
 
-    /// Ends when no request came within `limit`, counted from now; else never.
+    /// Returns if no request comes within `limit` from now. Otherwise it never returns.
     pub async fn silent(&self, limit: Duration) {
         tokio::time::sleep(limit).await;
         if self.begun.load(Ordering::Relaxed) > 0 {
@@ -109,8 +109,8 @@ impl Connection {
         }
     }
 
-    /// Ends once something was under way for one `limit`, at most two, and nothing came to its end in
-    /// it: answers that nobody reads.
+    /// Returns when requests were under way for one or two times `limit` and none of them ended: the
+    /// client does not read its answers.
     pub async fn stuck(&self, limit: Duration) {
         loop {
             let ended = self.ended.load(Ordering::Relaxed);
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// Ends once nothing was asked or under way for one `limit`, at most two.
+    /// Returns when there was no request for one or two times `limit`.
     pub async fn idle(&self, limit: Duration) {
         loop {
             let before = self.begun.load(Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// Ends once a part of a head has been there for one `limit`, at most two, and no more than that.
+    /// Returns when only a part of a request's head has been there for one or two times `limit`.
     pub async fn half_head(&self, limit: Duration) {
         loop {
             let before = self.begun.load(Ordering::Relaxed);

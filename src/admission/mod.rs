@@ -3,8 +3,8 @@
 //!
 //! Before its handshake is done an identity is the address of its peer ([`Pool`]). After it, a client
 //! with a grant is an [`Account`] of its own; all others are strangers, who share one small account.
-//! Who has none of something is let in as long as there is any: nobody holds more than he leaves to all
-//! others ([`Share`]).
+//! An identity that has nothing of a resource gets some of it as long as any is free: nobody holds more than is
+//! left to all others ([`Share`]).
 
 mod account;
 mod connection;
@@ -34,12 +34,12 @@ use account::Shares;
 
 /// HTTP/2 streams that a stranger may have open on one connection.
 pub const STRANGER_STREAMS: usize = 8;
-/// The same of a client with a grant.
+/// HTTP/2 streams that a client with a grant may have open on one connection.
 pub const CLIENT_STREAMS: usize = 256;
 /// Answers a second that all strangers get together; more are delayed.
 const STRANGER_ANSWERS: u32 = 200;
 
-/// See the module.
+/// Connections, requests, bytes and answers of all identities, as the module says.
 pub struct Admission {
     handshakes: Arc<Pool>,
     strangers: Arc<Pool>,
@@ -53,16 +53,16 @@ pub struct Admission {
 /// What a connection occupies while it is open.
 #[derive(Debug)]
 pub enum Seat {
-    /// Until it is known who is at its other end.
+    /// A place in the pool of handshakes, until the client is known.
     Handshake(Place),
-    /// Among those of strangers.
+    /// A place in the pool of clients without a grant.
     Stranger(Place),
-    /// Of a client with a grant.
+    /// A connection of a client with a grant, counted in its account.
     Client(ConnectionPermit),
 }
 
 impl Admission {
-    /// As configured.
+    /// Limits as in the configuration.
     #[must_use]
     pub fn new(max_connections: usize, limits: &LimitsSection, metrics: Metrics) -> Self {
         let shares = Shares::new(
@@ -89,8 +89,8 @@ impl Admission {
         }
     }
 
-    /// A place for a handshake with this address; none while it, or everybody, has too many that are
-    /// not waiting for their peer.
+    /// A place for a handshake with this address. None while the address, or all together, have too
+    /// many handshakes that do not wait for their peer.
     #[must_use]
     pub fn handshake(&self, address: IpAddr, connection: &Arc<Connection>) -> Option<Place> {
         self.handshakes.enter(address, connection)
@@ -133,7 +133,8 @@ impl Admission {
         self.shares.requests.taken()
     }
 
-    /// Refusals that were only counted since this was asked last, by client; none of strangers.
+    /// Refusals that were only counted since the last call, for each client; the client is none for
+    /// strangers.
     #[must_use]
     pub fn unrecorded(&self) -> Vec<(Arc<Account>, u64)> {
         let clients = self.clients.lock();
@@ -142,7 +143,7 @@ impl Admission {
         counted.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Sets what the metrics show of it.
+    /// Updates the metrics of budgets.
     pub fn show(&self) {
         self.metrics
             .requests_under_way
@@ -162,7 +163,7 @@ impl Admission {
         }
     }
 
-    /// Drops the accounts of clients that are gone and have nothing to account for; from time to time.
+    /// Drops accounts that hold and count nothing. It is called from time to time.
     pub fn tidy(&self) {
         self.show();
         let mut clients = self.clients.lock();

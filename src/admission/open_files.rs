@@ -4,9 +4,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{LimitsSection, ServerSection};
 
-/// Files of the store, the audit log and the HSM.
+/// File descriptors that the store, the audit log and the HSM need.
 const OTHERS: usize = 128;
-/// Fewer connections are no service.
+/// The least number of connections with which the service starts.
 const LEAST: usize = 16;
 
 /// Connections and handshakes that fit into the files that this process may open, the limit of which
@@ -15,11 +15,11 @@ const LEAST: usize = 16;
 /// # Errors
 /// When too few are allowed for any connections at all.
 pub fn fit(server: &ServerSection, limits: &LimitsSection) -> io::Result<(usize, usize)> {
-    let wanted = (server.max_connections, limits.handshakes);
+    let needed = (server.max_connections, limits.handshakes);
     let others = OTHERS + server.ops_max_connections + limits.strangers;
-    let allowed = raise(wanted.0 + wanted.1 + others)?;
-    let fits = divide(allowed, others, wanted)?;
-    if fits != wanted {
+    let allowed = raise(needed.0 + needed.1 + others)?;
+    let fits = divide(allowed, others, needed)?;
+    if fits != needed {
         tracing::warn!(
             allowed,
             max_connections = fits.0,
@@ -31,7 +31,7 @@ pub fn fit(server: &ServerSection, limits: &LimitsSection) -> io::Result<(usize,
     Ok(fits)
 }
 
-/// Raises the limit as far as it goes; how many files may be open then.
+/// Raises the limit as far as needed and allowed. Returns how many files may be open.
 fn raise(needed: usize) -> io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let number = |limit: Option<u64>| {
@@ -52,12 +52,12 @@ fn raise(needed: usize) -> io::Result<usize> {
     Ok(raised)
 }
 
-/// Handshakes get a quarter of what is there, or all that they want.
-fn divide(allowed: usize, others: usize, wanted: (usize, usize)) -> io::Result<(usize, usize)> {
-    let (connections, handshakes) = wanted;
+/// Divides the files. If not all connections and handshakes fit, handshakes get a quarter at most.
+fn divide(allowed: usize, others: usize, needed: (usize, usize)) -> io::Result<(usize, usize)> {
+    let (connections, handshakes) = needed;
     let free = allowed.saturating_sub(others);
     let fits = if connections + handshakes <= free {
-        wanted
+        needed
     } else {
         let handshakes = handshakes.min(free / 4);
         (connections.min(free - handshakes), handshakes)

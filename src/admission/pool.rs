@@ -8,9 +8,9 @@ use prometheus_client::metrics::counter::Counter;
 use super::Connection;
 
 /// Places of connections whose client is not known, or may do nothing. An address may hold no more of
-/// them than are free, as clients may of a [`Share`](super::share::Share), but who comes last is not the one
-/// who goes: the oldest connection that waits for its peer makes room. So whoever opens connections
-/// and says nothing loses them to those who speak, also where all come from one address.
+/// them than are free, as with a [`Share`](super::share::Share). But a new connection is not refused:
+/// the oldest one that waits for its peer is closed. So a client that opens connections and sends
+/// nothing loses them to clients that send, even if all have one address.
 #[derive(Debug)]
 pub struct Pool {
     most: usize,
@@ -21,13 +21,12 @@ pub struct Pool {
 #[derive(Debug, Default)]
 struct Entries {
     next: u64,
-    /// The oldest first.
+    /// All places by number, the oldest first.
     by_age: BTreeMap<u64, (Address, Arc<Connection>)>,
     of_address: BTreeMap<Address, usize>,
 }
 
-/// Who is at the other end, as far as an address tells: of IPv6 the network, since a host has 2^64
-/// addresses.
+/// The address of a peer: of IPv6 only the network, because a host has 2^64 addresses in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Address(u64);
 
@@ -40,7 +39,7 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// A place, until it is dropped.
+/// A place in the pool, which is free again when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     pool: Arc<Pool>,
@@ -73,18 +72,18 @@ impl Entries {
         Some(connection)
     }
 
-    /// The oldest that waits for its peer; of one address, or of all.
-    fn victim(&self, of: Option<Address>) -> Option<u64> {
+    /// The oldest connection that waits for its peer: of one address, or of all.
+    fn victim(&self, within: Option<Address>) -> Option<u64> {
         let mut oldest = self.by_age.iter();
         let found = oldest.find(|(_, (address, connection))| {
-            of.is_none_or(|of| of == *address) && connection.waits_for_peer()
+            within.is_none_or(|it| it == *address) && connection.waits_for_peer()
         });
         found.map(|(number, _)| *number)
     }
 }
 
 impl Pool {
-    /// With so many places.
+    /// A pool of `most` places.
     #[must_use]
     pub fn new(most: usize, exceeded: Counter) -> Arc<Self> {
         Arc::new(Self {
@@ -94,7 +93,8 @@ impl Pool {
         })
     }
 
-    /// A place for a connection; another one may have to go for it. None when nobody can.
+    /// A place for a connection. Another connection may be closed for it. None if no connection can be
+    /// closed.
     #[must_use]
     pub fn enter(self: &Arc<Self>, address: IpAddr, connection: &Arc<Connection>) -> Option<Place> {
         let address = Address::from(address);
@@ -110,8 +110,8 @@ impl Pool {
         })
     }
 
-    /// Whether there is a place. Connections that nobody has looked at yet, or that are worked on, stay:
-    /// an address may hold more of these for a moment, as long as a quarter is left to others.
+    /// Whether there is a place. Connections that do not wait for their peer are not closed: an address
+    /// may hold more of them for a moment, as long as a quarter of all places is free.
     fn make_room(&self, entries: &mut Entries, address: Address) -> bool {
         loop {
             let own = entries.of_address.get(&address).copied().unwrap_or(0);
@@ -120,8 +120,8 @@ impl Pool {
                 return true;
             }
             self.exceeded.inc();
-            let of = (own > 0).then_some(address);
-            let Some(victim) = entries.victim(of) else {
+            let within = (own > 0).then_some(address);
+            let Some(victim) = entries.victim(within) else {
                 return all < self.most - self.most / 4;
             };
             if let Some(victim) = entries.remove(victim) {
@@ -130,13 +130,13 @@ impl Pool {
         }
     }
 
-    /// Places in use.
+    /// Number of places in use.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.entries.lock().by_age.len()
     }
 
-    /// All places.
+    /// Number of all places.
     #[must_use]
     pub const fn most(&self) -> usize {
         self.most
@@ -211,10 +211,10 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_are_one() {
-        let of = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::2:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::2:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
+        assert_ne!(address("10.0.0.1"), address("10.0.0.2"));
     }
 }

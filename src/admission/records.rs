@@ -10,8 +10,8 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use crate::config::QuotaSection;
 use crate::identity::SpiffeId;
 
-/// The id of a stranger for a record. He chooses it, so a long one is shortened: its first 128 bytes,
-/// `~`, which no id has, and the first 8 bytes of its SHA-256.
+/// The id of a stranger for a record. The stranger chooses it, so a long one is shortened: to its first
+/// 128 bytes, `~`, which no id has, and the first 8 bytes of its SHA-256.
 #[must_use]
 pub fn short(id: &SpiffeId) -> Cow<'_, str> {
     let whole = id.as_str();
@@ -27,10 +27,10 @@ pub fn short(id: &SpiffeId) -> Cow<'_, str> {
 
 /// The longest id of a stranger in a record.
 const LONGEST_ID: usize = 128;
-/// Longest wait of an answer.
+/// The longest delay of an answer.
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
-/// Which refusals of an identity go on record by themselves; the others are counted.
+/// Decides which refusals of an identity get an audit record of their own. The others are counted.
 #[derive(Debug)]
 pub(super) struct Records {
     rate: DefaultDirectRateLimiter,
@@ -50,7 +50,7 @@ impl Records {
         }
     }
 
-    /// Answers beyond so many a second wait.
+    /// Delays answers beyond `rate` a second.
     pub(super) fn delay_answers(&mut self, rate: u32) {
         let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
         self.answers = Some(RateLimiter::direct(Quota::per_second(rate)));
@@ -71,11 +71,11 @@ impl Records {
     pub(super) fn answer_delay(&self) -> Option<Duration> {
         let until = self.answers.as_ref()?.check().err()?;
         let delay = until.wait_time_from(DefaultClock::default().now());
-        // All that wait must not go on at one moment.
+        // The delays differ, so that not all answers go at one moment.
         Some(delay.clamp(LONGEST_DELAY / 2, LONGEST_DELAY))
     }
 
-    /// Whether it is as if nothing had been refused for long.
+    /// Whether nothing was refused for so long that no count is left.
     pub(super) fn is_fresh(&self) -> bool {
         self.unrecorded.load(Ordering::Relaxed) == 0
             && matches!(self.rate.check_n(self.burst), Ok(Ok(())))
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_long_id_is_short_and_still_one_of_its_own() {
-        let of = |text: String| short(&text.parse::<SpiffeId>().unwrap()).into_owned();
-        let long = |end: &str| of(format!("spiffe://d/{}/{end}", "a".repeat(1_000)));
+        let shortened = |text: String| short(&text.parse::<SpiffeId>().unwrap()).into_owned();
+        let long = |end: &str| shortened(format!("spiffe://d/{}/{end}", "a".repeat(1_000)));
         assert_eq!(long("b").len(), LONGEST_ID + 1 + 16);
         assert_ne!(long("b"), long("c"));
-        assert_eq!(of("spiffe://d/a".into()), "spiffe://d/a");
+        assert_eq!(shortened("spiffe://d/a".into()), "spiffe://d/a");
     }
 }

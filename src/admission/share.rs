@@ -2,9 +2,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus_client::metrics::counter::Counter;
 
-/// Something of which there is so much for all identities. One may take of it as long as it holds no
-/// more than is free: half when it is alone, a third each of two, so that something is always left for
-/// one who has none (the dynamic thresholds of shared switch buffers: Choudhury and Hahne, 1998).
+/// An amount that all identities share. An identity may take of it as long as it holds no more than is
+/// free: half when it is alone, a third each when there are two. So something is always left for one
+/// that has nothing (the dynamic thresholds of shared switch buffers: Choudhury and Hahne, 1998).
 #[derive(Debug)]
 pub(super) struct Share {
     name: &'static str,
@@ -48,7 +48,7 @@ impl Share {
         fits
     }
 
-    /// Takes what is there already and cannot be refused any more.
+    /// Takes `count` without a check, for what is there already.
     pub(super) fn take_anyway(&self, own: &AtomicUsize, count: usize) {
         self.taken.fetch_add(count, Ordering::Relaxed);
         own.fetch_add(count, Ordering::Relaxed);
@@ -83,7 +83,7 @@ mod tests {
             );
             free -= taken;
         }
-        // Whoever came first holds more than he would get now, and gets no more.
+        // The first one holds more than it would get now, and gets no more.
         assert_eq!(fill(&share, &owns[0]), 0);
         share.give_back(&owns[0], 500);
         assert!(share.take(&owns[8], 1));

@@ -10,32 +10,33 @@ use super::Admission;
 use crate::node::NodeState;
 use crate::observability::metrics::Metrics;
 
-/// Between two looks at what was only counted.
+/// Time between two records of counted refusals.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// All clients without a grant, in the place of a client's id.
+/// Stands for all clients without a grant, in place of a client's id.
 const STRANGERS: &str = "strangers";
 
-/// Puts on record how many refusals were not recorded one by one.
+/// Writes audit records of how many refusals were only counted.
 pub struct RefusalSummary {
-    /// Where they are counted.
+    /// Counts the refusals.
     pub admission: Arc<Admission>,
-    /// The time.
+    /// The node, for the time of the record.
     pub node: Arc<NodeState>,
-    /// Where they are put on record.
+    /// The audit log, which takes the record.
     pub audit: Arc<dyn AuditSink>,
-    /// What Prometheus reads.
+    /// Metrics: how many refusals are on record as a number only.
     pub metrics: Metrics,
 }
 
 impl RefusalSummary {
-    /// Again and again until the stop, which interrupts no record: its counts would be lost.
+    /// Runs until the stop. The stop does not interrupt a record, because its counts would be lost.
     pub async fn run(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
             self.record().await;
         }
     }
 
-    /// Those since it was done last. What cannot be recorded is counted on.
+    /// Records the refusals since the last call. If that fails, they are counted again for the next
+    /// one.
     pub async fn record(&self) {
         for (account, count) in self.admission.unrecorded() {
             let refused = u32::try_from(count).unwrap_or(u32::MAX);
@@ -54,7 +55,7 @@ impl RefusalSummary {
             });
             let recorded = match self.audit.append(record).await {
                 Ok(()) => u64::from(refused),
-                // Said by whoever asks for a key.
+                // A request for a key reports this error.
                 Err(_) => 0,
             };
             self.metrics.unrecorded_refusals.inc_by(recorded);

@@ -43,7 +43,7 @@ pub(super) async fn open_hsm(config: &Config, last_pin_try: bool) -> Result<Pkcs
     Ok(opened.map_err(std::io::Error::other)??)
 }
 
-/// Of the HSM that new objects go to.
+/// The number of objects that the HSM may hold to which new objects go.
 pub(super) fn max_objects(config: &Config, moves: &HsmMoves) -> u64 {
     let next = match moves.progress().state {
         MoveState::Moving | MoveState::Moved => moves.next_max_objects(),

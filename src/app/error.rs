@@ -11,37 +11,37 @@ use crate::identity::tls::TlsError;
 /// Why the service does not run, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, or a file that it names.
+    /// The configuration, or a file that it names, cannot be read or is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Certificates.
+    /// Certificates, keys or revocation lists cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The database.
+    /// The store cannot be opened, or failed.
     #[error(transparent)]
     Store(StoreError),
-    /// The device.
+    /// The HSM cannot be used, or failed.
     #[error(transparent)]
     Hsm(#[from] HsmError),
-    /// The audit log.
+    /// The audit log cannot be opened, or failed.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// A person has to look.
+    /// The service halted: it cannot know which state is right, and a person has to look.
     #[error("halted: {0}")]
     Halted(#[from] Halt),
-    /// An address that cannot be listened on.
+    /// The service cannot listen on this address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// Another process serves what would be taken over.
+    /// Another process has the database open that the takeover would leave; its path.
     #[error("the database at {0} is still served: stop that service first. Nothing was changed")]
     StillServed(PathBuf),
-    /// Nobody can tell whether the store may be taken over.
+    /// It is not certain that the store may take over the deployment.
     #[error(transparent)]
     Takeover(TakeoverError),
-    /// Anything of the system.
+    /// A call of the operating system failed.
     #[error(transparent)]
     System(#[from] std::io::Error),
-    /// Store and HSM together.
+    /// A step that uses store and HSM failed.
     #[error("{0}")]
     Batch(BatchError),
 }

@@ -7,15 +7,15 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 
-/// What became of it. Made before there is a log, so said later.
+/// The result of the protection. It is logged later, because there is no log yet.
 #[must_use = "an operator has to hear of what did not work"]
 pub struct Protection {
     undumpable: io::Result<()>,
     locked: io::Result<()>,
 }
 
-/// Protects this process; for the first lines of a command, while it has one thread. Nothing here
-/// is a reason not to run: an operator may have other means, such as a machine without swap.
+/// Protects this process. It is called while the process has one thread. A failure does not end the
+/// command: an operator may have other means, such as a machine without swap.
 pub fn protect() -> Protection {
     Protection {
         undumpable: forbid_dumps(),
@@ -38,7 +38,7 @@ impl Protection {
     }
 }
 
-/// The limit alone would not do: a `core_pattern` that is a pipe ignores it.
+/// The limit alone is not enough: a `core_pattern` that is a pipe ignores it.
 fn forbid_dumps() -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let none = Rlimit {
@@ -48,14 +48,14 @@ fn forbid_dumps() -> io::Result<()> {
     Ok(setrlimit(Resource::Core, none)?)
 }
 
-/// Locks all memory, of now and of later, when there is no limit on it. Below a limit nothing is
-/// locked: the lock would count on for all that is allocated later, until one allocation fails.
+/// Locks all present and future memory if there is no limit on locked memory. With a limit nothing is
+/// locked: later allocations would count against it until one fails.
 fn lock() -> io::Result<()> {
     let limit = getrlimit(Resource::Memlock);
     let trial = Rlimit {
-        // As high as can be when that is no limit at all. Else 0, where only CAP_IPC_LOCK helps:
-        // that the process has it is not enough, the kernel does not count that of a container
-        // with users of its own.
+        // The limit is raised to the highest value if that is no limit at all. Otherwise it is set to
+        // 0, so that only CAP_IPC_LOCK allows the lock. To ask whether the process has it is not
+        // enough: the kernel does not count the one of a container with users of its own.
         current: limit.maximum.is_some().then_some(0),
         maximum: limit.maximum,
     };

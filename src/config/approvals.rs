@@ -6,25 +6,28 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalsSection {
-    /// Whether what destroys much waits for a second operator.
+    /// Whether actions that destroy much wait for a second operator.
     pub required: bool,
-    /// Whether raising a keyspace's smallest key version waits as well.
+    /// Whether a higher `minimum_version` of a keyspace waits too.
     pub minimum_version: bool,
     /// Conversations that all message servers together, and all operators together, may shred in the
     /// window without one.
     pub shreds: u32,
-    /// By one client; as many by default.
+    /// Conversations that one client may shred in the window without an approval; `shreds` if it is not
+    /// given.
     shreds_per_client: Option<u32>,
-    /// In one keyspace; as many by default.
+    /// Conversations of one keyspace that may be shredded in the window without one; `shreds` if it is
+    /// not given.
     shreds_per_keyspace: Option<u32>,
-    /// By one client in any case; a tenth by default.
+    /// Conversations that a client may shred in the window even when others have used up `shreds`; a
+    /// tenth of it if it is not given.
     shreds_at_least: Option<u32>,
-    /// A sliding window.
+    /// Length of the sliding window in which shreds are counted.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub window: Duration,
     /// Approvals of one client that may wait at once, of 1,000 in all.
     pub per_client: u32,
-    /// Until when it can be approved.
+    /// How long an approval waits before it expires.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub expire_after: Duration,
 }
@@ -46,19 +49,19 @@ impl Default for ApprovalsSection {
 }
 
 impl ApprovalsSection {
-    /// By one client.
+    /// Conversations that one client may shred in the window without an approval.
     #[must_use]
     pub fn shreds_per_client(&self) -> u32 {
         self.shreds_per_client.unwrap_or(self.shreds)
     }
 
-    /// In one keyspace.
+    /// Conversations of one keyspace that may be shredded in the window without an approval.
     #[must_use]
     pub fn shreds_per_keyspace(&self) -> u32 {
         self.shreds_per_keyspace.unwrap_or(self.shreds)
     }
 
-    /// By one client, whatever others did.
+    /// Conversations that a client may shred in the window even when others have used up `shreds`.
     #[must_use]
     pub fn shreds_at_least(&self) -> u32 {
         self.shreds_at_least.unwrap_or((self.shreds / 10).max(1))

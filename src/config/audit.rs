@@ -7,9 +7,9 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditSection {
-    /// An existing folder of its own.
+    /// The folder of the audit log. It must exist, and is for the log alone.
     pub directory: PathBuf,
-    /// Bytes of a segment.
+    /// Size in bytes at which a new segment file is begun.
     #[serde(default = "segment_bytes")]
     pub segment_bytes: u64,
 }
@@ -27,7 +27,7 @@ impl AuditSection {
         }
     }
 
-    /// For the adapter.
+    /// The settings for the adapter of the audit log.
     #[must_use]
     pub fn sink(&self) -> AuditConfig {
         AuditConfig {

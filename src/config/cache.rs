@@ -5,11 +5,11 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheSection {
-    /// Bytes of inner pages of the forgetting trees.
+    /// Most bytes of memory for inner pages of the forgetting trees.
     pub page_bytes: u64,
-    /// Bytes of their tails.
+    /// Most bytes of memory for tails of the forgetting trees.
     pub tail_bytes: u64,
-    /// Bytes of conversation keys.
+    /// Most bytes of memory for conversation keys.
     pub conversation_key_bytes: u64,
 }
 
@@ -43,7 +43,7 @@ impl CacheSection {
         Ok(())
     }
 
-    /// For the cache.
+    /// The limits for the cache.
     #[must_use]
     pub const fn limits(&self) -> CacheLimits {
         CacheLimits {

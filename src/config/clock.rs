@@ -10,17 +10,18 @@ pub struct ClockSection {
     /// A wall clock that jumps further is not believed until an operator confirms it.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub max_gap: Duration,
-    /// What is believed after a stop whose length nobody can tell.
+    /// What the service does after a stop whose length it cannot know.
     pub after_reboot: AfterReboot,
 }
 
-/// What the wall clock counts for when the machine was booted anew, or is another one.
+/// `clock.after_reboot`: whether the wall clock is believed after another boot of the machine, or on
+/// another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterReboot {
-    /// It is believed, within `max_gap`.
+    /// It believes the wall clock if the gap is at most `max_gap`.
     Trust,
-    /// An operator confirms it first.
+    /// It waits until an operator has confirmed the wall clock.
     Confirm,
 }
 
@@ -34,7 +35,7 @@ impl Default for ClockSection {
 }
 
 impl ClockSection {
-    /// For the steady time.
+    /// The settings for the steady clock.
     #[must_use]
     pub fn trust(&self) -> Trust {
         Trust {

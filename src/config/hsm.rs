@@ -11,20 +11,20 @@ use super::{ConfigError, is_open_to_all, read};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HsmSection {
-    /// The PKCS#11 module.
+    /// Path of the PKCS#11 module, a shared library.
     pub module: PathBuf,
     /// Label of the token.
     pub token: String,
-    /// Its serial number, where several bear the label.
+    /// Serial number of the token, needed if several tokens have this label.
     pub serial: Option<String>,
-    /// The id of its slot, where several bear the label.
+    /// Id of the token's slot, needed if several tokens have this label.
     pub slot: Option<u64>,
-    /// File with the user PIN.
+    /// Path of the file with the user PIN.
     pub pin_file: PathBuf,
-    /// Who chooses IVs.
+    /// Who chooses the IV of each AES-GCM encryption.
     #[serde(default)]
     pub iv: Iv,
-    /// How long a call may take.
+    /// How long a call of the HSM may take before it counts as failed.
     #[serde(
         default = "call_timeout",
         deserialize_with = "super::span::deserialize"
@@ -33,13 +33,13 @@ pub struct HsmSection {
     /// How long keys are served while the HSM does not answer; for ever when it is not given.
     #[serde(default, deserialize_with = "super::span::deserialize_given")]
     pub max_outage: Option<Duration>,
-    /// Sessions, each on a thread of its own.
+    /// Number of PKCS#11 sessions, each on a thread of its own.
     #[serde(default = "threads")]
     pub threads: usize,
-    /// Objects that the token may hold.
+    /// Number of objects that the token may hold. A keyspace whose buckets would not fit is refused.
     #[serde(default = "max_objects")]
     pub max_objects: u64,
-    /// Variables that the module reads from its process.
+    /// Environment variables that the module reads.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
 }
@@ -68,7 +68,7 @@ const fn max_objects() -> u64 {
 }
 
 impl HsmSection {
-    /// `section` is the one that it stands in.
+    /// Checks the options. `section` is the name of the section, for errors.
     pub(super) fn check(&self, section: &str) -> Result<(), String> {
         if !(1..=64).contains(&self.threads) {
             return Err(format!("{section}.threads must be 1 to 64"));
@@ -100,7 +100,7 @@ impl HsmSection {
         super::span::check(&format!("{section}.call_timeout"), self.call_timeout)
     }
 
-    /// Both are loaded into one process.
+    /// The modules of both sections are loaded into one process, so their variables must agree.
     pub(super) fn check_beside(&self, next: &Self) -> Result<(), String> {
         if (&self.module, self.selector()) == (&next.module, next.selector()) {
             return Err("hsm_next names the module and token of hsm".into());
@@ -118,7 +118,7 @@ impl HsmSection {
         Ok(())
     }
 
-    /// Which of the module's tokens.
+    /// How the token is found among those of the module.
     #[must_use]
     pub fn selector(&self) -> TokenSelector {
         TokenSelector {
@@ -128,7 +128,7 @@ impl HsmSection {
         }
     }
 
-    /// For the adapter; reads the PIN.
+    /// The settings for the adapter. Reads the PIN.
     ///
     /// # Errors
     /// [`ConfigError`] when the PIN file cannot be read, is empty, or everybody may read it.

@@ -14,17 +14,17 @@ pub struct LimitsSection {
     pub requests: usize,
     /// Bytes of bodies and of large answers under way at once, of all clients with a grant.
     pub body_bytes: usize,
-    /// TLS handshakes under way at once.
+    /// TLS handshakes that may be under way at once.
     pub handshakes: usize,
     /// Connections of clients without a grant, all together.
     pub strangers: usize,
     /// Refusals of one client, or of all strangers, that go on record one by one; the others are counted.
     pub refusals: QuotaSection,
-    /// Data keys that one client may have issued.
+    /// Data keys that one client may be issued; no limit if it is not given.
     pub issue: Option<QuotaSection>,
-    /// Data keys that one client may unwrap.
+    /// Data keys that one client may unwrap; no limit if it is not given.
     pub unwrap: Option<QuotaSection>,
-    /// Conversations that one client may shred.
+    /// Conversations that one client may shred; no limit if it is not given.
     pub shred: Option<QuotaSection>,
     /// Data keys that one client may rewrap.
     pub rewrap: Option<QuotaSection>,
@@ -34,26 +34,27 @@ pub struct LimitsSection {
     pub conversations: Option<CeilingSection>,
 }
 
-/// So many in a second, and so many at once.
+/// A rate, and how much may be taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuotaSection {
-    /// Over time.
+    /// How many a second, on average.
     pub per_second: NonZeroU32,
-    /// At once, after a pause.
+    /// How many at once, after a pause.
     pub burst: NonZeroU32,
 }
 
-/// What a stolen certificate can read.
+/// A limit to what a stolen client certificate can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CeilingSection {
-    /// Different conversations in a window.
+    /// Different conversations that a client may unwrap in a window.
     pub most: NonZeroU32,
-    /// A sliding window.
+    /// Length of the sliding window.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub window: Duration,
-    /// Whether a client above it is refused, until it is below; else it is only told of.
+    /// Whether a client above the limit is refused until it is below. Otherwise it is only logged and
+    /// counted.
     #[serde(default)]
     pub stop: bool,
 }
@@ -87,7 +88,7 @@ impl LimitsSection {
         if !(1..=1_000_000).contains(&self.requests) {
             return Err("limits.requests must be 1 to 1000000".into());
         }
-        // One body has to fit beside what it leaves to others.
+        // A body of the largest size has to fit, with as much left for others.
         if !(4 << 20..=1 << 40).contains(&self.body_bytes) {
             return Err("limits.body_bytes must be 4194304 to 1099511627776".into());
         }

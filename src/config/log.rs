@@ -5,10 +5,10 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSection {
-    /// How lines look.
+    /// The format of log lines.
     #[serde(default)]
     pub format: LogFormat,
-    /// Least level, or directives per module.
+    /// The least level that is logged, or directives for single modules.
     #[serde(default = "level")]
     pub level: String,
 }
@@ -17,10 +17,10 @@ pub struct LogSection {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One object a line.
+    /// A JSON object in each line.
     Json,
 }
 

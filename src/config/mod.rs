@@ -42,41 +42,41 @@ pub use telemetry::TelemetrySection;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Listeners and TLS.
+    /// `[server]`: addresses, TLS and timeouts.
     pub server: ServerSection,
-    /// The database.
+    /// `[store]`: the database.
     pub store: StoreSection,
-    /// The device.
+    /// `[hsm]`: the HSM that holds the deployment's keys.
     pub hsm: HsmSection,
-    /// The device that the deployment moves to.
+    /// `[hsm_next]`: the HSM that the deployment moves to, if it moves.
     pub hsm_next: Option<HsmSection>,
-    /// The audit log.
+    /// `[audit]`: the audit log.
     pub audit: AuditSection,
-    /// Pages in memory.
+    /// `[cache]`: how much of the forgetting trees stays in memory.
     #[serde(default)]
     pub cache: CacheSection,
-    /// What is kept of shreds.
+    /// `[receipts]`: how long receipts are kept.
     #[serde(default)]
     pub receipts: ReceiptsSection,
-    /// When key versions are replaced before their time.
+    /// `[rotation]`: when key versions are replaced before their age requires it.
     #[serde(default)]
     pub rotation: RotationSection,
-    /// What waits for a second operator.
+    /// `[approvals]`: which actions wait for a second operator.
     #[serde(default)]
     pub approvals: ApprovalsSection,
-    /// How far the wall clock is believed.
+    /// `[clock]`: how far the wall clock is believed.
     #[serde(default)]
     pub clock: ClockSection,
-    /// How much a client may take.
+    /// `[limits]`: how much one client, or all of them, may take.
     #[serde(default)]
     pub limits: LimitsSection,
-    /// Logging.
+    /// `[log]`: format and level of the log.
     #[serde(default)]
     pub log: LogSection,
-    /// Traces.
+    /// `[telemetry]`: where traces go.
     #[serde(default)]
     pub telemetry: TelemetrySection,
-    /// Who may do what.
+    /// `[access]`: which client may do what.
     pub access: AccessSection,
 }
 
@@ -91,10 +91,10 @@ pub enum ConfigError {
         /// Why it cannot be read.
         source: std::io::Error,
     },
-    /// Not what it has to be.
+    /// The file can be read and is not valid.
     #[error("{path}: {reason}")]
     Invalid {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong, in one line.
         reason: String,
@@ -127,7 +127,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Module and token of `[hsm]` in a file that may be another machine's: secrets are not looked at.
+    /// Module and token of `[hsm]` in a file. It may be the file of another machine, so files with
+    /// secrets are not read.
     ///
     /// # Errors
     /// [`ConfigError`], with the option and the reason.
@@ -144,7 +145,7 @@ impl Config {
         Ok((folder.join(module), hsm.selector()))
     }
 
-    /// Variables that the PKCS#11 modules read.
+    /// Environment variables that the PKCS#11 modules read.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
         let sections = std::iter::once(&self.hsm).chain(&self.hsm_next);
@@ -261,7 +262,7 @@ pub fn is_open_to_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
-/// Line, reason and option; TOML's own report takes several lines.
+/// Line, reason and option, in one line: the report of the TOML library has several.
 fn one_line(mut error: toml::de::Error, text: &str) -> String {
     let line = error
         .span()

@@ -4,7 +4,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RotationSection {
-    /// A key version that has forgotten so many conversations is replaced before its time.
+    /// A key version in which so many conversations were shredded is replaced before its age requires
+    /// it.
     pub after_shreds: u64,
 }
 

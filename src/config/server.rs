@@ -9,10 +9,10 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExpiredCrls {
-    /// Nobody of that CA gets in until there is a newer one.
+    /// Clients of that CA are refused until there is a newer list.
     #[default]
     Refuse,
-    /// What it lists stays refused; what was revoked since is not known.
+    /// Clients of that CA are accepted unless the list names them. Later revocations are not known.
     Accept,
 }
 
@@ -27,20 +27,21 @@ pub struct ServerSection {
     pub ops_listen: SocketAddr,
     /// The server's certificate chain, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+    /// The private key of that certificate, PEM.
     pub key: PathBuf,
     /// CA certificates of clients, PEM.
     pub client_ca: PathBuf,
     /// Revocation lists of clients, PEM or DER; when there are any, each client CA needs one.
     #[serde(default)]
     pub client_crls: Vec<PathBuf>,
-    /// Where it is remembered how far the lists have come, over restarts.
+    /// The file that says how far the lists had come, so that no older list is taken after a restart.
+    /// Without it this is forgotten at a restart.
     #[serde(default)]
     pub crl_marks: Option<PathBuf>,
-    /// What becomes of clients once a list's `nextUpdate` has passed.
+    /// Whether clients of a CA are accepted when the `nextUpdate` of its list has passed.
     #[serde(default)]
     pub expired_crls: ExpiredCrls,
-    /// What keeps a session that is recorded today closed to a quantum computer of tomorrow.
+    /// Whether a client must use a post-quantum key exchange.
     #[serde(default)]
     pub key_exchange: KeyExchange,
     /// Connections of clients with a grant that are open at once.
@@ -49,25 +50,25 @@ pub struct ServerSection {
     /// Connections to the ops listener that are open at once.
     #[serde(default = "ops_max_connections")]
     pub ops_max_connections: usize,
-    /// For a TLS handshake, and for the head of a request.
+    /// How long a TLS handshake may take, and the head of a request.
     #[serde(
         default = "header_timeout",
         deserialize_with = "super::span::deserialize"
     )]
     pub header_timeout: Duration,
-    /// Between requests of a connection.
+    /// How long a connection may be open without a request.
     #[serde(
         default = "idle_timeout",
         deserialize_with = "super::span::deserialize"
     )]
     pub idle_timeout: Duration,
-    /// For a whole request.
+    /// How long a request may take, from its head to its answer.
     #[serde(
         default = "request_timeout",
         deserialize_with = "super::span::deserialize"
     )]
     pub request_timeout: Duration,
-    /// For requests under way when the service stops.
+    /// How long requests under way may go on when the service stops.
     #[serde(
         default = "shutdown_grace",
         deserialize_with = "super::span::deserialize"
@@ -104,7 +105,7 @@ const fn shutdown_grace() -> Duration {
 }
 
 impl ServerSection {
-    /// Whether another one differs in what only a restart can change.
+    /// Whether another section differs in an option that only a restart can change.
     #[must_use]
     pub fn differs_beyond_tls(&self, other: &Self) -> bool {
         let mut other = other.clone();
@@ -127,7 +128,7 @@ impl ServerSection {
         super::span::check("server.header_timeout", self.header_timeout)?;
         super::span::check("server.idle_timeout", self.idle_timeout)?;
         super::span::check("server.request_timeout", self.request_timeout)?;
-        // None is a choice: stop at once.
+        // Zero is allowed: then the service stops at once.
         if self.shutdown_grace.is_zero() {
             return Ok(());
         }

@@ -10,14 +10,15 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Durati
     Ok(Duration::from_millis(span.as_millis()))
 }
 
-/// The same where it need not be given.
+/// The same for an option that need not be given.
 pub(super) fn deserialize_given<'de, D: Deserializer<'de>>(
     source: D,
 ) -> Result<Option<Duration>, D::Error> {
     deserialize(source).map(Some)
 }
 
-/// Shorter than any real network, or longer than anyone waits, is a slip of the pen.
+/// Refuses timeouts that are too short for any network, or longer than anybody waits: they are
+/// mistakes.
 pub(super) fn check(option: &str, value: Duration) -> Result<(), String> {
     if (Duration::from_millis(10)..=Duration::from_secs(3_600)).contains(&value) {
         Ok(())

@@ -6,6 +6,6 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSection {
-    /// The SQLite database.
+    /// The path of the SQLite database.
     pub sqlite: PathBuf,
 }

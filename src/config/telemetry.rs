@@ -3,25 +3,25 @@ use std::time::Duration;
 use http::Uri;
 use serde::Deserialize;
 
-/// Below the way of a base address, as OTLP has it.
+/// The path below a base address, as OTLP defines it.
 const TRACES: &str = "/v1/traces";
 
 /// `[telemetry]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetrySection {
-    /// Where a collector takes traces by OTLP over HTTP; without it there are none.
+    /// Address of a collector that takes traces by OTLP over HTTP. Without it there are no traces.
     pub otlp_endpoint: Option<String>,
-    /// How many of the requests are traced whose callers do not say: 0 to 1.
+    /// The part of requests that are traced if their callers do not decide it: 0 to 1.
     pub sample_ratio: f64,
-    /// As what the collector knows this service.
+    /// The name of this service at the collector (`service.name`).
     pub service_name: String,
-    /// For one delivery to the collector.
+    /// How long one delivery to the collector may take.
     #[serde(deserialize_with = "super::span::deserialize")]
     pub timeout: Duration,
 }
 
-/// The ratio of a section that was checked is a number.
+/// The ratio of a checked section is never NaN.
 impl Eq for TelemetrySection {}
 
 impl Default for TelemetrySection {
@@ -52,10 +52,10 @@ impl TelemetrySection {
         }
     }
 
-    /// Where traces go: the way of the address, or the usual one where it has none.
+    /// The address for traces: with its own path, or with the usual one if it has none.
     ///
     /// # Errors
-    /// What is wrong with it, by the option's name.
+    /// Why it is not valid, with the option's name.
     pub fn endpoint(&self) -> Result<Option<Uri>, String> {
         let Some(text) = &self.otlp_endpoint else {
             return Ok(None);

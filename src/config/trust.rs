@@ -10,18 +10,18 @@ use super::{Config, ConfigError};
 
 const WRITABLE_BY_ALL: u32 = 0o002;
 const WRITABLE_BY_GROUP: u32 = 0o020;
-/// Of a folder: only its owner may rename or remove an entry.
+/// The sticky bit: in such a folder only the owner of an entry may rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// As whom this process runs.
+/// The user of this process.
 struct Us {
     user: u32,
     group: u32,
 }
 
 impl Config {
-    /// Looks who may write the configuration at `path`, what it names, and the folders on the way. What is
-    /// answered deserves a warning: another user or group may.
+    /// Checks who may write the configuration at `path`, the files that it names, and the folders on
+    /// the way. Returns warnings about what another user or group may write.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] when everybody may.
@@ -32,7 +32,8 @@ impl Config {
         };
         let mut warnings = Vec::new();
         for place in places(self, path) {
-            // What is not there is found by whoever needs it; where a link leads is looked at, too.
+            // A missing file is reported by the code that needs it. The targets of links are checked
+            // too.
             let Ok(metadata) = place.symlink_metadata() else {
                 continue;
             };
@@ -54,7 +55,7 @@ impl Config {
     }
 }
 
-/// All of them, and where links lead.
+/// All of these paths, and the targets of links.
 fn places(config: &Config, path: &Path) -> BTreeSet<PathBuf> {
     let server = &config.server;
     let mut files = vec![path, &server.certificate, &server.key, &server.client_ca];
@@ -165,7 +166,7 @@ mod tests {
             );
             chmod(&at(name), mode);
         }
-        // As /tmp is.
+        // A folder like /tmp.
         chmod(&at("etc"), 0o1777);
         assert!(writers().is_ok());
     }

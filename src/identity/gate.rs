@@ -9,7 +9,7 @@ use super::Access;
 use crate::identity::tls::{Session, Tls};
 use crate::node::clock::HandshakeClock;
 
-/// Who gets in and what they may do, as one reading of the configuration says it.
+/// Which clients are accepted and what they may do, by one version of the configuration.
 #[derive(Debug)]
 pub struct Rules {
     access: Access,
@@ -24,31 +24,31 @@ impl Rules {
         &self.access
     }
 
-    /// Certificates.
+    /// The TLS settings, with the certificates that are accepted.
     #[must_use]
     pub const fn tls(&self) -> &Tls {
         &self.tls
     }
 
-    /// Counts up when a certificate that was taken may not be taken any more.
+    /// The number of the trust. It grows when a certificate that was accepted before may be refused.
     #[must_use]
     pub const fn trust(&self) -> u64 {
         self.trust
     }
 }
 
-/// The rules now in force, replaced whole while requests go on. Every request looks here anew, so a
-/// change counts from the next one on.
+/// The rules in force. They are replaced as a whole while requests go on. Every request reads them
+/// again, so a change counts from the next request on.
 #[derive(Debug)]
 pub struct Gate {
     rules: ArcSwap<Rules>,
     trust: watch::Sender<u64>,
-    /// Open connections; those that are closed are dropped when it would grow.
+    /// Open connections. Closed ones are removed when the list would grow.
     sessions: Mutex<Vec<Weak<Session>>>,
 }
 
 impl Gate {
-    /// With the rules of the start.
+    /// A gate with the first rules.
     #[must_use]
     pub fn new(access: Access, tls: Tls) -> Self {
         let rules = Rules {
@@ -68,12 +68,13 @@ impl Gate {
         self.rules.load()
     }
 
-    /// Hears of every change of trust.
+    /// A receiver that is notified of every change of trust.
     pub fn trust_changes(&self) -> watch::Receiver<u64> {
         self.trust.subscribe()
     }
 
-    /// Has an open connection decided on ahead of a change of trust.
+    /// Adds an open connection, so that its certificate is checked before a change of trust is in
+    /// force.
     pub fn add(&self, session: &Arc<Session>) {
         let mut sessions = self.sessions.lock();
         if sessions.len() == sessions.capacity() {
@@ -82,8 +83,8 @@ impl Gate {
         sessions.push(Arc::downgrade(session));
     }
 
-    /// Puts other rules in force. Open connections are checked again when other clients are taken
-    /// than before. One caller at a time.
+    /// Puts other rules in force. If other client certificates are accepted than before, open
+    /// connections are checked again. Only one task may call it at a time.
     pub fn replace(&self, access: Access, mut tls: Tls) {
         let before = self.rules.load_full();
         let same = *before.tls.clients == *tls.clients;
@@ -97,7 +98,8 @@ impl Gate {
         });
     }
 
-    /// Has open connections checked again: a revocation list has ended. One caller at a time.
+    /// Checks open connections again, because a revocation list has expired. Only one task may call it
+    /// at a time.
     pub fn recheck(&self) {
         let before = self.rules.load_full();
         self.enter(Rules {
@@ -119,7 +121,7 @@ impl Gate {
             Session::decide_ahead(&sessions, &rules.tls.clients, trust, HandshakeClock.now());
         }
         self.rules.store(Arc::new(rules));
-        // After the rules: whoever hears of it must find them.
+        // Receivers are notified after the rules are in force, because they read them.
         self.trust.send_if_modified(|known| {
             let changed = *known != trust;
             *known = trust;

@@ -14,7 +14,7 @@ pub use crate::config::{Role, SpiffeId};
 /// What one client may do.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Its role.
+    /// The client's role.
     pub role: Role,
     keyspaces: Vec<KeyspacePattern>,
 }
@@ -35,11 +35,11 @@ impl Grant {
     }
 }
 
-/// All clients.
+/// The grants of all clients.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     ids: HashMap<SpiffeId, Grant>,
-    /// By what their ids begin with.
+    /// Grants for all ids below a path, by that path.
     below: HashMap<Box<str>, Grant>,
 }
 
@@ -66,7 +66,7 @@ impl Access {
     #[must_use]
     pub fn grant(&self, client: &SpiffeId) -> Option<&Grant> {
         self.ids.get(client).or_else(|| {
-            // Without patterns a stranger costs one look.
+            // Without patterns one look-up is enough for a stranger.
             let mut above = client.above().filter(|_| !self.below.is_empty());
             above.find_map(|prefix| self.below.get(prefix))
         })

@@ -1,5 +1,5 @@
-//! How many different conversations a client has unwrapped lately: what a stolen certificate can
-//! read is bounded, or at least told of.
+//! Counts how many different conversations each client has unwrapped lately, so that a stolen certificate can
+//! read only so many, or at least somebody notices.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,10 +16,10 @@ use crate::identity::SpiffeId;
 /// Steps in which a window slides.
 const STEPS: u64 = 16;
 
-/// Of all clients.
+/// The counts of all clients.
 pub(super) struct Ceilings {
     limit: CeilingSection,
-    /// Milliseconds of a step.
+    /// Length of a step, in milliseconds.
     step: u64,
     /// Conversations are known by a keyed hash only: no ids stay in memory, and nobody can aim a
     /// collision.
@@ -27,10 +27,10 @@ pub(super) struct Ceilings {
     clients: RwLock<HashMap<SpiffeId, Arc<Mutex<Window>>>>,
 }
 
-/// Of one client.
+/// The conversations of one client.
 #[derive(Default)]
 struct Window {
-    /// The step in which a conversation was unwrapped last.
+    /// For each conversation, by its hash: the step in which it was unwrapped last.
     seen: HashMap<u64, u64>,
     newest: u64,
     above: bool,
@@ -41,9 +41,9 @@ struct Window {
 pub(super) enum Standing {
     /// Below the ceiling.
     Below,
-    /// Above it since just now.
+    /// Above the ceiling, and below it before this call.
     Reached,
-    /// Above it.
+    /// Above the ceiling, as before.
     Above,
 }
 
@@ -131,7 +131,7 @@ impl Ceilings {
         above
     }
 
-    /// Whether it stops clients, or only tells of them.
+    /// Whether clients above the ceiling are refused. Otherwise they are only logged and counted.
     pub(super) const fn stops(&self) -> bool {
         self.limit.stop
     }
@@ -167,7 +167,7 @@ mod tests {
     struct Client<'a>(&'a Ceilings, SpiffeId);
 
     impl<'a> Client<'a> {
-        fn of(ceilings: &'a Ceilings, name: &str) -> Self {
+        fn new(ceilings: &'a Ceilings, name: &str) -> Self {
             Self(ceilings, format!("spiffe://d/{name}").parse().unwrap())
         }
 
@@ -187,7 +187,10 @@ mod tests {
     #[test]
     fn the_same_conversation_counts_once_and_each_client_for_itself() {
         let ceilings = ceilings(2, true);
-        let (one, other) = (Client::of(&ceilings, "one"), Client::of(&ceilings, "other"));
+        let (one, other) = (
+            Client::new(&ceilings, "one"),
+            Client::new(&ceilings, "other"),
+        );
         for _ in 0..10 {
             assert_eq!(one.unwraps(&["a", "b"], 0), Standing::Below);
         }
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn the_window_slides() {
         let ceilings = ceilings(2, true);
-        let client = Client::of(&ceilings, "one");
+        let client = Client::new(&ceilings, "one");
         assert_eq!(client.unwraps(&["a"], 0), Standing::Below);
         assert_eq!(client.unwraps(&["b", "c"], 8_000), Standing::Reached);
         assert_eq!(client.stopped(WINDOW - 1), Some(1));
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_not_stopped_is_told_once_and_takes_no_more_memory() {
         let ceilings = ceilings(100, false);
-        let client = Client::of(&ceilings, "one");
+        let client = Client::new(&ceilings, "one");
         let names: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(client.unwraps(&names, 0), Standing::Reached);

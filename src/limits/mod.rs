@@ -39,7 +39,7 @@ pub enum Kind {
 pub enum Exceeded {
     /// Keys or calls; there is room for as many in so long.
     Quota(Duration),
-    /// Different conversations; the window slides on in so long.
+    /// Too many different conversations. The window has room again after this time.
     Conversations(Duration),
 }
 
@@ -148,13 +148,13 @@ impl Limits {
         self.ceilings.is_some()
     }
 
-    /// Sets what the metrics show of it.
+    /// Updates the metrics of the limits.
     pub fn show(&self, now: Timestamp) {
         let above = self.ceilings.as_ref().map_or(0, |it| it.above(now));
         self.metrics.clients_above_ceiling.set(above as i64);
     }
 
-    /// Drops clients that were not here for long; from time to time.
+    /// Forgets clients that have called nothing for long. It is called from time to time.
     pub fn tidy(&self, now: Timestamp) {
         self.show(now);
         let data_keys = [&self.issue, &self.unwrap, &self.rewrap];

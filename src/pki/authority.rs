@@ -14,19 +14,19 @@ use crate::config::SpiffeId;
 /// Why a certificate was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// Reading or writing.
+    /// A file could not be read or written.
     #[error("{0}: {1}")]
     File(std::path::PathBuf, std::io::Error),
-    /// A name or key that cannot be used.
+    /// The certificate cannot be made from the given name or key.
     #[error("cannot make the certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// A name that is no host.
+    /// The name is neither a host name nor an address.
     #[error("'{0}' is no host name or address")]
     Name(String),
-    /// Of another CA.
+    /// The certificate was issued by another CA.
     #[error("{0} was not signed by this CA")]
     NotIssued(std::path::PathBuf),
-    /// X.509 has no such date.
+    /// The certificate would end after the last date of X.509.
     #[error("the certificate would end after the year 9999")]
     TooLong,
 }
@@ -34,7 +34,7 @@ pub enum PkiError {
 /// End of the year 9999, the last date of X.509 (RFC 5280 section 4.1.2.5).
 const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
-/// A CA whose key lies in a file.
+/// A CA whose key is in a file.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
@@ -55,7 +55,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;
-        // The key first: a certificate without its key would look complete.
+        // The key is written first: a certificate without its key would look complete.
         save(&folder.join("ca.key"), &key.serialize_pem(), write_private)?;
         save(&folder.join("ca.crt"), &certificate.pem(), write_public)
     }
@@ -145,7 +145,7 @@ fn params(name: &str, now: Timestamp, life: Duration) -> Result<CertificateParam
     // Common names end at 64 characters (X.520).
     let common: String = name.chars().take(64).collect();
     params.distinguished_name.push(DnType::CommonName, common);
-    // Clocks of clients differ a little.
+    // The certificate is valid from a little earlier, because clocks of clients differ.
     let earlier = now.as_millis().saturating_sub(300_000);
     params.not_before = instant(Timestamp::from_millis(earlier), Duration::ZERO)?;
     params.not_after = instant(now, life)?;

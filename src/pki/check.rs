@@ -11,13 +11,13 @@ use x509_parser::time::ASN1Time;
 use super::files::beside;
 use crate::config::SpiffeId;
 
-/// What a certificate must say for whom it was made.
+/// For whom a certificate is made, which it must say.
 pub(super) enum Subject<'a> {
-    /// Signs itself.
+    /// A CA, which signs itself.
     Authority,
-    /// Host names and addresses.
+    /// A server with these host names and addresses.
     Server(&'a [String]),
-    /// A SPIFFE id.
+    /// A client with this SPIFFE id.
     Client(&'a SpiffeId),
 }
 

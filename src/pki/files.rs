@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes a file that everybody may read, whole or not at all.
+/// Writes a file that everybody may read, completely or not at all.
 ///
 /// # Errors
 /// Those of the file system.
@@ -11,7 +11,7 @@ pub fn write_public(path: &Path, text: &str) -> io::Result<()> {
     write(path, text, 0o644)
 }
 
-/// Writes a file that its owner alone may read, whole or not at all.
+/// Writes a file that only its owner may read, completely or not at all.
 ///
 /// # Errors
 /// Those of the file system.
@@ -64,10 +64,10 @@ pub fn put_in_place(draft: &Path, path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// A link, a device or a pipe is not what a file may take the place of.
+/// Refuses to replace a link, a device or a pipe by a file.
 ///
 /// # Errors
-/// When there is something else than a file.
+/// If something else than a file is there.
 pub fn ensure_replaceable(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(there) if there.is_symlink() => Err(io::Error::other(
@@ -126,7 +126,7 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(at("target")).unwrap(), "old");
         assert!(!at("nowhere").exists());
-        // A draft's name leads nowhere else.
+        // The name of a draft is no link.
         std::os::unix::fs::symlink(at("target"), at("file.new")).unwrap();
         write_private(&at("file"), "new").unwrap();
         assert_eq!(std::fs::read_to_string(at("target")).unwrap(), "old");

@@ -12,8 +12,8 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use super::authority::{Authority, PkiError, instant};
 use super::files::write_public;
 
-/// The revocation list of the CA in `folder`, `ca.crl`: what it named before, and `certificates`
-/// too. With none it is issued anew, for another `life`.
+/// Writes the revocation list of the CA in `folder`, `ca.crl`: what it listed before, and
+/// `certificates`. Without certificates the list is issued again, for another `life`.
 ///
 /// # Errors
 /// [`PkiError`]; the list is as it was.
@@ -75,11 +75,11 @@ fn before(
     let list = one(lists, path)?;
     let parsed = CertificateRevocationList::from_der(&list);
     let (_, parsed) = parsed.map_err(|_| unreadable(path))?;
-    // What somebody else put there would be signed as ours.
+    // Checks the signature of the old list: its content will be signed again.
     if parsed.verify_signature(signer.public_key()).is_err() {
         return Err(PkiError::NotIssued(path.to_owned()));
     }
-    // A list whose number is smaller than that of the one before is refused by who reads it.
+    // The new number must be larger than the one before: readers refuse a smaller one.
     let number = parsed.crl_number().and_then(|it| u64::try_from(it).ok());
     let number = number.filter(|number| *number < u64::MAX);
     let number = number.ok_or_else(|| unreadable(path))?;
@@ -97,7 +97,7 @@ fn before(
     Ok((number, revoked))
 }
 
-/// The certificate of a file. Of several, the others would be left out without a word.
+/// The only certificate of a file. Several are refused, because the others would be ignored.
 fn certificate(path: &Path) -> Result<CertificateDer<'static>, PkiError> {
     let found = pem::certificates(&read(path)?).map_err(|reason| invalid(path, reason))?;
     one(found, path)

@@ -56,7 +56,10 @@ fn makes_what_the_service_accepts() {
     let issue = ["issue", "--ca", "ca", "--out", "chat", "--spiffe-id", ID];
     let (client, key) = made(folder, &issue);
     let certificate = CertificateDer::from_pem_file(path(&client)).unwrap();
-    assert_eq!(Peer::of(&certificate).spiffe_id, ID.parse().ok());
+    assert_eq!(
+        Peer::from_certificate(&certificate).spiffe_id,
+        ID.parse().ok()
+    );
     let mode = std::fs::metadata(path(&key)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

@@ -3,27 +3,27 @@ use std::path::{Path, PathBuf};
 use super::footprint::Footprint;
 use crate::config::{Config, ConfigError};
 
-/// The configuration and the files of TLS that it names.
+/// The configuration file and the TLS files that it names.
 pub(super) struct Files {
     configuration: PathBuf,
     all: Vec<PathBuf>,
-    /// As they were when they were last read, whatever came of it.
+    /// The state of the files when they were last read, whether or not they were valid.
     read: Footprint,
-    /// As they were at the last look.
+    /// The state of the files when they were last looked at.
     seen: Footprint,
 }
 
 impl Files {
-    /// Of a configuration that has just been read.
+    /// The files of a configuration that was just read.
     pub(super) fn new(path: &Path, config: &Config) -> Self {
         let all = named(path, config);
-        let seen = Footprint::of(&all);
-        // Changed already since it was read? Then it differs from any footprint.
+        let seen = Footprint::from_paths(&all);
+        // If the file has changed since it was read, an empty footprint differs from every other one.
         let same = Config::load(path).is_ok_and(|now| now == *config);
         let read = if same {
             seen.clone()
         } else {
-            Footprint::of(&[])
+            Footprint::from_paths(&[])
         };
         Self {
             configuration: path.to_owned(),
@@ -35,7 +35,7 @@ impl Files {
 
     /// Whether they have changed since they were read, and not since the last look.
     pub(super) fn have_changed(&mut self) -> bool {
-        let now = Footprint::of(&self.all);
+        let now = Footprint::from_paths(&self.all);
         let changed = now != self.read && now == self.seen;
         self.seen = now;
         changed
@@ -44,8 +44,9 @@ impl Files {
     /// The configuration as it is now, if not everybody may change it or what it names.
     pub(super) fn read(&mut self) -> Result<Config, ConfigError> {
         loop {
-            // Before they are read: a change in between shows at the next look.
-            self.read = Footprint::of(&self.all);
+            // The footprint is taken before the files are read, so that a change in between is seen at
+            // the next look.
+            self.read = Footprint::from_paths(&self.all);
             let config = Config::load(&self.configuration)?;
             let all = named(&self.configuration, &config);
             if all == self.all {

@@ -1,30 +1,30 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What files looked like. Symbolic links are followed, so that an editor's rename and the swapped
-/// link of a mounted Kubernetes volume show as another inode, and a change in place as another time.
+/// The state of files, to see changes. Symbolic links are followed: an editor's rename and the swapped
+/// link of a mounted Kubernetes volume give another inode, a change in place gives another time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Footprint(Vec<(PathBuf, Option<Look>)>);
+pub(super) struct Footprint(Vec<(PathBuf, Option<FileState>)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
+struct FileState {
     device: u64,
     inode: u64,
     bytes: u64,
-    /// Of content, owner and permissions; nobody can set it back.
+    /// The last change of content, owner or permissions. No program can set it back.
     changed: (i64, i64),
 }
 
 impl Footprint {
-    /// Of these files as they are now; one that is missing has none, and may come.
-    pub(super) fn of(paths: &[PathBuf]) -> Self {
-        let look = |path: &PathBuf| (path.clone(), Look::at(path));
-        Self(paths.iter().map(look).collect())
+    /// The present state of these files. A missing file is part of it too.
+    pub(super) fn from_paths(paths: &[PathBuf]) -> Self {
+        let state = |path: &PathBuf| (path.clone(), FileState::from_path(path));
+        Self(paths.iter().map(state).collect())
     }
 }
 
-impl Look {
-    fn at(path: &Path) -> Option<Self> {
+impl FileState {
+    fn from_path(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
         Some(Self {
             device: file.dev(),
@@ -47,11 +47,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lethe.toml");
         let paths = [path.clone()];
-        let mut before = Footprint::of(&paths);
+        let mut before = Footprint::from_paths(&paths);
         let mut changed = |how: &str| {
-            let now = Footprint::of(&paths);
+            let now = Footprint::from_paths(&paths);
             assert_ne!(before, now, "{how}");
-            assert_eq!(now, Footprint::of(&paths), "{how}");
+            assert_eq!(now, Footprint::from_paths(&paths), "{how}");
             before = now;
         };
         write(&path, "a").unwrap();

@@ -12,10 +12,10 @@ pub struct Hangup {
 }
 
 impl Hangup {
-    /// From now on SIGHUP does not end the process by itself.
+    /// Handles SIGHUP from now on, so that it does not end the process.
     ///
     /// # Errors
-    /// Those of the system.
+    /// When the system does not allow it.
     pub fn new(reload: Sender<()>) -> std::io::Result<Self> {
         Ok(Self {
             signal: signal(SignalKind::hangup())?,

@@ -1,5 +1,6 @@
-//! The configuration read anew, on SIGHUP and when a file changes, while requests go on: who may do
-//! what, and the files of TLS. All of it or nothing; what is wrong is refused and the old one stays.
+//! Reads the configuration again, on SIGHUP and when a file changes, while requests go on. The grants
+//! and the TLS files change. If anything is wrong, all of it is refused and the old configuration
+//! stays.
 
 mod files;
 mod footprint;
@@ -22,8 +23,8 @@ use crate::node::NodeState;
 use crate::node::clock::HandshakeClock;
 use crate::observability::metrics::Metrics;
 
-/// Files are looked at so often. A change is read once it has stood still for one look: a file that
-/// is half written, or a key that is still to follow its certificate, gets that long.
+/// Time between two looks at the files. A change is read at the next look if the files have not changed
+/// since: there may be a file that is half written, or a certificate whose key is not there yet.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a configuration is refused.
@@ -40,15 +41,15 @@ enum Refused {
 /// Reads the configuration anew, once it is started.
 pub struct Reloader {
     files: Files,
-    /// What the service was started with.
+    /// The configuration that the service was started with.
     running: Config,
-    /// What no later reading may go behind.
+    /// How far the revocation lists in force have come: no list that is loaded later may be older.
     marks: ListMarks,
 }
 
 impl Reloader {
-    /// For a service that is about to start with `running`, read from `path`. To be called before
-    /// the files are read that the configuration names: what changes from now on is read again.
+    /// For a service that is about to start with `running`, read from `path`. Call this before the
+    /// files are read that the configuration names, because only later changes are seen.
     #[must_use]
     pub fn new(path: &Path, running: &Config) -> Self {
         Self {
@@ -58,7 +59,7 @@ impl Reloader {
         }
     }
 
-    /// The files of the start; to be called once before [`Self::start`].
+    /// Reads the TLS files for the start. Call this once, before [`Self::start`].
     ///
     /// # Errors
     /// [`TlsError`], also when a revocation list is older than one that was in force before, where
@@ -71,13 +72,14 @@ impl Reloader {
         }
         self.advance(&tls)?;
         if let Some(trouble) = tls.certificate_trouble(now) {
-            // Forgetting goes on without clients; a service that does not start forgets nothing.
+            // It starts nevertheless: a service without clients destroys expired keys, and one that
+            // does not run does not.
             tracing::error!("{trouble}");
         }
         Ok(tls)
     }
 
-    /// Remembers the lists that are to be in force, if none is older than before.
+    /// Writes down how far the lists have come, if none is older than before.
     fn advance(&mut self, tls: &Tls) -> Result<(), TlsError> {
         let mut next = self.marks.clone();
         next.advance(&tls.list_marks()).map_err(TlsError::Lists)?;
@@ -89,8 +91,8 @@ impl Reloader {
         Ok(())
     }
 
-    /// Starts a thread for it: files may be slow. It ends with the sender, every message of which
-    /// has all files read.
+    /// Starts a thread that reloads, because reading files may be slow. Each message has all files
+    /// read. The thread ends when the sender is dropped.
     ///
     /// # Errors
     /// Those of the system.
@@ -121,7 +123,7 @@ struct Work {
     gate: Arc<Gate>,
     node: Arc<NodeState>,
     metrics: Metrics,
-    /// What is in force.
+    /// `server.expired_crls` of the configuration that is in force.
     expired_crls: ExpiredCrls,
     lists_looked_at: Timestamp,
 }
@@ -157,7 +159,7 @@ impl Work {
         self.metrics.reloaded(result);
     }
 
-    /// Puts what the files say in force; tells what of it needs a restart.
+    /// Puts the files in force. Returns a note that names the sections that need a restart.
     fn load(&mut self) -> Result<Option<String>, Refused> {
         let config = self.reloader.files.read()?;
         let now = HandshakeClock.now();

@@ -7,9 +7,9 @@ use super::spiffe::{InvalidSpiffeId, SpiffeId};
 /// `spiffe://example.org/chat`, or `spiffe://example.org/chat/*`: all ids below it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ClientPattern {
-    /// This one.
+    /// Exactly this SPIFFE id.
     Id(SpiffeId),
-    /// All that begin so; ends with a slash, so that whole segments count.
+    /// All ids that begin with this. It ends with a slash, so that whole segments are compared.
     Below(Box<str>),
 }
 

@@ -16,7 +16,7 @@ pub use spiffe::SpiffeId;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessSection {
-    /// `[[access.client]]`, one for each.
+    /// The `[[access.client]]` entries, one for each client or group of clients.
     #[serde(default)]
     pub client: Vec<ClientEntry>,
 }
@@ -24,7 +24,7 @@ pub struct AccessSection {
 impl AccessSection {
     pub(super) fn check(&self) -> Result<(), String> {
         let mut seen = HashSet::new();
-        // Two grants for one client: which one was meant is not ours to guess.
+        // Two grants for one client are refused, because it is not clear which one was meant.
         match self
             .client
             .iter()
@@ -40,10 +40,10 @@ impl AccessSection {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientEntry {
-    /// The URI SAN of its certificate, or what it begins with.
+    /// The URI SAN of the client's certificate, or the beginning of it.
     pub spiffe_id: ClientPattern,
-    /// What it may do.
+    /// The role: what the client may do.
     pub role: Role,
-    /// On which keyspaces.
+    /// The keyspaces on which it may do that.
     pub keyspaces: Vec<KeyspacePattern>,
 }

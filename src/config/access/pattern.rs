@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// `chat`, `chat-*` or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyspacePattern {
-    /// This one.
+    /// Exactly this keyspace.
     Name(KeyspaceName),
-    /// All that begin so.
+    /// All keyspaces whose names begin with this.
     Prefix(String),
 }
 

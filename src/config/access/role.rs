@@ -1,22 +1,22 @@
 use serde::Deserialize;
 
-/// What a client is.
+/// The role of a client: which calls it may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Issues and unwraps.
+    /// Issues, unwraps and rewraps data keys, and shreds conversations.
     MessageServer,
-    /// Sets policies.
+    /// Sets keyspaces, rotates, shreds, erases, approves and rewraps. It gets no plaintext data key.
     Operator,
-    /// Reads.
+    /// Reads status, keyspaces, shreds and receipts, and changes nothing.
     Auditor,
 }
 
 impl Role {
-    /// All.
+    /// All roles.
     pub const ANY: &'static [Self] = &[Self::MessageServer, Self::Operator, Self::Auditor];
 
-    /// As the configuration names it.
+    /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpiffeId(Arc<str>);
 
-/// Not a SPIFFE id.
+/// The text is not a SPIFFE id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a SPIFFE id of a workload, such as spiffe://example.org/chat")]
 pub struct InvalidSpiffeId;
@@ -21,7 +21,7 @@ impl SpiffeId {
         &self.0
     }
 
-    /// What it is below, the nearest first: `spiffe://d/a/`, then `spiffe://d/`.
+    /// The paths above the id, the nearest first: `spiffe://d/a/`, then `spiffe://d/`.
     pub fn above(&self) -> impl Iterator<Item = &str> {
         // The slashes of the scheme end at 9 (`spiffe://`), and no domain is empty.
         let slashes = self.0.rmatch_indices('/').map(|(at, _)| at + 1);

@@ -12,14 +12,14 @@ use super::list_marks::ListMarks;
 use super::server_certificate::ServerCertificate;
 use crate::config::ServerSection;
 
-/// TLS of the API as the files of one moment make it.
+/// TLS of the API, made from the files at one moment.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// For clients that know a hybrid key exchange.
+    /// TLS settings for clients that know a hybrid key exchange.
     hybrid: Arc<ServerConfig>,
-    /// For those that do not, where they are taken.
+    /// TLS settings for other clients; none if the configuration refuses them.
     classical: Option<Arc<ServerConfig>>,
-    /// Who gets in.
+    /// Which client certificates are accepted.
     pub clients: Arc<Clients>,
     certificate: ServerCertificate,
 }
@@ -68,11 +68,11 @@ impl Tls {
         self.certificate.trouble(now)
     }
 
-    /// Whether these files may take the place of others that are in force.
+    /// Checks whether these files may replace the ones in force.
     ///
     /// # Errors
-    /// When they bring a certificate that clients refuse now. One that is in force already and has ended
-    /// meanwhile keeps nothing else from being read, a revocation least of all.
+    /// If their server certificate is one that clients refuse now. If that certificate is in force
+    /// already, the other files are still read, above all revocation lists.
     pub fn may_replace(&self, other: &Self, now: Timestamp) -> Result<(), &'static str> {
         match self.certificate.trouble(now) {
             Some(trouble) if self.certificate != other.certificate => Err(trouble),
@@ -86,8 +86,8 @@ impl Tls {
         self.clients.newest_lists()
     }
 
-    /// What a client is answered with. rustls follows the client's order of key exchanges, so who
-    /// offers a hybrid one is shown no other.
+    /// The TLS settings for a client. rustls follows the client's order of key exchanges, so a client
+    /// that offers a hybrid one is offered no other.
     #[must_use]
     pub fn config_for(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let groups = hello.named_groups().unwrap_or_default();

@@ -20,22 +20,23 @@ use super::files::{TlsError, chain, file};
 use super::list_marks::ListMarks;
 use crate::config::ExpiredCrls;
 
-/// Whose certificates are taken: those of the client CAs that no revocation list names. The
-/// handshake asks here, and so do connections that are already open.
+/// Decides which client certificates are accepted: those of the client CAs that no revocation list
+/// names. Handshakes and open connections use it.
 #[derive(Debug)]
 pub struct Clients {
     authorities: Vec<CertificateDer<'static>>,
     crls: Vec<Crl>,
     expired_crls: ExpiredCrls,
-    /// webpki takes the first list that bears the issuer's name, whoever signed it: CAs of one name
-    /// and different keys, as before and after a renewal, are kept apart. Never empty.
+    /// A verifier for each group of CAs with different names; never empty. webpki takes the first list
+    /// with the issuer's name, whoever signed it, so CAs with one name and different keys are kept
+    /// apart.
     verifiers: Vec<Bounded<dyn ClientCertVerifier>>,
     provider: Arc<CryptoProvider>,
     subjects: Vec<DistinguishedName>,
 }
 
 impl PartialEq for Clients {
-    /// What they are made of decides.
+    /// They are equal if they are made of the same CAs, lists and `expired_crls`.
     fn eq(&self, other: &Self) -> bool {
         self.authorities == other.authorities
             && self.crls == other.crls
@@ -87,7 +88,7 @@ impl Clients {
         })
     }
 
-    /// The newest list of each CA, by who issued it and for what.
+    /// The newest list of each CA and each kind of certificates.
     pub(super) fn newest_lists(&self) -> ListMarks {
         let algorithms = &self.provider.signature_verification_algorithms;
         let authorities = self.authorities.iter();
@@ -104,23 +105,23 @@ impl Clients {
         marks
     }
 
-    /// When the first list ends.
+    /// When the first list expires; none without lists.
     #[must_use]
     pub fn next_update(&self) -> Option<Timestamp> {
         self.crls.iter().map(|list| list.next_update).min()
     }
 
-    /// Whether a list has ended since an earlier look: it is valid through its `nextUpdate`.
+    /// Whether a list has expired since an earlier look. It is valid through its `nextUpdate`.
     #[must_use]
     pub fn any_list_ended(&self, before: Timestamp, now: Timestamp) -> bool {
         let ended = |list: &Crl| before <= list.next_update && list.next_update < now;
         self.crls.iter().any(ended)
     }
 
-    /// Whether a chain, the client's own certificate first, is taken at a time.
+    /// Whether a chain, with the client's certificate first, is accepted at a time.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it is refused.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
         let (own, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
         let now = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
@@ -152,7 +153,7 @@ fn usable(
 
 type Group<'a> = Vec<(&'a CertificateDer<'static>, X509Certificate<'a>)>;
 
-/// In groups without namesakes.
+/// Divides CAs into groups in which no two have the same name.
 fn apart<'a>(
     path: &Path,
     authorities: &'a [CertificateDer<'static>],
@@ -208,7 +209,7 @@ fn verifier(
     Ok(Bounded::new(anchors, verifier))
 }
 
-/// What says more about a certificate: that it is nobody's is said by every other CA.
+/// The error that says more: every CA that did not issue the certificate reports an unknown issuer.
 const fn says_little(error: &Error) -> bool {
     matches!(
         error,

@@ -18,22 +18,22 @@ const CLOCK_DIFFERENCE: u64 = 5 * 60 * 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Crl {
     pub(super) der: CertificateRevocationListDer<'static>,
-    /// Big-endian, without zeros in front.
+    /// The CRL number, big-endian, without leading zeros.
     pub(super) number: Vec<u8>,
     pub(super) this_update: Timestamp,
-    /// When its CA promises the next one.
+    /// When the CA promises the next list (`nextUpdate`).
     pub(super) next_update: Timestamp,
 }
 
 impl Crl {
-    /// All lists of a file: PEM, any number; or DER, one.
+    /// All lists of a file: any number in PEM, or one in DER.
     pub(super) fn load(path: &Path, now: Timestamp) -> Result<Vec<Self>, TlsError> {
         let ders = pem::revocation_lists(&read(path)?).map_err(|error| file(path, &error))?;
-        let read = |der| Self::of(der, now).map_err(|reason| file(path, &reason));
+        let read = |der| Self::from_der(der, now).map_err(|reason| file(path, &reason));
         ders.into_iter().map(read).collect()
     }
 
-    fn of(
+    fn from_der(
         der: CertificateRevocationListDer<'static>,
         now: Timestamp,
     ) -> Result<Self, &'static str> {
@@ -63,11 +63,11 @@ impl Crl {
         lists.sort_by_key(|list| std::cmp::Reverse(age(list)));
     }
 
-    /// What it has to do with a CA, judged as the handshake will judge it: a list that it cannot
-    /// check locks out all clients of that CA.
+    /// How the list relates to a CA, checked as the handshake checks it. A list that the handshake
+    /// cannot check would lock out all clients of that CA.
     ///
     /// # Errors
-    /// Why a list that bears the CA's name cannot be used.
+    /// Why a list with the CA's name cannot be used.
     pub(super) fn issued_by(
         &self,
         authority: &X509Certificate<'_>,
@@ -130,18 +130,18 @@ impl Crl {
         Ok(fitting.verify_signature(key, message, signature).is_ok())
     }
 
-    /// Whether it can name clients, as one for CAs alone cannot.
+    /// Whether the list can name clients. A list for CAs only cannot.
     pub(super) fn is_for_clients(&self) -> bool {
         self.scope().is_none_or(|(_, for_cas)| !for_cas)
     }
 
-    /// Lists of one CA for different certificates are counted apart.
+    /// The issuer and the kind of certificates: lists of one CA for different kinds are counted apart.
     pub(super) fn scope_bytes(&self) -> [u8; 2] {
         let scope = self.scope();
         scope.map_or([0, 0], |(clients, cas)| [clients.into(), cas.into()])
     }
 
-    /// Which certificates it is for, where it is not for all: clients alone, CAs alone.
+    /// The kind of certificates that the list is for, if not for all: clients only, or CAs only.
     fn scope(&self) -> Option<(bool, bool)> {
         let parsed = parse(&self.der)?;
         let mut extensions = parsed.extensions().iter();
@@ -153,7 +153,7 @@ impl Crl {
         })
     }
 
-    /// Who says that it issued it.
+    /// The issuer that a list names.
     pub(super) fn issuer(&self) -> Vec<u8> {
         parse(&self.der).map_or_else(Vec::new, |parsed| parsed.issuer().as_raw().to_vec())
     }
@@ -169,14 +169,14 @@ fn algorithm(sequence: &[u8], at: usize) -> Option<&[u8]> {
     Any::from_der(rest).ok().map(|(_, found)| found.data)
 }
 
-/// Whether a list is of a CA.
+/// Whether a CA has issued a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Issued {
-    /// By it.
+    /// The CA has issued the list.
     Here,
-    /// By another key under the same name.
+    /// A CA with the same name and another key has issued it.
     ByNamesake,
-    /// By somebody else, such as an intermediate CA.
+    /// Another CA has issued it, such as an intermediate CA.
     Elsewhere,
 }
 

@@ -8,18 +8,18 @@ use crate::config::is_open_to_all;
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file.
+    /// A file cannot be read or used.
     #[error("{path}: {reason}")]
     File {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// Revocation lists.
+    /// The revocation lists cannot be used.
     #[error("server.client_crls: {0}")]
     Lists(String),
-    /// Certificate and key together.
+    /// The server's certificate cannot be used with its key.
     #[error("the server's certificate cannot be used: {0}")]
     Certificate(#[from] rustls::Error),
 }

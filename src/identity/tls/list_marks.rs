@@ -12,18 +12,18 @@ use crate::pki::write_public;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListMarks(BTreeMap<String, Mark>);
 
-/// Of one CA.
+/// How far the revocation lists of one CA had come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mark {
-    /// CRL number, hexadecimal.
+    /// The CRL number, hexadecimal.
     number: String,
-    /// `thisUpdate`, in milliseconds.
+    /// `thisUpdate` of the list, in milliseconds since 1970.
     this_update: u64,
 }
 
 impl Mark {
-    fn of(list: &Crl) -> Self {
+    fn from_list(list: &Crl) -> Self {
         let digits = list.number.iter().map(|byte| format!("{byte:02x}"));
         Self {
             number: digits.collect(),
@@ -31,7 +31,8 @@ impl Mark {
         }
     }
 
-    /// The number decides: a CA's clock may be set back. Without zeros in front the longer is larger.
+    /// The number decides, because a CA's clock may be set back. Without leading zeros the longer
+    /// number is larger.
     fn is_older_than(&self, other: &Self) -> bool {
         let age = |mark: &Self| (mark.number.len(), mark.number.clone(), mark.this_update);
         age(self) < age(other)
@@ -39,10 +40,11 @@ impl Mark {
 }
 
 impl ListMarks {
-    /// Those of a file; none where there is no file yet.
+    /// Reads the marks of a file; no marks if there is no file yet.
     ///
     /// # Errors
-    /// [`TlsError`] when it is there and cannot be read: who made it so could take revocations back.
+    /// [`TlsError`] if the file exists and cannot be read. Without this, damaging the file would allow
+    /// older lists.
     pub fn load(path: &Path) -> Result<Self, TlsError> {
         if !path.exists() {
             return Ok(Self::default());
@@ -50,7 +52,7 @@ impl ListMarks {
         serde_json::from_slice(&read(path)?).map_err(|error| file(path, &error))
     }
 
-    /// Puts them into a file, whole or not at all.
+    /// Writes the marks into a file, completely or not at all.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -59,8 +61,8 @@ impl ListMarks {
         write_public(path, &(text + "\n")).map_err(|error| file(path, &error))
     }
 
-    /// A list that the key of a CA signed, or an unknown one. Of several the newest counts, as in the
-    /// handshake.
+    /// Adds a list with the public key of the CA that signed it; the key is empty for an unknown CA. Of
+    /// several lists the newest counts, as in the handshake.
     pub(super) fn note(&mut self, list: &Crl, key: &[u8]) {
         let mut id = Context::new(&SHA256);
         for part in [&list.issuer()[..], key, &list.scope_bytes()] {
@@ -71,7 +73,7 @@ impl ListMarks {
             .iter()
             .map(|it| format!("{it:02x}"))
             .collect();
-        let mark = Mark::of(list);
+        let mark = Mark::from_list(list);
         match self.0.get(&id) {
             Some(known) if mark.is_older_than(known) => {}
             _ => {
@@ -80,10 +82,10 @@ impl ListMarks {
         }
     }
 
-    /// Goes on to lists that are nowhere older; what is not listed any more is remembered.
+    /// Advances the marks to these lists if none of them is older. Marks of CAs without a list stay.
     ///
     /// # Errors
-    /// What is older, and nothing is changed.
+    /// Which list is older. Nothing is changed then.
     pub fn advance(&mut self, next: &Self) -> Result<(), String> {
         for (id, mark) in &next.0 {
             let known = self.0.get(id).filter(|known| mark.is_older_than(known));

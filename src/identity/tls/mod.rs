@@ -1,4 +1,4 @@
-//! TLS 1.3 with client certificates, and who stands behind one.
+//! TLS 1.3 with client certificates, and the client that a certificate names.
 
 mod acceptor;
 mod clients;

@@ -9,21 +9,21 @@ use crate::identity::SpiffeId;
 /// Who a connection belongs to.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The one URI SAN of the certificate, when it is a SPIFFE id.
+    /// The only URI SAN of the certificate, if it is a SPIFFE id.
     pub spiffe_id: Option<SpiffeId>,
-    /// End of the certificate: no request is served after it, on open connections either.
+    /// When the certificate expires. After that no request is served, on open connections either.
     pub not_after: Timestamp,
-    /// Names the certificate's key pair, however the public key is spelled: a renewed certificate may
-    /// keep it. Zeros where nobody is there.
+    /// Identifies the certificate's key pair, however the public key is encoded. A renewed certificate
+    /// may have the same one. Zeros if there is no certificate.
     pub key: [u8; 32],
 }
 
 impl Peer {
     /// Reads the end-entity certificate, which the handshake has verified.
     #[must_use]
-    pub fn of(certificate: &CertificateDer<'_>) -> Self {
+    pub fn from_certificate(certificate: &CertificateDer<'_>) -> Self {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-            // rustls took it and this parser does not: nobody.
+            // If rustls accepts a certificate that this parser does not, it names no client.
             return Self {
                 spiffe_id: None,
                 not_after: Timestamp::from_millis(0),
@@ -32,7 +32,7 @@ impl Peer {
         };
         let key = key_id(parsed.public_key());
         Self {
-            // Who cannot be told from others is nobody.
+            // A certificate whose key pair cannot be identified names no client.
             spiffe_id: key.and_then(|_| spiffe_id(&parsed)),
             not_after: timestamp(parsed.validity().not_after),
             key: key.unwrap_or_default(),

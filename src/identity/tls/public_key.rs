@@ -1,4 +1,4 @@
-//! One name for a key pair, however a certificate spells its public key.
+//! One identifier for a key pair, however a certificate encodes its public key.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use x509_parser::prelude::FromDer;
@@ -12,9 +12,9 @@ const CURVES: [(&str, usize); 3] = [
     ("1.3.132.0.35", 66),
 ];
 
-/// SHA-256 of what is the same in every encoding of the public key, and of every other public key
-/// that the same private key has: the x coordinate of a point, the modulus of an RSA key, the bytes of
-/// an Ed25519 key. None of a key that is none of these: it cannot be told from others.
+/// SHA-256 of what all encodings of the public key have in common, also with other public keys of the
+/// same private key: the x coordinate of a point, the modulus of an RSA key, the bytes of an Ed25519
+/// key. None for a key of another kind, which cannot be identified.
 pub(super) fn key_id(key: &SubjectPublicKeyInfo<'_>) -> Option<[u8; 32]> {
     let bytes = &*key.subject_public_key.data;
     match key.algorithm.algorithm.to_id_string().as_str() {
@@ -38,7 +38,8 @@ pub(super) fn key_id(key: &SubjectPublicKeyInfo<'_>) -> Option<[u8; 32]> {
     }
 }
 
-/// Of a point that is compressed, whole, or both (SEC 1, section 2.3.3; X9.62).
+/// The x coordinate of a point in compressed, uncompressed or hybrid form (SEC 1, section 2.3.3;
+/// X9.62).
 fn x_coordinate(point: &[u8], length: usize) -> Option<&[u8]> {
     let (form, coordinates) = point.split_first()?;
     let expected = match form {

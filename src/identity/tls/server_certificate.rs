@@ -34,7 +34,7 @@ impl ServerCertificate {
         Ok(Self { chain, begin, end })
     }
 
-    /// Why clients refuse it at a time.
+    /// Why clients refuse it at a time; none if they accept it.
     pub(super) fn trouble(&self, now: Timestamp) -> Option<&'static str> {
         if now < self.begin {
             return Some(

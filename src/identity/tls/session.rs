@@ -17,13 +17,13 @@ use crate::node::clock::HandshakeClock;
 /// Timers stand still while the machine sleeps, so the clock is looked at from time to time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Why a request is nobody's.
+/// Why a request has no client.
 #[derive(Debug, thiserror::Error)]
 pub enum Nobody {
-    /// The connection is being cut off; this is for its last request.
+    /// The certificate is not accepted any more. The connection is being closed.
     #[error("the client certificate is not valid any more")]
     NotTaken(#[from] Error),
-    /// A certificate without exactly one SPIFFE id.
+    /// The certificate does not have exactly one SPIFFE id.
     #[error("the client certificate has no SPIFFE id")]
     NoId,
 }
@@ -32,23 +32,24 @@ pub enum Nobody {
 #[derive(Debug)]
 pub struct Session {
     peer: Peer,
-    /// As the client showed it: its own certificate first.
+    /// The certificates that the client showed, its own first.
     chain: Vec<CertificateDer<'static>>,
-    /// The latest trust that the chain is taken under: before that one is in force, when
-    /// [`Self::decide`] looked ahead.
+    /// The latest trust under which the chain is accepted. It may not be in force yet, if
+    /// [`Self::decide`] was called.
     trust: AtomicU64,
-    /// The trust under which it is not taken any more, and why.
+    /// The trust from which on the chain is refused, and why.
     refused: Mutex<Option<(u64, Error)>>,
-    /// When the next of its certificates ends, in milliseconds.
+    /// When the first certificate of the chain expires, in milliseconds.
     ends: AtomicU64,
 }
 
 impl Session {
-    /// Of a chain that a handshake has just verified under a trust; none without a certificate.
+    /// A session with a chain that a handshake has just verified under a trust; none without a
+    /// certificate.
     #[must_use]
     pub fn new(chain: Vec<CertificateDer<'static>>, trust: u64, now: Timestamp) -> Option<Self> {
         let session = Self {
-            peer: Peer::of(chain.first()?),
+            peer: Peer::from_certificate(chain.first()?),
             chain,
             trust: AtomicU64::new(trust),
             refused: Mutex::default(),
@@ -64,12 +65,12 @@ impl Session {
         self.peer.key
     }
 
-    /// The id in the certificate, which need not be taken any more: for what people read.
+    /// The id in the certificate, for texts only: the certificate may be refused by now.
     pub(super) const fn shown_id(&self) -> Option<&SpiffeId> {
         self.peer.spiffe_id.as_ref()
     }
 
-    /// Who asks, if that client would still get in; there is no other way to the id.
+    /// The client, if its certificate is still accepted. There is no other way to the id.
     ///
     /// # Errors
     /// [`Nobody`].
@@ -78,8 +79,8 @@ impl Session {
         self.peer.spiffe_id.as_ref().ok_or(Nobody::NoId)
     }
 
-    /// Whether the client would still get in. Two loads and two comparisons, unless what it was
-    /// checked under has changed or one of its certificates has ended.
+    /// Whether the client's certificate is still accepted. It costs two loads and two comparisons,
+    /// unless the trust has changed or a certificate has expired since the last check.
     fn check(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
         if let Some(decided) = self.decided(rules.trust(), now) {
             return decided;
@@ -88,7 +89,7 @@ impl Session {
         self.decide(rules.trust(), verified, now)
     }
 
-    /// What is known without looking at the chain.
+    /// The answer if it is known without a check of the chain.
     pub(super) fn decided(&self, trust: u64, now: Timestamp) -> Option<Result<(), Error>> {
         if now >= self.peer.not_after {
             return Some(Err(CertificateError::Expired.into()));
@@ -103,7 +104,7 @@ impl Session {
         }
     }
 
-    /// Keeps what became of the chain under a trust.
+    /// Stores the result for the chain under a trust.
     fn decide(&self, trust: u64, verified: Result<(), Error>, now: Timestamp) -> Result<(), Error> {
         match &verified {
             Ok(()) => {
@@ -115,8 +116,8 @@ impl Session {
         verified
     }
 
-    /// Decides for many connections at once, each different chain once, before a trust is in force:
-    /// else every one of them would do so at the same moment, where requests are answered.
+    /// Checks many connections before a trust is in force, each different chain once. Otherwise all of
+    /// them would be checked at the same moment, by the threads that answer requests.
     pub(crate) fn decide_ahead(
         sessions: &[Arc<Self>],
         clients: &Clients,
@@ -127,13 +128,13 @@ impl Session {
         for session in sessions {
             let verify = || clients.verify(&session.chain, now);
             let verified = known.entry(session.chain.as_slice()).or_insert_with(verify);
-            // Whoever is refused hears it when the trust is in force.
+            // A connection that is refused is closed when the trust is in force.
             let _ = session.decide(trust, verified.clone(), now);
         }
     }
 
-    /// A task that ends once the client would not get in any more. One of its own: the connection's
-    /// would look at its timers at every step of every request.
+    /// A task that ends when the client's certificate is not accepted any more. It is a task of its
+    /// own, because the connection's task would check the timer at every step of every request.
     #[must_use]
     pub fn watch(self: Arc<Self>, gate: &Arc<Gate>) -> JoinHandle<()> {
         let gate = Arc::clone(gate);
@@ -162,10 +163,11 @@ impl Session {
         }
     }
 
-    /// A certificate is valid through its last second; the client's own counts to the begin of it.
+    /// A certificate is valid through its last second. The client's own one counts to the beginning of
+    /// it.
     fn next_end(&self, now: Timestamp) -> u64 {
         let others = self.chain.iter().skip(1).map(|certificate| {
-            let last_second = Peer::of(certificate).not_after.as_millis();
+            let last_second = Peer::from_certificate(certificate).not_after.as_millis();
             last_second.saturating_add(1_000)
         });
         let ends = others.filter(|end| *end > now.as_millis());

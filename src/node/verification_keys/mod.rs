@@ -81,29 +81,29 @@ pub fn published_text(keys: &[PublishedKey]) -> String {
 /// Why a text holds no keys. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeys {
-    /// Nothing in it.
+    /// The text has no key.
     #[error("no public key in it")]
     Empty,
-    /// A key without a comment: it could sign anything.
+    /// A key has no comment that says what it signs.
     #[error(
         "the key on line {0} does not say what it signs: `# receipt <id>` belongs above it, as `lethe keys export` prints it"
     )]
     Unnamed(usize),
-    /// Something that is neither a comment of ours nor PEM of a public key.
+    /// A line is neither a comment of ours nor PEM of a public key.
     #[error("line {0} belongs to no public key")]
     Line(usize),
-    /// A comment that does not say what the next key is.
+    /// A comment does not say what the next key signs.
     #[error(
         "the comment on line {0} must be `# receipt <id>` or `# checkpoint <id>`, the key below it"
     )]
     Comment(usize),
-    /// PEM of something else, or damaged.
+    /// The PEM is damaged, or is of something else.
     #[error("the key that begins on line {0} is no Ed25519 public key")]
     Key(usize),
-    /// Two keys of one name: which one counts?
+    /// Two keys have the same id.
     #[error("the key of line {0} has the id of one above it")]
     Twice(usize),
-    /// An endorsement that does not hold.
+    /// A key's endorsement by the key before is not valid.
     #[error(transparent)]
     Succession(#[from] InvalidSuccession),
 }
@@ -111,7 +111,7 @@ pub enum InvalidKeys {
 /// Keys that were read from a text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerificationKeys {
-    /// Keys with their comment.
+    /// The keys, each with what it signs and its id.
     pub named: Vec<VerificationKey>,
     /// From which key a key took over: by the id of the later one.
     pub successions: Vec<(HsmKeyId, Succession)>,

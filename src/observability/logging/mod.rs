@@ -12,7 +12,7 @@ use crate::config::{LogFormat, LogSection};
 /// Starts logging, of panics too; a second call changes nothing.
 ///
 /// # Errors
-/// What is wrong with `log.level`, or that there is no thread.
+/// If `log.level` is not valid, or the thread cannot be started.
 pub fn start(section: &LogSection) -> Result<(), String> {
     // What h2 warns of, any stranger can bring about, as often as he likes. A directive of the configuration
     // that names h2 counts.
@@ -22,10 +22,10 @@ pub fn start(section: &LogSection) -> Result<(), String> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| queue::Line)
-        // Said on standard error too: where that is gone, saying so would be a panic.
+        // A failure to write to standard error is not reported there: that would panic.
         .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // Started already, by a test: fine.
+    // A test may have started logging already.
     let started = match section.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -36,12 +36,12 @@ pub fn start(section: &LogSection) -> Result<(), String> {
     Ok(())
 }
 
-/// A line on standard error that is no event of the log. Where logging was started it does not wait
-/// for whoever reads; a standard error that is gone or full is no failure.
+/// Writes a line to standard error that is no event of the log. If logging was started it does not wait
+/// for the reader. If standard error is closed or full, nothing happens.
 pub fn say(text: &str) {
     let line = format!("{text}\n");
     if !queue::push(&line) {
-        // Whoever started the command sees to its standard error.
+        // The reader of standard error is the business of whoever started the command.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     }
 }
@@ -57,7 +57,7 @@ pub fn lost_lines() -> u64 {
     queue::lost()
 }
 
-/// Where, and not what: the message of a panic can quote the text that it stumbled over, such as a
+/// Only the place of a panic is logged, and not its message: that may quote a text such as a
 /// conversation id.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(tracing::field::display);

@@ -1,5 +1,4 @@
-//! Lines on their way to standard error, on a thread of their own: whoever logs never waits for
-//! whoever reads.
+//! A thread writes lines to standard error, so that code that logs never waits for the reader.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,12 +17,12 @@ static QUEUE: Queue = Queue::new();
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The thread is started.
+    /// Whether the thread that writes lines is started.
     served: bool,
-    /// A line is being written.
+    /// Whether a line is being written now.
     writing: bool,
     lost: u64,
-    /// So many of them are reported.
+    /// Number of lost lines that were reported.
     reported: u64,
 }
 
@@ -49,7 +48,7 @@ impl Queue {
         }
     }
 
-    /// False where nothing serves the queue: then the line was not taken.
+    /// Adds a line. False if no thread serves the queue: then the line is not added.
     fn push(&self, line: &[u8]) -> bool {
         let mut state = self.state.lock();
         if !state.served {
@@ -75,7 +74,7 @@ impl Queue {
                 let lost = state.lost - state.reported;
                 if lost > 0 {
                     state.reported = state.lost;
-                    // It is logged, and so comes back here.
+                    // The number of lost lines is logged, and so added to this queue.
                     parking_lot::MutexGuard::unlocked(&mut state, || report(lost));
                     continue;
                 }
@@ -101,10 +100,10 @@ impl Queue {
 pub(super) fn start() -> io::Result<()> {
     let mut state = QUEUE.state.lock();
     if !state.served {
-        // Not by way of `io::stderr`, whose lock would be held while nobody reads.
+        // It does not use `io::stderr`, whose lock would be held while nobody reads.
         let mut out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let write = move |line: &[u8]| {
-            // It fails when nobody reads any more: the service goes on without a log.
+            // If nobody reads any more, the write fails, and the service goes on without a log.
             let _ = out.write_all(line);
         };
         std::thread::Builder::new()
@@ -141,7 +140,7 @@ pub(super) fn push(line: &str) -> bool {
     QUEUE.push(line.as_bytes())
 }
 
-/// Waits until all is written, no longer than said.
+/// Waits until all lines are written, but no longer than `limit`.
 pub(super) fn flush(most: Duration) {
     QUEUE.flush(most);
 }

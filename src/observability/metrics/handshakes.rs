@@ -36,25 +36,25 @@ const fn name(group: NamedGroup) -> &'static str {
 }
 
 impl Metrics {
-    /// A handshake is done.
+    /// Counts a handshake that succeeded.
     pub fn handshake(&self, group: NamedGroup) {
         let group = name(group);
         self.handshakes.get_or_create(&Group { group }).inc();
     }
 
-    /// One came to nothing.
+    /// Counts a handshake that failed.
     pub fn failed_handshake(&self, reason: &'static str) {
         self.failed_handshakes
             .get_or_create(&Reason { reason })
             .inc();
     }
 
-    /// Somebody looked whether the port is open, and has begun no handshake.
+    /// Counts a connection that was closed without a byte.
     pub fn probe(&self) {
         self.probes.inc();
     }
 
-    /// What handshakes and checks of certificates cost.
+    /// Adds processor time of handshakes and checks of certificates.
     pub fn handshake_computed(&self, took: Duration) {
         self.handshake_seconds.inc_by(took.as_secs_f64());
     }

@@ -14,14 +14,14 @@ use super::{Call, Metrics};
 use crate::node::clock::SystemClock;
 use crate::observability::telemetry::Trace;
 
-/// Counts and times every call of another HSM, and notes it where its caller is traced.
+/// Counts and times every call of an HSM, and adds it to the trace of its caller.
 pub struct MeteredHsm<H> {
     inner: H,
     metrics: Metrics,
 }
 
 impl<H: Hsm> MeteredHsm<H> {
-    /// Over `inner`.
+    /// Counts the calls of `inner`.
     pub const fn new(inner: H, metrics: Metrics) -> Self {
         Self { inner, metrics }
     }
@@ -45,7 +45,8 @@ impl<H: Hsm> MeteredHsm<H> {
     }
 }
 
-/// Not counted: they only look whether the device is there and what it holds, whatever the load.
+/// These calls are not counted: they only look whether the HSM is there and what it has, whatever the
+/// load.
 const LOOKS: [&str; 3] = ["holds", "claim", "status"];
 
 /// What [`label`] says.
@@ -60,7 +61,7 @@ const RESULTS: [&str; 8] = [
     "device",
 ];
 
-/// Every call and result from 0 on.
+/// Shows every call and result from the start, with 0.
 pub(super) fn begin(calls: &Family<Call, Counter>) {
     for call in CALLS.iter().copied().filter(|call| !LOOKS.contains(call)) {
         for result in RESULTS {

@@ -1,14 +1,14 @@
 //! What Prometheus reads.
 
-mod frequent;
 mod handshakes;
+mod hot;
 mod hsm;
 mod open;
 mod parts;
+mod preregister;
 mod register;
 #[cfg(test)]
 mod tests;
-mod zeros;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use lethe_core::time::Timestamp;
 
 use crate::node::status::Condition;
 
-use frequent::Frequent;
 use handshakes::{Group, Reason};
+use hot::HotMetrics;
 pub use hsm::MeteredHsm;
 use parts::Parts;
 
@@ -56,12 +56,12 @@ struct Outcome {
     result: &'static str,
 }
 
-/// No label: what may be absent is a family of one.
+/// No labels: a metric that may be absent is a family with one member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Alone {}
+struct NoLabels {}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Became {
+struct ApprovalOutcome {
     outcome: &'static str,
 }
 
@@ -73,23 +73,23 @@ struct Budget {
 /// All metrics; cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Issue and unwrap.
-    frequent: [Frequent; 2],
+    /// The metrics of issue and unwrap.
+    hot: [HotMetrics; 2],
     requests: Family<Request, Counter>,
     request_seconds: Family<Operation, Histogram, fn() -> Histogram>,
     keys: Family<Operation, Counter>,
     hsm_calls: Family<Call, Counter>,
     hsm_seconds: Family<Operation, Histogram>,
     audit_seconds: Histogram,
-    /// Buckets that live.
+    /// Number of live buckets.
     pub live_buckets: Gauge,
-    /// Keyspaces.
+    /// Number of keyspaces.
     pub keyspaces: Gauge,
-    /// Seconds until the next bucket dies; below 0 it is late.
+    /// Seconds until the next bucket expires; negative if its destruction is late.
     pub next_expiry: Gauge,
-    /// Seconds since the oldest bucket that should be gone should have gone.
+    /// By how many seconds the oldest destruction of a bucket is late; 0 if none is.
     pub expiry_lag: Gauge,
-    /// Destroys that failed and will be tried again.
+    /// Destructions in the HSM that failed and are tried again.
     pub failed_destroys: Counter,
     expiry_destroy_seconds: Histogram,
     requests_forgotten: Counter,
@@ -97,20 +97,20 @@ pub struct Metrics {
     page_bytes: Counter,
     open_requests: Gauge,
     oldest_open_request: Gauge,
-    approvals: Family<Became, Counter>,
-    /// What waits for a second operator.
+    approvals: Family<ApprovalOutcome, Counter>,
+    /// Number of approvals that wait for a second operator.
     pub waiting_approvals: Gauge,
     /// Keyspaces whose settings let keys, or leases of them, live longer than before.
     pub lengthened_keyspaces: Counter,
     clock_suspect: Gauge,
     clock_lead: Gauge,
-    /// Requests under way.
+    /// Number of requests under way.
     pub requests_under_way: Gauge,
-    /// Clients that unwrap more different conversations than they may.
+    /// Number of clients above the limit of different conversations.
     pub clients_above_ceiling: Gauge,
-    /// How often a client began to.
+    /// How often a client came above that limit.
     pub ceilings_reached: Counter,
-    /// Open connections.
+    /// Number of open connections.
     pub connections: Gauge,
     handshakes: Family<Group, Counter>,
     failed_handshakes: Family<Reason, Counter>,
@@ -121,7 +121,7 @@ pub struct Metrics {
     budget_used: Family<Budget, Gauge>,
     budget_limit: Family<Budget, Gauge>,
     budget_exceeded: Family<Budget, Counter>,
-    /// Refusals that are on record as a number only.
+    /// Refusals that the audit log has only as a number.
     pub unrecorded_refusals: Counter,
     reloads: Family<Outcome, Counter>,
     certificate_left: Gauge,
@@ -130,8 +130,8 @@ pub struct Metrics {
     /// Spans that were lost.
     pub spans_dropped: Counter,
     parts: Parts,
-    /// Absent while there are no lists.
-    crl_left: Family<Alone, Gauge>,
+    /// Seconds until the next revocation list ends; absent if no lists are configured.
+    crl_left: Family<NoLabels, Gauge>,
 }
 
 /// 50 us to 13 s, doubling.
@@ -146,10 +146,11 @@ impl Metrics {
         let requests = Family::default();
         let request_seconds = Family::new_with_constructor(latencies as fn() -> Histogram);
         let keys = Family::default();
-        let frequent = ["issue", "unwrap"]
-            .map(|operation| Frequent::of(operation, &requests, &request_seconds, &keys));
+        let hot = ["issue", "unwrap"].map(|operation| {
+            HotMetrics::from_families(operation, &requests, &request_seconds, &keys)
+        });
         let metrics = Self {
-            frequent,
+            hot,
             requests,
             request_seconds,
             keys,
@@ -199,27 +200,27 @@ impl Metrics {
         (metrics, Exposition { registry, turn })
     }
 
-    /// What the background work saw.
+    /// Updates the metrics from the condition that the background work saw.
     pub fn condition(&self, condition: &Condition, max_objects: u64) {
         self.parts.seen(condition, max_objects);
     }
 
-    /// What is looked up only when it is read.
+    /// Updates the metrics that are computed only when they are read.
     pub fn measure_process(&self) {
         self.parts.measure_process();
     }
 
-    /// The same of the audit log.
+    /// Updates the metrics of the audit log, which are computed only when they are read.
     pub fn measure_audit(&self, audit: &dyn AuditSink) {
         self.parts.measure_audit(audit);
     }
 
-    /// A request was answered.
+    /// Counts a request that was answered.
     pub fn answered(&self, operation: &'static str, code: &'static str, took: Duration) {
         if code == "ok"
-            && let Some(frequent) = self.frequent(operation)
+            && let Some(hot) = self.hot(operation)
         {
-            frequent.answered(took);
+            hot.answered(took);
             return;
         }
         self.requests
@@ -230,10 +231,10 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Data keys left.
+    /// Counts data keys in answers.
     pub fn keys_left(&self, operation: &'static str, count: usize) {
-        match self.frequent(operation) {
-            Some(frequent) => frequent.keys.inc_by(count as u64),
+        match self.hot(operation) {
+            Some(hot) => hot.keys.inc_by(count as u64),
             None => self
                 .keys
                 .get_or_create(&Operation { operation })
@@ -241,11 +242,11 @@ impl Metrics {
         };
     }
 
-    fn frequent(&self, operation: &str) -> Option<&Frequent> {
-        self.frequent.iter().find(|it| it.is(operation))
+    fn hot(&self, operation: &str) -> Option<&HotMetrics> {
+        self.hot.iter().find(|it| it.is(operation))
     }
 
-    /// Counts who wanted more of a budget than there was.
+    /// The counter of refusals because this budget was used up.
     pub fn budget_exceeded(&self, budget: &'static str) -> Counter {
         self.budget_exceeded.get_or_create_owned(&Budget { budget })
     }
@@ -257,35 +258,35 @@ impl Metrics {
         self.budget_limit.get_or_create(&label).set(limit as i64);
     }
 
-    /// A changed configuration was read.
+    /// Counts a changed configuration that was read.
     pub fn reloaded(&self, result: &'static str) {
         self.reloads.get_or_create(&Outcome { result }).inc();
     }
 
-    /// What ends with time.
+    /// Shows when certificates and revocation lists expire.
     pub fn validity(&self, certificate: Timestamp, crl: Option<Timestamp>, now: Timestamp) {
         let left = |end: Timestamp| (end.as_millis() as i64 - now.as_millis() as i64) / 1_000;
         self.certificate_left.set(left(certificate));
         match crl {
             Some(end) => {
-                self.crl_left.get_or_create(&Alone {}).set(left(end));
+                self.crl_left.get_or_create(&NoLabels {}).set(left(end));
             }
             None => self.crl_left.clear(),
         }
     }
 
-    /// A record became durable.
+    /// Counts the time until a record was durable.
     pub fn recorded(&self, took: Duration) {
         self.audit_seconds.observe(took.as_secs_f64());
     }
 
-    /// A bucket was destroyed.
+    /// Counts a bucket that was destroyed, and how long that took.
     pub fn bucket_destroyed(&self, took: Duration) {
         self.expiry_destroy_seconds.observe(took.as_secs_f64());
     }
 
-    /// A batch of requests is done.
-    /// `page_bytes` is what was written since the start.
+    /// Counts a batch of erasures that is done.
+    /// `page_bytes` is the number of sealed bytes written since the start.
     pub fn forgotten(&self, requests: usize, took: Duration, page_bytes: u64) {
         self.requests_forgotten.inc_by(requests as u64);
         let before = self.page_bytes.get();
@@ -293,12 +294,14 @@ impl Metrics {
         self.batch_seconds.observe(took.as_secs_f64());
     }
 
-    /// What became of an approval.
+    /// Counts how an approval ended.
     pub fn approval(&self, outcome: &'static str) {
-        self.approvals.get_or_create(&Became { outcome }).inc();
+        self.approvals
+            .get_or_create(&ApprovalOutcome { outcome })
+            .inc();
     }
 
-    /// What the clocks say.
+    /// Shows the state of the clock.
     pub fn clock(&self, reading: &Reading, suspect: bool) {
         self.clock_suspect.set(suspect.into());
         let lead = |later: Timestamp, earlier: Timestamp| {
@@ -308,7 +311,7 @@ impl Metrics {
         self.clock_lead.set(lead(wall, now) - lead(now, wall));
     }
 
-    /// What waits.
+    /// Shows the erasures that wait.
     pub fn backlog(&self, requests: usize, oldest: Option<Timestamp>, now: Timestamp) {
         self.open_requests.set(requests as i64);
         let age = |oldest: Timestamp| now.as_millis().saturating_sub(oldest.as_millis()) / 1_000;

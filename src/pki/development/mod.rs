@@ -9,8 +9,8 @@ use crate::config::SpiffeId;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The throwaway PKI of a development folder: makes what is missing, does not fit together, or
-/// ends within a week; keeps the rest. A run killed at any point is made good by the next one.
+/// The throwaway PKI of a development folder. Makes certificates that are missing, do not fit together
+/// or expire within a week, and keeps the rest. If a run is killed, the next one completes it.
 ///
 /// # Errors
 /// [`PkiError`].

@@ -74,7 +74,7 @@ fn assert_whole(folder: &Path, now: Timestamp) {
         .unwrap()
         .verify_client_cert(&certificate(folder, "operator"), &[], time)
         .unwrap();
-    let peer = Peer::of(&certificate(folder, "operator"));
+    let peer = Peer::from_certificate(&certificate(folder, "operator"));
     assert_eq!(peer.spiffe_id, Some(id()));
 }
 

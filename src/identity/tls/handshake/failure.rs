@@ -11,51 +11,51 @@ use rustls::{CertificateError, Error, PeerIncompatible};
 use super::stream::TooManyBytes;
 use crate::node::clock::SystemClock;
 
-/// Why a handshake came to nothing: a label of metrics, so a closed set.
+/// Why a handshake failed. It is a label of metrics, so the set is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// Closed without a byte: somebody looked whether the port is open. Not counted as failed.
     Probe,
-    /// Not a byte in the time allowed.
+    /// No byte came in the time allowed.
     Silent,
-    /// Begun, and not done in time.
+    /// It began, and was not done in the time allowed.
     TimedOut,
-    /// The client went away in the middle.
+    /// The client closed the connection before the end.
     Disconnected,
-    /// More bytes than a handshake may have.
+    /// The client sent more bytes than a handshake may have.
     TooManyBytes,
-    /// What came is no TLS, or breaks its rules.
+    /// The bytes are not TLS, or break its rules.
     Protocol,
-    /// An older version than TLS 1.3.
+    /// The client offers no version from TLS 1.3 on.
     Version,
-    /// No key exchange that both take.
+    /// There is no key exchange that both sides accept.
     KeyExchange,
-    /// Nothing else in common.
+    /// Another parameter of TLS has no value that both sides accept.
     Incompatible,
-    /// The client did not take us.
+    /// The client refused the server's certificate, or sent another alert.
     RefusedByClient,
-    /// No client certificate.
+    /// The client showed no certificate.
     NoCertificate,
-    /// Too many certificates, or ones that make no path.
+    /// The client's certificates are too many, or make no path.
     Chain,
-    /// Of no CA of ours.
+    /// None of the client CAs has issued the client's certificate.
     UnknownIssuer,
-    /// Over, or not begun.
+    /// The client's certificate is not valid yet, or not any more.
     Expired,
-    /// On a revocation list.
+    /// The client's certificate is on a revocation list.
     Revoked,
-    /// No list says whether it is revoked.
+    /// No revocation list says whether the client's certificate is revoked.
     RevocationUnknown,
-    /// Not for clients.
+    /// The certificate is not for TLS clients.
     Purpose,
-    /// Anything else about the certificate.
+    /// Something else about the client's certificate is wrong.
     BadCertificate,
-    /// Our own fault.
+    /// The server failed.
     Internal,
 }
 
 impl Failure {
-    /// All that are counted as failed.
+    /// All reasons that are counted as failures.
     pub const COUNTED: [Self; 18] = [
         Self::Silent,
         Self::TimedOut,
@@ -77,7 +77,7 @@ impl Failure {
         Self::Internal,
     ];
 
-    /// For metrics and logs.
+    /// The name in metrics and logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -103,11 +103,11 @@ impl Failure {
         }
     }
 
-    /// Of an error after the client's first byte.
-    pub(super) fn of(error: &io::Error) -> Self {
+    /// The reason of an error that came after the client's first byte.
+    pub(super) fn from_error(error: &io::Error) -> Self {
         let inner = error.get_ref();
         if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<Error>()) {
-            return Self::of_tls(error);
+            return Self::from_tls(error);
         }
         match inner {
             Some(inner) if inner.is::<TooManyBytes>() => Self::TooManyBytes,
@@ -115,9 +115,9 @@ impl Failure {
         }
     }
 
-    fn of_tls(error: &Error) -> Self {
+    fn from_tls(error: &Error) -> Self {
         match error {
-            Error::InvalidCertificate(error) => Self::of_certificate(error),
+            Error::InvalidCertificate(error) => Self::from_certificate(error),
             Error::NoCertificatesPresented => Self::NoCertificate,
             Error::AlertReceived(_) => Self::RefusedByClient,
             Error::PeerIncompatible(
@@ -140,7 +140,7 @@ impl Failure {
         }
     }
 
-    fn of_certificate(error: &CertificateError) -> Self {
+    fn from_certificate(error: &CertificateError) -> Self {
         match error {
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
@@ -160,10 +160,10 @@ impl Failure {
     }
 }
 
-/// One line for each reason in so much time; how many were left out is said with the next one.
+/// Time in which each reason is logged once. The next line says how many were left out.
 const ONE_LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// What is logged of failures: strangers must not fill the log.
+/// Limits the log of failures, so that strangers cannot fill it.
 #[derive(Debug, Default)]
 pub(super) struct FailureLog(Mutex<HashMap<Failure, Logged>>);
 

@@ -1,5 +1,5 @@
-//! Handshakes with strangers, on threads of their own: what one of them computes waits for no
-//! client's request and no timer waits for it. How much a stranger may send is bounded.
+//! TLS handshakes, on threads of their own: neither requests of clients nor timers wait for what a handshake
+//! computes. How much a client may send in one is bounded.
 
 mod failure;
 mod stream;
@@ -35,7 +35,7 @@ use crate::identity::{Gate, SpiffeId};
 use crate::node::clock::HandshakeClock;
 use crate::observability::metrics::Metrics;
 
-/// Clients without a hybrid key exchange that are remembered.
+/// Number of clients without a hybrid key exchange that are remembered.
 const MOST_REMEMBERED: usize = 100;
 
 /// Runs handshakes.
@@ -47,12 +47,12 @@ pub struct Handshakes {
     classical: Mutex<VecDeque<SpiffeId>>,
 }
 
-/// A client that showed a certificate which is taken.
+/// A client whose certificate was accepted.
 #[derive(Debug)]
 pub struct Accepted<S> {
-    /// To talk over.
+    /// The TLS connection.
     pub stream: TlsStream<ClientStream<S>>,
-    /// Who it is.
+    /// The client's certificate and identity.
     pub session: Arc<Session>,
 }
 
@@ -60,7 +60,7 @@ type Refused = (Failure, io::Error);
 
 impl Handshakes {
     /// # Errors
-    /// When the system gives no threads.
+    /// If no thread can be started.
     pub fn new(metrics: Metrics) -> io::Result<Self> {
         metrics.begin_failed_handshakes(Failure::COUNTED.map(Failure::label));
         Ok(Self {
@@ -71,10 +71,11 @@ impl Handshakes {
         })
     }
 
-    /// A listener for [`Self::spawn`]ed tasks: its connections are watched on the threads for handshakes.
+    /// Makes a listener for tasks of [`Self::spawn`]. Its connections are polled on the threads for
+    /// handshakes.
     ///
     /// # Errors
-    /// When the system cannot watch it.
+    /// If the system cannot poll it.
     pub fn listener(&self, listener: TcpListener) -> io::Result<TcpListener> {
         let listener = listener.into_std()?;
         let _entered = self.threads.handle().enter();
@@ -143,7 +144,7 @@ impl Handshakes {
         limit: Duration,
     ) -> Result<Accepted<S>, Refused> {
         let end = Instant::now() + limit;
-        // Where nothing has come yet nothing is to be computed.
+        // Before the first byte there is nothing to compute.
         let stream = match timeout_at(end, ClientStream::begin(stream)).await {
             Ok(begun) => begun.map_err(|error| (Failure::Probe, error))?,
             Err(_) => return Err((Failure::Silent, io::ErrorKind::TimedOut.into())),
@@ -167,7 +168,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tls: Tls,
     trust: u64,
 ) -> Result<Accepted<S>, Refused> {
-    let refused = |error| (Failure::of(&error), error);
+    let refused = |error| (Failure::from_error(&error), error);
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = start.await.map_err(refused)?;
     let config = tls.config_for(&start.client_hello());

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// Bytes that a client may send for a handshake: the largest chain that is looked at, two hellos
 /// with a post-quantum key share, and what frames them.
 const MOST_RECEIVED: usize = 48 << 10;
-/// Of the first read: most hellos are smaller.
+/// Size of the first read. Most hellos are smaller.
 const FIRST_READ: usize = 4 << 10;
 
 /// A client's connection. Until the handshake is done it gives no more than [`MOST_RECEIVED`] bytes,
@@ -15,20 +15,20 @@ const FIRST_READ: usize = 4 << 10;
 #[derive(Debug)]
 pub struct ClientStream<S> {
     inner: S,
-    /// The first bytes, as far as they have not been read from here.
+    /// The first bytes that were not read by TLS yet.
     begin: Vec<u8>,
-    /// Of the handshake.
+    /// Bytes that the client has sent in the handshake.
     received: usize,
     in_handshake: bool,
 }
 
-/// The client went on sending without coming to an end.
+/// The client sent too many bytes before the end of the handshake.
 #[derive(Debug, thiserror::Error)]
 #[error("the handshake has more than {MOST_RECEIVED} bytes")]
 pub(super) struct TooManyBytes;
 
 impl<S: AsyncRead + Unpin> ClientStream<S> {
-    /// Once the client has said something.
+    /// Waits for the first bytes of the client.
     pub(super) async fn begin(mut inner: S) -> Result<Self> {
         let mut begin = Vec::with_capacity(FIRST_READ);
         match inner.read_buf(&mut begin).await? {

@@ -9,16 +9,16 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::observability::metrics::Metrics;
 
-/// How much less than others the threads are run when all processors are busy.
+/// The nice value of the threads: they run after others when all processors are busy.
 const NICER_BY: i32 = 2;
 
-/// Threads for what strangers make us compute: half as many as there are processors, below all
-/// others' priority. Their sockets are watched here, too: a handshake goes through its rounds without
-/// waking any other thread. Nobody else's timers run here.
+/// Threads for what strangers make the service compute: half as many as there are processors, with a
+/// lower priority than all others. The sockets are polled here too, so that a handshake wakes no other
+/// thread. No timers of others run here.
 #[derive(Debug)]
 pub(super) struct HandshakeThreads {
     handle: Handle,
-    /// Taken only when this is dropped.
+    /// The runtime of the threads. It is taken out only when this value is dropped.
     runtime: Option<Runtime>,
 }
 
@@ -29,7 +29,7 @@ impl HandshakeThreads {
             .worker_threads((processors / 2).max(1))
             .thread_name("lethe-handshake")
             .on_thread_start(|| {
-                // Some sandboxes do not allow it; then they are threads like others.
+                // Some sandboxes do not allow the lower priority. Then the threads are like others.
                 let _ = rustix::process::nice(NICER_BY);
             })
             .enable_all()
@@ -48,13 +48,13 @@ impl HandshakeThreads {
 impl Drop for HandshakeThreads {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // It may be dropped where blocking is not allowed.
+            // It may be dropped in a task that must not block.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Counts the processor's time.
+/// Counts the processor time of the threads.
 pub(super) struct Timed<'a, F> {
     task: Pin<Box<F>>,
     metrics: &'a Metrics,
@@ -81,7 +81,7 @@ impl<F: Future> Future for Timed<'_, F> {
     }
 }
 
-/// By this thread, since it began.
+/// Processor time of this thread since its start.
 fn used() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

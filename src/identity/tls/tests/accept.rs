@@ -102,7 +102,7 @@ fn group(accepted: &Accepted<TcpStream>) -> NamedGroup {
 async fn who_knows_a_hybrid_key_exchange_uses_it_and_others_still_get_in() {
     let (folder, _) = pki();
     let server = Server::start(folder.path(), "").await;
-    let of =
+    let offering =
         |groups: &[&'static dyn SupportedKxGroup]| client(folder.path(), Some("client"), groups);
     for (groups, expected) in [
         (&[][..], NamedGroup::X25519MLKEM768),
@@ -112,7 +112,7 @@ async fn who_knows_a_hybrid_key_exchange_uses_it_and_others_still_get_in() {
         (&[X25519], NamedGroup::X25519),
         (&[SECP256R1], NamedGroup::secp256r1),
     ] {
-        let accepted = server.meets_tls(of(groups)).await.unwrap();
+        let accepted = server.meets_tls(offering(groups)).await.unwrap();
         assert_eq!(group(&accepted), expected, "{groups:?}");
     }
     server.shows(r#"lethe_tls_handshakes_total{group="X25519MLKEM768"} 3"#);
@@ -125,12 +125,12 @@ async fn where_a_hybrid_key_exchange_is_required_others_are_refused() {
     let (folder, _) = pki();
     let required = "key_exchange = 'hybrid-required'";
     let server = Server::start(folder.path(), required).await;
-    let of =
+    let offering =
         |groups: &[&'static dyn SupportedKxGroup]| client(folder.path(), Some("client"), groups);
-    let accepted = server.meets_tls(of(&[X25519, X25519MLKEM768])).await;
+    let accepted = server.meets_tls(offering(&[X25519, X25519MLKEM768])).await;
     assert_eq!(group(&accepted.unwrap()), NamedGroup::X25519MLKEM768);
     for groups in [&[X25519][..], &[SECP256R1]] {
-        let refused = server.meets_tls(of(groups)).await;
+        let refused = server.meets_tls(offering(groups)).await;
         assert_eq!(refused.unwrap_err(), Failure::KeyExchange, "{groups:?}");
     }
     server.shows(r#"lethe_failed_handshakes_total{reason="key_exchange"} 2"#);

@@ -10,7 +10,7 @@ use crate::identity::tls::Peer;
 fn peer(folder: &std::path::Path, credentials: Credentials) -> Peer {
     let client = client(folder, Some(credentials), &TLS13);
     let (server, _) = handshake(&server(folder), &client).unwrap();
-    Peer::of(&server.peer_certificates().unwrap()[0])
+    Peer::from_certificate(&server.peer_certificates().unwrap()[0])
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn none_two_or_another_uri_are_nobody() {
 
 #[test]
 fn what_is_no_certificate_is_nobody_and_over() {
-    let peer = Peer::of(&vec![0x30, 0x03, 1, 2, 3].into());
+    let peer = Peer::from_certificate(&vec![0x30, 0x03, 1, 2, 3].into());
     assert_eq!(peer.spiffe_id, None);
     assert!(peer.not_after < now());
 }
@@ -78,7 +78,10 @@ fn a_key_is_one_key_however_its_certificate_spells_it() {
     let compressed = Compressed([&[sign], x].concat());
     let whole = params.clone().signed_by(&key, &issuer).unwrap();
     let spelled = params.signed_by(&compressed, &issuer).unwrap();
-    let (whole, spelled) = (Peer::of(whole.der()), Peer::of(spelled.der()));
+    let (whole, spelled) = (
+        Peer::from_certificate(whole.der()),
+        Peer::from_certificate(spelled.der()),
+    );
     assert_eq!(whole.key, spelled.key);
     assert!(spelled.spiffe_id.is_some() && spelled.spiffe_id == whole.spiffe_id);
     let other = peer(folder.path(), credentials(folder.path(), "client"));

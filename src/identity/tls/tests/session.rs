@@ -66,7 +66,7 @@ fn the_end_of_a_certificate_counts_without_any_change() {
     let gate = Gate::new(access(), tls(folder.path(), ""));
     let session = session(folder.path(), &gate);
     let certificate = &credentials(folder.path(), "client").0[0];
-    let end = Peer::of(certificate).not_after.as_millis();
+    let end = Peer::from_certificate(certificate).not_after.as_millis();
     session
         .client(&gate.rules(), Timestamp::from_millis(end - 1))
         .unwrap();

@@ -8,17 +8,17 @@ use super::{Operation, Request};
 
 /// Metrics of an operation that is too frequent to look them up by their labels each time.
 #[derive(Debug, Clone)]
-pub(super) struct Frequent {
+pub(super) struct HotMetrics {
     operation: &'static str,
     answered: Counter,
     seconds: Histogram,
-    /// Data keys that left.
+    /// Number of data keys in answers.
     pub(super) keys: Counter,
 }
 
-impl Frequent {
+impl HotMetrics {
     /// Takes its metrics out of their families.
-    pub(super) fn of(
+    pub(super) fn from_families(
         operation: &'static str,
         requests: &Family<Request, Counter>,
         seconds: &Family<Operation, Histogram, fn() -> Histogram>,
@@ -33,7 +33,7 @@ impl Frequent {
         }
     }
 
-    /// Whether it is this operation.
+    /// Whether these are the metrics of this operation.
     pub(super) fn is(&self, operation: &str) -> bool {
         self.operation == operation
     }

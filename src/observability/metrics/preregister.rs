@@ -1,8 +1,8 @@
-use super::{Became, Metrics, Operation, Outcome, Request, hsm};
+use super::{ApprovalOutcome, Metrics, Operation, Outcome, Request, hsm};
 
 impl Metrics {
-    /// Counters of what may happen begin at 0: else `increase()` does not see the first event. The
-    /// codes that each operation may answer with are those of its documentation.
+    /// Makes all counters begin at 0: otherwise `increase()` does not see the first event. The codes
+    /// that each operation may answer with are those of its documentation.
     pub fn begin(&self, answers: &[(&'static str, Vec<&'static str>)]) {
         for (operation, codes) in answers {
             for code in codes {
@@ -19,7 +19,8 @@ impl Metrics {
             self.reloads.get_or_create_owned(&Outcome { result });
         }
         for outcome in ["asked", "approved", "expired", "withdrawn", "void"] {
-            self.approvals.get_or_create_owned(&Became { outcome });
+            self.approvals
+                .get_or_create_owned(&ApprovalOutcome { outcome });
         }
     }
 }
