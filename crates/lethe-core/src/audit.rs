@@ -1,5 +1,5 @@
-//! One audit record: who did what when, to which pseudonym. No content, no key, no readable
-//! conversation id (`docs/design.md#p4`). Field by field in `docs/FORMATS.md`.
+//! One audit record: who did what, when, and to which pseudonym. It has no content, no key and no
+//! conversation id that can be read (`docs/design.md#p4`). `docs/FORMATS.md` lists the fields.
 
 use std::io::Write;
 
@@ -9,41 +9,41 @@ use crate::receipt::ErasureId;
 use crate::time::{Expiry, Timestamp};
 use crate::tree::Pseudonym;
 
-/// What happened; borrowed, for the moment of writing it down.
+/// What happened. It borrows everything, because it is only written down.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
-    /// When it was run.
+    /// When the operation was run.
     pub time: Timestamp,
-    /// `x-request-id` of the answer.
+    /// The `x-request-id` of the answer.
     pub request: &'a str,
     /// SPIFFE id of the client.
     pub client: &'a str,
-    /// Such as `issue` or `unwrap`.
+    /// The operation, such as `issue` or `unwrap`.
     pub operation: &'static str,
     /// The keyspace in the path.
     pub keyspace: Option<&'a KeyspaceName>,
     /// `ok`, or the code of the error that the client gets.
     pub outcome: &'static str,
-    /// The data keys that leave.
+    /// The data keys in the answer.
     pub keys: &'a [KeyEvent],
-    /// Items of a batch that were refused.
+    /// Number of items of a batch that were refused.
     pub refused: u32,
-    /// Requests to forget that were accepted, or had been.
+    /// Ids of erasures that were accepted by this call or an earlier one.
     pub requests: &'a [ErasureId],
-    /// Why the client asked for it, in its own words.
+    /// The reason that the client gave.
     pub reason: Option<&'a str>,
 }
 
 /// One data key that leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyEvent {
-    /// Of the conversation.
+    /// The pseudonym of the conversation.
     pub pseudonym: Pseudonym,
-    /// Key version.
+    /// The key version of the data key.
     pub version: KeyVersion,
-    /// Generation.
+    /// The generation of the conversation in that version.
     pub generation: Generation,
-    /// Bucket.
+    /// The bucket of the data key.
     pub expiry: Expiry,
 }
 
@@ -55,16 +55,16 @@ impl Record {
     /// Writes the event down.
     #[must_use]
     pub fn new(event: &Event<'_>) -> Self {
-        Self::of(event, None)
+        Self::from_event(event, None)
     }
 
-    /// What one client asked for and the event's client approved, or took back.
+    /// The record of an action that one client asked for and the event's client approved or withdrew.
     #[must_use]
     pub fn answering(event: &Event<'_>, asked_by: &str) -> Self {
-        Self::of(event, Some(asked_by))
+        Self::from_event(event, Some(asked_by))
     }
 
-    fn of(event: &Event<'_>, asked_by: Option<&str>) -> Self {
+    fn from_event(event: &Event<'_>, asked_by: Option<&str>) -> Self {
         let mut line = Vec::with_capacity(256 + event.keys.len() * 80);
         write_event(&mut line, event, asked_by);
         Self(line)
@@ -155,7 +155,8 @@ fn write_number(line: &mut Vec<u8>, mut number: u64) {
     line.extend_from_slice(&digits[first..]);
 }
 
-/// A JSON string (RFC 8259 section 7): what needs no escape is copied in whole runs.
+/// Writes a JSON string (RFC 8259 section 7). Runs of characters that need no escape are copied at
+/// once.
 fn write_string(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
     let mut rest = text.as_bytes();

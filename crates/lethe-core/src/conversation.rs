@@ -5,21 +5,21 @@ use std::fmt;
 /// Longest id, in bytes.
 pub const MAX_BYTES: usize = 256;
 
-/// An opaque id: 1 to 256 bytes of UTF-8 without control characters, taken byte for byte.
-/// Never shown: logs and records hold pseudonyms.
+/// An opaque id: 1 to 256 bytes of UTF-8 without control characters, compared byte for byte.
+/// It is never shown: logs and records have pseudonyms.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ConversationId(Box<str>);
 
 /// Why a text is no conversation id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConversationId {
-    /// Nothing there.
+    /// The id is empty.
     #[error("a conversation id has at least 1 byte")]
     Empty,
-    /// Over [`MAX_BYTES`].
+    /// The id has more than [`MAX_BYTES`] bytes.
     #[error("a conversation id has at most 256 bytes")]
     TooLong,
-    /// A character of Unicode category Cc.
+    /// The id has a control character (Unicode category Cc).
     #[error("a conversation id has no control characters")]
     ControlCharacter,
 }

@@ -1,5 +1,5 @@
-//! The deployment's own secret, which lies in the directory: it authenticates the store's rows, and
-//! tells whether the id of a shred comes again with the same conversation.
+//! The deployment's own secret, which is in the directory. It authenticates the store's rows, and shows
+//! whether the id of a shred is sent again with the same conversation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::secret::Secret32;
 /// A column of a row, as it is authenticated.
 #[derive(Debug, Clone, Copy)]
 pub enum Column<'a> {
-    /// No value.
+    /// SQL NULL.
     Null,
     /// A whole number.
     Integer(i64),
-    /// UTF-8.
+    /// Text in UTF-8.
     Text(&'a str),
     /// Bytes.
     Blob(&'a [u8]),
@@ -27,7 +27,7 @@ pub enum Column<'a> {
 /// HMAC-SHA-256 of a row.
 pub type RowMac = [u8; 32];
 
-/// Lives as long as the deployment.
+/// The key of a deployment. It never changes.
 #[derive(Clone)]
 pub struct DeploymentKey(Arc<hmac::Key>);
 
@@ -74,7 +74,7 @@ impl DeploymentKey {
     }
 
     /// The salt of a shred's commitment: `HMAC-SHA-256(key, "lethe/v1/request-salt" || request id ||
-    /// conversation)`. Stands in no row, and can be computed again as long as the deployment lives.
+    /// conversation)`. It is in no row, and can be computed as long as the deployment exists.
     #[must_use]
     pub fn commitment_salt(&self, id: ErasureId, conversation: &ConversationId) -> Secret32 {
         request_salt(&self.0, id, conversation)
@@ -104,7 +104,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// In constant time, by what they make of an empty row.
+/// Compares two keys in constant time, by their MAC of an empty row.
 impl PartialEq for DeploymentKey {
     fn eq(&self, other: &Self) -> bool {
         self.is_authentic("", &[], &other.row_mac("", &[]))

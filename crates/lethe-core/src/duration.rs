@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
 
-/// A text that is not a duration.
+/// The text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a duration is a whole number and a unit: ms, s, m, h or d")]
 pub struct InvalidSpan;
@@ -40,7 +40,7 @@ impl Span {
         self.0
     }
 
-    /// In the largest unit of which it is at least ten, so that people read it at once.
+    /// The text in the largest unit of which it is at least ten, which is easy to read.
     #[must_use]
     pub fn rounded_up(self) -> Self {
         let unit = UNITS.iter().find(|(_, millis)| self.0 / millis >= 10);

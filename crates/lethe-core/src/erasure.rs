@@ -63,7 +63,7 @@ pub enum ErasureKind {
     Shred {
         /// Recognizes the conversation when the id is sent again.
         tag: IdempotencyTag,
-        /// Commits to the conversation in the receipt.
+        /// The commitment to the conversation, for the receipt.
         commitment: Commitment,
         /// One for each version that was live at the acceptance, ascending.
         leaves: Vec<ShredLeaf>,

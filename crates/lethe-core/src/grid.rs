@@ -1,5 +1,5 @@
-//! The grid: a wrapped key opens only where a living row (the conversation key, a leaf of the
-//! forgetting tree) crosses a living column (the bucket key, one for each expiry time).
+//! The grid: a wrapped key opens only where a live row (the conversation key, a leaf of the forgetting
+//! tree) crosses a live column (the bucket key, one for each expiry time).
 //!
 //! `docs/design.md#grid`; byte layouts in `docs/FORMATS.md`.
 
@@ -38,7 +38,7 @@ impl Generation {
 pub struct Placement {
     /// Until when the data key may encrypt.
     pub use_until: Timestamp,
-    /// When it dies.
+    /// When the data key expires.
     pub expiry: Expiry,
 }
 
@@ -70,7 +70,7 @@ pub fn longest_retention(policy: &Policy, expiry: Expiry) -> Option<Retention> {
     let granularity = policy.granularity_seconds();
     let border =
         |it: &Retention| expiry.as_seconds() % granularity == it.as_seconds() % granularity;
-    // Ascending.
+    // The list is ascending.
     policy.retentions().filter(border).last()
 }
 
@@ -87,14 +87,14 @@ pub fn first_issue(policy: &Policy, expiry: Expiry) -> Option<Timestamp> {
     Some(Timestamp::from_millis(first))
 }
 
-/// What a wrapping key is bound to.
+/// The values that a wrapping key is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
-    /// The keyspace, for its whole life.
+    /// The keyspace's id, which never changes.
     pub keyspace: KeyspaceId,
     /// The key version that issued it.
     pub version: KeyVersion,
-    /// Whose key it is.
+    /// The conversation that the key is for.
     pub conversation: &'a ConversationId,
     /// The conversation's generation in that version.
     pub generation: Generation,

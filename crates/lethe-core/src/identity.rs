@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Text that is not 32 lower-case hex digits.
+/// The text is not 32 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 32 lower-case hex digits")]
 pub struct InvalidId;
@@ -51,11 +51,12 @@ macro_rules! random_id {
 }
 
 random_id!(
-    /// One service with its store and HSM; stands in the store and in every HSM label.
+    /// One service with its store and HSM. The id is in the store and in every label in the HSM.
     DeploymentId
 );
 random_id!(
-    /// A keyspace for its whole life; a keyspace erased and made again gets another.
+    /// The id of a keyspace for its whole life. A keyspace that is made again after an erase has a new
+    /// one.
     KeyspaceId
 );
 random_id!(
@@ -64,11 +65,11 @@ random_id!(
 );
 
 random_id!(
-    /// A store: drawn at its first start. Its copies bear it as well.
+    /// The id of a store, drawn at its first start. Copies of the store have it too.
     StoreId
 );
 random_id!(
-    /// What store and claim share until the next start or stop.
+    /// The nonce that store and claim share until the next start or stop.
     ClaimNonce
 );
 

@@ -1,5 +1,5 @@
-//! What `lethe init` does: prepares an empty store and an HSM for each other. Interrupted at any
-//! point it can be run again.
+//! What `lethe init` does: prepares an empty store and an HSM. If it is interrupted it can be run
+//! again.
 
 use async_trait::async_trait;
 
@@ -9,16 +9,16 @@ use crate::identity::DeploymentId;
 use crate::page_cache::{CacheLimits, PageCache};
 use crate::ports::{ClaimKind, SigningPurpose};
 
-/// What was found or made.
+/// The result of an initialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Initialised {
-    /// The deployment.
+    /// The deployment's id.
     pub deployment: DeploymentId,
-    /// False when all had been there before.
+    /// Whether anything was made; false if all was there before.
     pub made: bool,
 }
 
-/// Where nobody serves keys: before the first batch, and while a store is taken over.
+/// No lease holders: nobody serves keys before the first batch, and while a store is taken over.
 pub(crate) struct Nobody;
 
 #[async_trait]
@@ -28,7 +28,8 @@ impl LeaseHolders for Nobody {
     }
 }
 
-/// Deployment id, claim, signing keys, first root, in this order; what is there stays.
+/// Makes the deployment id, the claim, the signing keys and the first root, in this order. What exists
+/// stays.
 ///
 /// # Errors
 /// [`Halt::ForeignClaim`] when the HSM names another store for this deployment; else those of the
@@ -66,8 +67,8 @@ async fn deployment(ports: &Ports) -> Result<DeploymentId, BatchError> {
     Ok(drawn)
 }
 
-/// One that is missing is set; one that an interrupted try has set is set anew. Nobody serves yet, so
-/// it is free for the first start.
+/// Sets the claim, also if an interrupted try has set it. Nobody serves yet, so it is free for the
+/// first start.
 async fn claim(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
     let seat = ports.store.seat().await?;
     let ours = |text: &String| {

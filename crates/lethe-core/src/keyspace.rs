@@ -114,19 +114,19 @@ pub struct Policy {
 /// Why settings are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
-    /// Zero, a fraction of a second, or over 100 years.
+    /// A time span is zero, has a fraction of a second, or is over 100 years.
     #[error("{0} must be whole seconds, at least 1s and at most 36600d")]
     OutOfRange(&'static str),
-    /// Over 100 years.
+    /// The cache TTL is over 100 years.
     #[error("cache_ttl must be at most 36600d")]
     CacheTtl,
     /// Messages would live more than twice as long as asked.
     #[error("granularity must not be larger than retention")]
     GranularityOverRetention,
-    /// Not a choice of something shorter.
+    /// One of `retentions` is not shorter than the retention.
     #[error("retentions must be shorter than retention, and each may stand there once")]
     NotShorter,
-    /// Each of them takes buckets of its own.
+    /// There are too many `retentions`: each of them needs buckets of its own.
     #[error("retentions has at most {MAX_SHORTER_RETENTIONS} entries")]
     TooManyRetentions,
     /// Old versions live until their last bucket, so too many would live at once.
@@ -135,15 +135,15 @@ pub enum InvalidPolicy {
         Span::from_seconds(*least_seconds).rounded_up()
     )]
     RotationTooShort {
-        /// The shortest that is possible.
+        /// The shortest span that is possible, in seconds.
         least_seconds: u64,
     },
-    /// Each live bucket takes a key in the HSM.
+    /// The policy needs too many live buckets: each takes a key in the HSM.
     #[error("retention / granularity needs {needed} live buckets, at most {limit} are possible")]
     TooManyBuckets {
-        /// Live buckets of this policy.
+        /// Number of live buckets that the policy needs.
         needed: u64,
-        /// Most that are possible.
+        /// The largest number that is possible.
         limit: u64,
     },
 }

@@ -1,7 +1,7 @@
-//! Pages, tails and conversation keys in memory, within limits. Shared by all snapshots of the keyring:
-//! a page is told apart by its key, so an old one never answers for a new one; a conversation key is
-//! always the same, and only ever forgotten. And nothing of an older state gets in any more once
-//! [`PageCache::advance`] has returned: nodes forget, too.
+//! Pages, tails and conversation keys in memory, within limits. All states of the keyring share the
+//! cache: a page is identified by its key, so an old page is never used for a new one, and a
+//! conversation key never changes until it is forgotten. After [`PageCache::advance`] has returned,
+//! nothing of an older state can be added: nodes forget, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use quick_cache::sync::Cache;
 use crate::secret::Secret32;
 use crate::tree::{Address, LeafId, Loaded, LoadedPages, Page, Prefix, Tail, TailId, TreeId};
 
-/// What an entry costs beside its bytes.
+/// Bytes that an entry takes beside its content.
 const OVERHEAD: u64 = 160;
 
-/// Most bytes of the cache.
+/// Most bytes that the cache may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// For inner pages.
+    /// Most bytes of inner pages.
     pub pages: u64,
-    /// For tails.
+    /// Most bytes of tails.
     pub tails: u64,
-    /// For conversation keys.
+    /// Most bytes of conversation keys.
     pub conversation_keys: u64,
 }
 
@@ -60,32 +60,32 @@ impl Weighter<LeafId, Arc<Secret32>> for Bytes {
     }
 }
 
-/// What a batch changed of a tree, for caches.
+/// What a batch changed in a tree, so that caches can follow.
 #[derive(Debug)]
 pub struct TreeDelta {
-    /// Which tree.
+    /// The tree.
     pub tree: TreeId,
-    /// Leaves that it forgot.
+    /// Leaves that the batch forgot.
     pub forgotten: Vec<Address>,
     /// New pages and tails.
     pub loaded: Vec<Loaded>,
-    /// Tails that are no more.
+    /// Tails that no page refers to any more.
     pub superseded: Vec<TailId>,
-    /// Sealed bytes that were written for it.
+    /// Number of sealed bytes that were written for the tree.
     pub bytes: u64,
 }
 
-/// The cache.
+/// The cache of a node.
 pub struct PageCache {
     pages: Cache<(TreeId, Prefix), Arc<Page>, Bytes>,
     tails: Cache<(TreeId, TailId), Arc<Tail>, Bytes>,
     conversation_keys: Cache<LeafId, Arc<Secret32>, Bytes>,
-    /// Sequence of the state that it holds; written while that changes.
+    /// The sequence of the state in the cache. The lock is held for writing while the state changes.
     sequence: RwLock<u64>,
 }
 
 impl PageCache {
-    /// An empty one.
+    /// An empty cache.
     #[must_use]
     pub fn new(limits: CacheLimits) -> Self {
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX);
@@ -98,7 +98,8 @@ impl PageCache {
         }
     }
 
-    /// Keeps what was loaded under the state of `sequence`; refused, and false, when that is over.
+    /// Adds a page or tail that was loaded for the state of `sequence`. False if that state was
+    /// replaced: then nothing is added.
     pub fn insert(&self, loaded: Loaded, sequence: u64) -> bool {
         let present = self.sequence.read();
         if *present != sequence {
@@ -108,14 +109,14 @@ impl PageCache {
         true
     }
 
-    /// A conversation key at hand.
+    /// A conversation key in the cache.
     #[must_use]
     pub fn conversation_key(&self, leaf: LeafId) -> Option<Arc<Secret32>> {
         self.conversation_keys.get(&leaf)
     }
 
-    /// Keeps what was derived under the state of `sequence`; refused, and false, when that is over: it
-    /// may be forgotten meanwhile.
+    /// Adds a conversation key that was derived from the state of `sequence`. False if that state was
+    /// replaced: then nothing is added, because the key may be forgotten by now.
     pub fn keep_conversation_key(&self, leaf: LeafId, key: Arc<Secret32>, sequence: u64) -> bool {
         let present = self.sequence.read();
         if *present != sequence {
@@ -125,7 +126,7 @@ impl PageCache {
         true
     }
 
-    /// Keeps what a batch has loaded under the state of `sequence`, unless that is over.
+    /// Adds what a batch has loaded for the state of `sequence`, unless that state was replaced.
     pub(crate) fn share(
         &self,
         pages: HashMap<(TreeId, Prefix), Arc<Page>>,
@@ -144,7 +145,7 @@ impl PageCache {
         }
     }
 
-    /// Goes on to the state of `sequence`: what it replaces is dropped and wiped.
+    /// Advances to the state of `sequence`: what it replaces is dropped and wiped.
     pub fn advance(&self, sequence: u64, deltas: Vec<TreeDelta>, dropped: &[TreeId]) {
         let mut present = self.sequence.write();
         *present = sequence;
@@ -174,7 +175,7 @@ impl PageCache {
         }
     }
 
-    /// Drops all: the state is not the one that was known.
+    /// Drops everything, because the new state is not the next one of the known state.
     pub fn restart(&self, sequence: u64) {
         let mut present = self.sequence.write();
         *present = sequence;
@@ -183,7 +184,7 @@ impl PageCache {
         self.conversation_keys.clear();
     }
 
-    /// Bytes of pages and of tails, now.
+    /// Bytes of pages and of tails in the cache.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         (self.pages.weight(), self.tails.weight())

@@ -18,7 +18,7 @@ use crate::tree::{LeafId, TreeId};
 pub enum Target {
     /// One generation of a conversation in a version.
     Leaf(LeafId),
-    /// A version.
+    /// A whole key version.
     Tree(TreeId),
     /// A keyspace with all its versions, also those that are added later.
     Keyspace(KeyspaceId),
@@ -41,7 +41,7 @@ pub enum Refusal {
 #[derive(Default)]
 struct State {
     targets: HashMap<Target, Refusal>,
-    /// When which targets were destroyed, in order.
+    /// Destroyed targets, with the time of their destruction, in its order.
     done: VecDeque<(Timestamp, Vec<Target>)>,
 }
 
@@ -51,7 +51,7 @@ pub struct Refusals {
     state: RwLock<State>,
     /// The number of `targets`. It is 0 most of the time, and then no call takes the lock.
     count: AtomicUsize,
-    /// Counts the changes of `targets`.
+    /// Number of changes of `targets` so far.
     changes: AtomicU64,
 }
 

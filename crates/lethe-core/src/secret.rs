@@ -10,7 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Secret32(Box<[u8; 32]>);
 
 impl Secret32 {
-    /// Makes the secret where it will live: `fill` writes into the boxed bytes.
+    /// Makes the secret in its final place: `fill` writes into the boxed bytes.
     pub fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
         let mut bytes = Box::new([0; 32]);
         fill(&mut bytes);
@@ -20,7 +20,7 @@ impl Secret32 {
     /// Like [`Self::filled`] for a source that can fail.
     ///
     /// # Errors
-    /// Those of `fill`; nothing secret is left behind then.
+    /// The error of `fill`. Nothing secret is left then.
     pub fn try_filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
         let mut secret = Self(Box::new([0; 32]));
         fill(&mut secret.0)?;
@@ -33,7 +33,7 @@ impl Secret32 {
         &self.0
     }
 
-    /// Another copy: named, so that copies of secrets can be found in the code.
+    /// Makes a copy. The name makes copies of secrets easy to find in the code.
     #[must_use]
     pub fn copied(&self) -> Self {
         Self::filled(|bytes| bytes.copy_from_slice(self.expose()))

@@ -1,27 +1,27 @@
-//! Signing keys in succession. A signing key never leaves its HSM: a deployment that moves to another
-//! HSM gets new ones there, each endorsed by the key that it takes over from, so that whoever trusts
-//! the old key may trust the new one.
+//! The succession of signing keys. A signing key never leaves its HSM, so a deployment that moves to
+//! another HSM gets new ones there. Each is endorsed by the key before it, so that people who trust the
+//! old key can trust the new one.
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use crate::identity::HsmKeyId;
 use crate::ports::{SigningPurpose, VerificationKey};
 
-/// From which key another one took over.
+/// How a key follows the key before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Succession {
-    /// The key before.
+    /// The id of the key before this one.
     pub predecessor: HsmKeyId,
-    /// Its Ed25519 signature over [`statement`].
+    /// The Ed25519 signature of the key before over [`statement`].
     pub endorsement: [u8; 64],
 }
 
 /// A verification key as it is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedKey {
-    /// The key.
+    /// The public key.
     pub key: VerificationKey,
-    /// None of the first of its purpose.
+    /// How the key follows the one before it; none for the first key of its purpose.
     pub succession: Option<Succession>,
 }
 
@@ -34,22 +34,22 @@ impl From<VerificationKey> for PublishedKey {
     }
 }
 
-/// A succession that does not hold.
+/// Why a succession is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSuccession {
-    /// The key before is not among the keys.
+    /// The key before a key is not among the keys.
     #[error("the key that {0} took over from is missing")]
     Missing(HsmKeyId),
-    /// The key before has not signed for it, or signs something else.
+    /// The key before has not signed the endorsement, or is a key for another purpose.
     #[error("key {0} is not endorsed by the key that it took over from")]
     NotEndorsed(HsmKeyId),
-    /// Another one has taken over from the same key: nobody can tell which is right.
+    /// Two keys follow the same key, so it is not known which is right.
     #[error("key {0} took over from a key that has another successor")]
     SecondSuccessor(HsmKeyId),
 }
 
-/// What the key before signs: a prefix, the purpose (1 receipt, 2 checkpoint), both ids, and the new
-/// public key.
+/// The bytes that the key before signs: a prefix, the purpose (1 receipt, 2 checkpoint), both ids, and
+/// the new public key.
 #[must_use]
 pub fn statement(predecessor: HsmKeyId, successor: &VerificationKey) -> Vec<u8> {
     let purpose = match successor.purpose {
@@ -73,11 +73,11 @@ pub fn signed_by(key: &VerificationKey, message: &[u8], signature: &[u8; 64]) ->
     public.verify(message, signature).is_ok()
 }
 
-/// Checks every endorsement. A key's predecessor stands before it, so no circle endorses itself, and
-/// has one successor.
+/// Checks every endorsement. The key before a key comes earlier in the list, so that no circle endorses
+/// itself, and has only one successor.
 ///
 /// # Errors
-/// [`InvalidSuccession`], of the first that does not hold.
+/// [`InvalidSuccession`] of the first key that fails.
 pub fn check(keys: &[PublishedKey]) -> Result<(), InvalidSuccession> {
     for (place, PublishedKey { key, succession }) in keys.iter().enumerate() {
         let Some(Succession {

@@ -1,5 +1,5 @@
-//! Instants as whole numbers since the Unix epoch. Who asks for the time gets it from
-//! [`crate::ports::Clock`]; nothing here reads a clock.
+//! Times as whole numbers since the Unix epoch. Nothing here reads a clock: [`crate::ports::Clock`]
+//! does.
 
 /// An instant, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,14 +18,15 @@ impl Timestamp {
         self.0
     }
 
-    /// Later by `millis`; stops at the end of time instead of wrapping.
+    /// The time `millis` later. It saturates instead of wrapping.
     #[must_use]
     pub const fn saturating_add(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 }
 
-/// When a bucket and every key in it die, in whole seconds since the Unix epoch. Names the bucket.
+/// When a bucket and every key in it expire, in whole seconds since the Unix epoch. It identifies the
+/// bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expiry(u64);
 

@@ -20,14 +20,14 @@ const HEADER: usize = 14;
 const BYTES: usize = HEADER + 40;
 const TEXT: usize = PREFIX.len() + BYTES / 3 * 4;
 
-/// Where a wrapped key belongs. Read before any key is touched, so not yet to be trusted.
+/// The header of a wrapped key: which key it belongs to. It is read before it is authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
     /// The key version that issued it.
     pub version: KeyVersion,
     /// The conversation's generation in that version.
     pub generation: Generation,
-    /// Its bucket.
+    /// The expiry of the key's bucket.
     pub expiry: Expiry,
 }
 
@@ -38,7 +38,8 @@ pub struct WrappedKey {
     wrapped: [u8; 40],
 }
 
-/// Not ours, altered, or wrapped for something else: deliberately not told apart.
+/// The wrapped key is not of this service, was altered, or is for something else. The error does not
+/// show which, on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a wrapped key of this conversation and keyspace")]
 pub struct InvalidWrappedKey;
@@ -71,7 +72,7 @@ impl WrappedKey {
         })
     }
 
-    /// Where it says it belongs.
+    /// The header.
     #[must_use]
     pub const fn header(&self) -> Header {
         self.header

@@ -1,6 +1,7 @@
 //! Buckets in the store and the HSM: made ahead of need, destroyed at their expiry.
 //! `docs/design.md#buckets`.
 
+mod expire;
 mod moving;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,25 +9,24 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::batch::{BatchError, Halt, Ports, destroy, signing_key};
+use crate::batch::{BatchError, Halt, Ports, signing_key};
 use crate::grid;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::keyspace::{Policy, Retention};
-use crate::ports::{BucketRow, ExpiryRow, HsmError, HsmKey, KeyLabel, SignedDestruction};
-use crate::receipt::{Batch, BatchReceipts, Facts, Item, Method, Receipt};
+use crate::ports::{BucketRow, HsmError, HsmKey, KeyLabel};
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
 
-/// Buckets that one pass of the reaper destroys: others wait for their turn meanwhile.
-const AT_A_TIME: usize = 32;
+pub use expire::{Reaped, expiry_receipt};
+
 /// HSM calls in flight at once.
 const CALLS: usize = 4;
 
 /// Bucket keys that have become usable.
 pub type BucketKeys = Vec<(Expiry, Arc<Secret32>)>;
 
-/// The buckets that a key issued from now on, and until those ahead are used up, may get, of whatever
-/// retention it is.
+/// The buckets that keys may get from now on until those made ahead are used up, with any retention of
+/// the policy.
 #[must_use]
 pub fn required(policy: &Policy, now: Timestamp) -> BTreeSet<Expiry> {
     let of_one = |retention| required_for(policy, retention, now);
@@ -50,35 +50,27 @@ pub fn reaches(policy: &Policy, expiry: Expiry, now: Timestamp) -> bool {
     longest.is_some_and(|it| Some(expiry) <= required_for(policy, it, now).last())
 }
 
-/// The buckets that this deployment answers for.
+/// The buckets of this deployment: their rows, and keys in the HSM without a row.
 pub struct Buckets {
     deployment: DeploymentId,
-    /// Signs for what has expired.
+    /// The key that signs receipts of expiries.
     signing_key: HsmKeyId,
-    /// Rows in the store, by expiry.
+    /// The buckets in the store: the key of each by its expiry.
     rows: BTreeMap<Expiry, HsmKeyId>,
-    /// Keys in the HSM without a row; they die at the expiry that their label says.
+    /// Keys in the HSM without a row. They are destroyed at the expiry in their label.
     orphans: BTreeSet<(Expiry, HsmKeyId)>,
-    /// The store may hold rows that we do not know of.
+    /// Whether the store may have rows that are not in `rows`, because a commit failed in an unknown
+    /// state.
     uncertain: bool,
 }
 
-/// What was made.
+/// The buckets that were made.
 #[derive(Debug, Default)]
 pub struct Made {
-    /// Usable now.
+    /// The new bucket keys, which can be used now.
     pub keys: BucketKeys,
-    /// What went wrong first, if anything did; the next call goes on.
+    /// The first error, if any. The next call makes what is missing.
     pub failed: Option<BatchError>,
-}
-
-/// What one pass of the reaper did.
-#[derive(Debug, Default)]
-pub struct Reaped {
-    /// Destroyed in the HSM and deleted in the store.
-    pub destroyed: Vec<Expiry>,
-    /// Still to be done, with the reason.
-    pub failed: Vec<(Expiry, BatchError)>,
 }
 
 impl Buckets {
@@ -118,8 +110,8 @@ impl Buckets {
         Ok((buckets, keys))
     }
 
-    /// Makes those of `wanted` that are missing, and reads each back before it is used. What went
-    /// well is usable although something else failed.
+    /// Makes the buckets of `wanted` that are missing, and reads each back before it is used. If some
+    /// fail, the others can be used.
     pub async fn make(&mut self, ports: &Ports, wanted: &BTreeSet<Expiry>) -> Made {
         let mut made = Made::default();
         made.failed = self.make_missing(ports, wanted, &mut made.keys).await.err();
@@ -149,26 +141,14 @@ impl Buckets {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Destroys the keys whose expiry has passed, then deletes their rows. What fails stays.
-    pub async fn reap(&mut self, ports: &Ports, now: Timestamp) -> Reaped {
-        let mut reaped = Reaped::default();
-        for (expiry, key) in self.overdue(now).into_iter().take(AT_A_TIME) {
-            match self.reap_one(ports, expiry, key).await {
-                Ok(()) => reaped.destroyed.push(expiry),
-                Err(error) => reaped.failed.push((expiry, error)),
-            }
-        }
-        reaped
-    }
-
-    /// Buckets that live.
+    /// The expiries of live buckets.
     #[must_use]
     pub fn live(&self, now: Timestamp) -> Vec<Expiry> {
         let rows = self.rows.keys().copied();
         rows.filter(|expiry| !expiry.has_passed(now)).collect()
     }
 
-    /// The oldest bucket that should be gone by now.
+    /// The oldest bucket that has expired and is not destroyed yet.
     #[must_use]
     pub fn oldest_overdue(&self, now: Timestamp) -> Option<Expiry> {
         let row = self.rows.keys().next().copied();
@@ -183,13 +163,13 @@ impl Buckets {
         self.rows.keys().next().copied()
     }
 
-    /// Objects in the HSM.
+    /// Number of bucket keys in the HSM.
     #[must_use]
     pub fn objects(&self) -> usize {
         self.rows.len() + self.orphans.len()
     }
 
-    /// All that should be gone by now.
+    /// All buckets that have expired and are not destroyed yet.
     #[must_use]
     pub fn overdue(&self, now: Timestamp) -> Vec<(Expiry, HsmKeyId)> {
         let rows = self.rows.iter().map(|(expiry, key)| (*expiry, *key));
@@ -197,52 +177,12 @@ impl Buckets {
         all.filter(|(expiry, _)| expiry.has_passed(now)).collect()
     }
 
-    async fn reap_one(
-        &mut self,
-        ports: &Ports,
-        expiry: Expiry,
-        id: HsmKeyId,
-    ) -> Result<(), BatchError> {
-        // The word is that the bucket is gone: while it moved to another HSM it had two keys.
-        for key in self.keys_of(expiry) {
-            destroy(ports, bucket_key(self.deployment, expiry, key)).await?;
-        }
-        let signed = self.sign_expiry(ports, expiry, id).await?;
-        ports.store.finish_bucket(&signed).await?;
-        if self.rows.get(&expiry) == Some(&id) {
-            self.rows.remove(&expiry);
-        }
-        self.orphans.remove(&(expiry, id));
-        Ok(())
-    }
-
-    /// The signed word that a bucket's key is destroyed.
-    async fn sign_expiry(
-        &self,
-        ports: &Ports,
-        expiry: Expiry,
-        key: HsmKeyId,
-    ) -> Result<ExpiryRow, BatchError> {
-        let destroyed_at = ports.clock.now();
-        let (deployment, signing_key) = (self.deployment, self.signing_key);
-        let batch = expiry_batch(deployment, expiry, key, destroyed_at, signing_key);
-        let receipts = BatchReceipts::new(batch).ok_or(Halt::ErasuresMissing)?;
-        let signature = ports.hsm.sign(signing_key, &receipts.statement()).await?;
-        let signed = SignedDestruction {
-            destroyed_at,
-            destroyed: vec![key],
-            signing_key,
-            signature,
-        };
-        Ok(ExpiryRow { expiry, signed })
-    }
-
-    /// After an answer was lost the store may hold rows that we do not know of.
+    /// After a lost answer the store may have rows that are not in `rows`: reads them.
     async fn adopt(&mut self, ports: &Ports) -> Result<BucketKeys, BatchError> {
         if !self.uncertain {
             return Ok(Vec::new());
         }
-        // No key is issued from a row that a start may not find.
+        // The barrier: no key is issued from a row that a start might not find.
         ports.store.barrier().await?;
         let rows = ports.store.buckets().await?;
         let new: Vec<_> = rows
@@ -253,7 +193,7 @@ impl Buckets {
         let keys = open_all(ports, self.deployment, new.clone()).await?;
         for row in new {
             self.orphans.remove(&(row.expiry, row.key));
-            // One that moved to another HSM leaves its key behind.
+            // A bucket that moved to another HSM leaves its old key behind.
             let before = self.rows.insert(row.expiry, row.key);
             self.orphans.extend(before.map(|key| (row.expiry, key)));
         }
@@ -261,7 +201,7 @@ impl Buckets {
         Ok(keys)
     }
 
-    /// Rows for what could be made, and the first error.
+    /// The rows of the buckets that could be made, and the first error.
     async fn seal_new(
         &mut self,
         ports: &Ports,
@@ -275,7 +215,7 @@ impl Buckets {
             .await;
         let (mut rows, mut failed) = (Vec::new(), None);
         for (key, sealed) in made {
-            // A key without a row dies with its label.
+            // A key without a row is destroyed at the expiry in its label.
             self.orphans.extend(key);
             match sealed {
                 Ok(row) => rows.push(row),
@@ -286,7 +226,7 @@ impl Buckets {
     }
 }
 
-/// The key that was made, if one surely was, and the row.
+/// The key, if it is certain that one was made, and the row.
 type SealedBucket = (Option<(Expiry, HsmKeyId)>, Result<BucketRow, BatchError>);
 
 async fn seal_one(ports: Ports, deployment: DeploymentId, expiry: Expiry) -> SealedBucket {
@@ -314,41 +254,6 @@ async fn seal_secret(
         key: key.id,
         sealed,
     })
-}
-
-fn expiry_batch(
-    deployment: DeploymentId,
-    expiry: Expiry,
-    key: HsmKeyId,
-    destroyed_at: Timestamp,
-    signing_key: HsmKeyId,
-) -> Batch {
-    Batch {
-        facts: Facts {
-            deployment,
-            method: Method::BucketKeyDestroyed,
-            sequence: 0,
-            destroyed_at,
-            destroyed: vec![key],
-            signing_key,
-        },
-        items: vec![Item::BucketExpiry { key, expiry }],
-    }
-}
-
-/// The receipt of an expiry that was signed; none when the row is not whole.
-#[must_use]
-pub fn expiry_receipt(deployment: DeploymentId, row: &ExpiryRow) -> Option<Receipt> {
-    let signed = &row.signed;
-    let key = *signed.destroyed.first()?;
-    let batch = expiry_batch(
-        deployment,
-        row.expiry,
-        key,
-        signed.destroyed_at,
-        signed.signing_key,
-    );
-    BatchReceipts::new(batch)?.receipt(0, signed.signature)
 }
 
 async fn open_all(
@@ -402,7 +307,7 @@ const fn bucket_key(deployment: DeploymentId, expiry: Expiry, id: HsmKeyId) -> H
     }
 }
 
-/// Associated data of a bucket secret under its HSM key.
+/// Associated data for the encryption of a bucket secret by its HSM key.
 #[must_use]
 pub fn bucket_aad(deployment: DeploymentId, expiry: Expiry, key: HsmKeyId) -> Vec<u8> {
     [

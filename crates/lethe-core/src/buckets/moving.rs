@@ -1,4 +1,5 @@
-//! Buckets move to another HSM: the same secret under a new key there, then the old key dies.
+//! Moves buckets to another HSM: the same secret is encrypted by a new key there, then the old key is
+//! destroyed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,10 +12,10 @@ use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{BucketRow, Hsm, HsmKey, KeyLabel};
 use crate::time::Expiry;
 
-/// Buckets that are moved at a time: others wait for their turn meanwhile.
+/// Most buckets that are moved at once, so that other work is not delayed for long.
 const AT_A_TIME: usize = 16;
 
-/// The key that was made, if one surely was; the old key and the new row.
+/// The new key, if it is certain that one was made; the old key; and the new row.
 type Moved = (
     Option<(Expiry, HsmKeyId)>,
     Result<(HsmKeyId, BucketRow), BatchError>,
@@ -32,7 +33,7 @@ impl Buckets {
         Ok(here.map(|(expiry, _)| *expiry).collect())
     }
 
-    /// With a row or without one.
+    /// Keys count with a row or without one.
     pub(super) fn keys_of(&self, expiry: Expiry) -> Vec<HsmKeyId> {
         let orphans = self.orphans.iter().filter(|(of, _)| *of == expiry);
         let orphans = orphans.map(|(_, key)| *key);
@@ -46,18 +47,18 @@ impl Buckets {
         self.rows.len()
     }
 
-    /// Receipts of expiries are signed by this key from now on.
+    /// Sets the key that signs receipts of expiries from now on.
     pub const fn sign_with(&mut self, key: HsmKeyId) {
         self.signing_key = key;
     }
 
-    /// Moves the last of `left`, and takes from it what is done. Each secret is opened in the new
-    /// HSM, and its row read back, before the old key is destroyed. `usable` gets the keys that the
-    /// store turns out to hold.
+    /// Moves the last buckets of `left`, and removes from it those that are done. Each secret is opened
+    /// in the new HSM, and its row is read back, before the old key is destroyed. `usable` gets keys of
+    /// buckets that are found in the store.
     ///
     /// # Errors
-    /// [`BatchError`]; what was done stays done. Then, and when `left` comes back empty, look anew
-    /// what is left.
+    /// [`BatchError`]; what was done stays done. After an error, and when `left` is empty, find out
+    /// again what is left.
     pub async fn move_some(
         &mut self,
         ports: &Ports,
@@ -66,7 +67,7 @@ impl Buckets {
         usable: &mut BucketKeys,
     ) -> Result<(), BatchError> {
         if self.uncertain {
-            // An answer was lost: the store may name other keys than we know.
+            // After a lost answer the store may have other keys than `rows`.
             left.clear();
             usable.extend(self.adopt(ports).await?);
             return Ok(());
@@ -85,7 +86,8 @@ impl Buckets {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The same secrets under keys of the new HSM; the first error of those that could not be made.
+    /// Encrypts the secrets by keys of the new HSM. Returns those that could be made, and the first
+    /// error.
     async fn seal_in(
         &mut self,
         ports: &Ports,
@@ -110,8 +112,8 @@ impl Buckets {
         (replacements, failed)
     }
 
-    /// In the store, and read back: each was opened in the new HSM with just these bytes. The old
-    /// keys are without a row then.
+    /// Writes the rows and reads them back: each was opened in the new HSM with exactly these bytes.
+    /// After that the old keys have no row.
     async fn replace(
         &mut self,
         ports: &Ports,

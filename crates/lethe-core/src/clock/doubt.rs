@@ -1,18 +1,19 @@
-//! What a clock is believed, and what not.
+//! Doubts about the wall clock, and what they mean for keys.
 
 use std::time::Duration;
 
 use crate::ports::BootId;
 use crate::time::{Expiry, Timestamp};
 
-/// Where the clock stood, as the store remembers it.
+/// The state of the clock, as the store keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark {
-    /// Highest time ever written; none before the first.
+    /// The highest time that was ever written; none before the first.
     pub high_water: Option<Timestamp>,
-    /// By how much the steady time is ahead of the wall clock, as it was confirmed.
+    /// By how much the steady time is ahead of the wall clock, as an operator confirmed it.
     pub lag: Duration,
-    /// What the time since boot was then: on the same boot it tells how long the service was down.
+    /// The time since boot when the mark was written. On the same boot it shows how long the service
+    /// was down.
     pub boot: Option<BootPoint>,
     /// By how much the wall clock had gained on the time since boot, on that boot, since the last
     /// confirmation.
@@ -22,46 +23,48 @@ pub struct Mark {
 /// A moment on one boot of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootPoint {
-    /// Which boot.
+    /// The id of the boot.
     pub id: BootId,
-    /// The time since it.
+    /// The time since that boot.
     pub since_boot: Duration,
 }
 
-/// How far a wall clock is believed.
+/// How far the wall clock is believed without a confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
-    /// One that is further away needs a confirmation.
+    /// The largest gap to the last known time at which the wall clock is believed without a
+    /// confirmation.
     pub max_gap: Duration,
-    /// Whether it needs one after each stop whose length nobody can tell: over another boot of the
-    /// machine, or on another machine.
+    /// Whether a confirmation is needed after each stop whose length is not known: after another boot
+    /// of the machine, or on another machine.
     pub confirm_after_reboot: bool,
 }
 
 /// A confirmed clock, to be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The steady time from now on.
+    /// The steady time at the confirmation.
     pub time: Timestamp,
-    /// By how much it is ahead of the wall clock.
+    /// By how much the steady time is ahead of the wall clock.
     pub lag: Duration,
 }
 
 /// How the wall clock jumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// Ahead of all that ran.
+    /// The wall clock is ahead of all other measures of time.
     Ahead,
-    /// Back, under a running service: the time since boot still tells the time.
+    /// The wall clock went back while the service ran. The time since boot still gives the time.
     Behind,
-    /// Behind the stored mark at the start: nobody knows how long the service was down.
+    /// At the start the wall clock was behind the stored mark, so it is not known how long the service
+    /// was down.
     BehindAtStart,
-    /// The machine was booted anew, and the configuration wants somebody to look then.
+    /// The machine was booted again, and the configuration requires a confirmation then.
     Rebooted,
 }
 
 impl Doubt {
-    /// In one word.
+    /// The name in the API, in metrics and in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +78,8 @@ impl Doubt {
         matches!(self, Self::Behind | Self::BehindAtStart)
     }
 
-    /// How long the service was down is not known until somebody confirms the time.
+    /// Whether the doubt is of the start: nobody knows how long the service was down until an operator
+    /// confirms the time.
     pub(super) const fn is_of_start(self) -> bool {
         matches!(self, Self::BehindAtStart | Self::Rebooted)
     }
@@ -100,12 +104,12 @@ impl Doubt {
     }
 }
 
-/// One look at the clocks.
+/// What all clocks showed at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The steady time: at least so late it is.
+    /// The steady time. The true time is this or later.
     pub now: Timestamp,
-    /// What the wall clock says, with the lead that was confirmed.
+    /// The time of the wall clock, with the lead that was confirmed.
     pub wall: Timestamp,
     /// Why the steady time may be too early.
     pub doubt: Option<Doubt>,
@@ -114,11 +118,11 @@ pub struct Reading {
 /// Whether a key opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
-    /// It has not expired.
+    /// The key has not expired.
     Lives,
-    /// It has expired, whatever the wall clock says.
+    /// The key has expired, whatever the wall clock says.
     Expired,
-    /// Only who knows the time can tell.
+    /// The clock is in doubt, so it is not known whether the key has expired.
     Suspect,
 }
 

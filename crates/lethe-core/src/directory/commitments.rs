@@ -1,5 +1,5 @@
-//! What the directory says of the store's other rows: nobody who writes to the database alone can
-//! change it, or bring back what it said before.
+//! What the directory commits to about the store's other rows. Somebody who can only write to the
+//! database cannot change it, nor bring back an older state.
 
 use sha2::{Digest, Sha256};
 
@@ -10,25 +10,25 @@ use crate::ports::{Fulfilled, KeyspaceRow, VersionRow};
 use crate::secret::Secret32;
 use crate::time::Timestamp;
 
-/// See the module. A directory of an earlier release has none.
+/// The commitments of a directory. A directory of an earlier release has none.
 pub struct Commitments {
-    /// See [`DeploymentKey`].
+    /// The secret that the [`DeploymentKey`] is derived from.
     pub secret: Secret32,
-    /// Up to this one all erasures are fulfilled; 0 before the first.
+    /// The number up to which all erasures are fulfilled; 0 before the first.
     pub fulfilled: ErasureNumber,
-    /// The last batch that fulfilled erasures, by its sequence; none yet.
+    /// The sequence of the last batch that fulfilled erasures; none before the first.
     pub batch: Option<(u64, Fulfilled)>,
     /// [`keyspaces_digest`] of the tables of keyspaces and key versions.
     pub keyspaces: [u8; 32],
-    /// Since when keys may have been issued under versions or settings that this directory replaces;
-    /// none once it is written down until when they were.
+    /// The time since which keys may have been issued under versions or settings that this directory
+    /// replaces. None when the store says until when they were issued.
     pub changing_since: Option<Timestamp>,
-    /// The steady time when it was written.
+    /// The steady time when the directory was written.
     pub time: Timestamp,
 }
 
 impl Commitments {
-    /// Of a deployment that has none yet.
+    /// The commitments of a deployment that has none yet.
     #[must_use]
     pub fn first(secret: Secret32, fulfilled: ErasureNumber, keyspaces: &[KeyspaceRow]) -> Self {
         Self {
@@ -41,8 +41,8 @@ impl Commitments {
         }
     }
 
-    /// The keyspace as it stands in the store with the times of what is changing moved on to `now`:
-    /// until then keys may have been issued by the rules before.
+    /// The keyspace in the store, with the times of what changes moved on to `now`: until then keys may
+    /// have been issued by the old rules.
     #[must_use]
     pub fn with_adjusted_times(&self, row: &KeyspaceRow, now: Timestamp) -> KeyspaceRow {
         let Some(since) = self.changing_since else {
@@ -65,7 +65,7 @@ impl Commitments {
         }
     }
 
-    /// The key of its secret.
+    /// The deployment key, from the secret.
     #[must_use]
     pub fn key(&self) -> DeploymentKey {
         DeploymentKey::new(&self.secret)
@@ -73,18 +73,18 @@ impl Commitments {
 }
 
 impl Directory {
-    /// What it says of the store's other rows.
+    /// The commitments; none in a directory of an earlier release.
     #[must_use]
     pub const fn commitments(&self) -> Option<&Commitments> {
         self.commitments.as_ref()
     }
 
-    /// Changes it.
+    /// Replaces the commitments.
     pub const fn commitments_mut(&mut self) -> &mut Option<Commitments> {
         &mut self.commitments
     }
 
-    /// Whether these are the keyspaces that it was written with; always, where it cannot tell.
+    /// Whether the directory was written with these keyspaces. True if it has no commitments.
     #[must_use]
     pub fn agrees_with(&self, keyspaces: &[KeyspaceRow]) -> bool {
         let digest = |it: &Commitments| it.keyspaces == keyspaces_digest(keyspaces);

@@ -1,4 +1,5 @@
-//! The clear bytes of the page, `docs/FORMATS.md`: one way to write each directory, and no other is read.
+//! The plaintext bytes of a directory (`docs/FORMATS.md`). Each directory has one encoding, and no
+//! other is accepted.
 
 use zeroize::Zeroizing;
 
@@ -13,9 +14,9 @@ use crate::tree::{CoverRoot, TopPage};
 
 /// Most bytes of an entry: keyspace id, version, address key, kind of cover, key, count.
 const LONGEST_ENTRY: usize = 16 + 4 + 32 + 1 + 32 + 8;
-/// Most bytes of what stands behind the entries.
+/// Most bytes after the entries.
 const LONGEST_COMMITMENTS: usize = 1 + 32 + 8 + 32 + 8 + 8 + 1 + 8 + 8 + 8 + 16;
-/// Begins what stands behind the entries.
+/// Marks the beginning of the part after the entries.
 const COMMITMENTS: u8 = 1;
 /// The cover is one seed, nothing forgotten.
 const WHOLE: u8 = 0;
@@ -53,7 +54,7 @@ impl Directory {
             rest = behind;
         }
         let commitments = match rest {
-            // Of an earlier release.
+            // A directory of an earlier release.
             [] => None,
             [COMMITMENTS, rest @ ..] => Some(Commitments::decode(rest).ok_or(InvalidDirectory)?),
             _ => return Err(InvalidDirectory),
@@ -149,7 +150,7 @@ impl Entry {
             PAGED => {
                 let (forgotten, rest) = rest.split_first_chunk()?;
                 let forgotten = u64::from_be_bytes(*forgotten);
-                // A tree of which nothing is forgotten has its seed here.
+                // The entry has the seed of a tree in which nothing is forgotten.
                 let key = (forgotten > 0).then(|| copied(key))?;
                 (CoverRoot::Page(TopPage { key, forgotten }), rest)
             }

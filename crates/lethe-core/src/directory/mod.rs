@@ -1,5 +1,5 @@
-//! The directory: the address key and the cover of every live key version of every keyspace, as
-//! one page sealed under a single-use key, which stands under the HSM's root.
+//! The directory: the address key and the cover of every live key version of every keyspace. It is one
+//! page, encrypted by a single-use key, which is encrypted by the root in the HSM.
 //! `docs/design.md#directory`.
 //!
 //! Byte layout in `docs/FORMATS.md`.
@@ -20,18 +20,18 @@ pub use commitments::{Commitments, keyspaces_digest};
 
 /// One key version's secrets.
 pub struct Entry {
-    /// The keyspace, for its whole life.
+    /// The keyspace's id, which never changes.
     pub keyspace: KeyspaceId,
     /// The version.
     pub version: KeyVersion,
-    /// Turns conversations into addresses.
+    /// The key that maps conversations to addresses.
     pub address_key: Secret32,
-    /// Where the cover of its tree begins.
+    /// The root of the cover of the version's tree.
     pub root: CoverRoot,
 }
 
 impl Entry {
-    /// Names its tree.
+    /// The id of its tree.
     #[must_use]
     pub const fn tree_id(&self) -> TreeId {
         TreeId {
@@ -50,14 +50,15 @@ impl Entry {
     }
 }
 
-/// All live key versions, ascending by keyspace and version, and what holds of the store's other rows.
+/// All live key versions, ascending by keyspace and version, and the commitments to the store's other
+/// rows.
 #[derive(Default)]
 pub struct Directory {
     entries: Vec<Entry>,
     commitments: Option<Commitments>,
 }
 
-/// A directory that does not open, or that no release of ours wrote.
+/// A directory that does not open, or that no release of Lethe wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the directory does not open")]
 pub struct InvalidDirectory;
@@ -76,8 +77,8 @@ impl Directory {
         Some(&self.entries[index])
     }
 
-    /// Sets where a version's cover begins, after a puncture; the old root is wiped. False when
-    /// there is no such version.
+    /// Replaces the root of a version's cover after a puncture. The old root is wiped. False if there
+    /// is no such version.
     pub fn set_root(&mut self, tree: TreeId, root: CoverRoot) -> bool {
         let found = self.position(tree.keyspace, tree.version);
         found.map(|index| self.entries[index].root = root).is_ok()
@@ -91,14 +92,13 @@ impl Directory {
         }
     }
 
-    /// Drops a version: its tree is forgotten whole once the root is replaced. False when there
-    /// was none.
+    /// Drops a version: the whole tree is forgotten when the root is replaced. False if there was none.
     pub fn remove(&mut self, keyspace: KeyspaceId, version: KeyVersion) -> bool {
         let found = self.position(keyspace, version);
         found.map(|index| self.entries.remove(index)).is_ok()
     }
 
-    /// Drops all versions of a keyspace; says which.
+    /// Drops all versions of a keyspace. Returns their trees.
     pub fn remove_keyspace(&mut self, keyspace: KeyspaceId) -> Vec<KeyVersion> {
         let of_it = |entry: &mut Entry| entry.keyspace == keyspace;
         let dropped = self.entries.extract_if(.., of_it);
@@ -135,7 +135,8 @@ impl Directory {
     /// Opens what [`Self::seal`] made.
     ///
     /// # Errors
-    /// [`InvalidDirectory`] when key, deployment or sequence are others, or the bytes altered.
+    /// [`InvalidDirectory`] if the key, the deployment or the sequence is another one, or the bytes
+    /// were altered.
     pub fn open(
         sealed: &[u8],
         key: &Secret32,

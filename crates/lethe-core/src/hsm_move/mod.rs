@@ -34,10 +34,10 @@ pub enum HsmMoveError {
         "the new HSM holds the signing key of the present one: it is the same device, or a clone"
     )]
     SameDevice,
-    /// Keys that no earlier try of this move made.
+    /// The new HSM has keys that no earlier try of this move made; their number.
     #[error("the new HSM holds {0} keys of this deployment already: it has to be empty")]
     NotEmpty(usize),
-    /// Signatures of the new HSM do not verify.
+    /// A signature of the new HSM does not verify.
     #[error("the new HSM does not make valid Ed25519 signatures")]
     BadSignature,
     /// The approval was withdrawn, has ended, or was approved before.

@@ -7,15 +7,15 @@ use crate::audit::Record;
 #[error("the audit log cannot be written: {0}")]
 pub struct AuditError(pub String);
 
-/// Where records go before a key leaves (`docs/design.md#p4`).
+/// The audit log. It has the record of a key before the key leaves (`docs/design.md#p4`).
 #[async_trait]
 pub trait AuditSink: Send + Sync {
-    /// Answers when the record is on the disk. A call that is dropped half-way may still write it.
+    /// Returns when the record is on the disk. A call that is dropped may still write it.
     async fn append(&self, record: Record) -> Result<(), AuditError>;
 
-    /// Whether records can be written now; for readiness.
+    /// Whether records can be written now.
     fn check(&self) -> Result<(), AuditError>;
 
-    /// How often that ended, since the start.
+    /// How often records could not be written any more, since the start.
     fn failures(&self) -> u64;
 }

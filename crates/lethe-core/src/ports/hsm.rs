@@ -15,23 +15,23 @@ use crate::time::Expiry;
 pub enum KeyLabel {
     /// The key X of a bucket.
     Bucket {
-        /// Whose it is.
+        /// The deployment that the key belongs to.
         deployment: DeploymentId,
-        /// When it may be destroyed, and not before.
+        /// When the key may be destroyed, and not before.
         expiry: Expiry,
     },
     /// A root of the forgetting trees.
     Root {
-        /// Whose it is.
+        /// The deployment that the key belongs to.
         deployment: DeploymentId,
-        /// Counts batches.
+        /// The sequence of the batch that made the root.
         sequence: u64,
-        /// Epoch of the leader that made it.
+        /// The epoch of the leader that made the root.
         epoch: u64,
     },
 }
 
-/// A label that is not one of ours.
+/// The label is not one of Lethe's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a label of Lethe")]
 pub struct LabelError;
@@ -70,7 +70,7 @@ impl FromStr for KeyLabel {
             },
             _ => return Err(LabelError),
         };
-        // One spelling each: no `+7`, no leading zeros.
+        // Each number has one text: no `+7`, no leading zeros.
         if label.to_string() == text {
             Ok(label)
         } else {
@@ -82,27 +82,28 @@ impl FromStr for KeyLabel {
 /// A key found in the HSM: its id and what its label says. Both must match before it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HsmKey {
-    /// `CKA_ID`, 16 random bytes.
+    /// The key's `CKA_ID`: 16 random bytes.
     pub id: HsmKeyId,
-    /// `CKA_LABEL`.
+    /// The key's `CKA_LABEL`.
     pub label: KeyLabel,
 }
 
 /// 32 bytes under AES-256-GCM of an HSM key: 12-byte IV, ciphertext and 16-byte tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedSecret {
-    /// Chosen by the caller or by the device.
+    /// The IV. The caller or the device chooses it.
     pub iv: [u8; 12],
     /// 32 bytes of ciphertext, then the tag.
     pub ciphertext: [u8; 48],
 }
 
-/// Which of a deployment's two claims.
+/// One of the two claims of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimKind {
-    /// Says which store the deployment belongs to.
+    /// The claim that says which store the deployment belongs to.
     Held,
-    /// Somebody who starts asks whether another serves: it is removed by who does.
+    /// The challenge of a service that starts. A service that serves this deployment answers by
+    /// removing it.
     Wanted,
 }
 
@@ -120,68 +121,70 @@ pub enum SigningPurpose {
 pub struct VerificationKey {
     /// `CKA_ID` of the pair.
     pub id: HsmKeyId,
-    /// What it signs.
+    /// What the key signs.
     pub purpose: SigningPurpose,
     /// Ed25519 public key, 32 bytes.
     pub public_key: [u8; 32],
 }
 
-/// What the device says of itself.
+/// What the HSM reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HsmStatus {
-    /// Token label.
+    /// The token's label.
     pub token: String,
-    /// Manufacturer and model.
+    /// The HSM's manufacturer and model.
     pub model: String,
-    /// Objects on the token now, whoever made them.
+    /// Number of objects on the token, of Lethe or others.
     pub objects: u64,
-    /// As [`Hsm::claim`] of [`ClaimKind::Held`].
+    /// The claim, as [`Hsm::claim`] returns it for [`ClaimKind::Held`].
     pub claim: Option<String>,
-    /// Free private memory as the token reports it, in its own measure; most report none.
+    /// Free private memory that the token reports, in a unit that the token chooses. Most tokens report
+    /// none.
     pub free_memory: Option<u64>,
 }
 
-/// Why the HSM did not do it.
+/// Why a call of the HSM failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HsmError {
-    /// No device, no session, or no answer in time: the call may be tried again.
+    /// There is no device, no session, or no answer in time. The call may be tried again.
     #[error("the HSM does not answer: {0}")]
     Unavailable(String),
     /// The PIN is wrong or locked: trying again makes it worse.
     #[error("the HSM refuses the PIN: {0}")]
     Pin(String),
-    /// No room for another object.
+    /// The token has no room for another object.
     #[error("the HSM is full")]
     Full,
-    /// No key with this id and label.
+    /// There is no key with this id and label.
     #[error("no such key in the HSM")]
     NotFound,
     /// The ciphertext does not open under this key and associated data.
     #[error("does not open under this HSM key")]
     DoesNotOpen,
-    /// More than one key bears this id and label: nothing is touched.
+    /// More than one key has this id and label. Nothing was changed.
     #[error("more than one key of this id and label in the HSM")]
     Ambiguous,
-    /// The device answered something else than PKCS#11 allows here.
+    /// The device gave an answer that PKCS#11 does not allow here.
     #[error("the HSM failed: {0}")]
     Device(String),
 }
 
-/// A device that holds AES-256 keys that never leave it. Every call ends within the adapter's
-/// time limit; a call given up on does nothing later that its caller could not bear.
+/// A device with AES-256 keys that never leave it. Every call ends within the adapter's time limit. A
+/// call that nobody waits for any more may still take effect, and its caller must allow for that.
 #[async_trait]
 pub trait Hsm: Send + Sync {
-    /// Makes a sensitive, non-extractable, non-modifiable AES-256 token key under a fresh random
-    /// id. When the answer is lost, the key may exist: [`Self::keys`] finds it by its label.
+    /// Makes a sensitive, non-extractable, non-modifiable AES-256 token key with a new random id. If
+    /// the answer is lost, the key may exist: [`Self::keys`] finds it by its label.
     async fn create_key(&self, label: KeyLabel) -> Result<HsmKey, HsmError>;
 
     /// All AES keys of a deployment, whatever their kind.
     async fn keys(&self, deployment: DeploymentId) -> Result<Vec<HsmKey>, HsmError>;
 
-    /// Whether a key of this id and label is there: a few round trips, however much the device holds.
+    /// Whether a key with this id and label exists. It takes a few round trips, however many objects
+    /// the device has.
     async fn holds(&self, key: HsmKey) -> Result<bool, HsmError>;
 
-    /// Encrypts 32 bytes under a key; each HSM key encrypts one message in its life.
+    /// Encrypts 32 bytes by a key. Each HSM key encrypts one message in its life.
     async fn seal(
         &self,
         key: HsmKey,
@@ -202,8 +205,8 @@ pub trait Hsm: Send + Sync {
     /// longer be found. [`HsmError::NotFound`] when it was not there.
     async fn destroy(&self, key: HsmKey) -> Result<(), HsmError>;
 
-    /// The claim of a deployment: one text for each device that has one, so at most one but between two
-    /// HSMs.
+    /// The claim of a deployment: one text for each device that has a claim, so more than one only
+    /// during a move.
     async fn claim(
         &self,
         deployment: DeploymentId,
@@ -221,8 +224,8 @@ pub trait Hsm: Send + Sync {
     /// The claims of all deployments in the device, of [`ClaimKind::Held`].
     async fn claims(&self) -> Result<Vec<(DeploymentId, String)>, HsmError>;
 
-    /// Removes the claim of a deployment, and checks that none is left; none to begin with is as
-    /// good.
+    /// Removes the claim of a deployment, and checks that none is left. It succeeds also if there was
+    /// none.
     async fn remove_claim(&self, deployment: DeploymentId, kind: ClaimKind)
     -> Result<(), HsmError>;
 
@@ -245,8 +248,8 @@ pub trait Hsm: Send + Sync {
         deployment: DeploymentId,
     ) -> Result<Vec<(HsmKeyId, SigningPurpose)>, HsmError>;
 
-    /// Destroys both halves of a signing pair, the private one first, and checks that neither can
-    /// be found. A half that is gone already is as good.
+    /// Destroys both halves of a signing pair, the private one first, and checks that neither can be
+    /// found. It succeeds also if a half was gone before.
     async fn destroy_signing_pair(
         &self,
         deployment: DeploymentId,
@@ -254,13 +257,13 @@ pub trait Hsm: Send + Sync {
         purpose: SigningPurpose,
     ) -> Result<(), HsmError>;
 
-    /// Ed25519 signature over `message` by the pair `key`, 64 bytes.
+    /// The Ed25519 signature of the pair `key` over `message`, 64 bytes.
     async fn sign(&self, key: HsmKeyId, message: &[u8]) -> Result<[u8; 64], HsmError>;
 
     /// Random bytes of the device.
     async fn random(&self, length: usize) -> Result<Vec<u8>, HsmError>;
 
-    /// A few round trips, however much the device holds.
+    /// The state of the device. It takes a few round trips, however many objects the device has.
     async fn status(&self, deployment: DeploymentId) -> Result<HsmStatus, HsmError>;
 }
 

@@ -8,13 +8,13 @@ use crate::time::Timestamp;
 /// How often keys of a version were issued and unwrapped, and when last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Uses {
-    /// Data keys issued.
+    /// Number of data keys issued.
     pub issued: u64,
-    /// The last issue.
+    /// When a data key was issued last; none if none was.
     pub last_issued: Option<Timestamp>,
-    /// Data keys unwrapped.
+    /// Number of data keys unwrapped.
     pub unwrapped: u64,
-    /// The last unwrap.
+    /// When a data key was unwrapped last; none if none was.
     pub last_unwrapped: Option<Timestamp>,
 }
 
@@ -46,7 +46,7 @@ pub struct KeyUse {
     pub version: KeyVersion,
     /// The client's SPIFFE id; empty for all clients that have no count of their own.
     pub client: Box<str>,
-    /// How often and when last.
+    /// How often the client used the version, and when last.
     pub uses: Uses,
 }
 

@@ -1,5 +1,5 @@
-//! The commitment to a conversation: its owner can show whom a receipt speaks of, the receipt alone
-//! does not.
+//! The commitment to a conversation. Whoever has the opening can show which conversation a receipt is
+//! about. The receipt alone does not show it.
 
 use sha2::{Digest, Sha256};
 
@@ -30,22 +30,22 @@ impl Commitment {
 /// The generation that a shred destroyed in one live key version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShreddedKey {
-    /// The version, as wrapped keys bear it.
+    /// The key version, as in wrapped keys.
     pub version: KeyVersion,
-    /// The generation, as wrapped keys bear it.
+    /// The generation of the conversation, as in wrapped keys.
     pub generation: Generation,
 }
 
-/// What opens a commitment; goes to the caller of the shred and is kept nowhere else.
+/// What opens a commitment. The caller of the shred gets it, and it is kept nowhere else.
 #[derive(Debug)]
 pub struct Opening {
-    /// Derived from a secret of the service and the request (`docs/FORMATS.md`).
+    /// The salt, derived from a secret of the service and the request (`docs/FORMATS.md`).
     pub salt: Secret32,
     /// The keyspace.
     pub keyspace: KeyspaceId,
-    /// Whose keys were destroyed.
+    /// The conversation whose keys were destroyed.
     pub conversation: ConversationId,
-    /// Which of its keys.
+    /// Which keys of the conversation were destroyed.
     pub keys: Vec<ShreddedKey>,
 }
 

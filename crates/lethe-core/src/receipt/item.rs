@@ -12,7 +12,7 @@ pub struct Accepted {
     pub id: ErasureId,
     /// The keyspace.
     pub keyspace: KeyspaceId,
-    /// Since when it could not be taken back and its keys were refused.
+    /// When the erasure was accepted: from then on its keys were refused.
     pub accepted_at: Timestamp,
     /// The latest `cache_until` of any key that it destroyed.
     pub leases_end_at: Timestamp,

@@ -38,7 +38,7 @@ impl MerkleTree {
         self.0[self.0.len() - 1][0]
     }
 
-    /// The siblings on the way up from a leaf. A node without one is its own parent.
+    /// The siblings on the way from a leaf to the root. A node without a sibling is its own parent.
     pub(super) fn path(&self, leaf: usize) -> Vec<Hash> {
         let levels = self.0.iter().enumerate();
         levels

@@ -1,9 +1,9 @@
 //! Receipts: the signed statement that a shred or an expiry is complete. `docs/design.md#receipts`.
 //!
-//! One signature speaks for a batch: over its facts and the root of a Merkle tree over what it
-//! forgot. Each receipt bears the facts, one item, and the item's path; so it is checked alone, and
-//! tells nothing of the others. No conversation id stands in it, only a commitment. Byte formats
-//! in `docs/FORMATS.md`.
+//! There is one signature for a batch: over its facts and the root of a Merkle tree over its items.
+//! Each receipt has the facts, one item, and the item's path. So it can be checked alone, and says
+//! nothing about the others. It has no conversation id, only a commitment. The byte formats are in
+//! `docs/FORMATS.md`.
 
 mod batch;
 mod commitment;

@@ -6,22 +6,22 @@ use super::merkle::{leaf_hash, root_of};
 use super::{Facts, Item, Method, Opening, Receipt};
 use crate::ports::{SigningPurpose, VerificationKey};
 
-/// Why a receipt proves nothing.
+/// Why a receipt is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReceipt {
-    /// Signed by a key that is not among those given.
+    /// The receipt is signed by a key that is not among those given.
     #[error("the receipt is signed by a key that is not among the verification keys")]
     UnknownKey,
-    /// That key signs something else.
+    /// The key that signed is not a key for receipts.
     #[error("the receipt's key does not sign receipts")]
     WrongPurpose,
-    /// The item is not in the batch at this place.
+    /// The path of hashes does not lead from the item to the root of the batch.
     #[error("the receipt's path does not fit its batch")]
     Path,
     /// Item, method, destroyed keys and sequence contradict each other.
     #[error("the receipt contradicts itself")]
     Contradiction,
-    /// Altered, or never signed.
+    /// The signature does not verify: the receipt was altered, or never signed.
     #[error("the receipt's signature does not verify")]
     Signature,
     /// The opening is of another conversation, keyspace or receipt.
@@ -30,10 +30,10 @@ pub enum InvalidReceipt {
 }
 
 impl Receipt {
-    /// Checks signature, path, and that the parts fit together.
+    /// Checks the signature, the path, and that the parts agree.
     ///
     /// # Errors
-    /// The first that fails.
+    /// The first check that fails.
     pub fn verify(&self, keys: &[VerificationKey]) -> Result<(), InvalidReceipt> {
         let signer = keys.iter().find(|key| key.id == self.facts.signing_key);
         let signer = signer.ok_or(InvalidReceipt::UnknownKey)?;
@@ -53,8 +53,8 @@ impl Receipt {
             .map_err(|_| InvalidReceipt::Signature)
     }
 
-    /// Checks that this receipt speaks of the conversation and keys in `opening`. Says nothing of
-    /// the signature.
+    /// Checks that this receipt is about the conversation and keys in `opening`. It does not check the
+    /// signature.
     ///
     /// # Errors
     /// [`InvalidReceipt::Opening`].

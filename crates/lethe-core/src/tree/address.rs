@@ -1,4 +1,4 @@
-//! Where a conversation's keys stand: addresses of leaves, and pseudonyms for records.
+//! Addresses of the leaves of conversations, and pseudonyms for records.
 
 use aws_lc_rs::hmac;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -11,7 +11,7 @@ use crate::grid::Generation;
 use crate::receipt::ErasureId;
 use crate::secret::Secret32;
 
-/// Where a conversation key stands among the leaves.
+/// The address of a conversation key: which leaf of the tree it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(u64);
 
@@ -35,14 +35,14 @@ impl Address {
 }
 
 impl std::fmt::Debug for Address {
-    /// Says nothing: an address tells two conversations apart.
+    /// Shows nothing, because an address identifies a conversation.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Address(..)")
     }
 }
 
-/// Stands for a conversation in audit records. Whoever holds the version's address key can test a
-/// guessed id; nobody can once the version is dropped.
+/// Identifies a conversation in audit records. Whoever has the version's address key can test a guessed
+/// id. When the version is dropped nobody can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pseudonym([u8; 16]);
 
@@ -63,8 +63,8 @@ impl std::fmt::Display for Pseudonym {
     }
 }
 
-/// Turns conversations into addresses: keyed, so that the database alone does not show who was
-/// shredded and nobody can aim a collision.
+/// Maps conversations to addresses by a key, so that the database alone does not show which
+/// conversations were shredded, and nobody can provoke a collision.
 pub struct AddressKey(hmac::Key);
 
 impl AddressKey {
@@ -104,7 +104,8 @@ impl AddressKey {
         request_salt(&self.0, id, conversation)
     }
 
-    /// Of an approval: `HMAC-SHA-256(key, "lethe/v1/approval-digest-key" || approval id)`.
+    /// The key of an approval's digest: `HMAC-SHA-256(key, "lethe/v1/approval-digest-key" || approval
+    /// id)`.
     #[must_use]
     pub fn digest_key(&self, approval: ApprovalId) -> DigestKey {
         let mut context = hmac::Context::with_key(&self.0);

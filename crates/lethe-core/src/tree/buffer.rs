@@ -26,7 +26,7 @@ impl Drop for SecretBytes {
     }
 }
 
-/// Fills secret bytes whose most is known beforehand.
+/// Fills secret bytes. Their greatest length is known beforehand.
 pub(super) struct Writer {
     bytes: SecretBytes,
     written: usize,
@@ -41,7 +41,7 @@ impl Writer {
     }
 
     /// # Panics
-    /// Over the capacity: a fault of ours.
+    /// If the capacity is exceeded, which is a bug.
     pub(super) fn push(&mut self, part: &[u8]) {
         let end = self.written + part.len();
         self.bytes.0[self.written..end].copy_from_slice(part);
@@ -58,7 +58,7 @@ impl Writer {
     }
 
     /// # Panics
-    /// When not filled to the last byte: a fault of ours.
+    /// If it is not filled to the last byte, which is a bug.
     pub(super) fn finish(self) -> SecretBytes {
         assert_eq!(
             self.written,

@@ -24,7 +24,7 @@ fn prefixes() -> impl Strategy<Value = Prefix> {
 }
 
 fn mark() -> KeyMark {
-    KeyMark::of(&[0; 32])
+    KeyMark::from_key(&[0; 32])
 }
 
 fn page(prefix: Prefix, bytes: &[u8]) -> Option<Page> {

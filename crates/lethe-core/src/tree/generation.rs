@@ -12,11 +12,11 @@ pub const GENERATIONS: u32 = 1 << 16;
 /// What the search finds.
 #[derive(Debug)]
 pub enum CurrentGeneration {
-    /// The first that is not shredded.
+    /// The first generation that is not shredded.
     Found(Generation),
     /// All of them are shredded: the conversation ends here until the next key version.
     UsedUp,
-    /// Load and open this, then search again.
+    /// This row has to be loaded and opened first. Then search again.
     Missing(PageReference),
 }
 

@@ -26,7 +26,7 @@ pub(super) struct TreeGrowth<'p, P> {
     pub(super) pages: &'p P,
     pub(super) deriver: Deriver,
     pub(super) superseded: Vec<TailId>,
-    /// One for each level that is being built, at most.
+    /// Memory of finished pages, for use in the next ones: at most one for each level.
     pub(super) spare: Vec<Parts>,
     puncture: Puncture<'p>,
     tail_ids: TailIds,
@@ -112,7 +112,7 @@ impl<'p, P: LoadedPages> TreeGrowth<'p, P> {
             key.expose(),
         );
         self.sealed_pages.push(SealedPage { prefix, bytes });
-        let page = Page::parse(prefix, KeyMark::of(key.expose()), clear);
+        let page = Page::parse(prefix, KeyMark::from_key(key.expose()), clear);
         let page = page.expect("a page that was just laid out");
         self.loaded.push(Loaded::Page(self.tree, page));
         Ok(key)
@@ -153,7 +153,7 @@ impl<'p, P: LoadedPages> TreeGrowth<'p, P> {
         let deployment = self.puncture.deployment;
         let bytes = seal_tail(deployment, self.tree, id, (prefix, &clear), key.expose());
         self.sealed_tails.push(SealedTail { id, prefix, bytes });
-        let tail = Tail::parse(prefix, KeyMark::of(key.expose()), clear);
+        let tail = Tail::parse(prefix, KeyMark::from_key(key.expose()), clear);
         let tail = tail.expect("a tail that was just laid out");
         self.loaded.push(Loaded::Tail(self.tree, id, tail));
         Ok(NewChild::Tail(id, key))

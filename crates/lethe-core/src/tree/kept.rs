@@ -21,7 +21,7 @@ struct KeptTree {
 }
 
 impl KeptPages {
-    /// Keeps a page or tail; one of the same name goes, wiped.
+    /// Keeps a page or tail. One with the same name is dropped and wiped.
     pub fn insert(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Page(tree, page) => {
@@ -34,7 +34,7 @@ impl KeptPages {
         }
     }
 
-    /// Takes over what a *committed* batch made of a tree.
+    /// Takes over what a *committed* batch changed in a tree.
     pub fn apply(&mut self, tree: TreeId, punctured: Punctured) {
         let kept = self.trees.entry(tree).or_default();
         for id in &punctured.superseded {

@@ -1,4 +1,4 @@
-//! From an address to its leaf, through the pages at hand.
+//! Finds the leaf of an address, with the pages at hand.
 
 use std::ops::Deref;
 
@@ -10,14 +10,14 @@ use super::tail::Tail;
 use super::{Address, CoverRoot, Tree};
 use crate::secret::Secret32;
 
-/// Pages at hand: a cache, or what a batch has loaded. An old page of the same name does no harm:
-/// it is told apart by its key, and counts as missing.
+/// Pages at hand: a cache, or what a batch has loaded. An old page with the same name does no harm: its
+/// key is another one, so it counts as missing.
 pub trait LoadedPages {
-    /// How a page is lent: a reference, or a counted one.
+    /// The type of a page that is lent: a reference, or an `Arc`.
     type Page<'a>: Deref<Target = Page>
     where
         Self: 'a;
-    /// How a tail is lent.
+    /// The type of a tail that is lent.
     type Tail<'a>: Deref<Target = Tail>
     where
         Self: 'a;
@@ -34,9 +34,9 @@ pub trait LoadedPages {
 pub enum Lookup {
     /// The conversation key.
     Leaf(Secret32),
-    /// Gone for good.
+    /// The leaf is forgotten.
     Forgotten,
-    /// Load and open this, then look again.
+    /// This row has to be loaded and opened first. Then look again.
     Missing(PageReference),
 }
 
@@ -122,7 +122,7 @@ pub(super) fn load_page<'p, P: LoadedPages>(
 ) -> Result<P::Page<'p>, PageReference> {
     pages
         .page(tree, prefix)
-        .filter(|page| page.opened_by() == KeyMark::of(key))
+        .filter(|page| page.opened_by() == KeyMark::from_key(key))
         .ok_or_else(|| PageReference::new(tree, prefix, Row::Page, key))
 }
 
@@ -135,6 +135,6 @@ pub(super) fn load_tail<'p, P: LoadedPages>(
 ) -> Result<P::Tail<'p>, PageReference> {
     pages
         .tail(tree, id)
-        .filter(|tail| tail.opened_by() == KeyMark::of(key) && tail.fits(prefix))
+        .filter(|tail| tail.opened_by() == KeyMark::from_key(key) && tail.fits(prefix))
         .ok_or_else(|| PageReference::new(tree, prefix, Row::Tail(id), key))
 }

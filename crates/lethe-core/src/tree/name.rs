@@ -1,4 +1,4 @@
-//! What names a tree, a page and a tail, in the store and in associated data.
+//! The names of trees, pages and tails, in the store and in associated data.
 
 use super::{Address, DEPTH};
 use crate::identity::KeyspaceId;
@@ -10,7 +10,7 @@ pub(super) const SPAN: u8 = 6;
 /// The tree of a key version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeId {
-    /// The keyspace, for its whole life.
+    /// The keyspace's id, which never changes.
     pub keyspace: KeyspaceId,
     /// The version.
     pub version: KeyVersion,
@@ -25,12 +25,12 @@ pub struct LeafId {
     pub address: Address,
 }
 
-/// Names a tail's row for good: rows are only ever appended, each id is given once.
+/// The id of a tail's row. Rows are only appended, and each id is used once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TailId(u64);
 
 impl TailId {
-    /// The last that a store can name: databases count with a sign.
+    /// The largest id that a store can have: databases use signed numbers.
     pub const LAST: Self = Self(i64::MAX as u64);
 
     /// From its number.
@@ -66,12 +66,12 @@ impl PageVersion {
 
 /// The first bits of every address below a page: 0, 6, 12, ... or 60 of them.
 ///
-/// Held as those bits, then a 1, then zeros: there may be very many.
+/// Stored as those bits, then a 1, then zeros, because there may be very many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(u64);
 
 impl Prefix {
-    /// Of the top page.
+    /// The prefix of the top page.
     pub const TOP: Self = Self(1 << 63);
 
     /// None when `depth` is none of a page's, or bits behind it are set.
@@ -110,7 +110,7 @@ impl Prefix {
         63 - self.0.trailing_zeros() as u8
     }
 
-    /// Whether the leaf lies below.
+    /// Whether the leaf is below.
     #[must_use]
     pub const fn covers(self, address: Address) -> bool {
         (self.bits() ^ address.bits()).leading_zeros() >= self.depth() as u32

@@ -27,9 +27,9 @@ pub struct Page {
 pub(super) enum Branch<'a> {
     /// Nothing is forgotten below this seed, which stands at level `depth`.
     Seed { seed: &'a Seed, depth: u8 },
-    /// On to what stands behind the slot.
+    /// The slot has an entry, which leads to the row below.
     Child(Child<'a>),
-    /// The slot is a leaf, and forgotten.
+    /// The slot is a leaf that is forgotten.
     Forgotten,
 }
 

@@ -11,28 +11,28 @@ use crate::ports::{Entropy, EntropyError};
 /// What seals the new pages.
 #[derive(Clone, Copy)]
 pub struct Puncture<'a> {
-    /// Whose tree it is.
+    /// The deployment that the tree belongs to.
     pub deployment: DeploymentId,
-    /// Sequence of the batch.
+    /// The version of the new pages: the sequence of the batch.
     pub version: PageVersion,
     /// The first free row id of tails.
     pub next_tail: TailId,
-    /// Draws the page keys.
+    /// The source of the page keys.
     pub entropy: &'a dyn Entropy,
 }
 
 /// A tree that has forgotten, to be committed with the directory that bears `root`. Computed
 /// anew, with new keys, when the transaction is retried.
 pub struct Punctured {
-    /// For the directory.
+    /// The new root of the cover, for the directory.
     pub root: CoverRoot,
-    /// Rows of inner pages, each replaces the one of its prefix.
+    /// Rows of inner pages. Each replaces the row with its prefix.
     pub pages: Vec<SealedPage>,
-    /// Rows to append, ids ascending, though not without gaps.
+    /// Rows of tails to append, with ascending ids. There may be gaps between the ids.
     pub tails: Vec<SealedTail>,
     /// Tails that no page refers to any more; their rows may be deleted.
     pub superseded: Vec<TailId>,
-    /// The first row id that is still free.
+    /// The first row id of tails that is free afterwards.
     pub next_tail: TailId,
     /// The new pages and tails in the clear; for a cache, once committed.
     pub loaded: Vec<Loaded>,
@@ -41,20 +41,20 @@ pub struct Punctured {
 /// The row of an inner page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedPage {
-    /// Names it in its tree.
+    /// The prefix of the page, which identifies it in its tree.
     pub prefix: Prefix,
-    /// Version, ciphertext, tag.
+    /// The sealed page: version, ciphertext, tag.
     pub bytes: Vec<u8>,
 }
 
 /// The row of a tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedTail {
-    /// Its row id.
+    /// The tail's row id.
     pub id: TailId,
-    /// The subtree it is of; its parent says it too, so the row need not.
+    /// The prefix of the tail's subtree. The parent page has it too, so the row need not.
     pub prefix: Prefix,
-    /// Ciphertext, tag.
+    /// The sealed tail: ciphertext, tag.
     pub bytes: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ pub enum PunctureError {
     /// The row id that should be the first free one leaves no room for more.
     #[error("{} is no row id that tails can go on from", .0.number())]
     TailIds(TailId),
-    /// See there.
+    /// There are no random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
 }

@@ -15,11 +15,11 @@ use super::tail::CoPath;
 /// What the cover below a prefix was.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// One seed, nothing forgotten.
+    /// One seed: no leaf below is forgotten.
     Seed(&'a Seed),
-    /// One leaf forgotten.
+    /// The seeds beside the path of one forgotten leaf.
     CoPath(CoPath<'a>),
-    /// More, or the top.
+    /// A page: more than one leaf is forgotten, or it is the top.
     Page(&'a Page),
 }
 
@@ -59,19 +59,19 @@ impl Node {
     }
 }
 
-/// A page on its way.
+/// A page that is being built.
 pub(super) struct NewPage<'a> {
     prefix: Prefix,
     source: Source<'a>,
-    /// Occupied slots of the source.
+    /// Number of occupied slots of the source.
     before: u64,
-    /// Seeds of the source that were read so far.
+    /// Number of seeds of the source that were read so far.
     read: usize,
     parts: Parts,
     inner: u64,
 }
 
-/// The seeds and entries of a page on its way; used again for the next one.
+/// The seeds and entries of a page that is being built. The memory is used again for the next page.
 pub(super) struct Parts {
     seeds: Writer,
     entries: Writer,
@@ -162,7 +162,7 @@ impl<'a> NewPage<'a> {
         seed: Option<&Seed>,
         leaves: &[Address],
     ) -> Result<(), PunctureError> {
-        let children = seed.map(|seed| Children::of(seed, &mut growth.deriver));
+        let children = seed.map(|seed| Children::from_seed(seed, &mut growth.deriver));
         let (left, right) = node.halves();
         let middle = leaves.partition_point(|leaf| self.prefix.slot(*leaf).0 < right.first);
         let (in_left, in_right) = leaves.split_at(middle);

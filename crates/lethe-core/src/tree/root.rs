@@ -5,7 +5,7 @@ use crate::secret::Secret32;
 
 /// What the directory holds of a tree.
 pub enum CoverRoot {
-    /// The tree's own seed: nothing is forgotten.
+    /// The seed of the whole tree: no leaf is forgotten.
     Whole(Secret32),
     /// The key of the top page.
     Page(TopPage),
@@ -13,7 +13,7 @@ pub enum CoverRoot {
 
 /// Opens the page of [`super::Prefix::TOP`].
 pub struct TopPage {
-    /// Its single-use key.
+    /// The key of the top page. It is used once.
     pub key: Secret32,
     /// How many leaves are forgotten: the size of the cover, for rotation.
     pub forgotten: u64,
@@ -45,8 +45,8 @@ impl CoverRoot {
 /// The tree of a key version as one directory shows it.
 #[derive(Clone, Copy)]
 pub struct Tree<'a> {
-    /// Which tree.
+    /// The tree.
     pub id: TreeId,
-    /// Where its cover begins.
+    /// The root of its cover.
     pub root: &'a CoverRoot,
 }

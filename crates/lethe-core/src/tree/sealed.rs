@@ -1,5 +1,5 @@
-//! Sealing: every page and tail is sealed once, by AES-256-GCM under a fresh random key that stands
-//! in its parent. No key is ever used for two contents, so the nonce is 12 zero bytes.
+//! Sealing: every page and tail is encrypted once, by AES-256-GCM with a new random key, which is in
+//! its parent. No key is used for two contents, so the nonce is 12 zero bytes.
 
 use aws_lc_rs::aead::Aad;
 
@@ -21,7 +21,7 @@ const AAD: usize = 13 + 16 + 16 + 4 + 8 + 1 + 8;
 pub enum Row {
     /// The one row of this tree and prefix, replaced by each batch that touches it.
     Page,
-    /// The appended row of this id.
+    /// The row of the tail with this row id.
     Tail(TailId),
 }
 
@@ -42,24 +42,24 @@ pub enum Loaded {
     Tail(TreeId, TailId, Tail),
 }
 
-/// Why a row is no use.
+/// Why a row cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// Sealed under another key, in another context, or altered. After a newer batch
-    /// ([`page_version`] tells) the directory must be read again; else the row is damaged.
+    /// It was sealed with another key or context, or was altered. If [`page_version`] shows a newer
+    /// batch, the directory must be read again. Otherwise the row is damaged.
     #[error("a page of the forgetting tree does not open under its parent's key")]
     DoesNotOpen,
-    /// It opens and is no page: no release of ours sealed it.
+    /// It opens but is no page: no release of Lethe sealed it.
     #[error("a page of the forgetting tree is malformed")]
     Malformed,
 }
 
-/// Tells cached pages of one prefix apart: the first 8 bytes of the page's key.
+/// Distinguishes cached pages with one prefix: the first 8 bytes of the page's key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyMark([u8; 8]);
 
 impl KeyMark {
-    pub(super) fn of(key: &Seed) -> Self {
+    pub(super) fn from_key(key: &Seed) -> Self {
         let mut mark = [0; 8];
         mark.copy_from_slice(&key[..8]);
         Self(mark)
@@ -114,7 +114,7 @@ impl PageReference {
         let clear = context
             .open(deployment, key, body)
             .ok_or(PageError::DoesNotOpen)?;
-        let mark = KeyMark::of(key);
+        let mark = KeyMark::from_key(key);
         match self.row {
             Row::Page => {
                 Page::parse(self.prefix, mark, clear).map(|page| Loaded::Page(self.tree, page))

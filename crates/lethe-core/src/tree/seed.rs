@@ -115,7 +115,7 @@ impl Drop for Deriver {
 pub(super) struct Children([Seed; 2]);
 
 impl Children {
-    pub(super) fn of(seed: &Seed, deriver: &mut Deriver) -> Self {
+    pub(super) fn from_seed(seed: &Seed, deriver: &mut Deriver) -> Self {
         let mut children = Self([[0; 32]; 2]);
         for (bit, child) in [0, 1].into_iter().zip(&mut children.0) {
             deriver.child(seed, bit, child);

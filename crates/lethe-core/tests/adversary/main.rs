@@ -1,7 +1,7 @@
 //! The adversary of `docs/design.md#forgetting-tree` against random histories of a deployment.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-mod haul;
+mod evidence;
 mod world;
 
 use lethe_core::tree::TreeId;
@@ -143,7 +143,7 @@ fn happen(world: &mut World, event: &Event) -> Result<(), String> {
         }
         Event::LoseCache => world.lose_cache(),
         Event::LoseTails => world.lose_tails(),
-        // Fills the cache that is told of no batch, too.
+        // Fills the cache that hears of no batch, too.
         Event::Look => world.serves_the_truth()?,
     }
     Ok(())

@@ -139,18 +139,19 @@ fn arrow(from: &str, to: &str) -> String {
 }
 
 fn found(sources: &[Source]) -> BTreeSet<String> {
-    let of = |source: &Source| {
+    let arrows_of = |source: &Source| {
         let others = named(&source.code).into_iter();
         let others = others.filter(|to| *to != source.room);
         let arrows = others.map(|to| arrow(&source.room, &to));
         arrows.collect::<Vec<_>>()
     };
-    sources.iter().flat_map(of).collect()
+    sources.iter().flat_map(arrows_of).collect()
 }
 
 fn listed() -> BTreeSet<String> {
-    let of = |(from, to): &(&str, &[&str])| to.iter().map(|to| arrow(from, to)).collect::<Vec<_>>();
-    ROOMS.iter().flat_map(of).collect()
+    let arrows_of =
+        |(from, to): &(&str, &[&str])| to.iter().map(|to| arrow(from, to)).collect::<Vec<_>>();
+    ROOMS.iter().flat_map(arrows_of).collect()
 }
 
 #[test]

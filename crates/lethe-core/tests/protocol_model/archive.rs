@@ -26,14 +26,14 @@ impl Archive {
     /// Bytes went to a database. Whether they are ever committed is all the same to a thief.
     pub(crate) fn keep(&mut self, root: RootId, keys: PageKeys, live: Set<Leaf>) {
         let directory = &mut self.directories[root.index()];
-        *directory = directory.with(Set::of(keys));
+        *directory = directory.with(Set::single(keys));
         let pages = &mut self.pages[keys.index()];
         *pages = pages.with(live);
     }
 
     pub(crate) fn keep_rewrapped(&mut self, under: Leaf) {
         if under != Leaf::Shredded {
-            self.rewrapped = self.rewrapped.with(Set::of(under));
+            self.rewrapped = self.rewrapped.with(Set::single(under));
         }
     }
 
@@ -44,7 +44,7 @@ impl Archive {
             .flat_map(|root| self.directories[root.index()].iter());
         let leaves = keys.fold(Set::EMPTY, |all, key| all.with(self.pages[key.index()]));
         if leaves.meets(self.rewrapped) {
-            leaves.with(Set::of(Leaf::Shredded))
+            leaves.with(Set::single(Leaf::Shredded))
         } else {
             leaves
         }

@@ -16,7 +16,7 @@ impl Protocol {
         spend(&mut state.left.failures)?;
         let careless = self.makes(Mutation::AnswerBeforeConfirmed);
         let step = match state.node(id).step {
-            // The HSM is out, which cannot be told from a root that is gone.
+            // The HSM is away, which looks the same as a root that is gone.
             Step::TakenOver => Step::Halted(Halt::RootDoesNotOpen),
             Step::Sweeping(batch, roots) if careless => Step::Sweeping(batch, first(roots)?.1),
             _ => Step::Down,

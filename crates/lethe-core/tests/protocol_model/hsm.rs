@@ -53,7 +53,7 @@ impl Hsm {
 
     /// All roots but one.
     pub(crate) fn beside(&self, root: RootId) -> Set<RootId> {
-        self.roots_up_to(Epoch::MAX).without(Set::of(root))
+        self.roots_up_to(Epoch::MAX).without(Set::single(root))
     }
 
     /// Roots of this epoch and older ones.

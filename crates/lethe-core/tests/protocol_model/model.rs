@@ -64,7 +64,7 @@ impl Model for Protocol {
         }
         outside_actions(state, actions);
         if self.scope.budget.reader_leases > 0 {
-            let moves = ReaderMove::of(self.scope.topology).iter();
+            let moves = ReaderMove::for_topology(self.scope.topology).iter();
             actions.extend(moves.copied().map(Action::Read));
         }
     }
@@ -149,6 +149,6 @@ impl Protocol {
 
 fn accept(state: &mut State) -> Option<()> {
     state.accepted.is_empty().then_some(())?;
-    state.accepted = Set::of(Leaf::Shredded);
+    state.accepted = Set::single(Leaf::Shredded);
     Some(())
 }

@@ -31,7 +31,7 @@ impl<T: Member> Set<T> {
         }
     }
 
-    pub(crate) fn of(member: T) -> Self {
+    pub(crate) fn single(member: T) -> Self {
         Self::of_bits(1 << member.index())
     }
 
@@ -40,7 +40,7 @@ impl<T: Member> Set<T> {
     }
 
     pub(crate) fn contains(self, member: T) -> bool {
-        self.meets(Self::of(member))
+        self.meets(Self::single(member))
     }
 
     pub(crate) const fn is_empty(self) -> bool {
@@ -68,7 +68,7 @@ impl<T: Member> Set<T> {
 
 impl<T: Member> FromIterator<T> for Set<T> {
     fn from_iter<I: IntoIterator<Item = T>>(members: I) -> Self {
-        let members = members.into_iter().map(Self::of);
+        let members = members.into_iter().map(Self::single);
         members.fold(Self::EMPTY, Self::with)
     }
 }

@@ -18,7 +18,7 @@ impl Protocol {
             return state.hsm.beside(root);
         }
         let old = state.hsm.roots_up_to(state.node(id).epoch);
-        old.without(Set::of(root))
+        old.without(Set::single(root))
     }
 
     /// One call of the HSM for each root.
@@ -73,5 +73,5 @@ impl Protocol {
 
 pub(crate) fn first(roots: Set<RootId>) -> Option<(RootId, Set<RootId>)> {
     let root = roots.iter().next()?;
-    Some((root, roots.without(Set::of(root))))
+    Some((root, roots.without(Set::single(root))))
 }

@@ -55,9 +55,9 @@ impl Step {
 }
 
 fn accept(state: &mut State) -> Option<()> {
-    let of = *[Who::First, Who::Second].get(state.accepted.len())?;
-    let request = Request { of, leaf: of };
-    state.accepted.push(of);
+    let leaf = *[Who::First, Who::Second].get(state.accepted.len())?;
+    let request = Request { of: leaf, leaf };
+    state.accepted.push(leaf);
     // Numbers go on, whatever rows are there.
     let number = state.accepted.len() as u8;
     let row = Row {

@@ -8,30 +8,30 @@ use crate::erasure::ErasureNumber;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::ports::{HsmKey, KeyLabel, SealedSecret};
 
-/// The directory key under one HSM's root. One share opens it alone; k-of-n splits come with more.
+/// The directory key, encrypted by the root of one HSM. One share is enough to open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootShare {
-    /// The root in the HSM.
+    /// The id of the root in the HSM.
     pub root: HsmKeyId,
-    /// The directory key under it.
+    /// The directory key, encrypted under that root.
     pub sealed: SealedSecret,
 }
 
-/// The meta row: the one place that says which root is the right one.
+/// The meta row: the only place that says which root is the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetaRow {
-    /// Counts batches, from 1.
+    /// The number of the batch that wrote the row, from 1.
     pub sequence: u64,
-    /// Epoch of the leader that wrote it.
+    /// The epoch of the leader that wrote the row.
     pub epoch: u64,
-    /// The directory key.
+    /// The directory key, encrypted under a root.
     pub share: RootShare,
-    /// The directory, sealed under its key.
+    /// The directory, encrypted under the directory key.
     pub directory: Vec<u8>,
 }
 
 impl MetaRow {
-    /// The root that seals it, as the HSM names it.
+    /// The root that encrypts the directory key, with its label in the HSM.
     #[must_use]
     pub const fn root(&self, deployment: DeploymentId) -> HsmKey {
         HsmKey {
@@ -48,30 +48,33 @@ impl MetaRow {
 /// Which accepted erasures a batch fulfils: all from `first` to `last`, in order of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fulfilled {
-    /// The first.
+    /// The number of the first erasure.
     pub first: ErasureNumber,
-    /// The last.
+    /// The number of the last erasure.
     pub last: ErasureNumber,
-    /// The root that dies with it.
+    /// The root that the batch replaces, and that is destroyed.
     pub replaced_root: HsmKeyId,
 }
 
 /// What one batch writes, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchCommit {
-    /// The new meta row; the present one must be of the sequence before.
+    /// The new meta row. The commit fails unless the present row has the sequence before it.
     pub meta: MetaRow,
-    /// Changes of keyspaces, in order.
+    /// Changes of keyspaces, in the order in which they are applied.
     pub keyspaces: Vec<KeyspaceChange>,
-    /// Changes of trees, before those of keyspaces.
+    /// Changes of trees. They are applied before those of keyspaces.
     pub trees: Vec<TreeChange>,
-    /// None where nobody waits for a receipt.
+    /// The erasures that the batch fulfils; none if it fulfils none.
     pub fulfilled: Option<Fulfilled>,
-    /// Where the clock stands; as [`ClockStore::raise_clock_mark`](super::ClockStore::raise_clock_mark).
+    /// The state of the clock; see
+    /// [`ClockStore::raise_clock_mark`](super::ClockStore::raise_clock_mark).
     pub mark: Mark,
-    /// The batch begins the deployment's key: every row that is there gets its MAC.
+    /// The deployment key, if this batch is the first that has one: every row in the store gets its
+    /// MAC.
     pub begins: Option<DeploymentKey>,
-    /// A second operator's approval that the batch carries out: it is given with it, or neither.
+    /// The approval that the batch carries out, if any: one transaction approves it and commits the
+    /// batch.
     pub approved: Option<ApprovalDecision>,
 }
 
@@ -86,6 +89,6 @@ pub trait BatchStore: Send + Sync {
     /// when its approval does not wait any more.
     async fn commit_batch(&self, batch: &BatchCommit) -> Result<(), StoreError>;
 
-    /// Up to which erasure batches have fulfilled them; 0 before the first.
+    /// The number up to which all erasures are fulfilled; 0 before the first.
     async fn fulfilled_up_to(&self) -> Result<ErasureNumber, StoreError>;
 }

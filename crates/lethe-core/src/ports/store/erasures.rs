@@ -9,11 +9,11 @@ use crate::receipt::ErasureId;
 /// Accepted erasures.
 #[async_trait]
 pub trait ErasureStore: Send + Sync {
-    /// Writes erasures down, all or none, and numbers them in order; gives the first number.
+    /// Writes erasures, all or none, and numbers them in order. Returns the first number.
     /// [`StoreError::Conflict`] when one of their ids is there already.
     async fn accept(&self, erasures: &[Erasure]) -> Result<ErasureNumber, StoreError>;
 
-    /// Erasures by their ids, in no order; those that are there.
+    /// The erasures with these ids that exist, in no order.
     async fn erasures_by_id(&self, ids: &[ErasureId]) -> Result<Vec<AcceptedErasure>, StoreError>;
 
     /// Erasures from `first` to `last`, in order.
@@ -23,7 +23,7 @@ pub trait ErasureStore: Send + Sync {
         last: ErasureNumber,
     ) -> Result<Vec<AcceptedErasure>, StoreError>;
 
-    /// The erase of a keyspace that bore this name and id, if one was accepted.
+    /// The accepted erase of the keyspace with this name and id; none if there is none.
     async fn erase_of(
         &self,
         name: &KeyspaceName,

@@ -8,26 +8,26 @@ use crate::time::Timestamp;
 /// A key version as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {
-    /// Its number.
+    /// The version's number.
     pub version: KeyVersion,
-    /// When it began to be the newest.
+    /// When the version became the newest.
     pub created_at: Timestamp,
 }
 
 /// A keyspace as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyspaceRow {
-    /// Drawn when it was made.
+    /// The keyspace's id: random, drawn when the keyspace was made.
     pub id: KeyspaceId,
-    /// Its name, unique.
+    /// The keyspace's name. No two keyspaces have the same.
     pub name: KeyspaceName,
-    /// Counts for keys issued from now on.
+    /// The policy for keys that are issued from now on.
     pub policy: Policy,
     /// When the last `cache_until` under earlier settings can have ended.
     pub leases_until: Timestamp,
     /// When the last key issued under earlier settings has expired.
     pub expiries_until: Timestamp,
-    /// Older versions are refused.
+    /// Keys of older versions are refused.
     pub minimum_version: KeyVersion,
     /// Live versions, oldest first, never empty.
     pub versions: Vec<VersionRow>,
@@ -40,11 +40,11 @@ pub enum KeyspaceChange {
     Create(KeyspaceRow),
     /// A new newest version.
     AddVersion(KeyspaceId, VersionRow),
-    /// A version is forgotten.
+    /// A version is dropped.
     DropVersion(KeyspaceId, KeyVersion),
-    /// A keyspace is forgotten with all its versions.
+    /// A keyspace is erased with all its versions.
     DropKeyspace(KeyspaceId),
-    /// A keyspace gets other settings, or other times of its versions, which stay the same ones.
+    /// A keyspace gets other settings, or other times of its versions. It keeps its versions.
     Replace(KeyspaceRow),
 }
 

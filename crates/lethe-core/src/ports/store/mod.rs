@@ -20,46 +20,47 @@ pub use keyspaces::{KeyspaceChange, KeyspaceRow, KeyspaceStore, VersionRow};
 pub use receipts::{BatchRow, ReceiptStore, SignedDestruction};
 pub use trees::{TreeChange, TreeStore};
 
-/// Why the store did not do it.
+/// Why a call of the store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Locked, full, read-only or gone: nothing was changed, the call may be tried again.
+    /// The store is locked, full, read-only or gone. Nothing was changed, and the call may be tried
+    /// again.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
     /// Another process serves this store.
     #[error("the store is in use by another process")]
     InUse,
-    /// Made by a newer release.
+    /// A newer release made this store, with this schema version.
     #[error("the store is of a newer version ({0}) than this release knows")]
     Newer(i64),
-    /// A row that no release of ours wrote.
+    /// A row has a value that no release of Lethe writes.
     #[error("the store holds what it cannot hold: {0}")]
     Corrupt(String),
-    /// A row that somebody else wrote or changed: its table and its key.
+    /// Somebody else wrote or changed a row: its table and its key.
     #[error("somebody has altered the store: {0} is not as this service wrote it")]
     Altered(String),
     /// The approval of a batch was withdrawn, has ended, or was given before.
     #[error("the approval does not wait any more")]
     NotWaiting,
-    /// Something of this name, or in this place, is there already.
+    /// Something with this name or key is there already, or what should be there is not.
     #[error("conflict in the store: {0}")]
     Conflict(&'static str),
 }
 
-/// Whether what was written can still be lost.
+/// The durability of what was written.
 #[async_trait]
 pub trait Durability: Send + Sync {
-    /// The durability barrier, before anything is destroyed and before anything is used that no
-    /// answer vouches for: everything committed so far, by whoever, is flushed to every copy that
-    /// could ever be promoted, and a start would find it. Looks for itself instead of trusting a
-    /// setting; after a crash it flushes what the crash may have left in the caches of the system.
+    /// The durability barrier. It is called before anything is destroyed, and before anything is used
+    /// whose commit was not confirmed. When it returns, everything that anybody has committed is
+    /// flushed to every copy that could ever be promoted, and a start would find it. It checks this
+    /// instead of trusting a setting. After a crash it flushes what may be left in the caches of the
+    /// system.
     async fn barrier(&self) -> Result<(), StoreError>;
 }
 
-/// What must outlive the process. Every method is one transaction. When one that writes answers, the
-/// change is flushed, and a start would find it: what is answered or used needs nothing more, and
-/// nothing is written where a start would not look. An error may hide a change that was made.
-/// What destroys passes [`Durability::barrier`] as well.
+/// The store: everything that must outlive the process. Every method is one transaction. When a method
+/// that writes returns, the change is flushed, and a start would find it. After an error the change may
+/// have been made. Code that destroys something calls [`Durability::barrier`] as well.
 pub trait Store:
     DeploymentStore
     + KeyspaceStore

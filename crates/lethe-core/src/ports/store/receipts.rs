@@ -5,31 +5,31 @@ use crate::erasure::ErasureNumber;
 use crate::identity::HsmKeyId;
 use crate::time::Timestamp;
 
-/// What became true when the HSM had destroyed what it should, and its signature.
+/// The result of a destruction in the HSM, and its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedDestruction {
-    /// When the HSM had confirmed it.
+    /// When the HSM had confirmed the destruction.
     pub destroyed_at: Timestamp,
-    /// The HSM keys that are gone.
+    /// The ids of the HSM keys that were destroyed.
     pub destroyed: Vec<HsmKeyId>,
-    /// The key that signed.
+    /// The id of the key that signed.
     pub signing_key: HsmKeyId,
-    /// Ed25519.
+    /// The Ed25519 signature.
     pub signature: [u8; 64],
 }
 
 /// A batch of erasures as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchRow {
-    /// Its sequence.
+    /// The sequence of the batch.
     pub sequence: u64,
-    /// Its erasures.
+    /// The erasures that the batch fulfilled.
     pub fulfilled: Fulfilled,
     /// None until the destruction is confirmed and signed.
     pub signed: Option<SignedDestruction>,
 }
 
-/// Batches of erasures, and the signatures that receipts show.
+/// Batches of erasures, and the signatures in their receipts.
 #[async_trait]
 pub trait ReceiptStore: Send + Sync {
     /// The batch that fulfilled an erasure.
@@ -42,6 +42,6 @@ pub trait ReceiptStore: Send + Sync {
     async fn sign_batch(&self, sequence: u64, signed: &SignedDestruction)
     -> Result<(), StoreError>;
 
-    /// Deletes some erasures and expiries that were done before a time; false when none is left.
+    /// Deletes some erasures and expiries that were done before a time. False if none is left.
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError>;
 }

@@ -6,22 +6,22 @@ use crate::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 /// What a batch changes in the rows of one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeChange {
-    /// The tree; it lives.
+    /// The tree that changes. Its version is live.
     pub tree: TreeId,
-    /// Each replaces the row of its prefix, or is new.
+    /// Rows of pages: each replaces the row with its prefix, or is new.
     pub pages: Vec<SealedPage>,
-    /// New rows.
+    /// Rows of tails to insert.
     pub tails: Vec<SealedTail>,
-    /// Rows that go.
+    /// Row ids of tails to delete.
     pub superseded: Vec<TailId>,
-    /// The first row id that is free then.
+    /// The first row id of tails that is free after this change.
     pub next_tail: TailId,
 }
 
 /// Rows of the trees. Batches change them.
 #[async_trait]
 pub trait TreeStore: Send + Sync {
-    /// The bytes of rows of a tree, in the order asked for, each none when there is no such row.
+    /// The bytes of the rows, in the order of the argument; none for a row that does not exist.
     async fn tree_rows(
         &self,
         tree: TreeId,
@@ -31,6 +31,6 @@ pub trait TreeStore: Send + Sync {
     /// The first row id of tails that is free in a live tree.
     async fn next_tail(&self, tree: TreeId) -> Result<TailId, StoreError>;
 
-    /// Deletes some rows of trees that were dropped; false when none is left.
+    /// Deletes some rows of trees that were dropped. False if none is left.
     async fn sweep_dropped_trees(&self) -> Result<bool, StoreError>;
 }

@@ -12,7 +12,7 @@ use crate::receipt::{Accepted, Commitment, Item};
 use crate::time::Expiry;
 
 impl ItemJson {
-    pub(super) fn of(item: &Item, deployment: DeploymentId) -> Self {
+    pub(super) fn from_item(item: &Item, deployment: DeploymentId) -> Self {
         match item {
             Item::Shred {
                 accepted,

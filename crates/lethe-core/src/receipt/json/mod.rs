@@ -1,5 +1,5 @@
-//! The JSON that people keep of a receipt and of its opening. One spelling of every value, no
-//! unknown fields: what cannot be read exactly is refused.
+//! The JSON of a receipt and of its opening, as people keep it. Every value has one text, and unknown
+//! fields are refused.
 
 mod item;
 mod opening;
@@ -15,13 +15,13 @@ use super::{Facts, Method, Receipt};
 const FORMAT: &str = "lethe/v1/receipt";
 const ALGORITHM: &str = "Ed25519";
 
-/// Text that is no receipt, or no opening.
+/// Why a text is no receipt, or no opening.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
-    /// Not the JSON that is expected.
+    /// The text is not the JSON that is expected.
     #[error("not a receipt of Lethe: {0}")]
     Json(String),
-    /// A value that is not spelled as we spell it.
+    /// The value of this field is not written in the only form that Lethe writes.
     #[error("{0} is not valid")]
     Value(&'static str),
 }
@@ -36,7 +36,7 @@ impl Receipt {
         let facts = &self.facts;
         let json = ReceiptJson {
             format: FORMAT.to_owned(),
-            item: ItemJson::of(&self.item, facts.deployment),
+            item: ItemJson::from_item(&self.item, facts.deployment),
             destroyed_at: time_text(facts.destroyed_at),
             destroyed: facts.destroyed.iter().map(ToString::to_string).collect(),
             method: match facts.method {

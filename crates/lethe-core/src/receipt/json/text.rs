@@ -1,4 +1,4 @@
-//! Values and their one spelling.
+//! Values and their only text.
 
 use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::InvalidJson;
 use crate::time::Timestamp;
 
-/// In the one shape that is written: serde would take arrays for objects, too.
+/// Only JSON objects are accepted: serde would take arrays, too.
 pub(super) fn parse<'a, T: Deserialize<'a> + Serialize>(text: &'a str) -> Result<T, InvalidJson> {
     let invalid = |error: serde_json::Error| InvalidJson::Json(error.to_string());
     let parsed: T = serde_json::from_str(text).map_err(invalid)?;
@@ -19,7 +19,7 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Serialize>(text: &'a str) -> Result
     }
 }
 
-/// A value with one spelling.
+/// A value with only one text.
 pub(super) fn value<T: std::str::FromStr + ToString>(
     name: &'static str,
     text: &str,

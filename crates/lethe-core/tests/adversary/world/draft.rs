@@ -9,7 +9,7 @@ use lethe_core::tree::{
 };
 
 use super::{Change, DEPLOYMENT, Fault, Meta, World, load};
-use crate::haul::{Bytes32, Kept, seal_meta};
+use crate::evidence::{Bytes32, Kept, seal_meta};
 
 /// The new meta row, what was punctured, and the seed of the version that was added.
 pub(super) type Draft = (Meta, Vec<(TreeId, Punctured)>, Option<Bytes32>);
@@ -102,15 +102,15 @@ impl World {
 
     fn seize(&mut self, meta: &Meta, punctured: &[(TreeId, Punctured)]) {
         let (sequence, root) = (meta.sequence, meta.root);
-        self.haul
+        self.evidence
             .keep(Kept::Meta { sequence, root }, meta.sealed_key.clone());
-        self.haul
+        self.evidence
             .keep(Kept::Directory { sequence }, meta.directory.clone());
         for (tree, done) in punctured {
             let tree = *tree;
             for page in &done.pages {
                 let (bits, depth) = (page.prefix.bits(), page.prefix.depth());
-                self.haul
+                self.evidence
                     .keep(Kept::Page { tree, bits, depth }, page.bytes.clone());
             }
             for tail in &done.tails {
@@ -121,7 +121,7 @@ impl World {
                     depth,
                     id,
                 };
-                self.haul.keep(what, tail.bytes.clone());
+                self.evidence.keep(what, tail.bytes.clone());
             }
         }
         self.metas.push(meta.clone());

@@ -14,7 +14,7 @@ use lethe_core::keyspace::KeyVersion;
 use lethe_core::secret::Secret32;
 use lethe_core::tree::{KeptPages, Loaded, PageReference, Prefix, Row, TailId, TreeId};
 
-use crate::haul::{Bytes32, Haul, Kept, cipher, open};
+use crate::evidence::{Bytes32, Kept, SeizedEvidence, cipher, open};
 use draft::Draft;
 use stream::Stream;
 
@@ -59,7 +59,7 @@ pub(crate) struct World {
     pub(crate) truth: BTreeMap<TreeId, Truth>,
     /// Every meta row that there ever was.
     pub(crate) metas: Vec<Meta>,
-    haul: Haul,
+    evidence: SeizedEvidence,
     hsm: HashMap<HsmKeyId, Bytes32>,
     meta: Meta,
     pages: HashMap<(TreeId, Prefix), Vec<u8>>,
@@ -67,7 +67,7 @@ pub(crate) struct World {
     next_tail: TailId,
     /// Follows every batch.
     cache: KeptPages,
-    /// Never told of a batch: holds stale pages.
+    /// Hears of no batch, so it has stale pages.
     stale: KeptPages,
     stream: Stream,
     page_keys: Stream,
@@ -86,7 +86,7 @@ impl World {
             fault,
             truth: BTreeMap::new(),
             metas: Vec::new(),
-            haul: Haul::default(),
+            evidence: SeizedEvidence::default(),
             hsm: HashMap::new(),
             meta,
             pages: HashMap::new(),

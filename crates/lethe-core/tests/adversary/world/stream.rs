@@ -6,7 +6,7 @@ use lethe_core::ports::{Entropy, EntropyError};
 use lethe_core::secret::Secret32;
 use sha2::{Digest, Sha256};
 
-use crate::haul::Bytes32;
+use crate::evidence::Bytes32;
 
 /// A stream of bytes that can be wound back, or stuck.
 pub(super) struct Stream {

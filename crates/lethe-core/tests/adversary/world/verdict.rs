@@ -4,10 +4,10 @@ use lethe_core::directory::Directory;
 use lethe_core::tree::{Address, Lookup, TreeId};
 
 use super::{DEPLOYMENT, World, load};
-use crate::haul::{Bytes32, leaf};
+use crate::evidence::{Bytes32, leaf};
 
 impl World {
-    /// What the service answers for a leaf; `stale` from a cache that was told of no batch.
+    /// What the service answers for a leaf; with `stale` from a cache that heard of no batch.
     fn service(
         &mut self,
         directory: &Directory,
@@ -60,7 +60,7 @@ impl World {
     /// Adversary against truth: derives every live leaf, and no other.
     pub(crate) fn adversary_learns_the_living_only(&self) -> Result<(), String> {
         let keys: Vec<Bytes32> = self.hsm.values().copied().collect();
-        let knowledge = self.haul.open_with(DEPLOYMENT, &keys);
+        let knowledge = self.evidence.open_with(DEPLOYMENT, &keys);
         for (tree, address, truth) in self.expected() {
             let derived = knowledge.leaves(tree, address);
             if derived != truth.into_iter().collect() {

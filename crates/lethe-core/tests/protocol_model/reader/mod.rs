@@ -91,7 +91,7 @@ pub(crate) enum ReaderMove {
 
 impl ReaderMove {
     /// Beside two leaders, who make states enough, the reader takes larger steps.
-    pub(crate) const fn of(topology: Topology) -> &'static [Self] {
+    pub(crate) const fn for_topology(topology: Topology) -> &'static [Self] {
         match topology {
             Topology::Embedded => &[
                 Self::AskForLease,

@@ -37,11 +37,11 @@ pub(crate) enum Kept {
 }
 
 #[derive(Default)]
-pub(crate) struct Haul {
+pub(crate) struct SeizedEvidence {
     kept: Vec<(Kept, Vec<u8>)>,
 }
 
-/// What a set of HSM keys opens of a haul.
+/// What a set of HSM keys opens of a evidence.
 #[derive(Default)]
 pub(crate) struct Knowledge {
     /// Seeds: tree, first bits, depth.
@@ -51,7 +51,7 @@ pub(crate) struct Knowledge {
     known: HashSet<Bytes32>,
 }
 
-impl Haul {
+impl SeizedEvidence {
     pub(crate) fn keep(&mut self, what: Kept, bytes: Vec<u8>) {
         self.kept.push((what, bytes));
     }
