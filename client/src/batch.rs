@@ -1,19 +1,19 @@
-//! Cuts long lists into calls that the service takes.
+//! Divides long lists into calls that the service accepts.
 
 use serde::Serialize;
 
-/// Items that the service takes in one call.
+/// Most items that the service accepts in one call.
 const MAX_ITEMS: usize = 1_000;
 /// Below the service's limit of 1 MiB for a body, with room for the frame.
 const MAX_BYTES: usize = (1 << 20) - 1_024;
 
-/// One body of a batch, and how many items stand in it.
+/// The body of one batch, and the number of its items.
 pub(crate) struct Chunk {
     pub(crate) body: Vec<u8>,
     pub(crate) items: usize,
 }
 
-/// `{"items":[...]}` as often as needed, in order. An item alone is far below the limit: ids are
+/// As many `{"items":[...]}` as needed, in order. One item is far below the limit, because ids are
 /// bounded.
 pub(crate) fn chunks<T: Serialize>(
     items: impl IntoIterator<Item = T>,

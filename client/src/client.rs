@@ -18,8 +18,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the certificates; connects with the first call. Ignores proxy settings of the
-    /// environment: keys take no detour.
+    /// Reads the certificates. The first call connects. Proxy settings of the environment are ignored,
+    /// because keys must not go through a proxy.
     ///
     /// # Errors
     /// An address that is not `https://host:port`, or files that do not make a TLS client.
@@ -55,8 +55,7 @@ impl Client {
         self.post_bytes(path, body).await
     }
 
-    /// Posts with a body may be repeated: keys, because another key does no harm, and shreds,
-    /// because they bear an id.
+    /// Posts with a body may be repeated: a second key does no harm, and shreds have an id.
     pub(crate) async fn post_bytes(&self, path: String, body: Vec<u8>) -> Result<Answer, Error> {
         self.post_preferring(path, body, Prefer::Result).await
     }
@@ -86,12 +85,12 @@ impl Client {
         self.once(Method::PUT, path, Some(body)).await
     }
 
-    /// An order without a body: it bears no id, so a repetition would be another order.
+    /// A post without a body has no id, so a repetition would be another request.
     pub(crate) async fn order(&self, path: String) -> Result<Answer, Error> {
         self.once(Method::POST, path, None).await
     }
 
-    /// An order that names what it is for: a repetition is the same order.
+    /// A post whose path has the id: a repetition is the same request.
     pub(crate) async fn repeatable_order(&self, path: String) -> Result<Answer, Error> {
         self.send(Request {
             method: Method::POST,

@@ -1,4 +1,4 @@
-//! Where the time comes from.
+//! Clocks of the client.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The time by which leases end.
+/// The clock by which leases end.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The present time.
     fn now(&self) -> Timestamp;
 }
 
@@ -25,10 +25,10 @@ impl Clock for SystemClock {
 /// No answer has come yet.
 const UNKNOWN: i64 = i64::MIN;
 
-/// The service's time, as far as its answers tell, carried on by the machine's clock since boot: a
-/// wall clock that is wrong or is set makes no lease longer. Never behind the service's time; ahead
-/// of it by less than the fastest call took. Before the first answer, when there are no leases, it is
-/// the wall clock.
+/// The service's time: as its answers show it, continued by the machine's clock since boot. So a wall
+/// clock that is wrong or is set makes no lease longer. It is never behind the service's time, and
+/// ahead of it by less than the fastest call took. Before the first answer, when there are no leases,
+/// it is the wall clock.
 #[derive(Debug)]
 pub struct ServiceClock {
     /// The service's time minus the time since boot, in milliseconds; at least the true one.

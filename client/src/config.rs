@@ -8,17 +8,17 @@ use crate::retry::RetryPolicy;
 /// Everything that [`crate::Client::new`] needs.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// `https://host:port`, nothing behind it.
+    /// The service's address: `https://host:port`, without a path.
     pub server: String,
     /// PEM file of the authorities that may have signed the service's certificate.
     pub ca: PathBuf,
     /// PEM file of this client's certificate, with its chain.
     pub certificate: PathBuf,
-    /// PEM file of its private key.
+    /// PEM file of the private key of `certificate`.
     pub key: PathBuf,
-    /// How long to wait.
+    /// How long to wait for connections and answers.
     pub timeouts: Timeouts,
-    /// How to try again.
+    /// How often, and after which pauses, a failed call is repeated.
     pub retries: RetryPolicy,
 }
 
@@ -44,7 +44,7 @@ impl ClientConfig {
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection, TLS included.
+    /// How long making a connection may take, with TLS.
     pub connect: Duration,
     /// For one attempt, answer included. A shred may take 10 s before it answers 202.
     pub attempt: Duration,
@@ -65,10 +65,10 @@ impl Default for Timeouts {
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The server's address.
+    /// The service's address is not valid.
     #[error("the server must be https://host:port, not {0:?}")]
     Server(String),
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     File {
         /// The path of the file.
@@ -76,7 +76,7 @@ pub enum ConfigError {
         /// Why it cannot be read.
         reason: String,
     },
-    /// Certificates that do not make a TLS client.
+    /// No TLS client can be made from the certificates.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
 }

@@ -17,10 +17,10 @@ pub struct DataKey(Box<[u8; 32]>);
 pub struct InvalidDataKey;
 
 impl DataKey {
-    /// Makes the key where it will live: `fill` writes into the boxed bytes.
+    /// Makes the key in its final place: `fill` writes into the boxed bytes.
     ///
     /// # Errors
-    /// Those of `fill`; nothing secret is left behind then.
+    /// The error of `fill`. Nothing secret is left then.
     pub fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
         let mut key = Self(Box::new([0; 32]));
         fill(&mut key.0)?;

@@ -22,36 +22,36 @@ const DOMAIN: &[u8] = b"lethe/v1/message";
 /// A sealed message and the key that opens it, wrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Opens at Lethe, as long as it lives.
+    /// The wrapped key of the message. Lethe unwraps it until it expires or is shredded.
     pub wrapped_key: WrappedKey,
-    /// Version, nonce, ciphertext and tag.
+    /// The encrypted message: version, nonce, ciphertext and tag.
     pub bytes: Vec<u8>,
 }
 
-/// Where a message stands; it opens nowhere else.
+/// The place of a message. The message opens with no other one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// The keyspace that its key is from.
+    /// The keyspace of the data key.
     pub keyspace: KeyspaceName,
-    /// The conversation that it belongs to.
+    /// The conversation of the message.
     pub conversation: Conversation,
-    /// Its id, unique in the conversation.
+    /// The id of the message, unique in the conversation.
     pub message_id: MessageId,
 }
 
 /// Why bytes are not sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Over [`MAX_PLAINTEXT_BYTES`].
+    /// The message has more than [`MAX_PLAINTEXT_BYTES`] bytes.
     #[error("a message has at most 16 MiB")]
     TooLong,
-    /// Shorter than an empty message.
+    /// The bytes are too short for any encrypted message.
     #[error("the envelope is cut short")]
     Truncated,
-    /// Made by a later program, or no envelope at all.
+    /// The version byte is unknown: a later release made it, or it is no envelope.
     #[error("envelope version {0} is not known")]
     UnknownVersion(u8),
-    /// Its tag is wrong.
+    /// The tag is wrong: the message was altered, or belongs to another key or context.
     #[error("the envelope was altered, or is of another message, conversation, keyspace or key")]
     Altered,
     /// The system's random source failed.

@@ -1,4 +1,4 @@
-//! What can go wrong with a call. The service's own refusals stand apart from the road to it.
+//! What can go wrong with a call. The service's own refusals are kept apart from failures to reach it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ pub enum Error {
     /// The service answered and refused.
     #[error(transparent)]
     Service(#[from] Problem),
-    /// The answer never came, or only a part of it.
+    /// No answer came, or only a part of it.
     #[error(transparent)]
     Transport(#[from] Transport),
     /// The answer is not what the API promises; the text says what is wrong with it.
@@ -37,13 +37,13 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Problem {
-    /// The stable code to decide by.
+    /// The code that programs decide by. It stays the same in later releases.
     pub code: ErrorCode,
     /// HTTP status of the answer; none for one item of a batch.
     pub status: Option<u16>,
-    /// For people.
+    /// The explanation that people read.
     pub detail: String,
-    /// How long the service asks to be left alone.
+    /// How long the service asks to wait before the next try.
     pub retry_after: Option<Duration>,
     /// `x-request-id` of the answer, to find it in the service's logs.
     pub request_id: Option<String>,
@@ -56,7 +56,7 @@ macro_rules! error_codes {
         #[non_exhaustive]
         pub enum ErrorCode {
             $($(#[$meta])* $variant,)*
-            /// One that this client does not know yet.
+            /// A code that this release of the client does not know.
             Other(Box<str>),
         }
 
@@ -95,9 +95,9 @@ error_codes! {
     PurposeNotAllowed = "purpose_not_allowed",
     /// 404: no such keyspace.
     UnknownKeyspace = "unknown_keyspace",
-    /// 404: nothing there.
+    /// 404: nothing has this id or path.
     NotFound = "not_found",
-    /// 409: it contradicts what is.
+    /// 409: the call contradicts the present state.
     Conflict = "conflict",
     /// 409: the HSM could not hold so many buckets.
     TooManyBuckets = "too_many_buckets",
@@ -111,9 +111,9 @@ error_codes! {
     VersionRetired = "version_retired",
     /// 413: the body is too large.
     TooLarge = "too_large",
-    /// 415: not JSON.
+    /// 415: the body is not JSON.
     UnsupportedMediaType = "unsupported_media_type",
-    /// 405: no such method here.
+    /// 405: this path does not have this method.
     MethodNotAllowed = "method_not_allowed",
     /// 429: over the quota.
     QuotaExceeded = "quota_exceeded",
@@ -127,7 +127,7 @@ error_codes! {
     LeaseLost = "lease_lost",
     /// 503: the service doubts its clock.
     ClockSuspect = "clock_suspect",
-    /// 503: too much at once.
+    /// 503: too much is under way.
     Overloaded = "overloaded",
 }
 
@@ -137,24 +137,24 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// A failure on the road to the service.
+/// The service could not be reached, or its answer did not arrive.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct Transport {
-    /// Which part of the road.
+    /// The step that failed.
     pub kind: TransportKind,
-    /// The causes, outermost first; no address, no key.
+    /// The causes, outermost first. They name no address and no key.
     pub message: Arc<str>,
 }
 
-/// Which part of the road to the service failed.
+/// The step that failed on the way to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportKind {
-    /// No connection.
+    /// No connection could be made.
     Connect,
     /// One side did not accept the other's certificate or protocol; trying again will not help.
     Tls,
-    /// Nothing within the configured time.
+    /// No answer came within the configured time.
     Timeout,
     /// The connection broke before the answer was complete.
     Interrupted,

@@ -21,6 +21,7 @@ mod error;
 mod messages;
 mod names;
 mod retry;
+mod shred;
 mod source;
 mod tls;
 mod transport;
@@ -29,7 +30,6 @@ mod wire;
 pub use calls::approvals::{Approval, ApprovalId};
 pub use calls::data_keys::{IssuedKey, RewrappedKey, UnwrapRequest, UnwrappedKey};
 pub use calls::keyspaces::{Keyspace, KeyspaceSettings, PutKeyspace};
-pub use calls::shreds::{Shred, ShredId, ShredRequest, Shredded};
 pub use calls::verification_keys::VerificationKey;
 pub use client::Client;
 pub use clock::{Clock, ServiceClock, SystemClock};
@@ -42,6 +42,7 @@ pub use names::{
     Conversation, InvalidName, KeyspaceName, MessageId, Purpose, Retention, WrappedKey,
 };
 pub use retry::RetryPolicy;
+pub use shred::{Shred, ShredId, ShredRequest, Shredded};
 pub use source::KeySource;
 
 /// Instants of the API.

@@ -18,15 +18,16 @@ use crate::source::KeySource;
 
 /// How often keys whose lease has ended are wiped, used or not.
 const SWEEP: Duration = Duration::from_secs(1);
-/// A key may end between its issue and its use; twice in a row it is the clock.
+/// Tries with a new key: a key may end between its issue and its use. If that happens twice, the clock
+/// is wrong.
 const SEAL_ATTEMPTS: u32 = 3;
 
 /// How many data keys are kept. 0 keeps none: every message then asks the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// For sealing, one for each conversation.
+    /// Number of data keys kept for sealing, one for each conversation.
     pub sealing: usize,
-    /// For opening.
+    /// Number of data keys kept for opening.
     pub opening: usize,
 }
 
@@ -42,9 +43,9 @@ impl Default for CacheLimits {
 /// A message to open.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    /// Where it stands.
+    /// The keyspace, conversation and id of the message.
     pub context: Context,
-    /// What is kept of it.
+    /// The encrypted message, as it is stored.
     pub envelope: Envelope,
 }
 
@@ -55,7 +56,7 @@ pub enum MessageError {
     /// nobody will ever read it again.
     #[error(transparent)]
     Key(#[from] Error),
-    /// The key opens, the message does not.
+    /// The key could be unwrapped, but the message does not open with it.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
 }
@@ -68,8 +69,8 @@ pub struct Messages<S> {
 }
 
 type Row = (KeyspaceName, Conversation, Option<Retention>);
-/// The conversation belongs to it: a kept key must not open for another one what the service
-/// would refuse.
+/// The key of the cache has the conversation, because a kept key must not open for another one what the
+/// service would refuse.
 type Cell = (KeyspaceName, Conversation, WrappedKey);
 
 struct Caches {
@@ -171,7 +172,7 @@ impl<S: KeySource> Messages<S> {
         }
     }
 
-    /// The client below.
+    /// The client that is used.
     pub const fn source(&self) -> &S {
         &self.source
     }
@@ -259,7 +260,7 @@ impl<S: KeySource> Messages<S> {
         Ok(messages.iter().map(open).collect())
     }
 
-    /// Drops and wipes what is kept of a conversation, and what is on its way: call it when the
+    /// Drops and wipes the keys of a conversation, also those that are being fetched. Call it when the
     /// conversation was shredded.
     pub fn forget(&self, keyspace: &KeyspaceName, conversation: &Conversation) {
         let row =

@@ -1,22 +1,22 @@
-//! What users name. Checked once, here, so that a bad name never costs a call.
+//! Names that users give. They are checked here, so that a wrong name costs no call.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A text that does not fit what it should name.
+/// Why a text is no valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// A conversation, a message id or a purpose.
+    /// A conversation, a message id or a purpose is not valid.
     #[error("{0} is 1 to 256 bytes of UTF-8 without control characters")]
     Id(&'static str),
-    /// A retention.
+    /// A retention is not valid.
     #[error("a retention is a whole number and a unit: ms, s, m, h or d")]
     Retention,
-    /// A keyspace.
+    /// The name of a keyspace is not valid.
     #[error("a keyspace name is 1 to 63 of a-z, 0-9 and -, not beginning with -")]
     Keyspace,
-    /// A wrapped key.
+    /// A wrapped key is not valid.
     #[error("a wrapped key is printable ASCII beginning with lethe: of at most 1024 bytes")]
     WrappedKey,
 }

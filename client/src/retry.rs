@@ -8,11 +8,11 @@ use crate::error::{Error, Problem, TransportKind};
 /// backoff, but never shorter than the service's `Retry-After`.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Attempts in all; 1 never repeats.
+    /// Number of attempts, with the first one; 1 means that no call is repeated.
     pub attempts: u32,
-    /// Longest first pause; doubles with each attempt.
+    /// The longest first pause. It doubles with each attempt.
     pub base: Duration,
-    /// Longest pause.
+    /// The longest pause of all.
     pub cap: Duration,
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum Repeat {
 /// What an answer should wait for (RFC 7240).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prefer {
-    /// The end of the work, as far as the service's patience goes.
+    /// The end of the work, as far as the service waits.
     Result,
     /// Nothing but that the work is accepted: `respond-async`.
     Acceptance,

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::error::{Error, Problem};
 use crate::wire::ItemError;
 
-/// Names what waits for a second operator.
+/// The id of an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ApprovalId(Uuid);
@@ -43,28 +43,28 @@ impl From<ApprovalId> for String {
     }
 }
 
-/// What waits for a second operator, as the service shows it.
+/// An approval, as the service shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
-    /// Its name.
+    /// The approval's id.
     pub id: ApprovalId,
-    /// Such as `shred`, `keyspace_erase` or `clock_confirmation`.
+    /// What it is for, such as `shred`, `keyspace_erase` or `clock_confirmation`.
     pub kind: String,
-    /// Where; none where it concerns the whole deployment.
+    /// The keyspace; none if it concerns the whole deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyspace: Option<String>,
-    /// SPIFFE id of who asked.
+    /// SPIFFE id of the client that asked.
     pub asked_by: String,
-    /// When, as the service writes it.
+    /// When the client asked, as RFC 3339 text.
     pub asked_at: String,
-    /// Until when it can be approved.
+    /// Until when it can be approved, as RFC 3339 text.
     pub expires_at: String,
-    /// What else the service tells: state, number of conversations, version.
+    /// What else the service shows: state, number of conversations, version.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The service takes no more in one call.
+/// Most approvals that the service accepts in one call.
 const MOST_AT_ONCE: usize = 100;
 
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ struct Page {
 }
 
 impl Client {
-    /// All that waits for a second operator, oldest first, page by page. Role: operator.
+    /// All approvals that wait, oldest first, page by page. Role: operator.
     ///
     /// # Errors
     /// See [`Error`].
@@ -97,8 +97,8 @@ impl Client {
         }
     }
 
-    /// Approves what waits: it is done, and answered as the call that asked for it would have
-    /// been, without openings. Twice is once. Role: operator, but not the one who asked.
+    /// Approves an approval, and its action is done. The answer is that of the call that asked for it,
+    /// without openings. A second call changes nothing. Role: operator, but not the one who asked.
     ///
     /// # Errors
     /// See [`Error`].
@@ -107,7 +107,7 @@ impl Client {
         self.repeatable_order(path).await?.parse()
     }
 
-    /// One of them, with what its digest is computed with. Role: operator, or who asked for it.
+    /// One approval, with the key of its digest. Role: operator, or the client that asked for it.
     ///
     /// # Errors
     /// See [`Error`].
@@ -115,10 +115,10 @@ impl Client {
         self.get(format!("/v1/approvals/{id}")).await?.parse()
     }
 
-    /// Approves several, each as [`Self::approve`] does; what became of each, in order.
+    /// Approves several, each as [`Self::approve`] does. Returns the result of each, in order.
     ///
     /// # Errors
-    /// See [`Error`]; one's refusal stands in its place. After an error of the whole call send all of
+    /// See [`Error`]; the refusal of one is in its place. After an error of the whole call send all of
     /// it again.
     pub async fn approve_many(
         &self,
@@ -146,8 +146,8 @@ impl Client {
         Ok(results)
     }
 
-    /// Takes back what waits: nothing that it was for is done. Twice is once. Role: operator, or who
-    /// asked for it.
+    /// Withdraws an approval, so that nothing is done. A second call changes nothing. Role: operator,
+    /// or the client that asked for it.
     ///
     /// # Errors
     /// See [`Error`]; [`ErrorCode::Conflict`](crate::ErrorCode::Conflict) when it waits no more.

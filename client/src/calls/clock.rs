@@ -5,8 +5,8 @@ use crate::client::Client;
 use crate::error::Error;
 
 impl Client {
-    /// Says that the service's wall clock is right, though it jumped; what the service says of it.
-    /// Role: operator. Not repeated by itself: the clock may have jumped again.
+    /// Confirms that the service's wall clock is right, although it jumped. Returns the service's
+    /// answer. Role: operator. The client does not repeat this call: the clock may have jumped again.
     ///
     /// # Errors
     /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits for

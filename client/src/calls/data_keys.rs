@@ -15,52 +15,52 @@ use crate::wire::{KeyAnswer, required};
 /// A new data key and its leases.
 #[derive(Debug)]
 pub struct IssuedKey {
-    /// The key itself.
+    /// The plaintext data key.
     pub data_key: DataKey,
-    /// The key as it may be kept.
+    /// The wrapped key, to be stored beside the ciphertext.
     pub wrapped_key: WrappedKey,
     /// The key version that issued it.
     pub version: u32,
-    /// Until when it may encrypt.
+    /// Until when the key may encrypt.
     pub use_until: Timestamp,
     /// Until when the plaintext key may be kept.
     pub cache_until: Timestamp,
-    /// When it stops opening, for everyone.
+    /// When the key expires: from then on nobody can unwrap it.
     pub expires_at: Timestamp,
 }
 
-/// A data key opened again.
+/// A data key that was unwrapped.
 #[derive(Debug)]
 pub struct UnwrappedKey {
-    /// The key itself.
+    /// The plaintext data key.
     pub data_key: DataKey,
     /// The key version that issued it.
     pub version: u32,
     /// Until when the plaintext key may be kept.
     pub cache_until: Timestamp,
-    /// When it stops opening, for everyone.
+    /// When the key expires: from then on nobody can unwrap it.
     pub expires_at: Timestamp,
 }
 
-/// A key wrapped anew, with the same expiry.
+/// A data key that was wrapped again, with the same expiry.
 #[derive(Debug, Clone)]
 pub struct RewrappedKey {
-    /// Takes the place of the old one.
+    /// The new wrapped key. Store it in place of the old one.
     pub wrapped_key: WrappedKey,
-    /// The newest key version.
+    /// The key version of the new wrapped key: the newest.
     pub version: u32,
-    /// Unchanged.
+    /// When the key expires. A rewrap does not change it.
     pub expires_at: Timestamp,
 }
 
-/// One key to open, or to wrap anew.
+/// One key to unwrap or to rewrap.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UnwrapRequest {
-    /// Whose key it is.
+    /// The conversation that the key is for.
     pub conversation: Conversation,
-    /// The key.
+    /// The wrapped key.
     pub wrapped_key: WrappedKey,
-    /// Why it is opened; not used by a rewrap.
+    /// The purpose for the audit record. A rewrap does not use it.
     pub purpose: Option<Purpose>,
 }
 
@@ -73,7 +73,7 @@ struct UnwrapBody<'a> {
 }
 
 impl UnwrapRequest {
-    /// Without a purpose.
+    /// A request without a purpose.
     #[must_use]
     pub const fn new(conversation: Conversation, wrapped_key: WrappedKey) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Client {
         .await
     }
 
-    /// Opens a wrapped key. Role: message-server.
+    /// Unwraps a wrapped key. Role: message-server.
     ///
     /// # Errors
     /// See [`Error`]; [`crate::ErrorCode::Expired`] and [`crate::ErrorCode::Shredded`] are final.
@@ -168,7 +168,7 @@ impl Client {
         unwrapped(answer.parse()?, &request.conversation)
     }
 
-    /// Opens wrapped keys, in order; any number of them.
+    /// Unwraps any number of wrapped keys, in order.
     ///
     /// # Errors
     /// See [`Error`]; one item's refusal stands in its place.
@@ -185,8 +185,7 @@ impl Client {
         .await
     }
 
-    /// Wraps a key under the newest version, without stretching its life. Role: message-server or
-    /// operator.
+    /// Wraps a key with the newest version. Its expiry stays. Role: message-server or operator.
     ///
     /// # Errors
     /// See [`Error`].
@@ -200,7 +199,7 @@ impl Client {
         rewrapped(answer.parse()?, &request.conversation)
     }
 
-    /// Wraps keys under the newest version, in order; any number of them.
+    /// Wraps any number of keys with the newest version, in order.
     ///
     /// # Errors
     /// See [`Error`]; one item's refusal stands in its place.

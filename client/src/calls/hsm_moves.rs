@@ -7,8 +7,8 @@ use crate::error::Error;
 const PATH: &str = "/v1/hsm/moves";
 
 impl Client {
-    /// Moves everything to the other HSM of the service's configuration; what the service says of it
-    /// once that has begun. Role: operator. A move that is under way goes on.
+    /// Begins to move everything to the other HSM of the service's configuration. Returns the service's
+    /// answer when the move has begun. A move that is under way goes on. Role: operator.
     ///
     /// # Errors
     /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits for
@@ -17,7 +17,7 @@ impl Client {
         result_or_wait(&self.repeatable_order(PATH.to_owned()).await?)
     }
 
-    /// How far that is. Role: operator.
+    /// The progress of the move. Role: operator.
     ///
     /// # Errors
     /// See [`Error`].

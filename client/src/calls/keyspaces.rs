@@ -2,21 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shreds::{Shred, ShredAnswer, ShredId};
+use super::shreds::ShredAnswer;
 use crate::client::{Client, below};
 use crate::error::Error;
 use crate::names::KeyspaceName;
+use crate::shred::{Shred, ShredId};
 
 /// A keyspace's policy; durations as in `72h`, `30d`, `500ms`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyspaceSettings {
-    /// How long messages live at least.
+    /// How long messages live at least, such as `72h`.
     pub retention: String,
-    /// How much longer they may live.
+    /// Width of a bucket, such as `1h`: messages live at most so much longer.
     pub granularity: String,
-    /// Age at which a key version is replaced.
+    /// Age at which a key version is replaced, such as `30d`.
     pub rotation: String,
-    /// How long a client may keep a plaintext data key.
+    /// How long a client may keep a plaintext data key, such as `5m`.
     pub cache_ttl: String,
     /// Shorter retentions that an issue may choose, each at least the granularity; at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -29,12 +30,12 @@ pub struct KeyspaceSettings {
 /// A keyspace as the service shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyspace {
-    /// Its name.
+    /// The keyspace's name.
     pub name: String,
-    /// Its policy.
+    /// The keyspace's settings.
     #[serde(flatten)]
     pub settings: KeyspaceSettings,
-    /// What else the service tells: versions, live buckets.
+    /// What else the service shows: versions, live buckets.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
@@ -44,7 +45,7 @@ pub struct Keyspace {
 pub enum PutKeyspace {
     /// The keyspace is new.
     Created,
-    /// It was there; its settings count for keys issued from now on.
+    /// The keyspace existed. Its new settings count for keys issued from now on.
     Changed,
 }
 
@@ -100,8 +101,8 @@ impl Client {
         self.get(below(name, "")).await?.parse()
     }
 
-    /// Makes a keyspace, or changes its policy for keys issued from now on. Role: operator. Not
-    /// repeated by itself: a repetition could undo what someone else set in between.
+    /// Makes a keyspace, or changes its policy for keys issued from now on. Role: operator. The client
+    /// does not repeat this call: a repetition could undo what someone else set in between.
     ///
     /// # Errors
     /// See [`Error`]. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) raising
@@ -120,8 +121,8 @@ impl Client {
             _ => PutKeyspace::Changed,
         })
     }
-    /// Makes a new key version, which issues from now on; older ones only open. Role: operator.
-    /// Not repeated by itself: each order makes a version.
+    /// Makes a new key version, to which new keys belong from now on. Older versions only open keys.
+    /// Role: operator. The client does not repeat this call: each call makes a version.
     ///
     /// # Errors
     /// See [`Error`].
@@ -130,14 +131,15 @@ impl Client {
         answer.parse()
     }
 
-    /// Drops an old key version: what it sealed does not open any more, for anyone. Waits up to
-    /// 10 s and answers [`Shred::Accepted`] then; follow it with [`Self::wait_until_destroyed`].
-    /// Sent again with the same id it returns the first result. Role: operator.
+    /// Drops an old key version: its keys do not open any more, for anyone. Waits up to 10 s and then
+    /// returns [`Shred::Accepted`]; follow it with [`Self::wait_until_destroyed`]. A call with the same
+    /// id returns the first result. Role: operator.
     ///
     /// # Errors
-    /// See [`Error`]. After one that is not the service's refusal send it again: it may have been
-    /// accepted. With [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits
-    /// for a second operator.
+    /// See [`Error`]. After an error that is not a refusal of the service call again with the same id:
+    /// it may have been accepted. With
+    /// [`ErrorCode::ApprovalRequired`](crate::ErrorCode::ApprovalRequired) it waits for a second
+    /// operator.
     pub async fn drop_version(
         &self,
         name: &KeyspaceName,

@@ -4,8 +4,8 @@ use crate::client::Client;
 use crate::error::Error;
 
 impl Client {
-    /// Replaces the HSM's root now; what the service says of it. Role: operator. Not repeated by
-    /// itself.
+    /// Replaces the root in the HSM now. Returns the service's answer. Role: operator. The client does
+    /// not repeat this call.
     ///
     /// # Errors
     /// See [`Error`].

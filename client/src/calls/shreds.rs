@@ -1,204 +1,20 @@
 //! `/v1/keyspaces/{ks}/shreds`
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::approvals::ApprovalId;
 use crate::batch;
 use crate::client::{Client, below};
 use crate::error::{Error, ErrorCode, Problem};
-use crate::names::{Conversation, InvalidName, KeyspaceName};
+use crate::names::KeyspaceName;
+use crate::shred::{Shred, ShredId, ShredRequest, Shredded};
 use crate::transport::{Answer, Prefer};
 use crate::wire::{ItemError, required, time};
-
-/// Names one wish to shred, or to erase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ShredId(Uuid);
-
-impl ShredId {
-    /// A new one: 74 random bits behind the time of this machine in milliseconds (UUID version 7).
-    /// Ids that follow each other in time then lie beside each other in the service's index, which
-    /// stays compact; drawn without order, each would touch a page of its own.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
-
-impl fmt::Display for ShredId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for ShredId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        Uuid::parse_str(text).map(Self)
-    }
-}
-
-impl TryFrom<String> for ShredId {
-    type Error = uuid::Error;
-
-    fn try_from(text: String) -> Result<Self, uuid::Error> {
-        text.parse()
-    }
-}
-
-impl From<ShredId> for String {
-    fn from(id: ShredId) -> Self {
-        id.to_string()
-    }
-}
-
-/// A wish to shred a conversation. It bears its id from the start: write it down before sending.
-/// Sent again, after a crash or a lost answer, it returns the first result instead of destroying
-/// what was written in between.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ShredBody", into = "ShredBody")]
-pub struct ShredRequest {
-    id: ShredId,
-    conversation: Conversation,
-    reason: Option<String>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct ShredBody {
-    id: ShredId,
-    conversation: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-impl ShredRequest {
-    /// Draws a new id.
-    #[must_use]
-    pub fn new(conversation: Conversation) -> Self {
-        Self::with_id(ShredId::random(), conversation)
-    }
-
-    /// One that was written down earlier.
-    #[must_use]
-    pub const fn with_id(id: ShredId, conversation: Conversation) -> Self {
-        Self {
-            id,
-            conversation,
-            reason: None,
-        }
-    }
-
-    /// With why, in at most 256 characters: for the service's audit record and the second operator. All
-    /// requests of a batch bear one reason.
-    #[must_use]
-    pub fn because(mut self, reason: Option<&str>) -> Self {
-        self.reason = reason.map(str::to_owned);
-        self
-    }
-
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> ShredId {
-        self.id
-    }
-
-    /// What it shreds.
-    #[must_use]
-    pub const fn conversation(&self) -> &Conversation {
-        &self.conversation
-    }
-}
-
-impl TryFrom<ShredBody> for ShredRequest {
-    type Error = InvalidName;
-
-    fn try_from(body: ShredBody) -> Result<Self, InvalidName> {
-        let request = Self::with_id(body.id, body.conversation.parse()?);
-        Ok(request.because(body.reason.as_deref()))
-    }
-}
-
-impl From<ShredRequest> for ShredBody {
-    fn from(request: ShredRequest) -> Self {
-        Self {
-            id: request.id,
-            conversation: request.conversation.as_str().to_owned(),
-            reason: request.reason,
-        }
-    }
-}
-
-/// How far a shred is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Shred {
-    /// It is never taken back and every key of the conversation is refused from now on; the keys
-    /// are not yet destroyed everywhere.
-    Accepted {
-        /// Its id.
-        id: ShredId,
-        /// Since when the keys are refused.
-        accepted_at: Option<Timestamp>,
-        /// As in [`Shredded::opening`]; the caller keeps it, because later answers may not have it.
-        opening: Value,
-    },
-    /// It is irrevocable.
-    Destroyed(Box<Shredded>),
-}
-
-impl Shred {
-    /// The id of the shred.
-    #[must_use]
-    pub const fn id(&self) -> ShredId {
-        match self {
-            Self::Accepted { id, .. } => *id,
-            Self::Destroyed(shredded) => shredded.id,
-        }
-    }
-
-    /// With the opening of an earlier answer, where this one bears none: a question by id alone
-    /// cannot be answered with it.
-    #[must_use]
-    pub fn or_opening_of(mut self, earlier: Self) -> Self {
-        let mine = match &mut self {
-            Self::Accepted { opening, .. } => opening,
-            Self::Destroyed(shredded) => &mut shredded.opening,
-        };
-        if mine.is_null() {
-            *mine = match earlier {
-                Self::Accepted { opening, .. } => opening,
-                Self::Destroyed(shredded) => shredded.opening,
-            };
-        }
-        self
-    }
-}
-
-/// A finished shred, or a finished erasure of a keyspace or of a key version.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shredded {
-    /// Its id.
-    pub id: ShredId,
-    /// Since when the keys are refused.
-    pub accepted_at: Timestamp,
-    /// When they were destroyed.
-    pub destroyed_at: Timestamp,
-    /// When the last lease of a plaintext key given out can have ended.
-    pub leases_end_at: Timestamp,
-    /// The signed receipt, as it came: verify it with `lethe receipt verify`.
-    pub receipt: Value,
-    /// Shows which conversation the receipt speaks of. Its owner's to keep; null where the receipt
-    /// speaks of none, and where it was asked for by its id alone.
-    pub opening: Value,
-}
 
 #[derive(Deserialize)]
 pub(super) struct ShredAnswer {
@@ -213,7 +29,7 @@ pub(super) struct ShredAnswer {
     receipt: Option<Value>,
     opening: Option<Value>,
     error: Option<ItemError>,
-    /// Of an item of a batch.
+    /// The approval that the shred waits for, in the answer of an item of a batch.
     approval: Option<ApprovalId>,
 }
 
@@ -272,7 +88,7 @@ pub(super) fn result_or_wait(answer: &Answer) -> Result<serde_json::Value, Error
     Ok(value)
 }
 
-/// To be sent again under the same id once it is approved: then it returns the result.
+/// After the approval a call with the same id returns the result.
 fn waits(approval: &str) -> Problem {
     Problem {
         code: ErrorCode::ApprovalRequired,
@@ -286,7 +102,7 @@ fn waits(approval: &str) -> Problem {
 }
 
 impl Client {
-    /// Shreds a conversation; waits up to 10 s for the end and answers [`Shred::Accepted`] then.
+    /// Shreds a conversation. Waits up to 10 s for the end, and then returns [`Shred::Accepted`].
     /// Role: message-server or operator.
     ///
     /// # Errors
@@ -298,7 +114,7 @@ impl Client {
         request: &ShredRequest,
     ) -> Result<Shred, Error> {
         let answer = self.post(below(keyspace, "/shreds"), request).await?;
-        answer.parse::<ShredAnswer>()?.read(request.id)
+        answer.parse::<ShredAnswer>()?.read(request.id())
     }
 
     /// Shreds any number of conversations, in order.
@@ -314,8 +130,7 @@ impl Client {
         self.send_shreds(keyspace, requests, Prefer::Result).await
     }
 
-    /// The same, but answered as soon as all of them are accepted: [`Shred::Accepted`] is the
-    /// rule then.
+    /// The same, but the answer comes as soon as all are accepted: most are [`Shred::Accepted`] then.
     ///
     /// # Errors
     /// As [`Self::shred_batch`].
@@ -348,7 +163,7 @@ impl Client {
                 let request = &requests[results.len()];
                 results.push(match item.error.take() {
                     Some(error) => Err(error.into()),
-                    None => match item.read(request.id) {
+                    None => match item.read(request.id()) {
                         Err(Error::Service(problem)) => Err(problem),
                         read => Ok(read?),
                     },
@@ -367,8 +182,8 @@ impl Client {
         answer.parse::<ShredAnswer>()?.read(id)
     }
 
-    /// Shreds a conversation and asks again until it is destroyed, or until `patience` ends; the
-    /// last answer tells which.
+    /// Shreds a conversation and asks again until it is destroyed, or until `limit` has passed; the
+    /// last answer shows which.
     ///
     /// # Errors
     /// See [`Error`].
@@ -376,14 +191,14 @@ impl Client {
         &self,
         keyspace: &KeyspaceName,
         request: &ShredRequest,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Shred, Error> {
         let shred = self.shred(keyspace, request).await?;
-        self.wait_until_destroyed(keyspace, shred, patience).await
+        self.wait_until_destroyed(keyspace, shred, limit).await
     }
 
-    /// Asks again until an accepted shred, or erasure, is destroyed, or until `patience` ends; the
-    /// last answer tells which.
+    /// Asks again until an accepted shred, or erasure, is destroyed, or until `limit` has passed; the
+    /// last answer shows which.
     ///
     /// # Errors
     /// See [`Error`].
@@ -391,10 +206,10 @@ impl Client {
         &self,
         keyspace: &KeyspaceName,
         mut shred: Shred,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Shred, Error> {
-        // None: later than any clock shows.
-        let end = Instant::now().checked_add(patience);
+        // None if it is later than any clock shows.
+        let end = Instant::now().checked_add(limit);
         let over = || end.is_some_and(|end| Instant::now() >= end);
         let mut pause = Duration::from_millis(100);
         while matches!(shred, Shred::Accepted { .. }) && !over() {

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::error::Error;
 
 impl Client {
-    /// What `lethe status` shows, as the service tells it. Role: operator or auditor.
+    /// What `lethe status` shows, as the service sends it. Role: operator or auditor.
     ///
     /// # Errors
     /// See [`Error`].

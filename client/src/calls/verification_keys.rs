@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::error::Error;
 
-/// A public key that checks what the service signs, as the service tells it.
+/// A public key that checks what the service signs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationKey {
-    /// As receipts and checkpoints name it: hex.
+    /// The key's id, as receipts and checkpoints have it: 32 hex digits.
     pub id: String,
-    /// `receipt` or `checkpoint`.
+    /// What the key signs: `receipt` or `checkpoint`.
     pub purpose: String,
-    /// `Ed25519`.
+    /// The algorithm: `Ed25519`.
     pub algorithm: String,
-    /// Base64 of the bare public key.
+    /// The 32 bytes of the public key, base64.
     pub public_key: String,
     /// The same key as PEM.
     pub pem: String,
     /// Id of the key that it took over from, if there was one.
     #[serde(default)]
     pub succeeds: Option<String>,
-    /// Base64 of that key's signature for this one.
+    /// The signature of the key before for this one, base64.
     #[serde(default)]
     pub endorsement: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Shreds: an id from the start, the same again on every retry, and the road from accepted to
+//! Shreds: an id from the start, the same again on every retry, and the way from accepted to
 //! destroyed.
 
 use std::time::Duration;
@@ -85,8 +85,8 @@ async fn accepted_is_followed_until_destroyed() {
     ])
     .await;
     let client = service.client();
-    let patience = Duration::from_secs(5);
-    let shred = client.shred_and_wait(&chat(), &request, patience).await;
+    let limit = Duration::from_secs(5);
+    let shred = client.shred_and_wait(&chat(), &request, limit).await;
     let Shred::Destroyed(done) = shred.unwrap() else {
         panic!("not destroyed");
     };
@@ -99,8 +99,8 @@ async fn patience_ends() {
     let request = request("c");
     let service = Service::saying((0..9).map(|_| Say::Json(202, accepted(&request)))).await;
     let client = service.client();
-    let patience = Duration::ZERO;
-    let shred = client.shred_and_wait(&chat(), &request, patience).await;
+    let limit = Duration::ZERO;
+    let shred = client.shred_and_wait(&chat(), &request, limit).await;
     assert!(matches!(shred.unwrap(), Shred::Accepted { id, .. } if id == request.id()));
     assert_eq!(service.asked().len(), 1);
 }
@@ -203,8 +203,8 @@ async fn erasures_bear_an_id_and_are_followed() {
         .await
         .unwrap();
     assert!(matches!(shred, Shred::Accepted { id, .. } if id == erased.id()));
-    let patience = Duration::MAX;
-    let shred = client.wait_until_destroyed(&chat(), shred, patience).await;
+    let limit = Duration::MAX;
+    let shred = client.wait_until_destroyed(&chat(), shred, limit).await;
     let Shred::Destroyed(done) = shred.unwrap() else {
         panic!("not destroyed");
     };

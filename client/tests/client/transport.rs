@@ -1,4 +1,4 @@
-//! The road: TLS, retries, cut connections, one connection for many calls.
+//! The transport: TLS, retries, cut connections, one connection for many calls.
 
 use std::time::Duration;
 
