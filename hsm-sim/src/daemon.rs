@@ -23,7 +23,7 @@ use crate::wire::{Request, receive, send};
 struct Device {
     token: Arc<Mutex<Token>>,
     faults: Arc<Faults>,
-    /// Calls of the module, answered or not.
+    /// Number of calls of the module, answered or not.
     calls: Arc<AtomicU64>,
     /// Connections of the module so far: sessions belong to their number.
     connections: Arc<AtomicU64>,
@@ -31,13 +31,13 @@ struct Device {
 
 /// How a token is served.
 pub struct Service {
-    /// Where the token is.
+    /// The folder of the token.
     pub dir: PathBuf,
     /// Where to listen; `hsm.sock` in `dir` if not said.
     pub socket: Option<PathBuf>,
     /// Where to listen for TLS beside that, if anywhere.
     pub tls: Option<Listen>,
-    /// Who chooses IVs.
+    /// Who chooses the IV of each encryption.
     pub iv: IvSource,
     /// Whether the end of standard input ends the service.
     pub exit_on_stdin_close: bool,
@@ -138,13 +138,13 @@ impl Device {
 
     fn administer(&self, mut stream: UnixStream) {
         while let Ok(request) = receive::<AdminRequest>(&mut stream) {
-            if send(&mut stream, &self.obey(request)).is_err() {
+            if send(&mut stream, &self.answer(request)).is_err() {
                 break;
             }
         }
     }
 
-    fn obey(&self, request: AdminRequest) -> AdminResponse {
+    fn answer(&self, request: AdminRequest) -> AdminResponse {
         match request {
             AdminRequest::Status => {}
             AdminRequest::SetFault(fault, value) => self.faults.set(fault, value),

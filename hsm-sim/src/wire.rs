@@ -188,7 +188,7 @@ pub type Response = Result<Answer, u64>;
 /// The answer of a call that succeeded.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing to say.
+    /// The call is done, and has no result.
     Done,
     /// A session.
     Session(u64),

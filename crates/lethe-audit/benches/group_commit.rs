@@ -100,14 +100,14 @@ fn read(clock: ClockId) -> u64 {
 }
 
 /// Other work of a request: so much CPU time that is not the log's.
-fn work(turns: u64) {
-    let mut number = turns;
-    for _ in 0..turns {
+fn work(iterations: u64) {
+    let mut number = iterations;
+    for _ in 0..iterations {
         number = std::hint::black_box(number.wrapping_mul(6_364_136_223_846_793_005) + 1);
     }
 }
 
-fn turns_of(micros: u64) -> u64 {
+fn iterations_in(micros: u64) -> u64 {
     const TURNS: u64 = 1_000_000;
     let quickest = (0..10).map(|_| {
         let start = read(ClockId::ThreadCPUTime);
@@ -144,21 +144,21 @@ fn sleeps() -> f64 {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     let status =
         threads.filter_map(|it| std::fs::read_to_string(it.ok()?.path().join("status")).ok());
-    let of = |status: String| {
+    let switches = |status: String| {
         let line = status
             .lines()
             .find_map(|it| it.strip_prefix("voluntary_ctxt_switches:"));
         line.map_or(0.0, |number| number.trim().parse::<f64>().unwrap())
     };
-    status.map(of).sum()
+    status.map(switches).sum()
 }
 
-async fn measure(log: Arc<impl Log>, callers: usize, turns: u64) -> Figures {
+async fn measure(log: Arc<impl Log>, callers: usize, iterations: u64) -> Figures {
     let stop = Arc::new(AtomicBool::new(false));
     let (start, cpu) = (read(ClockId::Monotonic), read(ClockId::ProcessCPUTime));
     let slept = sleeps();
     let tasks: Vec<_> = (0..callers)
-        .map(|_| tokio::spawn(call(Arc::clone(&log), Arc::clone(&stop), turns)))
+        .map(|_| tokio::spawn(call(Arc::clone(&log), Arc::clone(&stop), iterations)))
         .collect();
     tokio::time::sleep(ROUND).await;
     stop.store(true, Ordering::Relaxed);
@@ -180,11 +180,11 @@ async fn measure(log: Arc<impl Log>, callers: usize, turns: u64) -> Figures {
     }
 }
 
-async fn call(log: Arc<impl Log>, stop: Arc<AtomicBool>, turns: u64) -> Vec<u64> {
+async fn call(log: Arc<impl Log>, stop: Arc<AtomicBool>, iterations: u64) -> Vec<u64> {
     let request = "r".repeat(120);
     let mut waits = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        work(turns);
+        work(iterations);
         let record = record(&request);
         let start = read(ClockId::Monotonic);
         log.append(record).await;
@@ -231,15 +231,23 @@ fn main() {
         "callers  work  log              records/s          p50 us            p99 us     CPU us each          sleeps"
     );
     for (callers, micros) in CASES {
-        let turns = turns_of(micros);
+        let iterations = iterations_in(micros);
         let mut figures = [(); 3].map(|()| Vec::new());
         for _ in 0..rounds {
             let run = |log| runtime.block_on(log);
             figures[0].push(run(
-                Box::pin(measure(Arc::new(NoLog), callers, turns)) as Run
+                Box::pin(measure(Arc::new(NoLog), callers, iterations)) as Run
             ));
-            figures[1].push(run(Box::pin(measure(Arc::clone(&plain), callers, turns))));
-            figures[2].push(run(Box::pin(measure(Arc::clone(&sink), callers, turns))));
+            figures[1].push(run(Box::pin(measure(
+                Arc::clone(&plain),
+                callers,
+                iterations,
+            ))));
+            figures[2].push(run(Box::pin(measure(
+                Arc::clone(&sink),
+                callers,
+                iterations,
+            ))));
         }
         for (name, rounds) in ["none", "plain", "lethe"].iter().zip(&figures) {
             println!(

@@ -1,4 +1,4 @@
-//! The next segment's file, made on a thread of its own while the present one fills.
+//! Makes the file of the next segment, on a thread of its own, while the present one fills.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crate::segment;
 
-/// A segment's file in the making. Dropped, it stops and takes the file away.
+/// A file that is being made. If this is dropped, the thread stops and removes the file.
 pub(crate) struct Ahead {
     path: PathBuf,
     stop: Arc<AtomicBool>,
@@ -31,7 +31,7 @@ impl Ahead {
         })
     }
 
-    /// Done, well or not; never waits.
+    /// Whether the thread has ended, with success or not. Does not wait.
     pub(crate) fn is_done(&self) -> bool {
         self.maker.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -49,7 +49,7 @@ impl Drop for Ahead {
             return;
         };
         self.stop.store(true, Ordering::Relaxed);
-        // Its result does not matter any more; a file that stays is removed at the next start.
+        // The result does not matter any more. A file that stays is removed at the next start.
         let _ = maker.join();
         let _ = std::fs::remove_file(&self.path);
     }

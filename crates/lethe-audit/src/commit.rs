@@ -1,8 +1,8 @@
 //! One commit: many lines, one disk write, one answer for all who wait.
 //!
-//! Waking a task from outside its runtime is dear, from inside it is cheap. So the writer wakes one
-//! waiter, and that one wakes the others when it is polled (ADR 0002). Whoever may break this
-//! chain (a cancelled or moved future) orders all to be woken by the writer.
+//! Waking a task from outside its runtime is expensive, from inside it is cheap. So the writer wakes
+//! one waiter, and that one wakes the others when it is polled (ADR 0002). A future that may break this
+//! chain, because it is cancelled or moved, makes the writer wake all.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,13 +22,13 @@ pub(crate) struct Commit {
 #[derive(Default)]
 struct Waiting {
     wakers: Vec<Waker>,
-    /// A waker in the list may lead nowhere.
+    /// Whether the list may have wakers of calls that nobody waits for any more.
     stale: bool,
 }
 
 impl Commit {
-    /// Answers, once: a second result changes nothing. True if others wait to be woken by the
-    /// first: then [`Self::wake_rest`] must follow soon, in case that one is never polled.
+    /// Sets the result once: a second one changes nothing. True if others wait to be woken by the
+    /// first: then [`Self::wake_rest`] must follow soon, because the first may never be polled.
     pub(crate) fn finish(&self, result: Result<(), AuditError>) -> bool {
         let mut waiting = self.waiting.lock();
         if self.result.set(result).is_err() {
@@ -82,7 +82,7 @@ impl Durable {
         if self.commit.result.get().is_some() {
             return false;
         }
-        // Polled again, perhaps by another task: the older waker may wake in vain.
+        // It is polled again, perhaps by another task, so the older waker may not work.
         waiting.stale |= self.registered;
         waiting.wakers.push(waker.clone());
         self.registered = true;

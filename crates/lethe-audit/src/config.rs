@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// Where the log lies and how it is cut.
+/// The folder of the log, and the size of its segments.
 #[derive(Debug, Clone)]
 pub struct AuditConfig {
     /// An existing folder of the log's own, on a disk that honours flushes.

@@ -9,13 +9,13 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::segment::Tampered;
 
-/// Owner only.
+/// File mode: only the owner may read.
 pub(crate) const MODE: u32 = 0o600;
 
-/// The segments of one log; nobody else writes here while it lives.
+/// The segments of one log. Nobody else writes in the folder while this exists.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The folder itself, wherever it may be moved.
+    /// The open folder. It stays the same folder when it is moved.
     folder: File,
     lock: File,
 }
@@ -27,7 +27,7 @@ impl Folder {
             lock: lock(path)?,
             path: path.to_owned(),
         };
-        // Segments that were in the making hold no record.
+        // Removes files that were being made: they have no record.
         for entry in folder.path.read_dir()? {
             let path = entry?.path();
             if path
@@ -40,7 +40,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Whether the folder is still the one at its place: another one may be mounted over it.
+    /// Whether the folder is still the one at its path: another one may be mounted over it.
     pub(crate) fn check(&self) -> io::Result<()> {
         let ours = self.folder.metadata()?;
         let there = std::fs::metadata(&self.path)?;
@@ -52,8 +52,8 @@ impl Folder {
         ))
     }
 
-    /// The lock again, when the folder was deleted and came back. While the one with the records
-    /// is elsewhere no other takes its place.
+    /// Takes the lock again if the folder was deleted and made again. While the folder with the records
+    /// is elsewhere, no other one is used.
     pub(crate) fn relock(&mut self) -> io::Result<()> {
         if self.folder.metadata()?.nlink() == 0 {
             self.folder = File::open(&self.path)?;
@@ -71,7 +71,7 @@ impl Folder {
         self.path.join(format!("audit-{number:08}.jsonl"))
     }
 
-    /// A name that no reader of the log looks at; a segment in the making.
+    /// The name of a file that is being made, which readers of the log ignore.
     pub(crate) fn draft(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.draft"))
     }
@@ -85,7 +85,7 @@ impl Folder {
         Ok(newest)
     }
 
-    /// Gives a draft its number, durably; refused when the number is taken.
+    /// Gives a draft its number, durably. Refused if the number is used.
     pub(crate) fn publish(&self, draft: &Path, number: u64) -> io::Result<PathBuf> {
         let path = self.segment(number);
         rustix::fs::renameat_with(CWD, draft, CWD, &path, RenameFlags::NOREPLACE)?;

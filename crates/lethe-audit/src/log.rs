@@ -10,8 +10,8 @@ use crate::folder::Folder;
 use crate::repair::repair;
 use crate::segment::{self, Segment, Tampered};
 
-/// At the start, after a failure, and when the next segment is not ready in time, a short one
-/// bridges the gap: it takes some 20 ms to make.
+/// Size of a short segment, which takes some 20 ms to make. It is used at the start, after a failure,
+/// and when the next segment is not ready in time.
 const SHORT: u64 = 4 << 20;
 
 pub(crate) struct Log {
@@ -21,7 +21,7 @@ pub(crate) struct Log {
     ahead: Option<Ahead>,
     /// The highest number ever used here: no number is used twice, even if its file is deleted.
     newest: u64,
-    /// The newest segment was not closed.
+    /// Whether the newest segment was not closed in order.
     dirty: bool,
 }
 
@@ -41,7 +41,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Makes lines durable. The order of lines is final here and nowhere before.
+    /// Makes lines durable. This decides the order of lines.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let result = self.try_write(lines);
         if let Err(error) = &result {
@@ -50,7 +50,7 @@ impl Log {
         result
     }
 
-    /// What reached the disk is unknown; what somebody else changed stays as he left it.
+    /// It is not known what reached the disk. What somebody else changed stays as it is.
     fn abandon(&mut self, error: &io::Error) {
         self.segment = None;
         self.dirty = !Tampered::is(error);

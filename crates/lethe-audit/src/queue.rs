@@ -1,4 +1,4 @@
-//! Where callers and writer meet: the commit that is filling.
+//! The queue between callers and writer: the commit that is filling.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::commit::{Commit, Durable};
 
-/// Lines that wait for the disk at most, in bytes; beyond, appends are refused.
+/// Most bytes of lines that wait for the disk. Beyond that, appends are refused.
 const MOST_WAITING: usize = 64 << 20;
 
-/// With the first caller there, how long the writer waits for half of those whom it has just answered,
-/// so that they share the next write (ADR 0002). A lone caller never waits.
+/// After the first caller, the writer waits so long for half of the callers that it has just answered,
+/// so that they share the next write (ADR 0002). A single caller never waits.
 const LINGER: Duration = Duration::from_micros(50);
 
 #[derive(Default)]
 struct Filling {
     lines: Vec<u8>,
     callers: usize,
-    /// The writer sleeps until this many callers are there; 0: it is awake.
+    /// The writer sleeps until there are so many callers. 0 if it is awake.
     wanted: usize,
     commit: Arc<Commit>,
     failed: Option<AuditError>,
@@ -34,9 +34,9 @@ pub(crate) struct Queue {
     work: Condvar,
 }
 
-/// A commit that the writer has taken. Dropped without an answer, it failed.
+/// A commit that the writer has taken. If it is dropped without an answer, it has failed.
 pub(crate) struct Batch {
-    /// Each with its line end.
+    /// The lines to write, each with its line end.
     pub(crate) lines: Vec<u8>,
     pub(crate) callers: usize,
     pub(crate) commit: Arc<Commit>,
@@ -48,13 +48,13 @@ impl Drop for Batch {
     }
 }
 
-/// What the writer finds.
+/// What the writer gets from the queue.
 pub(crate) enum Taken {
-    /// Something to write.
+    /// Lines to write.
     Batch(Batch),
-    /// Nothing for this long.
+    /// No line came in this time.
     Nothing,
-    /// Nothing, and no more to come.
+    /// The queue is closed and empty.
     Closed,
 }
 
@@ -87,11 +87,11 @@ impl Queue {
         Ok(durable)
     }
 
-    /// Waits for lines, and takes all there are. `spare` is filled next; `answered` callers are
-    /// on their way back.
-    pub(crate) fn take(&self, spare: Vec<u8>, answered: usize, patience: Duration) -> Taken {
+    /// Waits for lines, and takes all of them. `spare` is the buffer for the next ones. `answered` is
+    /// the number of callers that were just answered, and may come again.
+    pub(crate) fn take(&self, spare: Vec<u8>, answered: usize, limit: Duration) -> Taken {
         let mut filling = self.filling.lock();
-        self.sleep(&mut filling, 1, patience);
+        self.sleep(&mut filling, 1, limit);
         if answered > 2 && filling.callers > 0 {
             self.sleep(&mut filling, answered / 2, LINGER);
         }
@@ -105,15 +105,15 @@ impl Queue {
         Taken::Batch(filling.take(spare))
     }
 
-    fn sleep(&self, filling: &mut MutexGuard<'_, Filling>, wanted: usize, patience: Duration) {
+    fn sleep(&self, filling: &mut MutexGuard<'_, Filling>, wanted: usize, limit: Duration) {
         if filling.callers < wanted && !filling.closed {
             filling.wanted = wanted;
-            self.work.wait_for(filling, patience);
+            self.work.wait_for(filling, limit);
             filling.wanted = 0;
         }
     }
 
-    /// Refuses lines until [`Self::recover`]; those that wait fail.
+    /// Refuses lines until [`Self::recover`]. Lines that wait fail.
     pub(crate) fn fail(&self, error: &AuditError) {
         let mut filling = self.filling.lock();
         filling.failed = Some(error.clone());
@@ -123,17 +123,17 @@ impl Queue {
         batch.commit.finish_all(Err(error.clone()));
     }
 
-    /// Takes lines again.
+    /// Accepts lines again.
     pub(crate) fn recover(&self) {
         self.filling.lock().failed = None;
     }
 
-    /// How often lines were refused from then on.
+    /// How often the log failed, so that lines were refused.
     pub(crate) fn failures(&self) -> u64 {
         self.filling.lock().failures
     }
 
-    /// Whether lines are taken.
+    /// Whether lines are accepted.
     pub(crate) fn check(&self) -> Result<(), AuditError> {
         let filling = self.filling.lock();
         if filling.closed {
@@ -142,7 +142,7 @@ impl Queue {
         filling.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Refuses further lines; those that wait are still written.
+    /// Refuses further lines. Lines that wait are still written.
     pub(crate) fn close(&self) {
         self.filling.lock().closed = true;
         self.work.notify_one();

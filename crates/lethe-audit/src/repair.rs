@@ -1,6 +1,6 @@
-//! A segment that was not closed: after a crash, or a failed write. Lines that are whole stay,
-//! whether anybody was answered for them or not; what is left of a torn one is blanked out, and the
-//! unused rest cut off. Nobody was answered for a torn line.
+//! Repairs a segment that was not closed, after a crash or a failed write. Complete lines stay, whether
+//! or not anybody got an answer for them. The rest of a torn line is overwritten with blanks, and the
+//! unused rest of the file is cut off. Nobody got an answer for a torn line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};

@@ -11,10 +11,11 @@ use rustix::fs::OFlags;
 
 use crate::folder::{Folder, MODE};
 
-/// Small, and flushed one by one, so that the commits of the running segment get in between.
+/// Size of a piece of a new file. Pieces are flushed one by one, so that commits of the present segment
+/// get in between.
 const CHUNK: usize = 256 << 10;
 
-/// Somebody else had his hands on the log: what is there now is his, and is not repaired.
+/// Somebody else has changed the log. What is there now is not repaired.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Tampered(&'static str);
@@ -41,7 +42,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Takes a draft of `bytes` into use under this number.
+    /// Begins to use a draft of `bytes` bytes with this number.
     pub(crate) fn publish(
         folder: &Folder,
         draft: &Path,
@@ -82,7 +83,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether the file is still the one at its place, and as it was left.
+    /// Whether the file is still the one at its path, and is unchanged.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.check_content()?;
         let ours = self.file.metadata()?;
@@ -95,7 +96,7 @@ impl Segment {
 
     fn check_content(&self) -> io::Result<()> {
         let file = self.file.metadata()?;
-        // A file that was deleted takes writes as before, for nobody.
+        // A deleted file still accepts writes, which are lost.
         if file.nlink() == 0 {
             return Err(Tampered::error("the segment was deleted"));
         }
@@ -118,10 +119,10 @@ fn written_at(file: &Metadata) -> (i64, i64) {
     (file.mtime(), file.mtime_nsec())
 }
 
-/// Makes the file of a segment, all line ends, durable; the slow part. Stops early, as failed,
-/// when told to.
+/// Makes the file of a segment, full of line ends, and makes it durable. This is slow. Fails early if
+/// `stop` is set.
 pub(crate) fn draft(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
-    // Not truncated but new: should the name still lead to a segment, its lines stay.
+    // The file is new and not truncated: if the name still leads to a segment, its lines stay.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

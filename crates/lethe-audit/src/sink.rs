@@ -56,7 +56,7 @@ impl FileAuditSink {
     }
 }
 
-/// Should the writer panic, nobody waits for it forever.
+/// If the writer panics, nobody waits for it forever.
 struct End {
     queue: Arc<Queue>,
     ended: Arc<Commit>,
@@ -75,7 +75,7 @@ impl Drop for FileAuditSink {
     fn drop(&mut self) {
         self.queue.close();
         if let Some(thread) = self.writer.lock().take() {
-            // A panic of the writer was told by the panic hook.
+            // The panic hook has logged a panic of the writer.
             let _ = thread.join();
         }
     }

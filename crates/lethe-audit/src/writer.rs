@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::queue::{Batch, Queue, Taken};
 
 /// How often the log is looked at while nobody writes.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WAIT_LIMIT: Duration = Duration::from_millis(500);
 
 /// After this, the others of a commit are woken even if the first one woken was not polled.
 const RESCUE: Duration = Duration::from_millis(1);
@@ -20,9 +20,9 @@ const RESCUE: Duration = Duration::from_millis(1);
 pub(crate) struct Writer {
     log: Log,
     queue: Arc<Queue>,
-    /// Answered, but not all of its callers may have been woken.
+    /// A commit that is answered, while not all of its callers may have been woken.
     handed_on: Option<Arc<Commit>>,
-    /// No line is taken until the log is recovered.
+    /// Whether a write has failed: no line is taken until the log is recovered.
     broken: bool,
 }
 
@@ -40,8 +40,8 @@ impl Writer {
     pub(crate) fn run(mut self) -> Result<(), AuditError> {
         let (mut spare, mut answered) = (Vec::new(), 0);
         loop {
-            let patience = self.handed_on.as_ref().map_or(PATIENCE, |_| RESCUE);
-            match self.queue.take(spare, answered, patience) {
+            let limit = self.handed_on.as_ref().map_or(WAIT_LIMIT, |_| RESCUE);
+            match self.queue.take(spare, answered, limit) {
                 Taken::Batch(batch) => {
                     answered = batch.callers;
                     spare = self.commit(batch);
@@ -54,14 +54,14 @@ impl Writer {
             }
         }
         self.wake_rest();
-        self.log.close().map_err(told)
+        self.log.close().map_err(audit_error)
     }
 
     /// Writes and answers; gives back the emptied buffer.
     fn commit(&mut self, mut batch: Batch) -> Vec<u8> {
-        let result = self.log.write(&batch.lines).map_err(told);
+        let result = self.log.write(&batch.lines).map_err(audit_error);
         if let Err(error) = &result {
-            // Before the answer: who hears of a failure finds `check` to agree.
+            // `check` must fail before callers get the failure.
             self.fail(error);
         }
         let others = batch.commit.finish(result);
@@ -84,14 +84,14 @@ impl Writer {
         }
     }
 
-    /// With no traffic nobody else would find out that the log broke, or that the disk is back.
+    /// Without traffic nobody else would notice that the log failed, or that the disk is back.
     fn rest(&mut self) {
         if self.handed_on.is_some() {
             self.wake_rest();
         } else if self.broken {
             self.recover();
         } else if let Err(error) = self.log.check() {
-            self.fail(&told(error));
+            self.fail(&audit_error(error));
         }
     }
 
@@ -107,6 +107,6 @@ impl Writer {
     }
 }
 
-fn told(error: io::Error) -> AuditError {
+fn audit_error(error: io::Error) -> AuditError {
     AuditError(error.to_string())
 }

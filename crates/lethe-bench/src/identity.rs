@@ -14,11 +14,11 @@ use crate::error::BenchError;
 /// PEM files of one side of mTLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Who is trusted.
+    /// PEM file of the CA that is trusted.
     pub(crate) authority: PathBuf,
-    /// Own certificate.
+    /// PEM file of the own certificate.
     pub(crate) certificate: PathBuf,
-    /// Own key.
+    /// PEM file of the own private key.
     pub(crate) key: PathBuf,
 }
 
@@ -62,7 +62,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BenchError>
 /// A server and what a client needs to speak to it.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    /// Where it listens.
+    /// The address on which the server listens.
     pub(crate) address: SocketAddr,
     /// The name in its certificate.
     pub(crate) name: ServerName<'static>,

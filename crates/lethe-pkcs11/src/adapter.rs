@@ -31,7 +31,7 @@ impl Pkcs11Hsm {
         let (sender, receiver) = mpsc::channel();
         std::thread::Builder::new()
             .name("lethe-pkcs11-open".into())
-            // Nobody may listen any more: then the device is dropped.
+            // If the caller does not wait any more, the device is dropped.
             .spawn(move || drop(sender.send(Device::open(config))))
             .map_err(|error| HsmError::Unavailable(error.to_string()))?;
         let opened = receiver
@@ -84,7 +84,7 @@ impl Hsm for Pkcs11Hsm {
         secret: &Secret32,
     ) -> Result<SealedSecret, HsmError> {
         let aad = aad.to_vec();
-        // The call may outlive its caller, so it needs a copy of its own, wiped with it.
+        // The call may outlive its caller, so it has a copy of its own, which is wiped with it.
         let secret = Secret32::filled(|bytes| bytes.copy_from_slice(secret.expose()));
         self.pool
             .run(move |call| operations::seal(call, key, &aad, &secret))
@@ -148,7 +148,8 @@ impl Hsm for Pkcs11Hsm {
         deployment: DeploymentId,
         kind: ClaimKind,
     ) -> Result<(), HsmError> {
-        // Not in turn: a challenge is answered at once, whatever keys are being made.
+        // This does not wait for its turn: a challenge is answered at once, whatever keys are being
+        // made.
         self.pool
             .run(move |call| claim::remove_claim(call, deployment, kind))
             .await

@@ -12,26 +12,26 @@ const RUNNING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 const DONE: u8 = 3;
 
-/// What waiter and worker agree on about one call.
+/// The state of one call, between the caller that waits and the worker.
 #[derive(Default)]
 pub(crate) struct Ticket(AtomicU8);
 
 impl Ticket {
-    /// The worker takes it, unless nobody waits any more.
+    /// The worker begins the call, unless nobody waits any more.
     pub(crate) fn start(&self) -> bool {
         self.0
             .compare_exchange(QUEUED, RUNNING, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
-    /// The worker has an answer; false when it comes too late.
+    /// The worker has an answer. False if it comes too late.
     pub(crate) fn finish(&self) -> bool {
         self.0
             .compare_exchange(RUNNING, DONE, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
-    /// The waiter leaves; true when a thread is left alone with the call.
+    /// The caller gives up. True if a thread is left alone with the call.
     pub(crate) fn give_up(&self) -> bool {
         self.0.swap(GIVEN_UP, Ordering::SeqCst) == RUNNING
     }

@@ -14,7 +14,8 @@ use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
 use crate::objects::{ensure_has, first_accepted, read};
 
-/// What no claim may lack: who could change it could give the deployment to another store.
+/// Attributes that every claim must have: somebody who could change a claim could give the deployment
+/// to another store.
 const DEMANDED: [Attribute; 2] = [Attribute::Private(true), Attribute::Modifiable(false)];
 
 const fn prefix(kind: ClaimKind) -> &'static str {
@@ -24,7 +25,7 @@ const fn prefix(kind: ClaimKind) -> &'static str {
     }
 }
 
-/// Of the claims of all deployments.
+/// The template of the claims of all deployments.
 fn any() -> Vec<Attribute> {
     vec![
         Attribute::Token(true),
@@ -63,8 +64,8 @@ fn find(call: &Call<'_>, deployment: DeploymentId, kind: ClaimKind) -> Result<Ve
     Ok(found)
 }
 
-/// The store instance of the highest number. Two of the same number come from two services that
-/// claimed at the same time: nobody can tell which is right.
+/// The text with the highest number. If two have the same number, two services claimed at the same
+/// time, and it is not known which is right.
 pub(crate) fn claim(
     call: &Call<'_>,
     deployment: DeploymentId,
@@ -85,7 +86,7 @@ pub(crate) fn claim(
     }
 }
 
-/// The new claim is made before the old ones go: never a moment without one.
+/// The new claim is made before the old ones are removed, so that there is always one.
 pub(crate) fn set_claim(
     call: &Call<'_>,
     deployment: DeploymentId,
@@ -106,7 +107,7 @@ pub(crate) fn set_claim(
     let made = if old.is_empty() {
         call.device.room.take(call, 1, make)?
     } else {
-        // Takes the place of one that goes: a full token must not stand in the way.
+        // It replaces one that is removed, so it must be possible on a full token.
         make()?
     };
     if let Err(failure) = ensure_has(call, made, &DEMANDED) {

@@ -30,7 +30,7 @@ impl fmt::Debug for Pin {
 /// Who chooses the IV of AES-GCM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IvSource {
-    /// This adapter, 12 random bytes.
+    /// This adapter draws 12 random bytes.
     Caller,
     /// The device, which writes it back into the mechanism parameter.
     Device,
@@ -39,11 +39,11 @@ pub enum IvSource {
 /// Which of a module's tokens: all that is given must fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSelector {
-    /// Its label.
+    /// The token's label.
     pub label: String,
-    /// Its serial number, where labels repeat.
+    /// The token's serial number, needed if several tokens have the label.
     pub serial: Option<String>,
-    /// The id of the slot that it is in.
+    /// The id of the token's slot, needed if several tokens have the label.
     pub slot: Option<u64>,
 }
 
@@ -86,15 +86,15 @@ pub struct Pkcs11Config {
     pub module: PathBuf,
     /// The token.
     pub token: TokenSelector,
-    /// User PIN of the token.
+    /// The user PIN of the token.
     pub pin: Pin,
     /// Logs in even when the token says that one more wrong PIN locks it.
     pub last_pin_try: bool,
-    /// Who chooses IVs.
+    /// Who chooses the IV of each encryption.
     pub iv: IvSource,
-    /// How long a caller waits for an answer.
+    /// How long a call may take before it counts as failed.
     pub call_timeout: Duration,
-    /// Threads, each with one session.
+    /// Number of threads, each with one session.
     pub threads: usize,
     /// Creating another object beyond this many on the token is refused.
     pub max_objects: u64,

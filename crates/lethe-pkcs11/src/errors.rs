@@ -1,4 +1,4 @@
-//! What each answer of a module means, in one exhaustive match.
+//! The meaning of each return value of a module, in one exhaustive match.
 
 use cryptoki::error::{Error, RvError};
 use lethe_core::ports::HsmError;
@@ -6,11 +6,11 @@ use lethe_core::ports::HsmError;
 /// Why an operation stopped.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The module said so.
+    /// The module returned this error.
     Module(Error),
-    /// Decided here.
+    /// The adapter decided this without the module.
     Decided(HsmError),
-    /// Nobody waits any more: no further call is made.
+    /// The caller does not wait any more, so no further call is made.
     GivenUp,
 }
 
@@ -33,15 +33,15 @@ pub(crate) enum Meaning {
     Lost,
     /// As [`Self::Lost`], but the session may still be closed by us.
     Unwell,
-    /// Nothing now, perhaps later.
+    /// The HSM cannot do it now, and perhaps later.
     Unavailable,
-    /// PIN refused: never try it again.
+    /// The PIN was refused. It must not be tried again.
     Pin,
-    /// No room.
+    /// The token has no room for the object.
     Full,
-    /// The object went away.
+    /// The object is not on the token any more.
     NotFound,
-    /// Ciphertext refused.
+    /// The HSM refused the ciphertext: its tag is wrong.
     Refused,
     /// Anything else: a device or a caller outside of the standard.
     Odd,
@@ -164,7 +164,7 @@ fn meaning_of_value(value: RvError) -> Meaning {
     }
 }
 
-/// Short text: function and code; the long prose of the standard helps nobody.
+/// A short text: function and code, without the long texts of the standard.
 fn text(error: &Error) -> String {
     match error {
         Error::Pkcs11(value, function) => format!("{function}: {value:?}"),
@@ -172,7 +172,7 @@ fn text(error: &Error) -> String {
     }
 }
 
-/// What the caller of the port learns.
+/// The error that the caller of the port gets.
 pub(crate) fn to_hsm_error(error: &Error) -> HsmError {
     match meaning(error) {
         Meaning::Lost | Meaning::Unwell | Meaning::Unavailable => {

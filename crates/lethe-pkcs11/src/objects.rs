@@ -10,10 +10,10 @@ use lethe_core::ports::{HsmError, HsmKey, KeyLabel};
 use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
 
-/// Handles that one `C_FindObjects` may answer when many are expected.
+/// Most handles that one `C_FindObjects` returns when many are expected.
 const AT_ONCE: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
-/// What a device says of a key that it made itself and never let out.
+/// Attributes of a key that the device made itself and never exported.
 pub(crate) const NEVER_OUTSIDE: [Attribute; 3] = [
     Attribute::Local(true),
     Attribute::AlwaysSensitive(true),
@@ -72,7 +72,7 @@ pub(crate) fn read(
     }
 }
 
-/// Makes sure that a new object has what its template demanded: a device may take a template and
+/// Checks that a new object has the attributes of its template: a device may accept a template and
 /// ignore part of it.
 pub(crate) fn ensure_has(
     call: &Call<'_>,
@@ -164,7 +164,8 @@ pub(crate) fn count_all(call: &Call<'_>) -> Result<u64, Failure> {
     Ok(u64::try_from(all.len()).unwrap_or(u64::MAX))
 }
 
-/// Tries templates from the strictest on; a device that does not know an attribute gets the next.
+/// Tries templates, beginning with the strictest. If the device does not know an attribute, the next
+/// one is tried.
 pub(crate) fn first_accepted<Template, T>(
     templates: &[Template],
     mut attempt: impl FnMut(&Template) -> Result<T, Failure>,

@@ -16,7 +16,7 @@ use crate::objects::{
 
 const TAG_BITS: u64 = 128;
 
-/// What no key may lack, whatever the device thinks of its template.
+/// Attributes that every key must have, whatever the device does with its template.
 const DEMANDED: [Attribute; 9] = [
     Attribute::KeyType(KeyType::AES),
     Attribute::Private(true),
@@ -109,8 +109,8 @@ pub(crate) fn open(
     Err(HsmError::DoesNotOpen.into())
 }
 
-/// Tells a failed tag from a dead device: both may be `CKR_GENERAL_ERROR`. The session's state
-/// may come from the module's memory; the search goes to the device.
+/// Distinguishes a wrong tag from a dead device: both may be `CKR_GENERAL_ERROR`. The state of the
+/// session may come from the module's memory, but a search goes to the device.
 fn ensure_alive(call: &Call<'_>, key: HsmKey) -> Result<(), Failure> {
     call.session()?.get_session_info()?;
     find_key(call, key).map(|_| ())
@@ -135,7 +135,7 @@ fn decrypt(
     Ok(Secret32::filled(|secret| secret.copy_from_slice(&bytes)))
 }
 
-/// `before_destroy` is told right before the only call that harms.
+/// `before_destroy` is called right before the only call that destroys something.
 pub(crate) fn destroy(
     call: &Call<'_>,
     key: HsmKey,

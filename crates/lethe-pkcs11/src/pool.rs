@@ -14,23 +14,23 @@ use crate::errors::Failure;
 use crate::session::Device;
 use crate::worker::{self, Held};
 
-/// Threads given up on, per thread of the configuration, before new calls are refused.
+/// Number of hung threads, for each configured thread, at which new calls are refused.
 const GIVEN_UP_PER_THREAD: usize = 4;
 
-/// For threads to end when the pool is dropped, all together.
+/// Time in which all threads have to end when the pool is dropped.
 const ENDING: Duration = Duration::from_secs(2);
-/// Between two looks whether one has.
+/// Time between two looks whether a thread has ended.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Does its work and answers; false when nobody wanted the answer any more.
+/// A job does its work and answers. It returns false if nobody waits for the answer any more.
 type Job = Box<dyn FnOnce(&Device, &mut Option<Held>) -> bool + Send>;
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Threads that take jobs.
+    /// Number of threads that take jobs.
     live: usize,
-    /// Threads inside a call that was given up on.
+    /// Number of threads inside a call that nobody waits for any more.
     given_up: usize,
     closed: bool,
     /// All threads that may still be in the module.
@@ -67,7 +67,7 @@ impl Drop for Pool {
                 left = left.saturating_sub(LOOK);
             }
             if thread.is_finished() {
-                // One that panicked has ended, too.
+                // A thread that panicked has ended too.
                 let _ = thread.join();
             }
         }
@@ -125,12 +125,12 @@ impl Pool {
             let answer = worker::attempt(device, held, &theirs, &operation);
             let wanted = theirs.finish();
             if wanted {
-                // The waiter may leave just now: then the answer is lost with it.
+                // The caller may give up just now. Then the answer is lost.
                 let _ = sender.send(answer);
             }
             wanted
         }))?;
-        // From here on, leaving in whatever way (time-out, dropped future) gives the call up.
+        // From here on the call is given up when the caller leaves, by a timeout or a dropped future.
         let _leave = Leave {
             shared: &self.shared,
             ticket,
@@ -193,7 +193,7 @@ impl Shared {
         }
     }
 
-    /// A thread was left alone with its call; another one takes its place.
+    /// Replaces a thread that was left alone with its call.
     fn replace_thread(self: &Arc<Self>) {
         let may_add = {
             let mut state = self.state.lock();
@@ -240,7 +240,7 @@ impl Shared {
         }
     }
 
-    /// A hung call ended: its thread goes on only when it has not been replaced.
+    /// A hung call has ended. Its thread goes on only if it was not replaced.
     fn rejoin(&self) -> bool {
         let mut state = self.state.lock();
         state.given_up = state.given_up.saturating_sub(1);

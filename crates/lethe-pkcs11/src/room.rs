@@ -10,16 +10,17 @@ use crate::objects::count_all;
 
 #[derive(Default)]
 struct Count {
-    /// Objects on the token; `None` until counted, and when the device said otherwise.
+    /// Number of objects on the token. `None` before the first count, and when the device contradicted
+    /// it.
     known: Option<u64>,
-    /// Objects that calls are just making.
+    /// Number of objects that calls under way are making.
     coming: u64,
-    /// Objects made here, ever.
+    /// Number of objects that this process has made.
     made: u64,
 }
 
-/// The token's room. Other applications change it unseen, so it is counted anew before anybody
-/// is refused; never locked around a call.
+/// The room on the token. Other applications may change it, so it is counted again before a call is
+/// refused. The lock is never held during a call.
 #[derive(Default)]
 pub(crate) struct Room(Mutex<Count>);
 
@@ -58,7 +59,7 @@ impl Room {
         let before = self.0.lock().made;
         let found = count_all(call)?;
         let mut count = self.0.lock();
-        // What was made meanwhile may be counted twice, but not missed.
+        // What was made meanwhile may be counted twice, but never not at all.
         count.known = Some(found + (count.made - before));
         Ok(())
     }
@@ -72,7 +73,7 @@ impl Room {
                 count.made += objects;
                 count.known = count.known.map(|known| known + objects);
             }
-            // It may have been made, or the device counts differently.
+            // The object may have been made, or the device counts differently.
             Err(Failure::Module(error)) if unsure(errors::meaning(error)) => count.known = None,
             Err(_) => {}
         }

@@ -54,7 +54,7 @@ impl Device {
             .module
             .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
         {
-            // Another adapter in this process did it.
+            // Another adapter in this process has initialised the module.
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
             other => other,
         }
@@ -166,8 +166,8 @@ impl Device {
         }
     }
 
-    /// The last try is for a person: a token that locks loses its keys on some devices. Not
-    /// remembered, because an administrator may free the token meanwhile.
+    /// The last try before the token locks is left to a person: on some devices a locked token loses
+    /// its keys. This is not remembered, because an administrator may reset the counter meanwhile.
     fn ensure_tries_left(&self, slot: Slot) -> Result<(), Failure> {
         let token = self.module.get_token_info(slot)?;
         let why = if token.user_pin_locked() {

@@ -18,7 +18,7 @@ const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
 /// OID 1.3.101.112, of RFC 8410.
 const CURVE_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
 const PURPOSES: [SigningPurpose; 2] = [SigningPurpose::Receipt, SigningPurpose::Checkpoint];
-/// What signs goes first.
+/// The private half is destroyed first.
 const HALVES: [ObjectClass; 2] = [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY];
 const LABEL_PREFIX: &str = "lethe/v1/sign/";
 
@@ -30,7 +30,7 @@ pub(crate) fn label(deployment: DeploymentId, purpose: SigningPurpose) -> String
     format!("{LABEL_PREFIX}{purpose}/{deployment}")
 }
 
-/// What neither half may lack.
+/// Attributes that both halves must have.
 const DEMANDED_OF_PUBLIC: [Attribute; 2] = [
     Attribute::KeyType(KeyType::EC_EDWARDS),
     Attribute::Modifiable(false),

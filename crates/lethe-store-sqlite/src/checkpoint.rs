@@ -1,5 +1,5 @@
 //! Moves the WAL into the database, on a connection and a task of its own: a checkpoint is mostly
-//! random writes, and whoever commits must not wait for them.
+//! random writes, and commits must not wait for them.
 //!
 //! The longer the WAL, the more often a page in it was written again meanwhile and is moved once
 //! only; the shorter, the less is read at a start after a crash.
@@ -15,31 +15,35 @@ use tokio::task::JoinHandle;
 
 /// Bytes of rows written between two checkpoints.
 const BETWEEN: u64 = 48 << 20;
-/// A checkpoint comes at the latest when nothing much was written for so long.
+/// Longest time between two checkpoints.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// The task, and what it is told.
+/// The task that makes checkpoints, and what was written since the last one.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    told: Arc<Told>,
+    progress: Arc<Progress>,
     pool: SqlitePool,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Progress {
     bytes: AtomicU64,
     due: Notify,
 }
 
 impl Checkpoints {
     pub(crate) fn start(pool: SqlitePool) -> Self {
-        let told = Arc::<Told>::default();
-        let task = tokio::spawn(run(pool.clone(), Arc::clone(&told)));
-        Self { told, pool, task }
+        let progress = Arc::<Progress>::default();
+        let task = tokio::spawn(run(pool.clone(), Arc::clone(&progress)));
+        Self {
+            progress,
+            pool,
+            task,
+        }
     }
 
-    /// A batch was written, or may have been.
+    /// Counts a batch that was written, or may have been.
     pub(crate) fn written(&self, batch: &BatchCommit) {
         let bytes: usize = batch
             .trees
@@ -51,8 +55,8 @@ impl Checkpoints {
             })
             .sum();
         let bytes = bytes as u64;
-        if self.told.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= BETWEEN {
-            self.told.due.notify_one();
+        if self.progress.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= BETWEEN {
+            self.progress.due.notify_one();
         }
     }
 
@@ -68,11 +72,11 @@ impl Drop for Checkpoints {
     }
 }
 
-async fn run(pool: SqlitePool, told: Arc<Told>) {
+async fn run(pool: SqlitePool, progress: Arc<Progress>) {
     loop {
         // Either way something may have to be moved.
-        let _ = tokio::time::timeout(IDLE, told.due.notified()).await;
-        told.bytes.store(0, Ordering::Relaxed);
+        let _ = tokio::time::timeout(IDLE, progress.due.notified()).await;
+        progress.bytes.store(0, Ordering::Relaxed);
         // The first moves nearly all while others write on; the second the rest, and lets the next
         // writer begin the WAL anew. One that fails is tried again the next time.
         for statement in [

@@ -1,18 +1,18 @@
-//! The place that a claim names, seen from here.
+//! Looks at the path in a claim, as seen from this machine.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// What is at the place of another database.
+/// What is at the path of another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// Nothing is there.
+    /// No file is at this path.
     Gone(PathBuf),
-    /// A database that nobody has open.
+    /// A database is there, and nobody has it open.
     Left(PathBuf),
-    /// Somebody has it open.
+    /// A database is there, and a process has it open.
     Served(PathBuf),
 }
 
@@ -29,7 +29,7 @@ pub fn elsewhere(path: &Path) -> Elsewhere {
     }
 }
 
-/// A lock that cannot be looked at counts as held.
+/// A lock that cannot be checked counts as held.
 fn is_locked(database: &Path) -> bool {
     let path = files::beside(database, ".lock");
     match OpenOptions::new().write(true).open(path) {

@@ -14,7 +14,7 @@ const NOT_A_DATABASE: i32 = 26;
 /// `SQLITE_ERROR`: with statements fixed at compile time, a table or column that is missing.
 const GENERIC: i32 = 1;
 
-/// For `map_err`: what was being done stands in the message.
+/// For `map_err`: the message says what was being done.
 pub(crate) fn during(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| match error {
         sqlx::Error::Database(error) => database(operation, error.as_ref()),

@@ -51,8 +51,8 @@ impl SqliteStore {
 }
 
 impl Write<'_> {
-    /// Commits when the work went well; else rolls back and hands on the work's error. SQLite has
-    /// flushed what is committed. After any error but the work's own nobody can tell whether it was.
+    /// Commits if the work succeeded, and else rolls back and returns its error. What is committed is
+    /// flushed. After any error that is not of the work it is not known whether it was committed.
     pub(crate) async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         if work.is_ok() {
             self.execute("COMMIT")
@@ -74,7 +74,8 @@ impl Write<'_> {
     }
 }
 
-/// Cancelled, or in a state that we cannot tell: closing the connection rolls back for certain.
+/// The transaction was cancelled, or its state is not known: closing the connection rolls back for
+/// certain.
 impl Drop for Write<'_> {
     fn drop(&mut self) {
         if !self.ended {

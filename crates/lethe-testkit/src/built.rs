@@ -1,4 +1,4 @@
-//! Programs that a test runs and that cargo does not build for it: those of other packages.
+//! Programs of other packages that a test runs: cargo does not build them for the test.
 
 use std::collections::HashSet;
 use std::fs;

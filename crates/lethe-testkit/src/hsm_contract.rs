@@ -238,7 +238,7 @@ pub async fn signs_verifiably(hsm: Arc<dyn Hsm>) {
     assert_eq!(hsm.sign(unknown, b"message").await, Err(HsmError::NotFound));
 }
 
-/// A claim goes when told to, and only that one.
+/// A claim is removed when asked to, and only that one.
 pub async fn claims_are_listed_and_removed(hsm: Arc<dyn Hsm>) {
     let (ours, theirs) = (deployment(), deployment());
     for whose in [ours, theirs] {

@@ -4,21 +4,22 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
-/// Certificates of a chain that are looked at, the peer's own included.
+/// Most certificates of a chain, with the peer's own.
 pub const MOST_CERTIFICATES: usize = 7;
-/// Bytes of a chain that are looked at.
+/// Most bytes of a chain.
 pub const MOST_BYTES: usize = 32 << 10;
 
 /// Why a chain is refused before any signature is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// More than [`MOST_CERTIFICATES`].
+    /// The chain has more than [`MOST_CERTIFICATES`] certificates; their number.
     #[error("the chain has {0} certificates, {MOST_CERTIFICATES} are allowed")]
     TooMany(usize),
-    /// More than [`MOST_BYTES`].
+    /// The certificates have more than [`MOST_BYTES`] bytes together; their number.
     #[error("the chain has {0} bytes, {MOST_BYTES} are allowed")]
     TooLarge(usize),
-    /// Which of them issued another one cannot be told without trying.
+    /// Several certificates have the name of one issuer, so it is not clear which one has issued
+    /// another.
     #[error("several certificates of the chain bear the name of one issuer")]
     Ambiguous,
     /// An intermediate CA whose key usage lacks `keyCertSign`.
@@ -41,21 +42,21 @@ impl From<ChainError> for Error {
     }
 }
 
-/// Why a certificate is no CA that others can be trusted by.
+/// Why a certificate cannot be a trust anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorError {
-    /// Not a certificate, or bytes after it.
+    /// The bytes are not exactly one certificate.
     #[error("holds what is no certificate")]
     NoCertificate,
-    /// Without basic constraints that say so.
+    /// The certificate has no basic constraints that say that it is a CA.
     #[error("holds a certificate that is no CA (basic constraints)")]
     NoCa,
-    /// With a key usage that lacks `keyCertSign`.
+    /// The certificate has a key usage without `keyCertSign`.
     #[error("holds a CA that may not sign certificates (key usage)")]
     MayNotSign,
 }
 
-/// CAs that paths end at.
+/// The CAs at which paths end.
 #[derive(Debug, Clone)]
 pub struct TrustAnchors(Vec<Anchor>);
 
@@ -67,12 +68,12 @@ struct Anchor {
 }
 
 impl TrustAnchors {
-    /// Of the certificates of CAs.
+    /// Anchors from the certificates of CAs.
     ///
     /// # Errors
-    /// [`AnchorError`] when one of them is none.
+    /// [`AnchorError`] if one of them is no CA.
     pub fn new(certificates: &[CertificateDer<'_>]) -> Result<Self, AnchorError> {
-        let anchors = certificates.iter().map(|der| Anchor::of(der));
+        let anchors = certificates.iter().map(|der| Anchor::from_der(der));
         anchors.collect::<Result<_, _>>().map(Self)
     }
 
@@ -92,7 +93,7 @@ enum Match {
 }
 
 impl Anchor {
-    fn of(der: &CertificateDer<'_>) -> Result<Self, AnchorError> {
+    fn from_der(der: &CertificateDer<'_>) -> Result<Self, AnchorError> {
         let parsed = parse(der).ok_or(AnchorError::NoCertificate)?;
         let constraints = parsed.basic_constraints();
         let constraints = constraints.map_err(|_| AnchorError::NoCertificate)?;
@@ -124,7 +125,7 @@ impl Anchor {
     }
 }
 
-/// Whose certificate it is.
+/// The subject of the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -143,7 +144,7 @@ struct Other<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Counts before anything is parsed. What does not parse leads nowhere and is left out.
+    /// Checks the bounds before anything is parsed. Certificates that cannot be parsed are left out.
     pub(crate) fn new(
         own: &'a CertificateDer<'_>,
         others: &'a [CertificateDer<'_>],

@@ -5,15 +5,15 @@ use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use serde::Deserialize;
 
-/// What a session recorded today stays closed to: a hybrid of a classical exchange and ML-KEM does
-/// so as long as either of them holds.
+/// Which key exchanges are accepted. A hybrid of a classical exchange and ML-KEM protects a recorded
+/// session as long as one of the two is not broken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyExchange {
-    /// A hybrid with everybody who can, a classical one with others.
+    /// A hybrid key exchange if the peer can, and else a classical one.
     #[default]
     HybridPreferred,
-    /// A hybrid, or no session.
+    /// A hybrid key exchange is required. Otherwise there is no session.
     HybridRequired,
 }
 
@@ -21,7 +21,7 @@ const HYBRID: [&dyn SupportedKxGroup; 2] = [kx_group::X25519MLKEM768, kx_group::
 const CLASSICAL: [&dyn SupportedKxGroup; 3] =
     [kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
 
-/// The cryptography of all our TLS: that of `aws-lc-rs`, its key exchanges in our order.
+/// The cryptography provider of TLS: `aws-lc-rs`, with key exchanges in this order.
 #[must_use]
 pub fn provider(wanted: KeyExchange) -> Arc<CryptoProvider> {
     let mut kx_groups = HYBRID.to_vec();

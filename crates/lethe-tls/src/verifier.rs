@@ -8,8 +8,8 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, 
 
 use crate::chain::{Chain, Side, TrustAnchors};
 
-/// A verifier that is shown one path instead of whatever the peer sent: those that build paths
-/// parse and try every certificate of a chain again at each step. TLS 1.3 only.
+/// A verifier that gets one path instead of all certificates that the peer sent: verifiers that build
+/// paths parse and try every certificate again at each step. TLS 1.3 only.
 #[derive(Debug)]
 pub struct Bounded<V: ?Sized> {
     anchors: TrustAnchors,

@@ -37,11 +37,11 @@ pub struct Ahead {
 
 /// An operation between its `Init` and its end.
 pub struct Active {
-    /// How.
+    /// The mechanism, with its parameters.
     pub mechanism: Mechanism,
     /// The key's handle.
     pub key: u64,
-    /// Parts given so far.
+    /// The input that was given so far.
     pub data: Secret,
 }
 
@@ -51,7 +51,7 @@ pub enum Output {
     Length(usize),
     /// The buffer is too small: the operation stays active.
     TooSmall(usize),
-    /// The result.
+    /// The result of the operation.
     Data(Secret),
 }
 

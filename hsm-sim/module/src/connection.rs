@@ -18,11 +18,11 @@ pub struct Session {
     /// Guards the transport for one exchange; holds the epoch of the login the daemon knows, or 0.
     login: Mutex<u64>,
     broken: AtomicBool,
-    /// The daemon's handle.
+    /// The daemon's handle of this session.
     pub remote: u64,
-    /// `CKF_RW_SESSION`
+    /// Whether the session may write (`CKF_RW_SESSION`).
     pub read_write: bool,
-    /// Multi-call operations.
+    /// The state of operations that take several calls.
     pub operations: Mutex<Operations>,
 }
 

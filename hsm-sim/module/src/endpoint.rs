@@ -25,7 +25,7 @@ const NAME: &str = "HSM_SIM_NAME";
 /// Where to connect to.
 #[derive(Clone)]
 pub enum Endpoint {
-    /// A path.
+    /// The path of a Unix socket.
     Socket(PathBuf),
     /// Host, port and certificates.
     Tls(Server),

@@ -13,11 +13,11 @@ use crate::endpoint::Endpoint;
 /// A login all sessions share. The PIN is kept to log in sessions opened later.
 #[derive(Clone)]
 pub struct Login {
-    /// Tells one login from the next; never 0.
+    /// The number of the login, different for each; never 0.
     pub epoch: u64,
-    /// Who.
+    /// Who is logged in.
     pub user: UserType,
-    /// Wiped when dropped.
+    /// The PIN. Its memory is wiped when this is dropped.
     pub pin: Secret,
 }
 

@@ -69,10 +69,10 @@ impl Transport {
         };
     }
 
-    fn set_nonblocking(&self, wanted: bool) -> io::Result<()> {
+    fn set_nonblocking(&self, enabled: bool) -> io::Result<()> {
         match self {
-            Self::Unix(stream) => stream.set_nonblocking(wanted),
-            Self::Tls(tls) => tls.tcp.set_nonblocking(wanted),
+            Self::Unix(stream) => stream.set_nonblocking(enabled),
+            Self::Tls(tls) => tls.tcp.set_nonblocking(enabled),
         }
     }
 }

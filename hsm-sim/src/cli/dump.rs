@@ -10,7 +10,7 @@ use crate::storage;
 use crate::token::hex;
 use crate::token::object::Object;
 
-/// Prints the objects as JSON. What does not open is told there and is a failure at the end.
+/// Prints the objects as JSON. Records that do not open are listed in it, and are a failure at the end.
 pub(super) fn run(dir: &Path) -> io::Result<()> {
     let seen = storage::read(dir)?;
     let objects: Vec<Value> = seen

@@ -126,8 +126,8 @@ impl Cli {
                 iv,
                 exit_on_stdin_close,
             }),
-            Command::Status(target) => tell(&target, &AdminRequest::Status),
-            Command::Tamper(target) => tell(&target, &AdminRequest::Tamper),
+            Command::Status(target) => send(&target, &AdminRequest::Status),
+            Command::Tamper(target) => send(&target, &AdminRequest::Tamper),
             Command::Fault {
                 action:
                     Action::Set {
@@ -135,13 +135,13 @@ impl Cli {
                         value,
                         target,
                     },
-            } => tell(&target, &AdminRequest::SetFault(name, value)),
+            } => send(&target, &AdminRequest::SetFault(name, value)),
             Command::Fault {
                 action: Action::Clear { name, target, .. },
-            } => tell(&target, &AdminRequest::ClearFault(name)),
+            } => send(&target, &AdminRequest::ClearFault(name)),
             Command::Fault {
                 action: Action::List(target),
-            } => tell(&target, &AdminRequest::Status),
+            } => send(&target, &AdminRequest::Status),
             Command::Dump(target) => dump::run(&target.dir),
         }
     }
@@ -156,7 +156,7 @@ fn pin(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(pin)
 }
 
-fn tell(target: &Target, request: &AdminRequest) -> io::Result<()> {
+fn send(target: &Target, request: &AdminRequest) -> io::Result<()> {
     let status = ask(&target.dir, request)?;
     let text = match target.output {
         Output::Json => serde_json::to_string_pretty(&status).map_err(io::Error::other)?,

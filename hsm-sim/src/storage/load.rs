@@ -51,7 +51,7 @@ impl Storage {
 
 /// What an attacker with the disk reads.
 pub struct Seen {
-    /// None where its record does not open.
+    /// The header of the token; none if its record does not open.
     pub header: Option<Header>,
     /// Token objects by handle.
     pub objects: BTreeMap<u64, Object>,

@@ -8,7 +8,7 @@ use super::Slot;
 pub(super) struct Home {
     pub(super) sequence: u64,
     pub(super) slots: u32,
-    /// Its objects; none for the header.
+    /// The handles of the record's objects; empty for the header.
     pub(super) handles: Vec<u64>,
 }
 

@@ -45,7 +45,7 @@ pub struct Storage {
     records: Records,
     map: Map,
     header: Slot,
-    /// The youngest record's; each record has its own.
+    /// The sequence number of the newest record. Each record has its own.
     sequence: u64,
     _lock: File,
 }

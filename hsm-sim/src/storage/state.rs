@@ -9,7 +9,7 @@ use crate::token::pin::Pin;
 
 /// Everything durable of one token.
 pub struct State {
-    /// All but the objects.
+    /// All of the token except its objects.
     pub header: Header,
     /// Token objects by handle.
     pub objects: BTreeMap<u64, Object>,

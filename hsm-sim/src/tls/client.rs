@@ -7,7 +7,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, version};
 
-use super::limits::{PATIENCE, handshake, tune};
+use super::limits::{WAIT_LIMIT, handshake, tune};
 use super::{Files, wrong};
 
 /// A daemon elsewhere, and who we are to it.
@@ -68,7 +68,7 @@ impl Server {
     fn dial(&self) -> io::Result<TcpStream> {
         let mut failure = io::Error::other("the host has no address");
         for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
+            match TcpStream::connect_timeout(&address, WAIT_LIMIT) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failure = error,
             }

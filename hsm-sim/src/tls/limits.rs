@@ -8,7 +8,7 @@ use rustix::net::sockopt;
 use rustls::{ConnectionCommon, SideData};
 
 /// For a connection to come about, and again for its whole handshake.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Calls may take as long as they like, but a peer whose machine vanished is noticed within a
 /// minute: it neither holds a place at the daemon nor blocks a client for ever.
@@ -28,7 +28,7 @@ pub(crate) fn handshake<S: SideData>(
 ) -> io::Result<()> {
     let mut limited = Limited {
         tcp,
-        until: now() + PATIENCE,
+        until: now() + WAIT_LIMIT,
     };
     while connection.is_handshaking() || connection.wants_write() {
         connection.complete_io(&mut limited)?;

@@ -27,7 +27,7 @@ pub struct Files {
     pub ca: PathBuf,
     /// This side's certificate, with what leads to its CA.
     pub certificate: PathBuf,
-    /// The key to it.
+    /// The private key of the certificate, PEM.
     pub key: PathBuf,
 }
 

@@ -23,19 +23,19 @@ const BODY: &str = r#"{"conversation":"the-good-client"}"#;
 /// What it saw. Times in milliseconds.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Seen {
-    /// Data keys over the kept connection.
+    /// Number of data keys that came over the kept connection.
     pub(super) answers: u64,
     /// Median of their times.
     pub(super) p50: f64,
-    /// 99th percentile of them.
+    /// 99th percentile of their times.
     pub(super) p99: f64,
-    /// The longest.
+    /// The longest of their times.
     pub(super) longest: f64,
     /// Longest time to a new connection with one data key.
     pub(super) connection: f64,
     /// Requests and connections that failed.
     pub(super) failed: u64,
-    /// Why the first one did.
+    /// Why the first of these failed.
     pub(super) failure: Option<String>,
 }
 

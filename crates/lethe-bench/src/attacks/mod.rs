@@ -90,9 +90,9 @@ const APPROVALS: Settings = Settings {
 /// What the attacker got.
 #[derive(Debug, Clone, Default, Serialize)]
 struct Gained {
-    /// How often he got what.
+    /// How often the attacker got each kind of answer.
     counts: Vec<(&'static str, u64)>,
-    /// What he wanted and should not have got.
+    /// What the attacker got and should not have got.
     reached: Vec<String>,
     /// Why the attack could not be tried in this build or on this machine.
     skipped: Option<&'static str>,

@@ -92,7 +92,7 @@ fn worker(service: Service) -> mpsc::UnboundedSender<std::net::TcpStream> {
 }
 
 fn reuseport(service: Service) -> std::io::Result<()> {
-    // All of them listen before anybody is told.
+    // All of them listen before the address is printed.
     let listeners = shared_port(service.settings.listen, service.settings.workers)?;
     if let Some(first) = listeners.first() {
         announce(first.local_addr()?);

@@ -19,18 +19,18 @@ const SAMPLE: u64 = 64;
 /// How long to load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interval {
-    /// Before measuring.
+    /// Time before the measurement begins.
     pub(crate) warm_up: Duration,
-    /// While measuring.
+    /// Time of the measurement.
     pub(crate) measured: Duration,
 }
 
 /// How much to load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Extent {
-    /// For so long.
+    /// Ends after this time.
     Time(Interval),
-    /// So many requests, all of them measured.
+    /// Ends after this number of requests, all of which are measured.
     Requests(u64),
 }
 
@@ -45,9 +45,9 @@ impl From<Interval> for Extent {
 pub(crate) struct Measured {
     /// Operations a second.
     pub(crate) throughput: f64,
-    /// Median of the answers' times.
+    /// Median of the times of answers.
     pub(crate) p50: f64,
-    /// 99th percentile of them.
+    /// 99th percentile of the times of answers.
     pub(crate) p99: f64,
     /// Server's CPU for an operation.
     pub(crate) server_cpu: f64,

@@ -21,9 +21,9 @@ const SAMPLE: u64 = 16;
 pub(crate) struct Pace {
     /// Requests a second, over all connections.
     pub(crate) rate: u64,
-    /// Before measuring.
+    /// Time before the measurement begins.
     pub(crate) warm_up: Duration,
-    /// While measuring.
+    /// Time of the measurement.
     pub(crate) measured: Duration,
 }
 

@@ -9,13 +9,13 @@ use crate::load::Connection;
 /// The methods that are needed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
-    /// Reads.
+    /// `GET`
     Get,
-    /// Does.
+    /// `POST`
     Post,
-    /// Sets.
+    /// `PUT`
     Put,
-    /// Destroys.
+    /// `DELETE`
     Delete,
 }
 
@@ -33,9 +33,9 @@ impl Method {
 /// An answer of any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Its status.
+    /// The HTTP status.
     pub(crate) status: u16,
-    /// Its JSON; null where it has none.
+    /// The JSON of the body; null if there is none.
     pub(crate) body: Value,
 }
 

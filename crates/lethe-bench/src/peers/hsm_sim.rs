@@ -7,7 +7,7 @@ use super::process::{Stopped, beside_us};
 use crate::clock;
 use crate::error::BenchError;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The simulated device of a development folder, without its service.
@@ -22,7 +22,7 @@ impl HsmSim {
         let mut command = Command::new(beside_us("hsm-sim")?);
         command.args(["serve", "--dir"]).arg(&state);
         let process = Stopped::spawn(&mut command, Stdio::null())?;
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::now() + WAIT_LIMIT;
         while UnixStream::connect(state.join("hsm.sock")).is_err() {
             if clock::now() > deadline {
                 return Err(BenchError::Server("hsm-sim did not start".into()));

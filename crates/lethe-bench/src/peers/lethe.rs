@@ -11,9 +11,9 @@ use crate::identity::{Endpoint, Identity};
 
 /// A development service in a folder of its own.
 pub(crate) struct Lethe {
-    /// As a message server.
+    /// The server, for a message server's calls.
     pub(crate) server: Server,
-    /// As an operator.
+    /// The server, for an operator's calls.
     pub(crate) operator: Endpoint,
     folder: PathBuf,
     ops: SocketAddr,

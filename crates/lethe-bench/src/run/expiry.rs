@@ -13,7 +13,7 @@ use crate::peers::{Lethe, Method, Metrics, call};
 
 /// Histogram of the service: seconds from a bucket's instant of expiry to its destruction.
 const METRIC: &str = "lethe_expiry_destroy_seconds";
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Keys to let expire together.
 struct Bucket {
@@ -81,15 +81,15 @@ async fn expire(lethe: &Lethe, bucket: &Bucket) -> Result<Result<f64, &'static s
 
 /// Buckets destroyed so far and the seconds that took.
 fn destroyed(metrics: &Metrics) -> Option<(f64, f64)> {
-    let of = |part: &str| metrics.total(&format!("{METRIC}_{part}"));
-    Some((of("count")?, of("sum")?))
+    let total = |part: &str| metrics.total(&format!("{METRIC}_{part}"));
+    Some((total("count")?, total("sum")?))
 }
 
 async fn wait_for_one_more(
     lethe: &Lethe,
     (count, sum): (f64, f64),
 ) -> Result<Result<f64, &'static str>, BenchError> {
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + WAIT_LIMIT;
     while clock::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
         match destroyed(&lethe.metrics()?) {

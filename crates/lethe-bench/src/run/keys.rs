@@ -23,7 +23,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Of a keyspace at a server.
-    pub(super) fn of(address: SocketAddr, keyspace: &str) -> Self {
+    pub(super) fn for_keyspace(address: SocketAddr, keyspace: &str) -> Self {
         let path = format!("/v1/keyspaces/{keyspace}/data-keys");
         Self {
             unwrap: head_before_length(&format!("{path}/unwrap"), address, ""),
@@ -224,7 +224,7 @@ pub(super) async fn issue_all(
     conversations: u64,
 ) -> Result<Rc<[Issued]>, BenchError> {
     let workload = BatchIssue {
-        keys: Keys::of(endpoint.address, keyspace),
+        keys: Keys::for_keyspace(endpoint.address, keyspace),
         first,
         conversations,
     };
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn requests_are_whole_and_parse() {
-        let keys = Keys::of(SocketAddr::from(([127, 0, 0, 1], 1)), "chat");
+        let keys = Keys::for_keyspace(SocketAddr::from(([127, 0, 0, 1], 1)), "chat");
         let issued: Rc<[Issued]> = (0..BATCH).map(|_| key()).collect();
         let workload = BatchUnwrap::new(&keys, issued);
         let mut request = Vec::new();

@@ -48,7 +48,7 @@ impl Load {
             Some(conversations) => self.measure(
                 &endpoint,
                 Issue {
-                    keys: Keys::of(self.address, "chat"),
+                    keys: Keys::for_keyspace(self.address, "chat"),
                     first: 0,
                     conversations,
                 },

@@ -154,7 +154,7 @@ impl Plan {
     async fn add_lethe(&mut self, work: &Path, results: &mut Results) -> Result<(), BenchError> {
         let lethe = Lethe::start(&self.folder(work)?)?;
         let endpoint = &lethe.server.endpoint;
-        let keys = Keys::of(endpoint.address, KEYSPACE);
+        let keys = Keys::for_keyspace(endpoint.address, KEYSPACE);
         let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, 0, FEW).await?;
         let before = lethe.database_bytes();
         let cold = issue_all(endpoint, KEYSPACE, MANY, 0, MANY).await?;
@@ -195,7 +195,7 @@ impl Plan {
     async fn add_lethe_without_disk(&mut self) -> Result<(), BenchError> {
         let lethe = Lethe::start(&self.folder(Path::new(MEMORY_FILES))?)?;
         let endpoint = &lethe.server.endpoint;
-        let keys = Keys::of(endpoint.address, KEYSPACE);
+        let keys = Keys::for_keyspace(endpoint.address, KEYSPACE);
         let warm = issue_all(endpoint, KEYSPACE, WARM_KEYS, 0, FEW).await?;
         let issue = Issue {
             keys: keys.clone(),

@@ -7,9 +7,9 @@ use crate::load::Measured;
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Case {
-    /// What is measured.
+    /// The name of the case.
     pub(super) name: &'static str,
-    /// Over how many connections.
+    /// The number of connections.
     pub(super) connections: usize,
 }
 
@@ -45,7 +45,7 @@ impl Results {
 
     /// Each figure's median over the rounds; none when the case was not run.
     pub(super) fn median(&self, name: &str, connections: usize) -> Option<Measured> {
-        Some(medians(self.of(name, connections)?))
+        Some(medians(self.rounds_of(name, connections)?))
     }
 
     /// The median over the rounds of `figure` of one case divided by that of another in the same
@@ -67,15 +67,15 @@ impl Results {
         figure: fn(&Measured) -> f64,
     ) -> Option<Vec<f64>> {
         let pairs = self
-            .of(of, connections)?
+            .rounds_of(of, connections)?
             .iter()
-            .zip(self.of(to, connections)?);
+            .zip(self.rounds_of(to, connections)?);
         let mut ratios: Vec<_> = pairs.map(|(of, to)| figure(of) / figure(to)).collect();
         ratios.sort_by(f64::total_cmp);
         Some(ratios)
     }
 
-    fn of(&self, name: &str, connections: usize) -> Option<&[Measured]> {
+    fn rounds_of(&self, name: &str, connections: usize) -> Option<&[Measured]> {
         let (_, rounds) = self
             .rounds
             .iter()
@@ -92,15 +92,16 @@ impl Results {
 }
 
 fn medians(rounds: &[Measured]) -> Measured {
-    let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure)).unwrap_or_default();
+    let median_of =
+        |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure)).unwrap_or_default();
     Measured {
-        throughput: of(|round| round.throughput),
-        p50: of(|round| round.p50),
-        p99: of(|round| round.p99),
-        server_cpu: of(|round| round.server_cpu),
-        server_sleeps: of(|round| round.server_sleeps),
-        children_cpu: of(|round| round.children_cpu),
-        generator_cpu: of(|round| round.generator_cpu),
+        throughput: median_of(|round| round.throughput),
+        p50: median_of(|round| round.p50),
+        p99: median_of(|round| round.p99),
+        server_cpu: median_of(|round| round.server_cpu),
+        server_sleeps: median_of(|round| round.server_sleeps),
+        children_cpu: median_of(|round| round.children_cpu),
+        generator_cpu: median_of(|round| round.generator_cpu),
         disk: median(rounds.iter().filter_map(|round| round.disk)),
     }
 }

@@ -264,7 +264,7 @@ impl ClientCertVerifier for Spy {
 pub(crate) struct Verifier(Bounded<dyn ClientCertVerifier>);
 
 impl Verifier {
-    pub(crate) fn of(roots: &[&Made]) -> Self {
+    pub(crate) fn for_roots(roots: &[&Made]) -> Self {
         let ders: Vec<_> = roots.iter().map(|root| root.der.clone()).collect();
         let mut store = RootCertStore::empty();
         for der in &ders {

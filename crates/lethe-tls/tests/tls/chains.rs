@@ -103,7 +103,7 @@ fn strangers(root: &Made) -> Vec<(&'static str, Vec<Made>)> {
 #[test]
 fn a_strangers_chain_costs_no_more_than_a_few_checks_whatever_its_shape() {
     let root = Made::root("Our CA");
-    let verifier = Verifier::of(&[&root]);
+    let verifier = Verifier::for_roots(&[&root]);
     for (shape, chain) in strangers(&root) {
         let (verified, cost) = verifier.verify(&chain);
         assert!(verified.is_err(), "{shape}");
@@ -116,7 +116,7 @@ fn a_strangers_chain_costs_no_more_than_a_few_checks_whatever_its_shape() {
 #[test]
 fn what_is_out_of_bounds_or_leads_nowhere_costs_no_check_at_all() {
     let root = Made::root("Our CA");
-    let verifier = Verifier::of(&[&root]);
+    let verifier = Verifier::for_roots(&[&root]);
     for (shape, chain) in strangers(&root) {
         let bytes: usize = chain.iter().map(|made| made.der().len()).sum();
         let (verified, cost) = verifier.verify(&chain);
@@ -149,7 +149,7 @@ fn good_chains_are_taken_in_any_order_and_with_more_than_is_needed() {
     let lower = upper.issue(certificate("Lower", "").ca());
     let leaf = lower.issue(certificate("leaf", ""));
     let other = junk(certificate("Lower", "x").ca());
-    let verifier = Verifier::of(&[&root]);
+    let verifier = Verifier::for_roots(&[&root]);
     for chain in [
         vec![&leaf, &lower, &upper],
         vec![&leaf, &upper, &lower],
@@ -168,7 +168,7 @@ fn good_chains_are_taken_in_any_order_and_with_more_than_is_needed() {
     verifier.verify(&chain).0.unwrap();
     // An intermediate that is trusted itself ends the path.
     let chain = [leaf.clone(), lower.clone(), upper];
-    let (verified, cost) = Verifier::of(&[&lower]).verify(&chain);
+    let (verified, cost) = Verifier::for_roots(&[&lower]).verify(&chain);
     verified.unwrap();
     assert_eq!(cost.shown, 0);
     let (verified, _) = verifier.verify(&[root.issue(certificate("leaf", ""))]);
@@ -181,14 +181,14 @@ fn good_chains_are_taken_in_any_order_and_with_more_than_is_needed() {
 fn a_key_id_that_no_ca_bears_is_a_hint_and_no_more() {
     let root = Made::root("Our CA");
     let leaf = root.issue(certificate("leaf", "").with_authority(&[7; 20]));
-    let (verified, _) = Verifier::of(&[&root]).verify(&[leaf]);
+    let (verified, _) = Verifier::for_roots(&[&root]).verify(&[leaf]);
     verified.unwrap();
 }
 
 #[test]
 fn who_may_not_sign_certificates_has_signed_none() {
     let root = Made::root("Our CA");
-    let verifier = Verifier::of(&[&root]);
+    let verifier = Verifier::for_roots(&[&root]);
     let with = |draft| {
         let between = root.issue(draft);
         let leaf = between.issue(certificate("leaf", ""));
@@ -225,7 +225,9 @@ fn the_length_of_a_path_counts_from_our_ca_on() {
         let upper = root.issue(certificate("Upper", "").ca_with_path(most));
         let lower = upper.issue(certificate("Lower", "").ca());
         let leaf = lower.issue(certificate("leaf", ""));
-        Verifier::of(&[&root]).verify(&[leaf, lower, upper]).0
+        Verifier::for_roots(&[&root])
+            .verify(&[leaf, lower, upper])
+            .0
     };
     upper_allows(1).unwrap();
     upper_allows(0).unwrap_err();
@@ -234,7 +236,7 @@ fn the_length_of_a_path_counts_from_our_ca_on() {
         let root = Made::root_with("Our CA", certificate("", "").ca_with_path(most));
         let between = root.issue(certificate("CA", "").ca());
         let leaf = between.issue(certificate("leaf", ""));
-        Verifier::of(&[&root]).verify(&[leaf, between]).0
+        Verifier::for_roots(&[&root]).verify(&[leaf, between]).0
     };
     anchor_allows(1).unwrap();
     let error = anchor_allows(0).unwrap_err();
@@ -244,7 +246,7 @@ fn the_length_of_a_path_counts_from_our_ca_on() {
 #[test]
 fn a_clients_key_signs_handshakes_and_nothing_else() {
     let root = Made::root("Our CA");
-    let verifier = Verifier::of(&[&root]);
+    let verifier = Verifier::for_roots(&[&root]);
     let with = |usage: &[KeyUsagePurpose]| {
         let leaf = root.issue(certificate("leaf", "").usage(usage));
         verifier.verify(&[leaf]).0

@@ -14,8 +14,8 @@ use super::input::Recorded;
 const LANES: usize = 64;
 /// Messages that may wait in a lane; then the replay falls behind.
 const WAITING: usize = 64;
-/// Failures that are told in full.
-const TOLD: usize = 5;
+/// Failures that are shown in full.
+const MOST_SHOWN: usize = 5;
 
 pub(super) struct Lanes {
     senders: Vec<mpsc::Sender<Recorded>>,
@@ -69,7 +69,7 @@ async fn lane(stage: Stage, mut messages: mpsc::Receiver<Recorded>) -> (usize, V
                 };
                 stage.archive.add(record, || stage.started.elapsed());
             }
-            Err(error) if failures.len() < TOLD => failures.push(error.to_string()),
+            Err(error) if failures.len() < MOST_SHOWN => failures.push(error.to_string()),
             Err(_) => failures.push("and more".into()),
         }
     }

@@ -15,8 +15,8 @@ use crate::cli::ReplayArguments;
 
 /// Readings under way at once.
 const AT_ONCE: usize = 16;
-/// Wrong readings that are told.
-const TOLD: usize = 5;
+/// Wrong readings that are shown one by one.
+const MOST_SHOWN: usize = 5;
 
 pub(super) struct Reader {
     stage: Stage,
@@ -126,7 +126,7 @@ impl Reader {
                     self.tally.add(expected, opened);
                     read.push((message, reading, opened));
                 }
-                Err(_) if self.tally.wrong.len() >= TOLD => {}
+                Err(_) if self.tally.wrong.len() >= MOST_SHOWN => {}
                 Err(error) => self.tally.wrong.push(error),
             }
         }

@@ -126,7 +126,7 @@ async fn put(lethe: &Lethe, keyspace: &str) -> Result<(), BenchError> {
 }
 
 impl Found {
-    fn of(&self, name: &str, figure: fn(&Tail) -> f64) -> f64 {
+    fn median_of(&self, name: &str, figure: fn(&Tail) -> f64) -> f64 {
         let rounds = self.rounds.iter().filter(|round| round.name == name);
         median(rounds.map(|round| figure(&round.tail))).unwrap_or_default()
     }
@@ -141,11 +141,11 @@ impl Found {
             println!(
                 "{name:<31}{:>11}{:>11.0}{:>10.0}{:>10.0}{:>10.0}{:>12.0}",
                 rounds.map(|round| round.rotations).sum::<u32>(),
-                self.of(name, |tail| tail.rate),
-                self.of(name, |tail| tail.p50),
-                self.of(name, |tail| tail.p99),
-                self.of(name, |tail| tail.p999),
-                self.of(name, |tail| tail.longest),
+                self.median_of(name, |tail| tail.rate),
+                self.median_of(name, |tail| tail.p50),
+                self.median_of(name, |tail| tail.p99),
+                self.median_of(name, |tail| tail.p999),
+                self.median_of(name, |tail| tail.longest),
             );
         }
         println!();

@@ -57,7 +57,7 @@ fn save(path: &Path, issued: &[Issued]) -> std::io::Result<()> {
 /// As many lines in the same order, none as it was, and a sample opens to what was issued.
 async fn verify(lethe: &Lethe, path: &Path, issued: &[Issued]) -> Result<(), BenchError> {
     let endpoint = &lethe.server.endpoint;
-    let unwrap = Keys::of(endpoint.address, KEYSPACE).unwrap;
+    let unwrap = Keys::for_keyspace(endpoint.address, KEYSPACE).unwrap;
     let mut connection = Connection::open(endpoint).await?;
     let file = File::open(path).map_err(BenchError::io("the rewrapped keys"))?;
     let mut lines = 0;

@@ -30,7 +30,7 @@ pub(super) async fn measure(
     measured: Duration,
 ) -> Result<Round, BenchError> {
     let endpoint = &lethe.server.endpoint;
-    let keys = Keys::of(endpoint.address, keyspace);
+    let keys = Keys::for_keyspace(endpoint.address, keyspace);
     let issued = issue_all(endpoint, keyspace, WARM_KEYS, 0, CONVERSATIONS).await?;
     let issue = Issue {
         keys: keys.clone(),

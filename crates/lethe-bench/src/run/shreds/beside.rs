@@ -42,7 +42,7 @@ pub(super) async fn measure(
     results: &mut Results,
 ) -> Result<(), BenchError> {
     let endpoint = site.lethe()?.server.endpoint.clone();
-    let keys = Keys::of(endpoint.address, KEYSPACE);
+    let keys = Keys::for_keyspace(endpoint.address, KEYSPACE);
     let issued = issue_all(&endpoint, KEYSPACE, WARM_KEYS, FIRST, FEW).await?;
     let issue: Rc<dyn Workload> = Rc::new(Issue {
         keys: keys.clone(),

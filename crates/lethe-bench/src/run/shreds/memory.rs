@@ -20,7 +20,7 @@ pub(super) async fn issue(site: &Site, conversations: u64) -> Result<(), BenchEr
     while issued < conversations {
         let count = STRETCH.min(conversations - issued);
         let workload = BatchIssue {
-            keys: Keys::of(server.endpoint.address, KEYSPACE),
+            keys: Keys::for_keyspace(server.endpoint.address, KEYSPACE),
             first: site.shredded + issued,
             conversations: count,
         };

@@ -39,7 +39,7 @@ impl Sample {
     /// After all of them: unwraps every one.
     pub(super) async fn verify(&self, endpoint: &Endpoint) -> Result<(), BenchError> {
         let mut connection = Connection::open(endpoint).await?;
-        let keys = Keys::of(endpoint.address, KEYSPACE);
+        let keys = Keys::for_keyspace(endpoint.address, KEYSPACE);
         for key in &self.shredded {
             verify(&mut connection, &keys, key, Expected::Shredded).await?;
         }
@@ -52,7 +52,7 @@ impl Sample {
     /// Unwraps one that opens, over a connection of its own.
     pub(super) async fn open_one(&self, endpoint: &Endpoint) -> Result<(), BenchError> {
         let mut connection = Connection::open(endpoint).await?;
-        let keys = Keys::of(endpoint.address, KEYSPACE);
+        let keys = Keys::for_keyspace(endpoint.address, KEYSPACE);
         verify(&mut connection, &keys, &self.kept[0], Expected::Open).await
     }
 }
@@ -65,7 +65,7 @@ async fn issue(
     let items = (0..BATCH).map(|index| issue_item(conversation(index)));
     let mut request = Vec::new();
     write(
-        &Keys::of(endpoint.address, KEYSPACE).issue,
+        &Keys::for_keyspace(endpoint.address, KEYSPACE).issue,
         &batch(items),
         &mut request,
     );

@@ -13,7 +13,7 @@ use crate::peers::{HsmSim, serve};
 /// When things happened.
 struct Start {
     begun: Instant,
-    /// Where the service says it.
+    /// When the service logged that the HSM is open; none if it does not log it.
     hsm_open: Option<Instant>,
     ready: Instant,
     answered: Instant,

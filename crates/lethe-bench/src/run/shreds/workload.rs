@@ -21,7 +21,7 @@ pub(super) struct Shred {
     head: String,
     /// Conversations in a request; one alone is sent without a list.
     size: u64,
-    /// The first of them.
+    /// The number of the first conversation.
     first: u64,
     requests: Cell<u64>,
 }

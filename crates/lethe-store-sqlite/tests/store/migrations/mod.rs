@@ -27,7 +27,7 @@ const TAILS: u64 = 1 << 40;
 #[tokio::test]
 async fn every_value_of_every_earlier_schema_is_kept() {
     for schema in schemas() {
-        let past = Past::of(schema).await;
+        let past = Past::for_schema(schema).await;
         let mut database = past.connect().await;
         let filled = columns(&mut database).await;
         let unfilled = empty(&mut database, &filled).await;
@@ -56,7 +56,7 @@ async fn every_value_of_every_earlier_schema_is_kept() {
 #[tokio::test]
 async fn rows_of_every_earlier_schema_mean_the_same() {
     for schema in schemas() {
-        let store = Past::of(schema).await;
+        let store = Past::for_schema(schema).await;
         let store = store.open().await;
         assert_eq!(store.deployment().await, Ok(Some(expected::DEPLOYMENT)));
         assert_eq!(store.clock_mark().await, Ok(expected::mark(schema)));
@@ -131,12 +131,12 @@ async fn approvals_are_there(store: &SqliteStore, expected: &[(Approval, Vec<Era
         let kept = store.approval_erasures(approval.id).await;
         assert_eq!(kept, Ok(erasures.clone()));
     }
-    let of = |state: &dyn Fn(ApprovalState) -> bool| -> Vec<Approval> {
+    let in_state = |state: &dyn Fn(ApprovalState) -> bool| -> Vec<Approval> {
         let all = expected.iter().map(|(approval, _)| approval);
         all.filter(|it| state(it.state)).cloned().collect()
     };
     let waiting = store.waiting_approvals(ApprovalId::FIRST, 99).await;
-    assert_eq!(waiting, Ok(of(&|it| it == ApprovalState::Waiting)));
+    assert_eq!(waiting, Ok(in_state(&|it| it == ApprovalState::Waiting)));
     for (approval, erasures) in expected {
         let ids: Vec<_> = erasures.iter().map(|it| it.id).collect();
         let found = store.waiting_erasures(&ids).await.unwrap();
@@ -147,7 +147,7 @@ async fn approvals_are_there(store: &SqliteStore, expected: &[(Approval, Vec<Era
 #[tokio::test]
 async fn what_waited_ends_on_record_and_can_be_asked_for_again() {
     for schema in schemas().into_iter().filter(|it| *it >= APPROVALS) {
-        let past = Past::of(schema).await;
+        let past = Past::for_schema(schema).await;
         let store = past.open().await;
         let later = Timestamp::from_millis(u64::from(u32::MAX));
         let mut unrecorded = store.unrecorded_approvals(later, 99).await.unwrap();
@@ -178,7 +178,7 @@ async fn what_waited_ends_on_record_and_can_be_asked_for_again() {
 #[tokio::test]
 async fn what_no_release_writes_is_refused_after_a_migration() {
     for schema in schemas().into_iter().filter(|it| *it >= APPROVALS) {
-        let past = Past::of(schema).await;
+        let past = Past::for_schema(schema).await;
         past.open().await.close().await;
         let mut database = past.connect().await;
         for (table, changes) in refused() {

@@ -23,7 +23,7 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    pub(crate) async fn of(schema: i64) -> Self {
+    pub(crate) async fn for_schema(schema: i64) -> Self {
         let past = Self {
             folder: tempfile::tempdir().unwrap(),
         };
