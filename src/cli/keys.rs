@@ -119,3 +119,28 @@ fn check_trusted(file: &Path, keys: &[PublishedKey]) -> Result<(), Failure> {
     }
     Ok(succession::check(&known)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use lethe_core::identity::HsmKeyId;
+
+    use super::*;
+
+    #[test]
+    fn an_export_that_checks_no_receipt_is_refused() {
+        let key = |purpose| {
+            PublishedKey::from(VerificationKey {
+                id: HsmKeyId::from_bytes([1; 16]),
+                purpose,
+                public_key: [1; 32],
+            })
+        };
+        let (receipt, checkpoint) = (
+            key(SigningPurpose::Receipt),
+            key(SigningPurpose::Checkpoint),
+        );
+        assert!(check_use(&[]).is_err());
+        assert!(check_use(std::slice::from_ref(&checkpoint)).is_err());
+        assert!(check_use(&[checkpoint, receipt]).is_ok());
+    }
+}
