@@ -170,6 +170,9 @@ impl Deployment {
         let hsms = (Arc::clone(&adapters.devices), Arc::clone(&adapters.moves));
         let opened = Keeper::open(ports.clone(), handles, self.limits, hsms);
         let (keeper, handle) = opened.await?;
+        // Read again: from now on the store tells rows of this deployment from others.
+        let published = published_keys(ports.store.as_ref(), ports.hsm.as_ref(), id).await?;
+        self.node.verification_keys.send_replace(published.into());
         if !self.limits.is_alone {
             confirm(ports, id).await?;
         }

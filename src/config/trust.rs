@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, HsmSection};
 
 const WRITABLE_BY_ALL: u32 = 0o002;
 const WRITABLE_BY_GROUP: u32 = 0o020;
@@ -31,7 +31,9 @@ impl Config {
             group: rustix::process::getegid().as_raw(),
         };
         let mut warnings = Vec::new();
-        for place in places(self, path) {
+        let relied = places(&relied_upon(self, path));
+        let data = places(&data(self));
+        for place in relied.union(&data) {
             // A missing file is reported by the code that needs it. The targets of links are checked
             // too.
             let Ok(metadata) = place.symlink_metadata() else {
@@ -41,9 +43,9 @@ impl Config {
             if !metadata.is_file() && !metadata.is_dir() {
                 continue;
             }
-            if may_all_write(&metadata) {
+            if may_all_write(&metadata) && relied.contains(place) {
                 return Err(ConfigError::Invalid {
-                    path: place,
+                    path: place.clone(),
                     reason: "every user may change it, and so what this service does: chmod o-w it"
                         .into(),
                 });
@@ -55,19 +57,35 @@ impl Config {
     }
 }
 
-/// All of these paths, and the targets of links.
-fn places(config: &Config, path: &Path) -> BTreeSet<PathBuf> {
+/// What everybody's right to write is refused for.
+fn relied_upon<'a>(config: &'a Config, path: &'a Path) -> Vec<&'a Path> {
     let server = &config.server;
     let mut files = vec![path, &server.certificate, &server.key, &server.client_ca];
-    files.extend([&config.store.sqlite, &config.audit.directory].map(PathBuf::as_path));
-    let lists = server.client_crls.iter().chain(&server.crl_marks);
-    files.extend(lists.map(PathBuf::as_path));
-    for hsm in std::iter::once(&config.hsm).chain(&config.hsm_next) {
+    files.extend(server.client_crls.iter().map(PathBuf::as_path));
+    for hsm in hsms(config) {
         files.extend([hsm.module.as_path(), hsm.pin_file.as_path()]);
+    }
+    files
+}
+
+/// What everybody's right to write is warned of: volumes of containers often have it, and nobody else there.
+fn data(config: &Config) -> Vec<&Path> {
+    let mut files = vec![config.store.sqlite.as_path(), &config.audit.directory];
+    files.extend(config.server.crl_marks.as_deref());
+    for hsm in hsms(config) {
         // Of the module's variables, those that name a file.
         let values = hsm.environment.values().map(Path::new);
         files.extend(values.filter(|it| it.is_absolute()));
     }
+    files
+}
+
+fn hsms(config: &Config) -> impl Iterator<Item = &HsmSection> {
+    std::iter::once(&config.hsm).chain(&config.hsm_next)
+}
+
+/// All of these paths, their folders, and the targets of links.
+fn places(files: &[&Path]) -> BTreeSet<PathBuf> {
     let mut places = BTreeSet::new();
     for file in files {
         let named = std::path::absolute(file).ok();
@@ -88,6 +106,9 @@ fn keeps_entries(metadata: &Metadata) -> bool {
 }
 
 fn others(metadata: &Metadata, us: &Us) -> Option<String> {
+    if may_all_write(metadata) {
+        return Some("every user".into());
+    }
     let (user, group) = (metadata.uid(), metadata.gid());
     if user != 0 && user != us.user {
         return Some(format!("user {user}"));
@@ -143,6 +164,19 @@ mod tests {
         let writers = || config.writers(&at("etc/lethe.toml"));
         assert!(writers().is_ok());
         for name in [
+            "etc/crl-marks.json",
+            "etc/module.conf",
+            "data",
+            "data/lethe.db",
+            "audit",
+        ] {
+            let mode = at(name).metadata().unwrap().mode() & 0o7777;
+            chmod(&at(name), mode | 0o002);
+            let warned = writers().unwrap().concat();
+            assert!(warned.contains("every user"), "{name}: {warned}");
+            chmod(&at(name), mode);
+        }
+        for name in [
             "etc",
             "lib",
             "etc/pki",
@@ -150,11 +184,6 @@ mod tests {
             "lib/module.so",
             "etc/pki/ca.crt",
             "etc/pin",
-            "etc/crl-marks.json",
-            "etc/module.conf",
-            "data",
-            "data/lethe.db",
-            "audit",
         ] {
             let mode = at(name).metadata().unwrap().mode() & 0o7777;
             chmod(&at(name), mode | 0o002);

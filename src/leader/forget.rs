@@ -1,6 +1,7 @@
 use lethe_core::batch::{Halt, Work};
 
 use super::keeper::Keeper;
+use crate::node::upkeep::check_rows;
 use crate::observability::telemetry::Trace;
 
 /// Requests of one batch, at most.
@@ -9,6 +10,7 @@ const TOGETHER: usize = 4_096;
 impl Keeper {
     /// One batch of what is accepted, if there is any.
     pub(super) async fn forget(&mut self) -> Result<(), Halt> {
+        check_rows(self.ports.store.as_ref())?;
         if self.due.paused {
             return Ok(());
         }

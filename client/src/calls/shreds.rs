@@ -216,8 +216,12 @@ impl Client {
             let until = Instant::now() + pause;
             tokio::time::sleep_until(end.map_or(until, |end| until.min(end))).await;
             pause = (pause * 2).min(Duration::from_secs(2));
-            let later = self.shred_status(keyspace, shred.id()).await?;
-            shred = later.or_opening_of(shred);
+            match self.shred_status(keyspace, shred.id()).await {
+                Ok(later) => shred = later.or_opening_of(shred),
+                // Many that wait ask more often than the service's quota of calls lets them.
+                Err(error) if matches!(error.code(), Some(ErrorCode::QuotaExceeded)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(shred)
     }

@@ -43,7 +43,8 @@ async fn barrier(connection: &mut PgConnection, name: &'static str) -> Result<()
     }
 }
 
-/// Logical replicas get rows, and never become this database; programs that write backups cannot be promoted.
+/// Logical replicas get rows, and never become this database. What writes a backup is let pass: nobody can do
+/// without backups, and whoever starts one is stopped by the claim in the HSM.
 async fn refuse_copies(
     connection: &mut PgConnection,
     name: &'static str,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lethe_core::ports::StoreError;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -49,6 +50,15 @@ impl fmt::Debug for Connect {
 }
 
 impl Connect {
+    /// A password and all rows go in clear without TLS.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.tls.is_some() || self.host.starts_with('/') {
+            return Ok(());
+        }
+        let why = "PostgreSQL is reached over a network without TLS: name its CA, or the folder of its socket";
+        Err(StoreError::Unavailable(why.into()))
+    }
+
     /// The settings go along with the connection: none of them can be left out by a session.
     pub(crate) fn options(&self) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()

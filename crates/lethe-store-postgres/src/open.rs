@@ -63,6 +63,7 @@ impl PostgresStore {
         lock: &Path,
         create: bool,
     ) -> Result<Self, StoreError> {
+        connect.check()?;
         let lock = place::lock(lock)?;
         let options = connect.options();
         let mut connection = options.connect().await.map_err(during("connect"))?;

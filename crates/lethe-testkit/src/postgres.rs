@@ -64,11 +64,19 @@ impl Server {
     pub fn standby(&self, name: &str) -> Self {
         let socket = self.socket().display();
         let source = format!("host={socket} port={PORT} user=postgres application_name={name}");
-        Self::with_data(|data| {
+        let standby = Self::with_data(|data| {
             let mut backup = program("pg_basebackup");
             backup.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
             run(backup.arg("-D").arg(data).args(["-d", &source]));
-        })
+        });
+        // It answers before it follows.
+        let follows = format!(
+            "SELECT count(*) FROM pg_stat_replication
+             WHERE application_name = '{name}' AND state = 'streaming'"
+        );
+        let followed = (0..1_000).any(|_| self.sql("postgres", &follows) == "1");
+        assert!(followed, "{name} does not follow");
+        standby
     }
 
     fn with_data(make: impl FnOnce(&Path)) -> Self {
@@ -79,8 +87,9 @@ impl Server {
         make(&folder.path().join("data"));
         // Also when this process is killed.
         let end = r#"trap "" INT; cat; "$@" stop -m immediate -D "$folder/data"; rm -rf "$folder""#;
-        let watch = Command::new("sh")
-            .args(["-c", end, "sh"])
+        // In a session of its own: what ends the tests must not end it first.
+        let watch = Command::new("setsid")
+            .args(["sh", "-c", end, "sh"])
             .args(prefix())
             .arg(bin().join("pg_ctl"))
             .env("folder", folder.path())

@@ -9,9 +9,9 @@ use super::crl::timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerCertificate {
     chain: Vec<CertificateDer<'static>>,
-    /// When all of them are valid.
+    /// When all those are valid that lead from the server's to a root.
     begin: Timestamp,
-    /// When the first of them ends.
+    /// When the first of those ends.
     pub(super) end: Timestamp,
 }
 
@@ -22,12 +22,10 @@ impl ServerCertificate {
         let parsed = chain.iter().map(|der| X509Certificate::from_der(der));
         let parsed: Result<Vec<_>, _> = parsed.map(|it| it.map(|(_, parsed)| parsed)).collect();
         let parsed = parsed.map_err(|_| "holds what is no certificate")?;
-        let own = parsed.first().ok_or("holds no certificate")?;
+        let (own, behind) = parsed.split_first().ok_or("holds no certificate")?;
         check(own)?;
-        for pair in parsed.windows(2) {
-            check_issuer(&pair[0], &pair[1])?;
-        }
-        let validity = || parsed.iter().map(|it| it.validity());
+        let path = path(own, behind)?;
+        let validity = || path.iter().map(|it| it.validity());
         let begin = validity().map(|it| timestamp(it.not_before)).max();
         let end = validity().map(|it| timestamp(it.not_after)).min();
         let (begin, end) = begin.zip(end).ok_or("holds no certificate")?;
@@ -46,14 +44,34 @@ impl ServerCertificate {
     }
 }
 
-/// Whether the next certificate of the chain is that of the CA that issued this one.
+/// The certificates from the server's on that lead to a root: any order, and others beside them, are no fault
+/// (RFC 8446, section 4.4.2). A root is not one of them: clients have it.
+fn path<'a, 'b>(
+    own: &'a X509Certificate<'b>,
+    behind: &'a [X509Certificate<'b>],
+) -> Result<Vec<&'a X509Certificate<'b>>, &'static str> {
+    let mut path = vec![own];
+    for _ in behind {
+        let last = path[path.len() - 1];
+        let issuers = behind.iter().filter(|it| it.subject() == last.issuer());
+        let issuers: Vec<_> = issuers.filter(|it| it.issuer() != it.subject()).collect();
+        let Some(named) = issuers.first() else {
+            break;
+        };
+        let issuer = issuers.iter().find(|it| check_issuer(last, it).is_ok());
+        match issuer {
+            Some(issuer) => path.push(issuer),
+            None => check_issuer(last, named)?,
+        }
+    }
+    Ok(path)
+}
+
+/// Checks that a certificate with the name of another one's issuer is the issuer.
 fn check_issuer(
     certificate: &X509Certificate<'_>,
     issuer: &X509Certificate<'_>,
 ) -> Result<(), &'static str> {
-    if certificate.issuer() != issuer.subject() {
-        return Err("holds a certificate that is not of the CA that issued the one before it");
-    }
     if !issuer.is_ca() {
         return Err(
             "holds, behind the server's, a certificate that is of no CA (basic constraints)",

@@ -147,6 +147,7 @@ async fn who_found_an_altered_row_halts_node_and_leader_and_nothing_is_destroyed
     let expiry = site.expired_bucket().await;
     let halt = alter(&site).await;
     assert_eq!(site.round().await, Some(halt.clone()));
+    assert_eq!(site.keeper.forget().await, Err(halt.clone()));
     assert_eq!(site.keeper.tick().await, Err(halt));
     assert!(site.in_hsm(expiry).await);
 }

@@ -16,8 +16,11 @@ use crate::config::{LogFormat, LogSection};
 pub fn start(section: &LogSection) -> Result<(), String> {
     // What h2 warns of, any stranger can bring about, as often as he likes. A directive of the configuration
     // that names h2 counts.
-    let filter = EnvFilter::try_new(format!("h2=error,{}", section.level))
-        .map_err(|error| format!("log.level: {error}"))?;
+    let directives = match section.level.as_str() {
+        "off" => "off".to_owned(),
+        level => format!("h2=error,{level}"),
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("log.level: {error}"))?;
     queue::start().map_err(|error| format!("the log's thread: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -133,6 +133,19 @@ async fn an_old_server_is_refused() {
     assert_eq!(why, "PostgreSQL 13 is too old: the store needs 14 or newer");
 }
 
+/// Nothing is sent: nobody listens there.
+#[tokio::test]
+async fn a_network_without_tls_is_refused() {
+    let site = closed_site().await;
+    let mut connect = site.connect();
+    connect.host = "127.0.0.1".into();
+    let why = refused(&site, &connect).await;
+    assert!(
+        why.starts_with("PostgreSQL is reached over a network without TLS"),
+        "{why}"
+    );
+}
+
 #[tokio::test]
 async fn a_pooler_is_refused() {
     let site = closed_site().await;

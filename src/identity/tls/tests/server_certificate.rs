@@ -30,16 +30,19 @@ fn what_is_sent_behind_the_servers_certificate_is_judged_as_well() {
     let no_ca = intermediate(folder, nobody).pem();
     let middle = intermediate(folder, |_| {});
     let own = middle.pem();
-    for whole in [&[][..], &[own.as_str()], &[&own, &root]] {
+    // Clients find their way through any order, and past what is of no use.
+    let taken: [&[&str]; 5] = [
+        &[],
+        &[&own],
+        &[&own, &root],
+        &[&root, &own],
+        &[&other, &own],
+    ];
+    for whole in taken {
         serve_chain(folder, &middle, whole);
         try_tls(folder, "").unwrap();
     }
-    let refused: [(&[&str], &str); 4] = [
-        (&[&root, &own], "not of the CA that issued"),
-        (&[&own, &own], "not of the CA that issued"),
-        (&[&other], "another key"),
-        (&[&no_ca], "of no CA"),
-    ];
+    let refused: [(&[&str], &str); 2] = [(&[&other], "another key"), (&[&no_ca], "of no CA")];
     for (behind, expected) in refused {
         serve_chain(folder, &middle, behind);
         let error = try_tls(folder, "").unwrap_err().to_string();
