@@ -1,7 +1,6 @@
 //! HSM, database and audit log fail under a running service, or are not right at its start.
 
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Api, Dev, Role, eventually, lethe, refused};
@@ -218,23 +217,18 @@ async fn alter(dev: &Dev, statement: &'static str) {
     database.close().await.unwrap();
 }
 
-/// File modes do not bind root: then it runs as somebody else, whose all is but the database.
-fn read_only(dev: &Dev, mut command: std::process::Command) -> std::process::Command {
-    const NOBODY: u32 = 65_534;
-    if rustix::process::geteuid().is_root() {
-        let given = std::process::Command::new("chown")
-            .args(["-R", &format!("{NOBODY}:{NOBODY}")])
-            .arg(dev.scratch())
-            .status();
-        assert!(given.unwrap().success());
-        command.uid(NOBODY);
-    }
+/// The same command, for which the database may only be read. Root is bound by a file's mode without one of its rights;
+/// as another user it could not even run the program in root's home.
+fn read_only(dev: &Dev, command: std::process::Command) -> std::process::Command {
     let database = dev.dir().join("lethe.db");
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&database, Some(0), Some(0)).unwrap();
-    }
     std::fs::set_permissions(database, PermissionsExt::from_mode(0o444)).unwrap();
-    command
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    let mut bound = std::process::Command::new("setpriv");
+    bound.args(["--bounding-set", "-dac_override"]);
+    bound.arg(command.get_program()).args(command.get_args());
+    bound
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
