@@ -14,11 +14,10 @@ use crate::config::{LogFormat, LogSection};
 /// # Errors
 /// If `log.level` is not valid, or the thread cannot be started.
 pub fn start(section: &LogSection) -> Result<(), String> {
-    // What h2 warns of, any stranger can bring about, as often as he likes. A directive of the configuration
-    // that names h2 counts.
+    // What h2 warns of, any stranger can bring about, as often as he likes.
     let directives = match section.level.as_str() {
-        "off" => "off".to_owned(),
-        level => format!("h2=error,{level}"),
+        level @ ("info" | "warn") => format!("{level},h2=error"),
+        other => other.to_owned(),
     };
     let filter = EnvFilter::try_new(directives).map_err(|error| format!("log.level: {error}"))?;
     queue::start().map_err(|error| format!("the log's thread: {error}"))?;
