@@ -9,7 +9,6 @@ use lethe_core::claim::confirm;
 use lethe_core::hsm_move::published_keys;
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::StoreError;
-use lethe_core::succession::PublishedKey;
 use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -149,8 +148,7 @@ impl Deployment {
         let permissions = Permissions::open(&config.approvals, approvals as _, clock.now());
         let permissions = Arc::new(permissions.await?);
         let id = store.deployment().await?.ok_or(Halt::NotInitialised)?;
-        let published = published_keys(store.as_ref(), ports.hsm.as_ref(), id).await?;
-        let node = node(adapters, id, published, key_state).await?;
+        let node = node(adapters, id, key_state).await?;
         Ok(Self {
             ports,
             limits: keeper_limits(config, &adapters.moves, is_alone),
@@ -170,7 +168,7 @@ impl Deployment {
         let hsms = (Arc::clone(&adapters.devices), Arc::clone(&adapters.moves));
         let opened = Keeper::open(ports.clone(), handles, self.limits, hsms);
         let (keeper, handle) = opened.await?;
-        // Read again: from now on the store tells rows of this deployment from others.
+        // Not before: only now does the store tell rows of this deployment from others.
         let published = published_keys(ports.store.as_ref(), ports.hsm.as_ref(), id).await?;
         self.node.verification_keys.send_replace(published.into());
         if !self.limits.is_alone {
@@ -228,11 +226,9 @@ fn keeper_limits(config: &Config, moves: &HsmMoves, is_alone: bool) -> KeeperLim
 async fn node(
     adapters: &Adapters,
     deployment: DeploymentId,
-    published: Vec<PublishedKey>,
     key_state: Arc<KeyState>,
 ) -> Result<Arc<NodeState>, StoreError> {
     let (store, clock) = (&adapters.store, &adapters.clock);
-    let (verification_keys, _) = watch::channel(published.into());
     Ok(Arc::new(NodeState {
         deployment,
         key_state,
@@ -241,7 +237,7 @@ async fn node(
         lease: Arc::default(),
         key_uses: KeyUses::open(Arc::clone(store) as _).await?,
         condition: Mutex::default(),
-        verification_keys,
+        verification_keys: watch::channel(Vec::new().into()).0,
         this: ThisNode {
             name: host_name(),
             started_at: clock.now(),
