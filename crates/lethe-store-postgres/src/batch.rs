@@ -18,7 +18,7 @@ use crate::statements::{execute, rows};
 use crate::{approvals, clock, keyspaces, receipts, trees};
 
 /// A batch writes up to some thousands of pages.
-const PATIENCE: &str = "SET LOCAL statement_timeout = '60s'";
+const BATCH_LIMIT: &str = "SET LOCAL statement_timeout = '60s'";
 const LIMIT: Duration = Duration::from_secs(180);
 
 #[async_trait]
@@ -73,8 +73,8 @@ async fn commit_batch(
     authentic: Arc<Authenticity>,
     batch: BatchCommit,
 ) -> Result<(), StoreError> {
-    let patience = connection.execute(PATIENCE).await;
-    patience.map_err(during("commit batch"))?;
+    let set = connection.execute(BATCH_LIMIT).await;
+    set.map_err(during("commit batch"))?;
     if let Some(given) = &batch.approved
         && !approvals::set_approved(connection, given).await?
     {

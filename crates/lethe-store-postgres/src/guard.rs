@@ -115,8 +115,8 @@ async fn hold(
 async fn lock(options: &PgConnectOptions) -> Result<(PgConnection, i32), StoreError> {
     let failed = during("lock the database");
     let mut connection = options.connect().await.map_err(&failed)?;
-    let patience = connection.execute("SET lock_timeout = '1s'").await;
-    patience.map_err(&failed)?;
+    let set = connection.execute("SET lock_timeout = '1s'").await;
+    set.map_err(&failed)?;
     let lock = sqlx::query_scalar("SELECT pg_backend_pid() FROM pg_advisory_lock($1)").bind(KEY);
     match lock.fetch_one(&mut connection).await {
         Ok(pid) => Ok((connection, pid)),

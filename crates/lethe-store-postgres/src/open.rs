@@ -114,8 +114,8 @@ async fn prepare(
         Some(found) if found.version > newest => return Ok(()),
         _ => {}
     }
-    let patience = connection.execute("SET statement_timeout = 0").await;
-    patience.map_err(during("migrate"))?;
+    let set = connection.execute("SET statement_timeout = 0").await;
+    set.map_err(during("migrate"))?;
     MIGRATIONS
         .run(&mut *connection)
         .await
