@@ -109,7 +109,7 @@ async fn every_route_refuses_foreign_keyspaces() {
         let client = world.client(name);
         for route in routes() {
             if route.path.contains("{keyspace}") {
-                // One that is there, and one that is not: whether it is is not told.
+                // One that is there, and one that is not: the answer does not say which.
                 for keyspace in ["vault", "absent", "chat2"] {
                     let reply = call(&client, &route, keyspace).await;
                     refused(&reply, 403, "forbidden");
