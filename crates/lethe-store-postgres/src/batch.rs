@@ -19,7 +19,7 @@ use crate::{approvals, clock, keyspaces, receipts, trees};
 
 /// A batch writes up to some thousands of pages.
 const BATCH_LIMIT: &str = "SET LOCAL statement_timeout = '60s'";
-const LIMIT: Duration = Duration::from_secs(180);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 #[async_trait]
 impl BatchStore for PostgresStore {
@@ -68,13 +68,18 @@ impl BatchStore for PostgresStore {
     }
 }
 
+/// For a transaction of many rows, within [`LIMIT`].
+pub(crate) async fn allow_time(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let set = connection.execute(BATCH_LIMIT).await;
+    set.map(drop).map_err(during("allow time"))
+}
+
 async fn commit_batch(
     connection: &mut PgConnection,
     authentic: Arc<Authenticity>,
     batch: BatchCommit,
 ) -> Result<(), StoreError> {
-    let set = connection.execute(BATCH_LIMIT).await;
-    set.map_err(during("commit batch"))?;
+    allow_time(connection).await?;
     if let Some(given) = &batch.approved
         && !approvals::set_approved(connection, given).await?
     {

@@ -15,65 +15,36 @@ use std::time::Duration;
 
 use lethe_core::ports::StoreError;
 use parking_lot::Mutex;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool, Postgres, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Executor, PgConnection};
 
-use crate::errors::during;
+use crate::backends::{Backend, backend, end};
+use crate::errors::{during, failed, within};
 use crate::guard::Held;
-use crate::session;
+use crate::pool::{Lent, Pool};
 
-/// Connections of one store.
-const CONNECTIONS: u32 = 8;
-/// Longest wait for one of them.
-const ACQUIRE: Duration = Duration::from_secs(5);
 /// Longest time of one call: the server's own limits are shorter, so only a lost connection reaches it.
-const LIMIT: Duration = Duration::from_secs(30);
-/// Longest wait until a session that was ended is gone.
-const ENDED: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a call does with its connection.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
-/// A session of the server: its process, and when it began.
-type Backend = (i32, String);
-
 /// The connections of a store, and what is left to be ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
-    pool: PgPool,
+    pool: Arc<Pool>,
     held: Held,
     /// Sessions whose COMMIT was not answered.
     unsettled: Arc<Mutex<Vec<Backend>>>,
-    /// Why the last new session was refused.
-    refused: Arc<Mutex<Option<StoreError>>>,
 }
 
 impl Calls {
-    pub(crate) async fn open(options: PgConnectOptions, held: Held) -> Result<Self, StoreError> {
-        let refused = Arc::<Mutex<Option<StoreError>>>::default();
-        let last = Arc::clone(&refused);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(move |connection, _| {
-                let last = Arc::clone(&last);
-                Box::pin(async move {
-                    let checked = session::check(connection).await;
-                    *last.lock() = checked.clone().err();
-                    checked.map_err(|error| sqlx::Error::Configuration(error.into()))
-                })
-            })
-            .after_release(|connection, _| Box::pin(out_of_any_transaction(connection)))
-            .connect_with(options)
-            .await
-            .map_err(during("connect"))?;
-        Ok(Self {
-            pool,
+    pub(crate) fn new(options: PgConnectOptions, held: Held) -> Self {
+        Self {
+            pool: Pool::new(options),
             held,
             unsettled: Arc::default(),
-            refused,
-        })
+        }
     }
 
     /// One read: each statement sees what was committed before it.
@@ -85,11 +56,11 @@ impl Calls {
         let calls = self.clone();
         to_its_end(name, async move {
             let mut connection = calls.acquire(name).await?;
-            let done = tokio::time::timeout(LIMIT, work(&mut connection)).await;
-            done.unwrap_or_else(|_| {
-                connection.close_on_drop();
-                Err(lost(name, "no answer"))
-            })
+            let done = within(LIMIT, name, work(&mut connection)).await;
+            if !matches!(done, Err(StoreError::Unavailable(_))) {
+                connection.give_back();
+            }
+            done
         })
         .await
     }
@@ -116,53 +87,24 @@ impl Calls {
             let mut connection = calls.acquire(name).await?;
             let mut committing = None;
             let done = transaction(&mut connection, name, work, &mut committing);
-            let done = tokio::time::timeout(limit, done).await;
-            let done = done.unwrap_or_else(|_| Err(lost(name, "no answer")));
+            let done = within(limit, name, done).await;
             if let Some(backend) = committing {
                 calls.unsettled.lock().push(backend);
-                connection.close_on_drop();
-            } else if matches!(done, Err(StoreError::Unavailable(_))) {
-                connection.close_on_drop();
+            } else if !matches!(done, Err(StoreError::Unavailable(_))) {
+                connection.give_back();
             }
             done
         })
         .await
     }
 
-    /// Ends sessions of others that serve the same database, and waits until they are gone.
-    pub(crate) async fn end_others(&self, application: &'static str) -> Result<(), StoreError> {
-        let others = sqlx::query(
-            "SELECT pid, backend_start::text FROM pg_stat_activity
-             WHERE application_name = $1 AND datname = current_database() AND usename = current_user
-                   AND backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = $2)",
-        );
-        let pid = self.held.pid();
-        let mut connection = self.acquire("end sessions").await?;
-        let found = others
-            .bind(application)
-            .bind(pid)
-            .fetch_all(&mut *connection);
-        let found = found.await.map_err(during("find sessions"))?;
-        let others: Result<Vec<Backend>, _> = found.iter().map(backend).collect();
-        for other in others.map_err(during("find sessions"))? {
-            end(&mut connection, &other).await?;
-        }
-        Ok(())
-    }
-
     /// Waits for what is under way.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.pool.close(LIMIT).await;
     }
 
-    async fn acquire(&self, name: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => {
-                let refused = self.refused.lock().clone();
-                refused.unwrap_or_else(|| lost(name, "no connection"))
-            }
-            other => during(name)(other),
-        })?;
+    async fn acquire(&self, name: &'static str) -> Result<Lent, StoreError> {
+        let mut connection = self.pool.acquire(name).await?;
         let unsettled = self.unsettled.lock().clone();
         for backend in unsettled {
             end(&mut connection, &backend).await?;
@@ -178,7 +120,7 @@ async fn to_its_end<T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::spawn(call).await;
-    done.unwrap_or_else(|_| Err(lost(name, "its task ended")))
+    done.unwrap_or_else(|_| Err(failed(name, "its task ended")))
 }
 
 /// `committing` holds the session from when COMMIT is sent until it is answered.
@@ -194,7 +136,7 @@ async fn transaction<T>(
     let backend = backend(&begun).map_err(during(name))?;
     let done = work(&mut *connection).await;
     if done.is_err() {
-        // One that fails closes the connection when it comes back.
+        // Where that fails, the connection is found to be dead, or in a transaction, before it is used again.
         let _ = connection.execute("ROLLBACK").await;
         return done;
     }
@@ -206,48 +148,12 @@ async fn transaction<T>(
     done
 }
 
-/// A connection that is in no transaction begins one and ends it; one that is in a transaction ends that, or
-/// fails, which closes it.
-async fn out_of_any_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    connection.execute("BEGIN; ROLLBACK").await.map(|_| true)
-}
-
-/// Ends a session, and waits until it is gone: what it did is decided then.
-async fn end(connection: &mut PgConnection, (pid, began): &Backend) -> Result<(), StoreError> {
-    let gone = async {
-        for pause in [1, 2, 4, 8, 16, 32]
-            .into_iter()
-            .chain(std::iter::repeat(50))
-        {
-            let ended = sqlx::query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE pid = $1 AND backend_start::text = $2",
-            );
-            let ended = ended.bind(pid).bind(began).fetch_optional(&mut *connection);
-            if ended.await.map_err(during("end a session"))?.is_none() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-        }
-        Ok(())
-    };
-    let gone = tokio::time::timeout(ENDED, gone).await;
-    gone.unwrap_or_else(|_| Err(lost("end a session", "it does not end")))
-}
-
-fn backend(row: &sqlx::postgres::PgRow) -> Result<Backend, sqlx::Error> {
-    Ok((row.try_get(0)?, row.try_get(1)?))
-}
-
-fn lost(name: &str, why: &str) -> StoreError {
-    StoreError::Unavailable(format!("{name}: {why}"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use lethe_testkit::postgres::{PORT, ROLE, Server};
+    use sqlx::Row;
 
     use super::*;
     use crate::connect::Connect;
@@ -257,7 +163,7 @@ mod tests {
 
     /// As sqlx leaves one whose `begin` was dropped.
     #[tokio::test]
-    async fn a_connection_comes_back_out_of_any_transaction() {
+    async fn a_connection_is_taken_out_of_any_transaction() {
         let server = Server::shared();
         let connect = Connect {
             host: server.socket().to_str().unwrap().to_owned(),
@@ -267,17 +173,12 @@ mod tests {
             password: None,
             tls: None,
         };
-        let calls = Calls::open(connect.options(), Held::default());
-        let calls = calls.await.unwrap();
+        let calls = Calls::new(connect.options(), Held::default());
         for left in ["BEGIN", "BEGIN; CREATE TABLE half ()"] {
             let begun = calls.read("leave", move |connection| {
                 Box::pin(async move { connection.execute(left).await.map_err(during("leave")) })
             });
             begun.await.unwrap();
-            // It comes back in a task of its own.
-            while calls.pool.num_idle() != calls.pool.size() as usize {
-                tokio::task::yield_now().await;
-            }
             let inside = calls.read("look", |connection| {
                 Box::pin(async move {
                     let inside = connection.fetch_one(INSIDE).await.map_err(during("look"))?;

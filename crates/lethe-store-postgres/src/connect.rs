@@ -7,10 +7,14 @@ use lethe_core::ports::StoreError;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::session::SETTINGS;
+use crate::errors::failed;
+use crate::session::{KEEPALIVE, SETTINGS};
 
 /// By which others know the sessions of this store.
 pub(crate) const APPLICATION: &str = "lethe";
+
+/// What sqlx takes from the environment and cannot be told to leave out.
+const ENVIRONMENT: [&str; 3] = ["PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
 
 /// How to connect to the database.
 #[derive(Clone)]
@@ -50,13 +54,23 @@ impl fmt::Debug for Connect {
 }
 
 impl Connect {
-    /// A password and all rows go in clear without TLS.
+    /// A password and all rows would go in clear over a network without TLS. What is here alone says how to connect.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        if self.tls.is_some() || self.host.starts_with('/') {
-            return Ok(());
+        let refused = |why: &str| Err(StoreError::Unavailable(why.into()));
+        let is_set = |name: &&str| std::env::var_os(name).is_some();
+        if let Some(name) = ENVIRONMENT.into_iter().find(is_set) {
+            return refused(&format!(
+                "the environment sets {name}, which would change the connection to PostgreSQL: unset it"
+            ));
         }
-        let why = "PostgreSQL is reached over a network without TLS: name its CA, or the folder of its socket";
-        Err(StoreError::Unavailable(why.into()))
+        match (&self.tls, self.host.starts_with('/')) {
+            (Some(tls), false) => tls.check(),
+            (None, true) => Ok(()),
+            (Some(_), true) => refused("PostgreSQL has no TLS on a socket: leave out either"),
+            (None, false) => refused(
+                "PostgreSQL is reached over a network without TLS: name its CA, or the folder of its socket",
+            ),
+        }
     }
 
     /// The settings go along with the connection: none of them can be left out by a session.
@@ -68,7 +82,8 @@ impl Connect {
             .username(&self.user)
             .password(self.password.as_deref().unwrap_or_default())
             .application_name(APPLICATION)
-            .options(SETTINGS);
+            .options(SETTINGS)
+            .options(KEEPALIVE);
         options = match &self.tls {
             None => options.ssl_mode(PgSslMode::Disable),
             Some(tls) => options
@@ -79,5 +94,21 @@ impl Connect {
             options = options.ssl_client_cert(certificate).ssl_client_key(key);
         }
         options.disable_statement_logging()
+    }
+}
+
+impl Tls {
+    /// Later errors do not name the file.
+    fn check(&self) -> Result<(), StoreError> {
+        let own = self.certificate.iter().flat_map(|(own, key)| [own, key]);
+        for path in own.chain([&self.ca]) {
+            std::fs::read(path).map_err(|error| {
+                failed(
+                    "TLS of PostgreSQL",
+                    &format!("cannot read {}: {error}", path.display()),
+                )
+            })?;
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,19 @@
 //! The one place where errors of sqlx and PostgreSQL become errors of the port.
 
+use std::future::Future;
+use std::io::ErrorKind as IoKind;
+use std::time::Duration;
+
 use lethe_core::ports::StoreError;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
 
 /// `lock_not_available`
 pub(crate) const LOCKED: &str = "55P03";
+
+/// Also of a database that is, when the store is opened.
+pub(crate) const READ_ONLY: &str =
+    "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on";
 
 /// For `map_err`: what was being done stands in the message.
 pub(crate) fn during(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -14,8 +22,30 @@ pub(crate) fn during(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreEr
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::Decode(_) => StoreError::Corrupt(format!("{operation}: {error}")),
-        other => StoreError::Unavailable(format!("{operation}: {other}")),
+        // What rustls refuses.
+        sqlx::Error::Io(error) if error.kind() == IoKind::InvalidData => {
+            failed(operation, &format!("no TLS with PostgreSQL: {error}"))
+        }
+        sqlx::Error::Tls(error) => failed(operation, &format!("no TLS with PostgreSQL: {error}")),
+        sqlx::Error::Io(error) => {
+            failed(operation, &format!("no connection to PostgreSQL: {error}"))
+        }
+        other => failed(operation, &other.to_string()),
     }
+}
+
+pub(crate) fn failed(operation: &str, why: &str) -> StoreError {
+    StoreError::Unavailable(format!("{operation}: {why}"))
+}
+
+/// What waits for a server has an end.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    operation: &str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or_else(|_| Err(failed(operation, "PostgreSQL does not answer")))
 }
 
 /// For the migrations at start.
@@ -32,20 +62,44 @@ fn database(operation: &str, error: &dyn DatabaseError) -> StoreError {
     if error.kind() == ErrorKind::UniqueViolation {
         return StoreError::Conflict(conflict(error.constraint()));
     }
-    let message = format!("{operation}: {}", error.message());
-    // Classes of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-    match error.code().as_deref() {
-        // No right to it: nothing is wrong with our rows.
-        Some("42501") => StoreError::Unavailable(message),
+    let code = error.code().unwrap_or_default();
+    let message = match cause(&code) {
+        Some(cause) => format!("{operation}: {cause} ({})", error.message()),
+        None => format!("{operation}: {}", error.message()),
+    };
+    match &*code {
+        // No right to it, or no schema: nothing is wrong with our rows.
+        "42501" | "3F000" => StoreError::Unavailable(message),
         // A value that cannot be, a constraint, or a table or column that is missing.
-        Some(code) if ["22", "23", "42"].iter().any(|it| code.starts_with(it)) => {
+        code if ["22", "23", "42"].iter().any(|it| code.starts_with(it)) => {
             StoreError::Corrupt(message)
         }
         // Data or an index that the server cannot read.
-        Some("XX001" | "XX002") => StoreError::Corrupt(message),
+        "XX001" | "XX002" => StoreError::Corrupt(message),
         // Locked, full, read-only, stopping, too slow: outside our rows.
         _ => StoreError::Unavailable(message),
     }
+}
+
+/// What an operator has to know: the server's own messages depend on its release and language. The codes are
+/// those of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn cause(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "28000" | "28P01" => {
+            "PostgreSQL does not let the role in: look at its password or certificate, and at pg_hba.conf"
+        }
+        "3D000" => "PostgreSQL has no such database",
+        "3F000" => "the database has no schema public",
+        "42501" => "the database role lacks a right: the database has to belong to it",
+        "25006" => READ_ONLY,
+        "53100" => "the disk of PostgreSQL is full",
+        "53200" => "PostgreSQL has no memory left",
+        "53300" => "PostgreSQL takes no more connections",
+        "55P03" => "another session holds a lock",
+        "57014" => "the statement took too long",
+        "57P01" | "57P02" | "57P03" => "PostgreSQL stops, starts, or has ended the session",
+        _ => return None,
+    })
 }
 
 fn conflict(constraint: Option<&str>) -> &'static str {

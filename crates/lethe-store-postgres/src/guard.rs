@@ -1,42 +1,49 @@
 //! One process serves a database: it holds an advisory lock in a session of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lethe_core::ports::StoreError;
 use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::errors::{LOCKED, during};
+use crate::backends;
+use crate::errors::{LOCKED, during, within};
+use crate::session;
 
+/// By which others know the session that holds the lock. It never writes, so nobody has to end it.
+const APPLICATION: &str = "lethe lock";
 /// "lethe" in ASCII.
 const KEY: i64 = 0x6c_6574_6865;
 /// From one look at the session to the next, and from one try to take the lock again to the next.
 const LOOK: Duration = Duration::from_millis(500);
 /// Longest wait for an answer of the session.
 const ANSWER: Duration = Duration::from_secs(3);
+/// Longest wait for a session with the lock.
+const TAKEN: Duration = Duration::from_secs(6);
 
-/// Whether this process holds the lock: the process id of its session in the server, or 0.
+/// Whether this process holds the lock.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Held(Arc<AtomicI32>);
+pub(crate) struct Held(Arc<AtomicBool>);
 
 impl Held {
-    pub(crate) fn pid(&self) -> i32 {
-        self.0.load(Ordering::Acquire)
+    fn set(&self, held: bool) {
+        self.0.store(held, Ordering::Release);
     }
 
     /// Nothing is written by a process that another one may have replaced.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        match self.pid() {
-            0 => Err(StoreError::Unavailable(
-                "the session that holds the lock on the database was lost".into(),
-            )),
-            _ => Ok(()),
+        if self.0.load(Ordering::Acquire) {
+            return Ok(());
         }
+        Err(StoreError::Unavailable(
+            "the session that holds the lock on the database was lost".into(),
+        ))
     }
 }
 
@@ -49,11 +56,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Takes the lock.
-    pub(crate) async fn take(options: PgConnectOptions) -> Result<Self, StoreError> {
-        let (connection, pid) = lock(&options).await?;
+    /// Takes the lock, before this process has any other session, and ends those that an earlier one has left.
+    pub(crate) async fn take(options: &PgConnectOptions) -> Result<Self, StoreError> {
+        let options = options.clone().application_name(APPLICATION);
+        let mut connection = lock(&options).await?;
+        backends::end_left(&mut connection).await?;
         let (held, stop) = (Held::default(), Arc::<Notify>::default());
-        held.0.store(pid, Ordering::Release);
+        held.set(true);
         let task = hold(options, connection, held.clone(), Arc::clone(&stop));
         Ok(Self {
             held,
@@ -84,42 +93,45 @@ impl Drop for Guard {
     }
 }
 
-async fn hold(
-    options: PgConnectOptions,
-    mut connection: PgConnection,
-    held: Held,
-    stop: Arc<Notify>,
-) {
+async fn hold(options: PgConnectOptions, connection: PgConnection, held: Held, stop: Arc<Notify>) {
+    let mut session = Some(connection);
     loop {
         tokio::select! {
             () = stop.notified() => break,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let answered = tokio::time::timeout(ANSWER, connection.ping()).await;
-        if matches!(answered, Ok(Ok(()))) {
-            continue;
-        }
-        held.0.store(0, Ordering::Release);
-        if let Ok((again, pid)) = lock(&options).await {
-            connection = again;
-            held.0.store(pid, Ordering::Release);
-        }
+        // A session that was lost is ended before a new one asks for the lock.
+        session = match session.take() {
+            Some(connection) => answering(connection).await,
+            None => lock(&options).await.ok(),
+        };
+        held.set(session.is_some());
     }
-    held.0.store(0, Ordering::Release);
-    let unlock = sqlx::query("SELECT pg_advisory_unlock($1)").bind(KEY);
-    let _ = unlock.execute(&mut connection).await;
-    let _ = connection.close().await;
+    held.set(false);
+    // The lock goes with the session.
+    if let Some(connection) = session {
+        let _ = timeout(ANSWER, connection.close()).await;
+    }
+}
+
+async fn answering(mut connection: PgConnection) -> Option<PgConnection> {
+    let answered = timeout(ANSWER, connection.ping()).await;
+    matches!(answered, Ok(Ok(()))).then_some(connection)
+}
+
+async fn lock(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    within(TAKEN, "lock the database", try_lock(options)).await
 }
 
 /// A process that has just died may still have its session for a moment.
-async fn lock(options: &PgConnectOptions) -> Result<(PgConnection, i32), StoreError> {
+async fn try_lock(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let failed = during("lock the database");
-    let mut connection = options.connect().await.map_err(&failed)?;
+    let mut connection = session::connect(options).await?;
     let set = connection.execute("SET lock_timeout = '1s'").await;
     set.map_err(&failed)?;
-    let lock = sqlx::query_scalar("SELECT pg_backend_pid() FROM pg_advisory_lock($1)").bind(KEY);
-    match lock.fetch_one(&mut connection).await {
-        Ok(pid) => Ok((connection, pid)),
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
+    match lock.execute(&mut connection).await {
+        Ok(_) => Ok(connection),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCKED) => {
             Err(StoreError::InUse)
         }

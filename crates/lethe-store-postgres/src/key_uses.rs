@@ -46,7 +46,18 @@ async fn add(connection: &mut PgConnection, all: Vec<KeyUse>) -> Result<(), Stor
         });
         millis.collect::<Result<Vec<_>, _>>()
     };
-    // A version that is dropped by now gets no row. Sorted, so that two of us wait in the same order.
+    let keyspaces = column(&all, |it| it.keyspace.as_bytes().to_vec());
+    let versions = column(&all, |it| i64::from(it.version.number()));
+    // Locked in the order in which a drop locks them, so that neither waits for the other: the keyspace, then its
+    // versions. What is dropped meanwhile is not found any more, and gets no row.
+    let lock = sqlx::query(
+        "SELECT FROM keyspace k JOIN key_version v ON v.keyspace_id = k.id
+         WHERE (v.keyspace_id, v.version) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[]))
+         ORDER BY v.keyspace_id, v.version FOR KEY SHARE",
+    );
+    let lock = lock.bind(keyspaces.clone()).bind(versions.clone());
+    execute(connection, "add key uses", lock).await?;
+    // Sorted, so that two of us wait in the same order.
     let insert = sqlx::query(
         "INSERT INTO key_use AS u (keyspace_id, version, client, issued, last_issued_ms, unwrapped,
              last_unwrapped_ms)
@@ -63,8 +74,8 @@ async fn add(connection: &mut PgConnection, all: Vec<KeyUse>) -> Result<(), Stor
              unwrapped = u.unwrapped + excluded.unwrapped,
              last_unwrapped_ms = greatest(u.last_unwrapped_ms, excluded.last_unwrapped_ms)",
     )
-    .bind(column(&all, |it| it.keyspace.as_bytes().to_vec()))
-    .bind(column(&all, |it| i64::from(it.version.number())))
+    .bind(keyspaces)
+    .bind(versions)
     .bind(column(&all, |it| it.client.to_string()))
     .bind(number(|it| it.uses.issued, "key_use.issued")?)
     .bind(time(|it| it.uses.last_issued, "key_use.last_issued_ms")?)

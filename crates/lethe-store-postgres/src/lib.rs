@@ -5,6 +5,7 @@
 
 mod approvals;
 mod authentic;
+mod backends;
 mod barrier;
 mod batch;
 mod buckets;
@@ -20,6 +21,7 @@ mod key_uses;
 mod keyspaces;
 mod open;
 mod place;
+mod pool;
 mod receipts;
 mod session;
 mod statements;

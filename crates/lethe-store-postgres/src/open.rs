@@ -3,20 +3,26 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lethe_core::claim::StoreLocation;
 use lethe_core::ports::StoreError;
 use lethe_store_sql::authentic::Authenticity;
 use sqlx::migrate::Migrator;
-use sqlx::{ConnectOptions, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::calls::Calls;
-use crate::connect::{APPLICATION, Connect};
-use crate::errors::{self, during};
+use crate::connect::Connect;
+use crate::errors::{self, during, within};
 use crate::guard::Guard;
 use crate::{place, session};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Longest wait for a step of a start.
+const START: Duration = Duration::from_secs(10);
+/// Longest time of all migrations: it ends a start whose server has died.
+const MIGRATION: Duration = Duration::from_secs(3_600);
 
 /// `undefined_table`
 const NO_TABLE: &str = "42P01";
@@ -66,14 +72,20 @@ impl PostgresStore {
         connect.check()?;
         let lock = place::lock(lock)?;
         let options = connect.options();
-        let mut connection = options.connect().await.map_err(during("connect"))?;
-        session::check(&mut connection).await?;
+        let guard = Guard::take(&options).await?;
         session::check_listen(&options).await?;
-        let guard = Guard::take(options.clone()).await?;
-        prepare(&mut connection, connect, create).await?;
-        let location = place::location(&mut connection, &lock).await?;
-        let calls = Calls::open(options, guard.held()).await?;
-        calls.end_others(APPLICATION).await?;
+        let calls = Calls::new(options.clone(), guard.held());
+        let mut connection = within(START, "connect", session::connect(&options)).await?;
+        let prepared = prepare(&mut connection, connect, create);
+        within(MIGRATION, "migrate", prepared).await?;
+        let location = within(
+            START,
+            "find the database",
+            place::location(&mut connection, &lock),
+        );
+        let location = location.await?;
+        // Closed in order where it can be: nothing depends on it.
+        let _ = tokio::time::timeout(START, connection.close()).await;
         Ok(Self {
             calls,
             authentic: Arc::default(),

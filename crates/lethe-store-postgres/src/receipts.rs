@@ -8,12 +8,16 @@ use lethe_store_sql::row::signed;
 use lethe_store_sql::{decode, encode};
 use sqlx::PgConnection;
 
+use crate::batch;
 use crate::errors::during;
 use crate::open::PostgresStore;
 use crate::statements::{execute, rows};
 
 /// The number of batches that one transaction deletes.
 const MAX_DELETED: usize = 64;
+/// It deletes as many expiries, and begins with no other batch after as many requests. One batch alone may have
+/// more: deleting it takes less time than fulfilling it took.
+const ENOUGH: u64 = 10_000;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -65,7 +69,7 @@ impl ReceiptStore for PostgresStore {
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError> {
         let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
         self.calls
-            .write("forget receipts", move |connection| {
+            .write_within("forget receipts", batch::LIMIT, move |connection| {
                 Box::pin(forget(connection, before))
             })
             .await
@@ -119,18 +123,32 @@ async fn sign_batch(
 }
 
 async fn forget(connection: &mut PgConnection, before: i64) -> Result<bool, StoreError> {
-    let expiries = sqlx::query("DELETE FROM expiry WHERE destroyed_at_ms < $1").bind(before);
-    execute(connection, "forget expiries", expiries).await?;
+    batch::allow_time(connection).await?;
+    let expiries = sqlx::query(
+        "DELETE FROM expiry WHERE ctid = ANY(ARRAY
+             (SELECT ctid FROM expiry WHERE destroyed_at_ms < $1 LIMIT $2))",
+    );
+    let expiries = expiries.bind(before).bind(ENOUGH.cast_signed());
+    let expiries = execute(connection, "forget expiries", expiries).await?;
+    let mut deleted = 0;
     for _ in 0..MAX_DELETED {
-        if !forget_batch(connection, before).await? {
-            return Ok(false);
+        match forget_batch(connection, before).await? {
+            None => return Ok(expiries == ENOUGH),
+            Some(requests) => deleted += requests,
+        }
+        if deleted >= ENOUGH {
+            break;
         }
     }
     Ok(true)
 }
 
-/// Deletes the oldest batch whole, because a receipt needs all erasures of its batch.
-async fn forget_batch(connection: &mut PgConnection, before: i64) -> Result<bool, StoreError> {
+/// Deletes the oldest batch whole, because a receipt needs all erasures of its batch, and says how many they were;
+/// none when no batch was deleted.
+async fn forget_batch(
+    connection: &mut PgConnection,
+    before: i64,
+) -> Result<Option<u64>, StoreError> {
     let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
         "SELECT sequence, first_request, last_request FROM batch
          WHERE sequence = (SELECT min(sequence) FROM batch) AND destroyed_at_ms < $1",
@@ -140,14 +158,15 @@ async fn forget_batch(connection: &mut PgConnection, before: i64) -> Result<bool
     .await
     .map_err(during("forget receipts"))?;
     let Some((sequence, first, last)) = oldest else {
-        return Ok(false);
+        return Ok(None);
     };
-    let erasures = sqlx::query("DELETE FROM request WHERE number BETWEEN $1 AND $2");
-    let erasures = erasures.bind(first).bind(last);
-    execute(connection, "forget requests", erasures).await?;
+    let requests = sqlx::query("DELETE FROM request WHERE number BETWEEN $1 AND $2");
+    let requests = requests.bind(first).bind(last);
+    let requests = execute(connection, "forget requests", requests).await?;
     // The row of the last batch stays: it says which erasures are fulfilled.
-    let batch = sqlx::query(
+    let delete = sqlx::query(
         "DELETE FROM batch WHERE sequence = $1 AND sequence < (SELECT max(sequence) FROM batch)",
     );
-    Ok(execute(connection, "forget a batch", batch.bind(sequence)).await? > 0)
+    let gone = execute(connection, "forget a batch", delete.bind(sequence)).await?;
+    Ok((gone > 0).then_some(requests))
 }

@@ -4,18 +4,29 @@ use std::time::Duration;
 
 use lethe_core::ports::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Executor, PgConnection, Row};
 
-use crate::errors::during;
+use crate::errors::{READ_ONLY, during};
 
 /// Set by us on every connection. `synchronous_commit = local`: a COMMIT waits for this server's disk and for
-/// no other's, because a standby that is away would hang one that holds row locks.
-pub(crate) const SETTINGS: [(&str, &str); 5] = [
+/// no other's, because a standby that is away would hang one that holds row locks. `search_path`: tables of the
+/// same names in other schemas are not ours.
+pub(crate) const SETTINGS: [(&str, &str); 6] = [
     ("synchronous_commit", "local"),
     ("idle_in_transaction_session_timeout", "2s"),
     ("lock_timeout", "4s"),
     ("statement_timeout", "5s"),
     ("default_transaction_isolation", "read committed"),
+    ("search_path", "public"),
+];
+
+/// Set by us too: when the machine of this process dies or is cut off, the server ends its sessions, and with
+/// them their locks, after about 10 s. On a socket they are 0.
+pub(crate) const KEEPALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
 ];
 
 /// `server_version_num` of PostgreSQL 14.
@@ -29,7 +40,7 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(3);
 pub(crate) enum Refusal {
     #[error("PostgreSQL {0} is too old: the store needs 14 or newer")]
     Old(u32),
-    #[error("PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on")]
+    #[error("{READ_ONLY}")]
     ReadOnly,
     #[error("PostgreSQL has {0} = off: a crash can lose what it has committed. Switch it on")]
     Off(&'static str),
@@ -56,6 +67,13 @@ impl From<Refusal> for StoreError {
     }
 }
 
+/// A new session, fit for the store.
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let mut connection = options.connect().await.map_err(during("connect"))?;
+    check(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Looks at a session and its server. Whoever reloads the server's configuration can change the answer.
 pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
     match connection.server_version_num() {
@@ -69,7 +87,11 @@ pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
                 current_setting('synchronous_commit'),
                 current_setting('idle_in_transaction_session_timeout'),
                 current_setting('lock_timeout'), current_setting('statement_timeout'),
-                current_setting('default_transaction_isolation')",
+                current_setting('default_transaction_isolation'),
+                current_setting('search_path'),
+                current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'),
+                current_setting('tcp_keepalives_count'), current_setting('tcp_user_timeout'),
+                inet_client_addr() IS NULL",
     )
     .fetch_one(connection)
     .await
@@ -87,7 +109,9 @@ pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         if !row.try_get::<bool, _>(3)? {
             return Ok(Some(Refusal::Blind(text(4)?)));
         }
-        for (index, (name, set)) in (5..).zip(SETTINGS) {
+        let is_socket: bool = row.try_get(row.len() - 1)?;
+        let keepalive = KEEPALIVE.map(|(name, set)| (name, if is_socket { "0" } else { set }));
+        for (index, (name, set)) in (5..).zip(SETTINGS.into_iter().chain(keepalive)) {
             let found = text(index)?;
             if found != set {
                 return Ok(Some(Refusal::Setting { name, found, set }));
@@ -105,7 +129,9 @@ pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
 /// another client's.
 pub(crate) async fn check_listen(options: &PgConnectOptions) -> Result<(), StoreError> {
     let failed = during("listen");
-    let pool = PgPoolOptions::new().max_connections(2);
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(LISTEN_LIMIT);
     let pool = pool.connect_with(options.clone()).await.map_err(&failed)?;
     let heard = async {
         let mut listener = PgListener::connect_with(&pool).await?;

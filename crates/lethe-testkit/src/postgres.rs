@@ -2,7 +2,7 @@
 //! dropped, when a test panics, and when the process is killed.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -10,11 +10,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-/// The port in the name of the socket; nothing listens on TCP.
+/// The port, also in the name of the socket.
 pub const PORT: u16 = 5432;
 
 /// The role of a store: it may connect, and read statistics.
 pub const ROLE: &str = "lethe";
+
+/// Who may connect to a server with TLS.
+const HBA: &str = "local all all trust
+hostssl all certified all cert
+hostssl all all all scram-sha-256
+";
 
 /// One server. Its data may be new, or those of another one.
 #[derive(Debug)]
@@ -23,6 +29,19 @@ pub struct Server {
     folder: TempDir,
     /// Ends the server when nobody holds its standard input any more.
     watch: Child,
+    /// Where it listens beside its socket.
+    addresses: String,
+}
+
+/// What a server shows to its clients, and whose certificates it takes from them. In PEM.
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+    /// Who signs the certificates of clients.
+    pub ca: String,
 }
 
 impl Server {
@@ -32,12 +51,42 @@ impl Server {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn new() -> Self {
-        let server = Self::with_data(|data| {
-            let data = data.to_str().expect("UTF-8");
-            let fixed = ["--auth=trust", "--username=postgres", "--no-sync"];
-            let fixed = fixed.into_iter().chain(["--locale=C", "--encoding=UTF8"]);
-            run(program("initdb").args(["-D", data]).args(fixed));
+        Self::with_data("", initialise).with_role()
+    }
+
+    /// A new server, started, that listens on two addresses of its own too: with TLS, and for passwords; the role
+    /// `certified` comes by its certificate alone. `identity` is made for the addresses.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with_tls(identity: impl FnOnce(&[String; 2]) -> Identity) -> (Self, [String; 2]) {
+        let addresses = loopback();
+        let Identity {
+            certificate,
+            key,
+            ca,
+        } = identity(&addresses);
+        let server = Self::with_data(&addresses.join(","), |data| {
+            initialise(data);
+            for (name, text) in [
+                ("server.crt", certificate),
+                ("server.key", key),
+                ("ca.crt", ca),
+            ] {
+                write(&data.join(name), &text);
+            }
+            write(
+                &data.join("postgresql.auto.conf"),
+                "ssl = on\nssl_ca_file = 'ca.crt'\n",
+            );
+            write(&data.join("pg_hba.conf"), HBA);
         });
+        (server.with_role(), addresses)
+    }
+
+    fn with_role(self) -> Self {
+        let server = self;
         server.sql("postgres", &format!("CREATE ROLE {ROLE} LOGIN"));
         server.sql("postgres", &format!("GRANT pg_read_all_stats TO {ROLE}"));
         server
@@ -52,7 +101,7 @@ impl Server {
     /// A physical copy of this server as it is now, started, which follows nobody.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self::with_data(|data| {
+        Self::with_data("", |data| {
             let mut backup = program("pg_basebackup");
             backup.args(["--checkpoint=fast", "--no-sync", "-U", "postgres", "-D"]);
             run(backup.arg(data).arg("-h").arg(self.socket()));
@@ -64,7 +113,7 @@ impl Server {
     pub fn standby(&self, name: &str) -> Self {
         let socket = self.socket().display();
         let source = format!("host={socket} port={PORT} user=postgres application_name={name}");
-        let standby = Self::with_data(|data| {
+        let standby = Self::with_data("", |data| {
             let mut backup = program("pg_basebackup");
             backup.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
             run(backup.arg("-D").arg(data).args(["-d", &source]));
@@ -79,7 +128,7 @@ impl Server {
         standby
     }
 
-    fn with_data(make: impl FnOnce(&Path)) -> Self {
+    fn with_data(addresses: &str, make: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(folder.path()));
@@ -99,7 +148,11 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
-        let server = Self { folder, watch };
+        let server = Self {
+            folder,
+            watch,
+            addresses: addresses.into(),
+        };
         server.start();
         server
     }
@@ -113,8 +166,9 @@ impl Server {
     /// Starts it; it answers then.
     pub fn start(&self) {
         let options = format!(
-            "-k {} -c listen_addresses='' -c shared_buffers=32MB -c log_min_messages=info",
-            self.socket().display()
+            "-k {} -c listen_addresses='{}' -c shared_buffers=32MB -c log_min_messages=info",
+            self.socket().display(),
+            self.addresses
         );
         let mut start = self.control("start");
         run(start.args(["-w", "-o", &options, "-l"]).arg(self.log()));
@@ -196,6 +250,29 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.watch.stdin.take());
         let _ = self.watch.wait();
+    }
+}
+
+fn initialise(data: &Path) {
+    let fixed = ["--auth=trust", "--username=postgres", "--no-sync"];
+    let fixed = fixed.into_iter().chain(["--locale=C", "--encoding=UTF8"]);
+    run(program("initdb").arg("-D").arg(data).args(fixed));
+}
+
+/// Two addresses that no other server has: every process takes them from another network.
+fn loopback() -> [String; 2] {
+    static LAST: AtomicU32 = AtomicU32::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let next = LAST.fetch_add(2, Ordering::Relaxed);
+    [next, next + 1].map(|next| format!("127.{next}.{high}.{low}"))
+}
+
+/// A file of the server alone.
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permissions");
+    if is_root() {
+        run(Command::new("chown").arg("postgres").arg(path));
     }
 }
 

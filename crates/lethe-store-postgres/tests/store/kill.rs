@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lethe_core::erasure::AcceptedErasure;
 use lethe_core::ports::{BucketStore, Durability, ErasureStore, StoreError};
 use lethe_store_postgres::PostgresStore;
 use lethe_testkit::postgres::Server;
@@ -11,7 +12,7 @@ use lethe_testkit::store_contract::{bucket, shred};
 use sqlx::Executor;
 
 use crate::pooler::{NO_EDITS, Pooler};
-use crate::site::Site;
+use crate::site::{Site, until_async};
 
 /// Writes buckets one after the other; each is there, also where its answer was lost.
 async fn write(store: Arc<PostgresStore>, acknowledged: Arc<AtomicU64>) {
@@ -29,9 +30,19 @@ async fn write(store: Arc<PostgresStore>, acknowledged: Arc<AtomicU64>) {
 }
 
 async fn until(acknowledged: &AtomicU64, number: u64) {
-    while acknowledged.load(Ordering::Acquire) < number {
-        tokio::task::yield_now().await;
-    }
+    let there = async || acknowledged.load(Ordering::Acquire) >= number;
+    until_async("acknowledged", there).await;
+}
+
+/// The store answers again after a while.
+async fn found(store: &PostgresStore, byte: u8) -> Vec<AcceptedErasure> {
+    let mut found = Err(StoreError::InUse);
+    until_async("requests are found", async || {
+        found = store.erasures_by_id(&[shred(byte).id]).await;
+        found.is_ok()
+    })
+    .await;
+    found.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +77,7 @@ async fn requests_have_no_gaps_whatever_ends_their_sessions() {
     let store = Arc::new(site.create().await);
     let end = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = '{}' AND application_name = 'lethe' AND query NOT LIKE '%advisory%'",
+         WHERE datname = '{}' AND application_name = 'lethe'",
         site.database
     );
     for byte in 0..60 {
@@ -76,11 +87,7 @@ async fn requests_have_no_gaps_whatever_ends_their_sessions() {
             site.sql(&end);
         }
         let accepted = accepting.await.unwrap();
-        let found = loop {
-            if let Ok(found) = store.erasures_by_id(&[shred(byte).id]).await {
-                break found;
-            }
-        };
+        let found = found(&store, byte).await;
         match accepted {
             Ok(number) => assert_eq!(found[0].number, number),
             // Looked up once, and decided then.
@@ -92,7 +99,7 @@ async fn requests_have_no_gaps_whatever_ends_their_sessions() {
     }
     let gaps = "SELECT count(*) - max(number) FROM request";
     assert_eq!(site.sql(gaps), "0");
-    while store.barrier().await.is_err() {}
+    until_async("the barrier", async || store.barrier().await.is_ok()).await;
     store.close().await;
 }
 
@@ -120,11 +127,12 @@ async fn a_commit_without_an_answer_is_decided_before_anybody_looks() {
     pooler.cut();
     let created = creating.await.unwrap();
     assert!(matches!(created, Err(StoreError::Unavailable(_))));
-    let seen = loop {
-        if let Ok(seen) = store.buckets().await {
-            break seen;
-        }
-    };
+    let mut seen = vec![];
+    until_async("buckets", async || {
+        let found = store.buckets().await;
+        found.map(|found| seen = found).is_ok()
+    })
+    .await;
     other.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     site.until_sessions(0, "state <> 'idle'");
     assert_eq!(store.buckets().await, Ok(seen));

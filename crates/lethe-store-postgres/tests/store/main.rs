@@ -3,7 +3,14 @@
 
 mod cancelled;
 mod contract;
+mod environment;
+mod key_uses;
 mod kill;
+mod numbers;
+mod outages;
 mod pooler;
+mod receipts;
 mod refusals;
 mod site;
+mod start;
+mod tls;

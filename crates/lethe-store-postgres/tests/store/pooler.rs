@@ -4,7 +4,7 @@ use std::io::{Read, Result, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use lethe_testkit::postgres::PORT;
 use tempfile::TempDir;
@@ -24,8 +24,12 @@ pub(crate) const NO_EDITS: Edits = Edits {
     server: |_, _| true,
 };
 
+/// While it is true, nothing of the server passes.
+type Held = Arc<(Mutex<bool>, Condvar)>;
+
 pub(crate) struct Pooler {
     folder: TempDir,
+    held: Held,
     clients: Arc<Mutex<Vec<UnixStream>>>,
 }
 
@@ -36,14 +40,25 @@ impl Pooler {
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let server = socket(server);
         let clients = Arc::<Mutex<Vec<UnixStream>>>::default();
-        let accepted = Arc::clone(&clients);
+        let held = Held::default();
+        let (accepted, hold) = (Arc::clone(&clients), Arc::clone(&held));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 accepted.lock().unwrap().extend(client.try_clone());
-                let _ = serve(client, &server, edits);
+                let _ = serve(client, &server, edits, Arc::clone(&hold));
             }
         });
-        Self { folder, clients }
+        Self {
+            folder,
+            held,
+            clients,
+        }
+    }
+
+    /// As a machine that is gone, or a network: connections stay, and no answer comes.
+    pub(crate) fn hold(&self, hold: bool) {
+        *self.held.0.lock().unwrap() = hold;
+        self.held.1.notify_all();
     }
 
     /// Ends all connections of clients.
@@ -59,7 +74,7 @@ impl Pooler {
     }
 }
 
-fn serve(mut client: UnixStream, server: &PathBuf, edits: Edits) -> Result<()> {
+fn serve(mut client: UnixStream, server: &PathBuf, edits: Edits, held: Held) -> Result<()> {
     let mut server = UnixStream::connect(server)?;
     let (length, mut startup) = rest(&mut client)?;
     (edits.startup)(&mut startup);
@@ -74,6 +89,8 @@ fn serve(mut client: UnixStream, server: &PathBuf, edits: Edits) -> Result<()> {
             let mut kind = [0];
             server.read_exact(&mut kind)?;
             let (length, mut body) = rest(&mut server)?;
+            let on_hold = held.0.lock().unwrap();
+            drop(held.1.wait_while(on_hold, |held| *held).unwrap());
             if (edits.server)(kind[0], &mut body) {
                 client.write_all(&[&kind[..], &length, &body].concat())?;
             }

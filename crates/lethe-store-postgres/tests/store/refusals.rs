@@ -7,7 +7,7 @@ use lethe_testkit::postgres::{ROLE, Server};
 use lethe_testkit::store_contract::bucket;
 
 use crate::pooler::{Edits, NO_EDITS, Pooler, replace};
-use crate::site::Site;
+use crate::site::{Site, until, until_async};
 
 /// Of the first message of a session.
 type Edit = fn(&mut [u8]);
@@ -166,7 +166,7 @@ async fn a_pooler_is_refused() {
 #[tokio::test]
 async fn a_session_without_its_settings_is_refused() {
     let site = closed_site().await;
-    let edits: [(&str, Edit); 5] = [
+    let edits: [(&str, Edit); 6] = [
         ("synchronous_commit", |it| replace(it, b"=local", b"=off  ")),
         ("idle_in_transaction_session_timeout", |it| {
             replace(
@@ -183,6 +183,9 @@ async fn a_session_without_its_settings_is_refused() {
         }),
         ("default_transaction_isolation", |it| {
             replace(it, b"=read\\ committed", b"=serializable   ");
+        }),
+        ("search_path", |it| {
+            replace(it, b"search_path=public", b"search_path=secret");
         }),
     ];
     for (name, startup) in edits {
@@ -207,7 +210,8 @@ async fn a_server_that_does_not_flush_is_refused() {
         let set = async |value: &str| {
             server.sql("postgres", &format!("ALTER SYSTEM SET {name} = {value}"));
             server.reload();
-            while server.sql("postgres", &format!("SHOW {name}")) != value {}
+            let show = format!("SHOW {name}");
+            until(name, || server.sql("postgres", &show) == value);
         };
         set("off").await;
         let why = refused(&Site::new(&server), &site.connect()).await;
@@ -216,9 +220,9 @@ async fn a_server_that_does_not_flush_is_refused() {
             "{why}"
         );
         // A session that is open hears of it a moment later.
-        while store.barrier().await.is_ok() {}
+        until_async(name, async || store.barrier().await.is_err()).await;
         set("on").await;
-        while store.barrier().await.is_err() {}
+        until_async(name, async || store.barrier().await.is_ok()).await;
     }
     store.close().await;
 }
@@ -243,6 +247,6 @@ async fn nothing_is_destroyed_while_a_copy_follows() {
     let why = refused(&Site::new(&server), &site.connect_through(standby.socket())).await;
     assert!(why.starts_with("PostgreSQL is read-only"), "{why}");
     drop(standby);
-    while store.barrier().await.is_err() {}
+    until_async("no copy", async || store.barrier().await.is_ok()).await;
     store.close().await;
 }

@@ -1,12 +1,38 @@
 //! A database of a test's own, and how to connect to it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lethe_core::ports::StoreError;
 use lethe_store_postgres::{Connect, PostgresStore};
 use lethe_testkit::postgres::{PORT, ROLE, Server};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+
+/// From one look at what a test waits for to the next.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A test that has looked so often waits for what does not come.
+const TRIES: u32 = 6_000;
+
+pub(crate) fn until(what: &str, mut there: impl FnMut() -> bool) {
+    for _ in 0..TRIES {
+        if there() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    panic!("not within a minute: {what}");
+}
+
+pub(crate) async fn until_async(what: &str, mut there: impl AsyncFnMut() -> bool) {
+    for _ in 0..TRIES {
+        if there().await {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    panic!("not within a minute: {what}");
+}
 
 pub(crate) struct Site<'s> {
     pub(crate) server: &'s Server,
@@ -32,10 +58,14 @@ impl<'s> Site<'s> {
     }
 
     pub(crate) fn connect_through(&self, socket: &Path) -> Connect {
+        Self::connect_to(&self.database, socket)
+    }
+
+    pub(crate) fn connect_to(database: &str, socket: &Path) -> Connect {
         Connect {
             host: socket.to_str().unwrap().to_owned(),
             port: PORT,
-            database: self.database.clone(),
+            database: database.into(),
             user: ROLE.into(),
             password: None,
             tls: None,
@@ -54,12 +84,15 @@ impl<'s> Site<'s> {
 
     /// A program that another test starts has this one's files, so the lock too, until it has begun to run.
     pub(crate) async fn try_open(&self, connect: &Connect) -> Result<PostgresStore, StoreError> {
-        loop {
-            match PostgresStore::open(connect, &self.lock()).await {
-                Err(StoreError::InUse) => tokio::task::yield_now().await,
-                opened => return opened,
-            }
+        let mut opened = PostgresStore::open(connect, &self.lock()).await;
+        for _ in 0..TRIES {
+            let Err(StoreError::InUse) = opened else {
+                break;
+            };
+            tokio::time::sleep(PAUSE).await;
+            opened = PostgresStore::open(connect, &self.lock()).await;
         }
+        opened
     }
 
     /// A session of a superuser.
@@ -76,7 +109,8 @@ impl<'s> Site<'s> {
              WHERE datname = '{}' AND application_name = 'lethe' AND {state}",
             self.database
         );
-        while self.server.sql("postgres", &count) != number.to_string() {}
+        let wanted = number.to_string();
+        until(&count, || self.server.sql("postgres", &count) == wanted);
     }
 
     pub(crate) fn sql(&self, statements: &str) -> String {
