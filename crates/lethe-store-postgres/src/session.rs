@@ -69,7 +69,12 @@ impl From<Refusal> for StoreError {
 
 /// A new session, fit for the store.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let mut connection = options.connect().await.map_err(during("connect"))?;
+    let connection = options.connect().await.map_err(during("connect"));
+    let mut connection = connection.map_err(|error| match error {
+        // A setting that the server does not know, for one: no row was read.
+        StoreError::Corrupt(why) => StoreError::Unavailable(why),
+        other => other,
+    })?;
     check(&mut connection).await?;
     Ok(connection)
 }

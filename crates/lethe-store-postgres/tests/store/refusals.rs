@@ -133,6 +133,20 @@ async fn an_old_server_is_refused() {
     assert_eq!(why, "PostgreSQL 13 is too old: the store needs 14 or newer");
 }
 
+/// As one that is older still: it does not get so far as to say its version.
+#[tokio::test]
+async fn a_server_that_does_not_know_a_setting_is_refused() {
+    let site = closed_site().await;
+    let older = Edits {
+        startup: |it| replace(it, b"lock_timeout", b"lock_timeoux"),
+        ..NO_EDITS
+    };
+    let pooler = Pooler::new(site.server.socket(), older);
+    let why = refused(&site, &site.connect_through(pooler.socket())).await;
+    let expected = "connect: unrecognized configuration parameter \"lock_timeoux\"";
+    assert_eq!(why, expected);
+}
+
 /// Nothing is sent: nobody listens there.
 #[tokio::test]
 async fn a_network_without_tls_is_refused() {
