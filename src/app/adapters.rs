@@ -1,5 +1,5 @@
-//! The adapters, opened as the configuration names them: together with `devices.rs` the only place that
-//! opens SQLite, PKCS#11 and files.
+//! The adapters, opened as the configuration names them: together with `stores.rs` and `devices.rs` the only
+//! place that opens databases, PKCS#11 and files.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,12 +11,13 @@ use lethe_core::clock::SteadyClock;
 use lethe_core::hsm_move::Devices;
 use lethe_core::initialise::{Initialised, initialise};
 use lethe_core::ports::{Clock, ClockStore, Hsm, Store, StoreError};
-use lethe_store_sqlite::SqliteStore;
 
 use super::AppError;
 use super::devices::{open_devices, open_hsm};
 use super::reload::Reloader;
+use super::stores::{self, ServiceStore};
 use crate::config::Config;
+use crate::http::ops::Starting;
 use crate::identity::tls::Tls;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::clock::{HandshakeClock, SystemClock};
@@ -25,7 +26,7 @@ use crate::observability::metrics::Metrics;
 
 /// What a service stands on.
 pub(super) struct Adapters {
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<dyn ServiceStore>,
     pub(super) audit: Arc<FileAuditSink>,
     /// The HSM that holds the deployment, or both HSMs of a move.
     pub(super) devices: Arc<Devices>,
@@ -37,7 +38,8 @@ pub(super) struct Adapters {
 }
 
 impl Adapters {
-    /// Opens all of them; `reloader` has read the files of TLS when this ends.
+    /// Opens all of them; `reloader` has read the files of TLS when this ends. A store in PostgreSQL that
+    /// another node serves is waited for.
     ///
     /// # Errors
     /// [`AppError`]; nothing was changed but an older schema.
@@ -45,8 +47,9 @@ impl Adapters {
         config: &Config,
         reloader: &mut Reloader,
         metrics: Metrics,
+        starting: &Starting,
     ) -> Result<Self, AppError> {
-        let store = Arc::new(SqliteStore::open(&config.store.sqlite).await?);
+        let store = stores::open_when_free(&config.store, starting).await?;
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let (devices, moves) = open_devices(config, store.as_ref(), &metrics).await?;
         tracing::info!("the HSM is open");
@@ -79,19 +82,18 @@ impl Adapters {
 /// # Errors
 /// [`AppError`]; can be run again.
 pub async fn init(config: &Config, last_pin_try: bool) -> Result<Initialised, AppError> {
-    let store = match SqliteStore::create(&config.store.sqlite).await {
-        Err(StoreError::Conflict(_)) => SqliteStore::open(&config.store.sqlite).await?,
-        created => created?,
-    };
+    let store = stores::open_or_create(&config.store).await?;
     // Who called when is nobody else's business.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&config.audit.directory)?;
     let hsm = Arc::new(open_hsm(config, last_pin_try).await?);
-    let clock = steady_clock(config, &store).await?;
-    let ports = ports(config, hsm, Arc::new(store), Arc::new(clock));
-    Ok(initialise(&ports).await?)
+    let clock = steady_clock(config, store.as_ref()).await?;
+    let ports = ports(config, hsm, Arc::clone(&store) as _, Arc::new(clock));
+    let done = initialise(&ports).await;
+    store.close().await;
+    Ok(done?)
 }
 
 /// Goes on where the store says that the time stood.

@@ -54,10 +54,14 @@ async fn unanswered(
 /// The claim that earlier releases wrote for a store at this location. Without a machine id they wrote the
 /// host's name, which does not identify a host: such a claim needs `lethe takeover` once.
 pub(super) fn earlier(store: &dyn DeploymentStore) -> Option<String> {
+    let location = store.location();
+    if location.kind != StoreKind::Sqlite {
+        return None;
+    }
     let text = std::fs::read_to_string("/etc/machine-id").ok()?;
     let machine = text.trim();
     let is_id = machine.len() == 32 && machine.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| format!("sqlite:{machine}:{}", store.location().path))
+    is_id.then(|| format!("sqlite:{machine}:{}", location.path))
 }
 
 /// The path of the database file in a claim, if the claim was taken under this kernel.

@@ -18,7 +18,7 @@ use super::AppError;
 use super::adapters::Adapters;
 use super::reload::{Hangup, Reloader};
 use super::wiring::{Opened, Wired, wire};
-use crate::admission::open_files;
+use crate::admission::{Pool, open_files};
 use crate::approvals;
 use crate::config::{Config, ServerSection};
 use crate::http::ApiState;
@@ -34,8 +34,44 @@ const TIDY: Duration = Duration::from_millis(500);
 /// A service that is open and not yet serving.
 pub struct App {
     wired: Wired,
-    exposition: Exposition,
+    ops: OpsListener,
     reloader: Reloader,
+}
+
+/// The ops listener, which answers from the beginning of a start to the end of the service.
+struct OpsListener {
+    routes: ops::Routes,
+    exposition: Arc<Exposition>,
+    stop: watch::Sender<bool>,
+}
+
+impl OpsListener {
+    async fn begin(
+        server: &ServerSection,
+        starting: &ops::Starting,
+        metrics: &Metrics,
+        exposition: Exposition,
+    ) -> Result<Self, AppError> {
+        let listener = listen(server.ops_listen).await?;
+        let exposition = Arc::new(exposition);
+        let routes = ops::Routes::starting(&listener, starting, &exposition);
+        let exceeded = metrics.budget_exceeded("ops_connections");
+        let pool = Pool::new(server.ops_max_connections, exceeded);
+        let (stop, stopped) = watch::channel(false);
+        // To the end of the process: a stop is watched too.
+        tokio::spawn(ops::serve(
+            listener,
+            routes.clone(),
+            pool,
+            limits(server),
+            stopped,
+        ));
+        Ok(Self {
+            routes,
+            exposition,
+            stop,
+        })
+    }
 }
 
 /// The end of the keeper's thread.
@@ -76,10 +112,12 @@ impl App {
         let config = &fitted(config)?;
         let (metrics, exposition) = Metrics::new();
         metrics.begin(&http::outcomes());
-        let adapters = Adapters::open(config, &mut reloader, metrics).await?;
+        let starting = ops::Starting::new("the service starts");
+        let ops = OpsListener::begin(&config.server, &starting, &metrics, exposition).await?;
+        let adapters = Adapters::open(config, &mut reloader, metrics, &starting).await?;
         Ok(Self {
             wired: wire(config, adapters).await?,
-            exposition,
+            ops,
             reloader,
         })
     }
@@ -118,7 +156,6 @@ impl App {
         let service = &opened.service;
         let listener = listen(config.server.listen).await?;
         let listener = service.handshakes.listener(listener)?;
-        let ops_listener = listen(config.server.ops_listen).await?;
         let address = listener.local_addr()?;
         let (gate, node) = (Arc::clone(&service.gate), Arc::clone(&service.node));
         let reload = self.reloader.start(gate, node, service.metrics.clone())?;
@@ -126,15 +163,10 @@ impl App {
         let limits = limits(&config.server);
         // Every poll of a connection looks at it: its waiters are spread over several locks.
         let (stop_api, api_stopped) = watch::channel(false);
-        // To the end: a stop is watched too.
-        let (stop_ops, ops_stopped) = watch::channel(false);
-        let ops = ops::Ops {
+        self.ops.routes.open(ops::Ops {
             service: Arc::clone(service),
-            exposition: Arc::new(self.exposition),
-        };
-        let most = config.server.ops_max_connections;
-        let ops = ops::serve(ops_listener, ops, most, limits, ops_stopped);
-        opened.tasks.spawn(ops);
+            exposition: self.ops.exposition,
+        });
         opened.begin(config);
         let api = http::serve(listener, Arc::clone(service), limits, api_stopped);
         let api = tokio::spawn(api);
@@ -164,7 +196,7 @@ impl App {
         // The receivers may be gone already.
         let _ = stop_api.send(true);
         let _ = api.await;
-        let _ = stop_ops.send(true);
+        let _ = self.ops.stop.send(true);
         // After the API: shreds under way come to their end.
         stop_keeper.cancel();
         if ended.is_ok() {

@@ -7,6 +7,7 @@ mod error;
 mod lifecycle;
 pub mod memory;
 pub mod reload;
+mod stores;
 pub mod takeover;
 mod tasks;
 #[cfg(test)]

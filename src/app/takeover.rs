@@ -8,12 +8,13 @@ use lethe_core::batch::Ports;
 use lethe_core::claim::Claim;
 use lethe_core::ports::{AuditSink, Clock};
 use lethe_core::takeover::{Found, look, take};
-use lethe_store_sqlite::{Elsewhere, SqliteStore, elsewhere};
+use lethe_store_sqlite::{Elsewhere, elsewhere};
 
 use super::AppError;
 use super::adapters::{ports, steady_clock};
 use super::claim::{earlier, visible_path};
 use super::devices::open_devices;
+use super::stores;
 use crate::config::Config;
 use crate::observability::metrics::Metrics;
 
@@ -59,7 +60,7 @@ pub struct TakenOver {
 /// [`AppError`]: what speaks against it.
 pub async fn prepare(config: &Config, interrupted: bool) -> Result<Prepared, AppError> {
     // Whoever serves it holds its lock.
-    let store = Arc::new(SqliteStore::open(&config.store.sqlite).await?);
+    let store = stores::open(&config.store).await?;
     // While a move is under way both HSMs bear the claim, and the deployment's keys.
     let (metrics, _) = Metrics::new();
     let (devices, _) = open_devices(config, store.as_ref(), &metrics).await?;

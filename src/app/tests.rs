@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{Adapters, steady_clock};
 use super::wiring::{Opened, Wired, wire};
-use crate::config::{AccessSection, Config};
+use crate::config::{AccessSection, Config, StoreSection};
 use crate::http::{self, ApiState};
 use crate::identity::Access;
 use crate::identity::tls::{Session, Tls};
@@ -220,7 +220,10 @@ fn make_certificates(folder: &Path) {
 }
 
 async fn adapters(config: &Config, hsm: Arc<dyn Hsm>, metrics: Metrics) -> Adapters {
-    let store = SqliteStore::create(&config.store.sqlite).await.unwrap();
+    let StoreSection::Sqlite(database) = &config.store else {
+        panic!("SQLite");
+    };
+    let store = SqliteStore::create(database).await.unwrap();
     std::fs::create_dir(&config.audit.directory).unwrap();
     let moves = match config.hsm_next.clone() {
         None => HsmMoves::open(&config.hsm, None, &metrics).await.unwrap(),

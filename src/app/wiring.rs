@@ -9,12 +9,12 @@ use lethe_core::claim::confirm;
 use lethe_core::hsm_move::published_keys;
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::StoreError;
-use lethe_store_sqlite::SqliteStore;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::adapters::Adapters;
 use super::devices::max_objects;
+use super::stores::ServiceStore;
 use super::tasks::Tasks;
 use super::{AppError, claim};
 use crate::admission::{Admission, RefusalSummary};
@@ -50,7 +50,7 @@ pub(super) struct Opened {
     pub(super) tasks: Tasks,
     pub(super) refusals: Arc<RefusalSummary>,
     pub(super) ports: Ports,
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<dyn ServiceStore>,
     pub(super) audit: Arc<FileAuditSink>,
     pub(super) delivery: Option<Delivery>,
 }

@@ -35,7 +35,7 @@ pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
 pub use rotation::RotationSection;
 pub use server::{ExpiredCrls, ServerSection};
-pub use store::StoreSection;
+pub use store::{PostgresSection, StoreSection};
 pub use telemetry::TelemetrySection;
 
 /// The whole file.
@@ -178,6 +178,7 @@ impl Config {
     fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| one_line(error, text))?;
         config.server.check()?;
+        config.store.check()?;
         config.hsm.check("hsm")?;
         if let Some(next) = &config.hsm_next {
             next.check("hsm_next")?;
@@ -203,7 +204,6 @@ impl Config {
             ("server.certificate", &mut self.server.certificate),
             ("server.key", &mut self.server.key),
             ("server.client_ca", &mut self.server.client_ca),
-            ("store.sqlite", &mut self.store.sqlite),
             ("hsm.module", &mut self.hsm.module),
             ("hsm.pin_file", &mut self.hsm.pin_file),
             ("audit.directory", &mut self.audit.directory),
@@ -216,7 +216,8 @@ impl Config {
         });
         let marks = self.server.crl_marks.iter_mut();
         let marks = marks.map(|path| ("server.crl_marks", path));
-        let paths = paths.into_iter().chain(crls).chain(marks);
+        let store = self.store.paths();
+        let paths = paths.into_iter().chain(store).chain(crls).chain(marks);
         for (option, path) in paths.chain(next) {
             let expanded = expand(path, credentials).map_err(|why| format!("{option} {why}"))?;
             *path = folder.join(expanded);

@@ -83,7 +83,7 @@ fn errors_name_line_and_option() {
             "in `server.listen`",
         ),
         ("\"5s\"", "\"5 s\"", "in `hsm.call_timeout`"),
-        ("sqlite = \"lethe.db\"", "", "missing field `sqlite`"),
+        ("sqlite = \"lethe.db\"", "", "store needs `sqlite`"),
         (
             "role = \"operator\"",
             "role = \"king\"",
@@ -193,7 +193,8 @@ fn relative_paths_start_at_the_folder_of_the_file() {
     let path = folder.path().join("lethe.toml");
     write(&path, SAMPLE).unwrap();
     let config = Config::load(&path).unwrap();
-    assert_eq!(config.store.sqlite, folder.path().join("lethe.db"));
+    let database = folder.path().join("lethe.db");
+    assert_eq!(config.store, StoreSection::Sqlite(database));
     assert_eq!(config.server.key, folder.path().join("pki/server.key"));
     let socket = folder.path().join("hsm/hsm.sock");
     assert_eq!(
@@ -349,4 +350,47 @@ fn a_collector_is_named_by_its_address() {
         Config::parse(SAMPLE).unwrap().telemetry.endpoint(),
         Ok(None)
     );
+}
+
+#[test]
+fn a_store_is_one_of_both_and_says_how_it_is_reached() {
+    let only = |options: &str| {
+        let text = SAMPLE.replace("sqlite = \"lethe.db\"", "").replace(
+            "[store]",
+            &format!(
+                "[store.postgres]\ndatabase = \"lethe\"\nuser = \"lethe\"\nstate = \"state\"\n{options}\n"
+            ),
+        );
+        Config::parse(&text).map(|config| config.store)
+    };
+    for options in [
+        "hosts = { a = \"/run/postgresql\" }",
+        "hosts = { a = \"db-a:5433\" }\nca = \"ca.crt\"",
+        "hosts = { a = \"[::1]\" }\nca = \"ca.crt\"\ncertificate = \"c\"\nkey = \"k\"",
+    ] {
+        assert!(
+            matches!(only(options), Ok(StoreSection::Postgres(_))),
+            "{options}"
+        );
+    }
+    for (options, reason) in [
+        ("hosts = {}", "store.postgres.hosts"),
+        ("hosts = { a = \"db-a\" }", "store.postgres.ca is required"),
+        ("hosts = { a = \"db-a:0\" }\nca = \"ca.crt\"", "port"),
+        (
+            "hosts = { a = \"/run\" }\nca = \"ca.crt\"",
+            "a socket needs no TLS",
+        ),
+        (
+            "hosts = { a = \"db-a\" }\nca = \"c\"\nkey = \"k\"",
+            "need each other",
+        ),
+    ] {
+        let error = only(options).unwrap_err();
+        assert!(error.contains(reason), "{options}: {error}");
+    }
+    let both = "sqlite = \"lethe.db\"\n[store.postgres]\nhosts = { a = \"/run\" }\ndatabase = \"lethe\"\n\
+                user = \"lethe\"\nstate = \"state\"\n";
+    let error = with("sqlite = \"lethe.db\"\n", both).unwrap_err();
+    assert!(error.contains("not both"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, HsmSection};
+use super::{Config, ConfigError, HsmSection, StoreSection};
 
 const WRITABLE_BY_ALL: u32 = 0o002;
 const WRITABLE_BY_GROUP: u32 = 0o020;
@@ -62,6 +62,9 @@ fn relied_upon<'a>(config: &'a Config, path: &'a Path) -> Vec<&'a Path> {
     let server = &config.server;
     let mut files = vec![path, &server.certificate, &server.key, &server.client_ca];
     files.extend(server.client_crls.iter().map(PathBuf::as_path));
+    if let StoreSection::Postgres(postgres) = &config.store {
+        files.extend(postgres.files());
+    }
     for hsm in hsms(config) {
         files.extend([hsm.module.as_path(), hsm.pin_file.as_path()]);
     }
@@ -70,7 +73,11 @@ fn relied_upon<'a>(config: &'a Config, path: &'a Path) -> Vec<&'a Path> {
 
 /// What everybody's right to write is warned of: volumes of containers often have it, and nobody else there.
 fn data(config: &Config) -> Vec<&Path> {
-    let mut files = vec![config.store.sqlite.as_path(), &config.audit.directory];
+    let mut files = vec![config.audit.directory.as_path()];
+    match &config.store {
+        StoreSection::Sqlite(database) => files.push(database),
+        StoreSection::Postgres(postgres) => files.push(&postgres.state),
+    }
     files.extend(config.server.crl_marks.as_deref());
     for hsm in hsms(config) {
         // Of the module's variables, those that name a file.
@@ -153,7 +160,7 @@ mod tests {
         let sample = sample.replace("\"libhsm_sim_pkcs11.so\"", "\"module.so\"");
         let mut config = Config::parse(&sample).unwrap();
         config.resolve(&at("etc"), None).unwrap();
-        config.store.sqlite = at("data/lethe.db");
+        config.store = StoreSection::Sqlite(at("data/lethe.db"));
         config.audit.directory = at("audit");
         config.server.crl_marks = Some(at("etc/crl-marks.json"));
         let variable = (

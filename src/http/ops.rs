@@ -34,19 +34,55 @@ pub struct Ops {
     pub exposition: Arc<Exposition>,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`, on at most `max_connections` at once. One more
-/// closes the oldest one that waits for its client.
+/// What `/readyz` says while the service starts: why it does not serve yet.
+pub type Starting = watch::Sender<&'static str>;
+
+/// What the ops listener answers: other things while the service starts than when it is open.
+#[derive(Clone)]
+pub struct Routes {
+    routers: watch::Sender<Router>,
+    /// Whether it listens on loopback.
+    loopback: bool,
+}
+
+impl Routes {
+    /// Those of a service that starts.
+    #[must_use]
+    pub fn starting(
+        listener: &TcpListener,
+        starting: &Starting,
+        exposition: &Arc<Exposition>,
+    ) -> Self {
+        let loopback = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
+        let router = Router::new()
+            .route("/readyz", get(not_ready))
+            .with_state(starting.subscribe())
+            .route("/metrics", get(metrics_of_a_start))
+            .with_state(Arc::clone(exposition));
+        let routers = watch::Sender::new(common(router, loopback));
+        Self { routers, loopback }
+    }
+
+    /// From now on those of an open service.
+    pub fn open(&self, ops: Ops) {
+        let router = Router::new()
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(ops);
+        self.routers
+            .send_modify(|it| *it = common(router, self.loopback));
+    }
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`, on as many connections at once as `pool` has
+/// places. One more closes the oldest one that waits for its client.
 pub async fn serve(
     listener: TcpListener,
-    ops: Ops,
-    max_connections: usize,
+    routes: Routes,
+    pool: Arc<Pool>,
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    let exceeded = ops.service.metrics.budget_exceeded("ops_connections");
-    let pool = Pool::new(max_connections, exceeded);
-    let loopback = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
-    let router = router(ops, loopback);
     loop {
         let Some((stream, address)) = accept(&listener).await else {
             continue;
@@ -56,12 +92,13 @@ pub async fn serve(
             continue;
         };
         let socket = Socket::new(stream, Arc::clone(&connection), place);
-        let (router, stop) = (router.clone(), stop.clone());
+        let (routers, stop) = (routes.routers.subscribe(), stop.clone());
         tokio::spawn(async move {
             let of = Arc::clone(&connection);
             let service = service_fn(move |request: Request<Incoming>| {
                 let active = of.begin();
-                let answer = router.clone().call(request);
+                let mut router = routers.borrow().clone();
+                let answer = router.call(request);
                 async move {
                     let response = answer.await;
                     response.map(|response| response.map(|body| Answer::new(body, active)))
@@ -94,13 +131,10 @@ async fn refuse_pages(
     next.run(request).await
 }
 
-fn router(ops: Ops, loopback: bool) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(ops)
-        .layer(middleware::from_fn_with_state(loopback, refuse_pages))
+/// What is the same in both states.
+fn common(router: Router, loopback: bool) -> Router {
+    let router = router.route("/healthz", get(async || "ok\n"));
+    router.layer(middleware::from_fn_with_state(loopback, refuse_pages))
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -112,13 +146,24 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
     measure_node(service);
     service.metrics.measure_process();
     service.metrics.measure_audit(service.audit.as_ref());
+    render(ops.exposition, headers).await
+}
+
+async fn metrics_of_a_start(
+    State(exposition): State<Arc<Exposition>>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    render(exposition, headers).await
+}
+
+async fn render(exposition: Arc<Exposition>, headers: HeaderMap) -> impl IntoResponse {
     let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let open = accepted.is_some_and(|accepted| accepted.contains(OPEN_METRICS));
     let kind = match open {
         true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         false => "text/plain; version=0.0.4; charset=utf-8",
     };
-    let text = Arc::clone(&ops.exposition).render_in_turn(open).await;
+    let text = exposition.render_in_turn(open).await;
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
@@ -191,14 +236,25 @@ impl Readiness {
 }
 
 async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
-    let readiness = Readiness::of(&ops.service);
+    say(&Readiness::of(&ops.service))
+}
+
+async fn not_ready(State(starting): State<watch::Receiver<&'static str>>) -> impl IntoResponse {
+    say(&Readiness {
+        ready: false,
+        missing: vec![(*starting.borrow()).to_owned()],
+        warnings: Vec::new(),
+    })
+}
+
+fn say(readiness: &Readiness) -> impl IntoResponse + use<> {
     let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     // Of numbers, texts and lists: they can always be written.
-    let mut text = serde_json::to_string(&readiness).unwrap_or_default();
+    let mut text = serde_json::to_string(readiness).unwrap_or_default();
     text.push('\n');
     (status, [(header::CONTENT_TYPE, "application/json")], text)
 }

@@ -13,5 +13,6 @@ mod hsm_move_kill;
 mod hsm_move_refused;
 mod hsm_move_takeover;
 mod kill;
+mod nodes;
 mod outages;
 mod takeover;

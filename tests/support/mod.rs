@@ -14,6 +14,7 @@ pub mod device;
 pub mod independent;
 pub mod line;
 pub mod memory;
+pub mod nodes;
 pub mod pki;
 pub mod seized;
 pub mod shreds;

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lethe-client",
             "lethe-core",
             "lethe-pkcs11",
+            "lethe-store-postgres",
             "lethe-store-sqlite",
             "lethe-testkit",
             "lethe-tls",

@@ -1,0 +1,114 @@
+//! The store that the configuration names: the only place that opens SQLite and PostgreSQL.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lethe_core::ports::{ApprovalStore, KeyUseStore, Store, StoreError};
+use lethe_store_postgres::PostgresStore;
+use lethe_store_sqlite::SqliteStore;
+
+use super::AppError;
+use crate::config::{PostgresSection, StoreSection};
+use crate::http::ops::Starting;
+
+/// What a spare says of itself.
+const SPARE: &str = "another node serves this store: this one waits as a spare";
+/// From one try of a spare to the next.
+const NEXT_TRY: Duration = Duration::from_millis(500);
+
+/// All that the service keeps in its store.
+#[async_trait]
+pub(crate) trait ServiceStore: Store + ApprovalStore + KeyUseStore {
+    /// Ends what is under way, and gives the store up.
+    async fn close(&self);
+}
+
+#[async_trait]
+impl ServiceStore for SqliteStore {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl ServiceStore for PostgresStore {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+/// Opens the store, which is there, and brings an older schema up to date.
+///
+/// # Errors
+/// [`AppError`]; nothing was changed but an older schema.
+pub(super) async fn open(section: &StoreSection) -> Result<Arc<dyn ServiceStore>, AppError> {
+    Ok(match section {
+        StoreSection::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        StoreSection::Postgres(postgres) => {
+            let connect = postgres.connect()?;
+            Arc::new(PostgresStore::open(&connect, &lock_of(postgres)?).await?)
+        }
+    })
+}
+
+/// Opens the store, as [`open`]. While another node serves a store in PostgreSQL, this one waits as its spare.
+///
+/// # Errors
+/// As [`open`].
+pub(super) async fn open_when_free(
+    section: &StoreSection,
+    starting: &Starting,
+) -> Result<Arc<dyn ServiceStore>, AppError> {
+    loop {
+        match (open(section).await, section) {
+            (Err(AppError::Store(StoreError::InUse)), StoreSection::Postgres(_)) => {
+                let is_new = starting.send_if_modified(|it| std::mem::replace(it, SPARE) != SPARE);
+                if is_new {
+                    tracing::info!("{SPARE}");
+                }
+            }
+            (opened, _) => {
+                starting.send_replace("the service starts");
+                return opened;
+            }
+        }
+        tokio::time::sleep(NEXT_TRY).await;
+    }
+}
+
+/// Opens the store; makes it first if it is not there.
+///
+/// # Errors
+/// As [`open`].
+pub(super) async fn open_or_create(
+    section: &StoreSection,
+) -> Result<Arc<dyn ServiceStore>, AppError> {
+    match create(section).await {
+        Err(AppError::Store(StoreError::Conflict(_))) => open(section).await,
+        created => created,
+    }
+}
+
+async fn create(section: &StoreSection) -> Result<Arc<dyn ServiceStore>, AppError> {
+    Ok(match section {
+        StoreSection::Sqlite(path) => Arc::new(SqliteStore::create(path).await?),
+        StoreSection::Postgres(postgres) => {
+            let connect = postgres.connect()?;
+            Arc::new(PostgresStore::create(&connect, &lock_of(postgres)?).await?)
+        }
+    })
+}
+
+/// The file that this node locks while it has the store open; its folder is made if it is missing.
+fn lock_of(postgres: &PostgresSection) -> std::io::Result<PathBuf> {
+    let folder = &postgres.state;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    Ok(folder.join("store.lock"))
+}
