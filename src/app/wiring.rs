@@ -145,8 +145,7 @@ impl Deployment {
         let refusals = Arc::clone(&key_state.refusals);
         let pending_erasures = Arc::new(PendingErasures::new(Arc::clone(store), refusals));
         let approvals = Arc::clone(&adapters.store);
-        let permissions = Permissions::open(&config.approvals, approvals as _, clock.now());
-        let permissions = Arc::new(permissions.await?);
+        let permissions = Arc::new(Permissions::new(&config.approvals, approvals as _));
         let id = store.deployment().await?.ok_or(Halt::NotInitialised)?;
         let node = node(adapters, id, key_state).await?;
         Ok(Self {

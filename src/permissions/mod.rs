@@ -3,23 +3,19 @@
 
 mod permission;
 mod settings;
-mod window;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use lethe_core::approval::{Asker, Pool};
+use lethe_core::approval::{Asker, Pool, ShredCount, ShredLimits, ShredSums};
 use lethe_core::erasure::Erasure;
 use lethe_core::ports::{ApprovalStore, StoreError};
 use lethe_core::time::Timestamp;
-use parking_lot::Mutex;
 
 pub use permission::Permission;
 pub use settings::{SettingsCheck, lengthens};
 
 use crate::config::{ApprovalsSection, SpiffeId};
-use permission::WindowRoom;
-use window::{WindowLimits, Windows};
 
 /// The client of a call that shreds.
 #[derive(Debug, Clone)]
@@ -30,71 +26,65 @@ pub struct Caller {
     pub pool: Pool,
 }
 
-/// Whether approvals are on, their store, and the windows of shreds.
+/// Whether approvals are on, their store, and the limits of shreds without one.
 pub struct Permissions {
-    /// The store of approvals.
+    /// The store of approvals, which counts shreds.
     pub store: Arc<dyn ApprovalStore>,
+    /// The conversations that may be shredded in a window without an approval.
+    pub limits: ShredLimits,
     /// Whether approvals are on.
     required: bool,
     /// Whether raising a minimum version needs an approval.
     minimum_version: bool,
-    windows: Arc<Mutex<Windows>>,
 }
 
 impl Permissions {
-    /// Reads from the store what counts in the windows.
-    ///
-    /// # Errors
-    /// Of the store.
-    pub async fn open(
-        section: &ApprovalsSection,
-        store: Arc<dyn ApprovalStore>,
-        now: Timestamp,
-    ) -> Result<Self, StoreError> {
-        let limits = WindowLimits {
+    /// The rules of a configuration.
+    #[must_use]
+    pub fn new(section: &ApprovalsSection, store: Arc<dyn ApprovalStore>) -> Self {
+        let limits = ShredLimits {
+            span: section.window,
             pool: section.shreds.into(),
             client: section.shreds_per_client().into(),
             keyspace: section.shreds_per_keyspace().into(),
             floor: section.shreds_at_least().into(),
         };
-        let mut windows = Windows::new(limits, section.window);
-        if section.required {
-            let after = Timestamp::from_millis(windows.begin(now));
-            windows.remember(&store.shred_counts(after).await?);
-        }
-        Ok(Self {
+        Self {
             store,
+            limits,
             required: section.required,
             minimum_version: section.required && section.minimum_version,
-            windows: Arc::new(Mutex::new(windows)),
-        })
+        }
     }
 
     /// The permission for all new erasures of one call; none if a second operator has to approve them.
-    #[must_use]
-    pub fn permit<'r>(
+    /// `sums` are the windows that calls of the same transaction count in: what is missing is read from the
+    /// store. Other processes may count meanwhile: the transaction that accepts the erasures decides again.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn permit(
         &self,
         caller: &Caller,
-        erasures: impl Iterator<Item = &'r Erasure>,
+        erasures: &[&Erasure],
+        sums: &mut ShredSums,
         now: Timestamp,
-    ) -> Option<Permission> {
+    ) -> Result<Option<Permission>, StoreError> {
         if !self.required {
-            return Some(Permission::not_required());
+            return Ok(Some(Permission::not_required()));
         }
-        let mut conversations = HashSet::new();
-        for erasure in erasures {
-            // A conversation counts once. An erasure that is no shred has no leaf and needs an approval.
-            conversations.insert(erasure.leaves().next()?);
-        }
-        let keyspace = conversations.iter().next()?.tree.keyspace;
-        let asker = Asker {
-            pool: caller.pool,
-            client: caller.client.as_str().into(),
-            keyspace,
+        let Some(count) = count(caller, erasures) else {
+            return Ok(None);
         };
-        let conversations = conversations.len() as u64;
-        let room = WindowRoom::take(&self.windows, asker, conversations, now);
-        room.map(Permission::within_window)
+        let mut missing = count.windows().to_vec();
+        missing.retain(|window| !sums.contains_key(window));
+        if !missing.is_empty() {
+            let begin = self.limits.begin(now);
+            let read = self.store.shred_sums(&missing, begin).await?;
+            sums.extend(missing.into_iter().zip(read));
+        }
+        let fits = self.limits.add(sums, &count);
+        Ok(fits.then(|| Permission::within_window(count)))
     }
 
     /// Drops counts that have left the windows.
@@ -102,13 +92,7 @@ impl Permissions {
     /// # Errors
     /// Of the store.
     pub async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
-        let until = {
-            let mut windows = self.windows.lock();
-            windows.tidy(now);
-            windows.begin(now)
-        };
-        let until = Timestamp::from_millis(until);
-        self.store.forget_shred_counts(until).await
+        self.store.forget_shred_counts(self.limits.begin(now)).await
     }
 
     /// Whether approvals are on.
@@ -116,4 +100,22 @@ impl Permissions {
     pub const fn required(&self) -> bool {
         self.required
     }
+}
+
+/// What the erasures of a call count; none if one of them is no shred.
+fn count(caller: &Caller, erasures: &[&Erasure]) -> Option<ShredCount> {
+    let mut conversations = HashSet::new();
+    for erasure in erasures {
+        // A conversation counts once. An erasure that is no shred has no leaf.
+        conversations.insert(erasure.leaves().next()?);
+    }
+    let asker = Asker {
+        pool: caller.pool,
+        client: caller.client.as_str().into(),
+        keyspace: conversations.iter().next()?.tree.keyspace,
+    };
+    Some(ShredCount {
+        asker,
+        conversations: conversations.len() as u64,
+    })
 }

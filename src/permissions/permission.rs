@@ -1,17 +1,11 @@
 //! Permissions: why a new erasure may be accepted.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use lethe_core::approval::{ApprovalDecision, Asker, ShredCount};
+use lethe_core::approval::{ApprovalDecision, ShredCount};
 use lethe_core::erasure::{Erasure, ErasureKind};
 use lethe_core::receipt::ErasureId;
-use lethe_core::time::Timestamp;
 use lethe_core::tree::TreeId;
-use parking_lot::Mutex;
-
-use super::window::Windows;
 
 /// Why a new erasure may be accepted. The acceptor writes no new erasure without one. Only this room, and
 /// `src/approvals` for what a second operator approved, can make one.
@@ -24,8 +18,8 @@ enum Kind {
     NotRequired,
     /// All keys of this version have expired.
     Expired(TreeId),
-    /// The windows have room for these shreds.
-    WithinWindow(WindowRoom),
+    /// The windows have room for these shreds, if they still have it in the transaction that accepts them.
+    WithinWindow(ShredCount),
     /// A second operator approved the erasures with these ids. None if they were accepted before.
     Approved(Option<ApprovalDecision>, HashSet<ErasureId>),
 }
@@ -37,8 +31,8 @@ impl Permission {
     }
 
     /// For shreds that the windows have room for.
-    pub(super) const fn within_window(room: WindowRoom) -> Self {
-        Self(Kind::WithinWindow(room))
+    pub(super) const fn within_window(count: ShredCount) -> Self {
+        Self(Kind::WithinWindow(count))
     }
 
     /// For the erasures of an approval. The transaction that accepts them makes it approved.
@@ -81,86 +75,34 @@ impl Permission {
         }
     }
 
-    /// What is counted in the windows when it is used.
+    /// What is counted in the windows when its erasures are accepted.
     #[must_use]
     pub const fn count(&self) -> Option<&ShredCount> {
         match &self.0 {
-            Kind::WithinWindow(room) => Some(&room.count),
+            Kind::WithinWindow(count) => Some(count),
             _ => None,
-        }
-    }
-
-    /// Marks it as used: its erasures are accepted. If it is dropped unused, it gives its room back.
-    pub fn mark_used(&self) {
-        if let Kind::WithinWindow(room) = &self.0 {
-            room.used.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Room that was taken in the windows. It is given back if this is dropped unused.
-#[derive(Debug)]
-pub(super) struct WindowRoom {
-    windows: Arc<Mutex<Windows>>,
-    count: ShredCount,
-    used: AtomicBool,
-}
-
-impl WindowRoom {
-    /// Takes room for all of these conversations; none if there is not enough.
-    pub(super) fn take(
-        windows: &Arc<Mutex<Windows>>,
-        asker: Asker,
-        conversations: u64,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let end = windows.lock().take(&asker, conversations, now)?;
-        Some(Self {
-            windows: Arc::clone(windows),
-            count: ShredCount {
-                asker,
-                end,
-                conversations,
-            },
-            used: AtomicBool::new(false),
-        })
-    }
-}
-
-impl Drop for WindowRoom {
-    fn drop(&mut self) {
-        if !*self.used.get_mut() {
-            self.windows.lock().give_back(&self.count);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use lethe_core::approval::{ApprovalId, Decision, Pool, Principal};
+    use lethe_core::approval::{ApprovalId, Asker, Decision, Pool, Principal};
     use lethe_core::identity::KeyspaceId;
     use lethe_core::keyspace::KeyVersion;
+    use lethe_core::time::Timestamp;
 
-    use super::super::window::WindowLimits;
     use super::*;
 
-    fn windows(most: u64) -> Arc<Mutex<Windows>> {
-        let limits = WindowLimits {
-            pool: most,
-            client: most,
-            keyspace: most,
-            floor: 0,
-        };
-        Arc::new(Mutex::new(Windows::new(limits, Duration::from_secs(60))))
-    }
-
-    fn asker() -> Asker {
-        Asker {
+    fn count() -> ShredCount {
+        let asker = Asker {
             pool: Pool::MessageServers,
             client: "spiffe://a/server".into(),
             keyspace: KeyspaceId::from_bytes([1; 16]),
+        };
+        ShredCount {
+            asker,
+            conversations: 1,
         }
     }
 
@@ -198,22 +140,6 @@ mod tests {
         assert!(approved.covers(&drop_of(1, 1, 9)));
         assert!(!approved.covers(&drop_of(1, 1, 8)));
         assert!(!Permission::for_nothing_new().covers(&drop_of(1, 1, 9)));
-        let room = WindowRoom::take(&windows(9), asker(), 1, Timestamp::from_millis(1)).unwrap();
-        assert!(!Permission::within_window(room).covers(&drop_of(1, 1, 9)));
-    }
-
-    #[test]
-    fn unused_room_is_given_back() {
-        let windows = windows(3);
-        let take =
-            |count| WindowRoom::take(&windows, asker(), count, Timestamp::from_millis(1_000));
-        let refused = take(3).map(Permission::within_window);
-        assert!(take(1).is_none());
-        drop(refused);
-        let accepted = take(2).map(Permission::within_window).unwrap();
-        accepted.mark_used();
-        drop(accepted);
-        assert!(take(2).is_none());
-        assert!(take(1).is_some());
+        assert!(!Permission::within_window(count()).covers(&drop_of(1, 1, 9)));
     }
 }

@@ -232,15 +232,16 @@ CREATE TABLE waiting_request (
 );
 CREATE INDEX waiting_request_id ON waiting_request (id);
 
--- Shreds that went through without a second operator, by who asked for them, where, and in which part of
--- the window, named by its end: what counts after a restart.
+-- Shreds that went through without a second operator: the window of all clients of a pool (`client` and
+-- `keyspace_id` are empty), of one client, or of one keyspace, by the end of each part of it.
 CREATE TABLE shred_window (
     pool          bigint NOT NULL CHECK (pool IN (1, 2)),
     client        text COLLATE "C" NOT NULL,
-    keyspace_id   bytea NOT NULL CHECK (octet_length(keyspace_id) = 16),
+    keyspace_id   bytea NOT NULL CHECK (octet_length(keyspace_id) IN (0, 16)),
     end_ms        bigint NOT NULL CHECK (end_ms >= 0),
     conversations bigint NOT NULL CHECK (conversations > 0),
-    PRIMARY KEY (end_ms, pool, client, keyspace_id)
+    PRIMARY KEY (pool, client, keyspace_id, end_ms),
+    CHECK (client = '' OR keyspace_id = '')
 ) WITH (fillfactor = 50);
 
 -- The signing keys that are published, in order of succession, from the first move to another HSM on.

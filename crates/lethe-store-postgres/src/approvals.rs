@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lethe_core::approval::{Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount};
+use lethe_core::approval::{
+    Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount, ShredLimits, ShredWindow,
+};
 use lethe_core::clock::Mark;
 use lethe_core::erasure::{Erasure, ErasureNumber};
 use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, StoreError};
@@ -12,14 +14,14 @@ use lethe_core::succession::PublishedKey;
 use lethe_core::time::Timestamp;
 use lethe_store_sql::authentic::Authenticity;
 use lethe_store_sql::decode;
-use lethe_store_sql::encode::{ApprovalColumns, ErasureColumns, StateColumns, pool_number};
+use lethe_store_sql::encode::{ApprovalColumns, ErasureColumns, StateColumns};
 use lethe_store_sql::row::signed;
 use sqlx::PgConnection;
 
 use crate::errors::during;
 use crate::open::PostgresStore;
 use crate::statements::{column, execute, rows};
-use crate::{clock, erasures, hsm_moves};
+use crate::{clock, erasures, hsm_moves, shred_window};
 
 /// The number of approvals that one transaction deletes.
 const TOGETHER: i64 = 20;
@@ -181,31 +183,39 @@ impl ApprovalStore for PostgresStore {
         &self,
         erasures: &[Erasure],
         counts: &[ShredCount],
-    ) -> Result<ErasureNumber, StoreError> {
-        let authentic = Arc::clone(&self.authentic);
+        limits: &ShredLimits,
+        now: Timestamp,
+    ) -> Result<Option<ErasureNumber>, StoreError> {
+        let (authentic, limits) = (Arc::clone(&self.authentic), *limits);
         let (erasures, counts) = (erasures.to_vec(), counts.to_vec());
         self.calls
             .write("accept requests", move |connection| {
-                Box::pin(accept_counted(connection, authentic, erasures, counts))
+                Box::pin(async move {
+                    if !shred_window::count(connection, &counts, &limits, now).await? {
+                        return Ok(None);
+                    }
+                    let first = erasures::accept(connection, &authentic, &erasures).await?;
+                    Ok(Some(first))
+                })
             })
             .await
     }
 
-    async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError> {
-        let name = "read the window of shreds";
-        let after = signed(after.as_millis(), "shred_window.end_ms")?;
-        let rows = self.calls.read(name, move |connection| {
-            let query = sqlx::query(
-                "SELECT pool, client, keyspace_id, end_ms, conversations FROM shred_window
-                 WHERE end_ms > $1 ORDER BY end_ms",
-            );
-            Box::pin(rows(connection, name, query.bind(after)))
-        });
-        rows.await?.iter().map(decode::shred_count).collect()
+    async fn shred_sums(
+        &self,
+        windows: &[ShredWindow],
+        after: Timestamp,
+    ) -> Result<Vec<u64>, StoreError> {
+        let windows = windows.to_vec();
+        self.calls
+            .read("read the windows of shreds", move |connection| {
+                Box::pin(async move { shred_window::sums(connection, &windows, after).await })
+            })
+            .await
     }
 
     async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError> {
-        let name = "forget the window of shreds";
+        let name = "forget the windows of shreds";
         let until = signed(until.as_millis(), "shred_window.end_ms")?;
         let gone = self.calls.write(name, move |connection| {
             let delete = sqlx::query("DELETE FROM shred_window WHERE end_ms <= $1").bind(until);
@@ -220,38 +230,6 @@ enum Owned {
     Erasures(Vec<Erasure>),
     Clock(Mark),
     HsmMove(Vec<PublishedKey>),
-}
-
-async fn accept_counted(
-    connection: &mut PgConnection,
-    authentic: Arc<Authenticity>,
-    erasures: Vec<Erasure>,
-    counts: Vec<ShredCount>,
-) -> Result<ErasureNumber, StoreError> {
-    let first = erasures::accept(connection, &authentic, &erasures).await?;
-    let number = |number: u64, column| signed(number, column);
-    let ends = counts
-        .iter()
-        .map(|it| number(it.end.as_millis(), "shred_window.end_ms"));
-    let numbers = counts
-        .iter()
-        .map(|it| number(it.conversations, "shred_window.conversations"));
-    let insert = sqlx::query(
-        "INSERT INTO shred_window AS w (pool, client, keyspace_id, end_ms, conversations)
-         SELECT pool, client, keyspace_id, end_ms, sum(conversations)::bigint
-         FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[])
-              AS new (pool, client, keyspace_id, end_ms, conversations)
-         GROUP BY pool, client, keyspace_id, end_ms ORDER BY end_ms, pool, client, keyspace_id
-         ON CONFLICT (end_ms, pool, client, keyspace_id)
-         DO UPDATE SET conversations = w.conversations + excluded.conversations",
-    )
-    .bind(column(&counts, |it| pool_number(it.asker.pool)))
-    .bind(column(&counts, |it| it.asker.client.to_string()))
-    .bind(column(&counts, |it| it.asker.keyspace.as_bytes().to_vec()))
-    .bind(ends.collect::<Result<Vec<_>, _>>()?)
-    .bind(numbers.collect::<Result<Vec<_>, _>>()?);
-    execute(connection, "count shreds", insert).await?;
-    Ok(first)
 }
 
 async fn ask(

@@ -113,7 +113,15 @@ pub(crate) fn bind<'q>(statement: Statement<'q>, rows: &[ErasureColumns]) -> Sta
         .bind(column(rows, |it| it.version))
 }
 
-/// Locks the end of the table until the transaction ends.
+/// Locks the end of the table until the transaction ends: nobody else accepts erasures meanwhile.
+pub(crate) async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let lock = sqlx::query("SELECT FROM head FOR UPDATE");
+    execute(connection, "lock the end of the requests", lock)
+        .await
+        .map(drop)
+}
+
+/// Locks the end of the table, too.
 pub(crate) async fn accept(
     connection: &mut PgConnection,
     authentic: &Authenticity,

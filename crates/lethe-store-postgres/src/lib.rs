@@ -24,6 +24,7 @@ mod place;
 mod pool;
 mod receipts;
 mod session;
+mod shred_window;
 mod statements;
 mod trees;
 

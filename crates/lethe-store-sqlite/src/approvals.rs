@@ -1,14 +1,16 @@
 //! The store of approvals, and of the windows of shreds.
 
 use async_trait::async_trait;
-use lethe_core::approval::{Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount};
+use lethe_core::approval::{
+    Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount, ShredLimits, ShredWindow,
+};
 use lethe_core::erasure::{Erasure, ErasureNumber};
 use lethe_core::ports::{ApprovalStore, Capacity, Effect, Enqueued, StoreError};
 use lethe_core::receipt::ErasureId;
 use lethe_core::time::Timestamp;
 use lethe_store_sql::authentic::Authenticity;
 use lethe_store_sql::decode;
-use lethe_store_sql::encode::{ApprovalColumns, ErasureColumns, StateColumns, pool_number};
+use lethe_store_sql::encode::{ApprovalColumns, ErasureColumns, StateColumns};
 use lethe_store_sql::row::signed;
 use sqlx::SqliteConnection;
 
@@ -17,7 +19,7 @@ use crate::erasures::{self, erasure_columns, push_erasure};
 use crate::errors::during;
 use crate::open::SqliteStore;
 use crate::statements::execute;
-use crate::{clock, hsm_moves};
+use crate::{clock, hsm_moves, shred_window};
 
 /// The number of approvals that one transaction deletes.
 const TOGETHER: i64 = 20;
@@ -161,59 +163,38 @@ impl ApprovalStore for SqliteStore {
         &self,
         erasures: &[Erasure],
         counts: &[ShredCount],
-    ) -> Result<ErasureNumber, StoreError> {
+        limits: &ShredLimits,
+        now: Timestamp,
+    ) -> Result<Option<ErasureNumber>, StoreError> {
         let mut write = self.write("accept requests").await?;
-        let done = accept_counted(&mut write.inner, &self.authentic, erasures, counts).await;
+        let counted = shred_window::count(&mut write.inner, counts, limits, now).await;
+        let done = match counted {
+            Ok(true) => erasures::accept(&mut write.inner, &self.authentic, erasures)
+                .await
+                .map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
         write.finish(done).await
     }
 
-    async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT pool, client, keyspace_id, end_ms, conversations FROM shred_window
-             WHERE end_ms > ? ORDER BY end_ms",
-        )
-        .bind(signed(after.as_millis(), "shred_window.end_ms")?)
-        .fetch_all(&self.reader)
-        .await
-        .map_err(during("read the window of shreds"))?;
-        rows.iter().map(decode::shred_count).collect()
+    async fn shred_sums(
+        &self,
+        windows: &[ShredWindow],
+        after: Timestamp,
+    ) -> Result<Vec<u64>, StoreError> {
+        let name = "read the windows of shreds";
+        let mut connection = self.reader.acquire().await.map_err(during(name))?;
+        shred_window::sums(&mut connection, windows, after).await
     }
 
     async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError> {
         let until = signed(until.as_millis(), "shred_window.end_ms")?;
-        let mut write = self.write("forget the window of shreds").await?;
+        let mut write = self.write("forget the windows of shreds").await?;
         let delete = sqlx::query("DELETE FROM shred_window WHERE end_ms <= ?").bind(until);
-        let done = execute(&mut write.inner, "forget the window of shreds", delete).await;
+        let done = execute(&mut write.inner, "forget the windows of shreds", delete).await;
         write.finish(done.map(drop)).await
     }
-}
-
-async fn accept_counted(
-    connection: &mut SqliteConnection,
-    authentic: &Authenticity,
-    erasures: &[Erasure],
-    counts: &[ShredCount],
-) -> Result<ErasureNumber, StoreError> {
-    let first = erasures::accept(connection, authentic, erasures).await?;
-    for ShredCount {
-        asker,
-        end,
-        conversations,
-    } in counts
-    {
-        let insert = sqlx::query(
-            "INSERT INTO shred_window (pool, client, keyspace_id, end_ms, conversations)
-             VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-             SET conversations = conversations + excluded.conversations",
-        )
-        .bind(pool_number(asker.pool))
-        .bind(asker.client.to_string())
-        .bind(asker.keyspace.as_bytes().to_vec())
-        .bind(signed(end.as_millis(), "shred_window.end_ms")?)
-        .bind(signed(*conversations, "shred_window.conversations")?);
-        execute(connection, "count shreds", insert).await?;
-    }
-    Ok(first)
 }
 
 async fn end_approval(

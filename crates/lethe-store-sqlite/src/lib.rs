@@ -20,6 +20,7 @@ mod key_uses;
 mod keyspaces;
 mod open;
 mod receipts;
+mod shred_window;
 mod statements;
 mod transaction;
 mod trees;

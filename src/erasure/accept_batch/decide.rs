@@ -8,6 +8,7 @@ use lethe_core::conversation::ConversationId;
 use lethe_core::erasure::{Erasure, ErasureKind, ShredLeaf};
 use lethe_core::keyring::KeyError;
 use lethe_core::keyspace::{KeyVersion, KeyspaceName};
+use lethe_core::ports::StoreError;
 use lethe_core::receipt::{ErasureId, Opening, ShreddedKey};
 
 use super::{AcceptBatch, Decision};
@@ -16,6 +17,7 @@ use crate::erasure::checks::{check_droppable, check_not_erased, redraft};
 use crate::erasure::draft::{ErasureDraft, PermittedErasure};
 use crate::erasure::repeated::{answer_again, is_same, open_commitment};
 use crate::erasure::request::{AcceptError, ErasureAnswer, ErasureRequest};
+use crate::permissions::Permission;
 
 /// How long the pages of one conversation may take to load.
 const LOAD_LIMIT: Duration = Duration::from_secs(1);
@@ -57,7 +59,7 @@ impl AcceptBatch<'_> {
                 };
                 of_call.push(decided.unwrap_or_else(Decision::Refused));
             }
-            self.permit(index, &mut of_call);
+            self.permit(index, &mut of_call).await;
             answers.push(of_call);
         }
         answers
@@ -236,27 +238,19 @@ impl AcceptBatch<'_> {
         }
     }
 
-    /// Gives all new erasures of a call their permission, or refuses all of them because they need one.
-    fn permit(&mut self, call: usize, answers: &mut [Decision]) {
+    /// Gives all new erasures of a call their permission, or refuses all of them.
+    async fn permit(&mut self, call: usize, answers: &mut [Decision]) {
         let drafts = std::mem::take(&mut self.drafts);
         if drafts.is_empty() {
             return;
         }
-        let acceptor = self.acceptor;
-        let permission = match &self.calls[call].by {
-            Authority::Permission(permission) => Some(Arc::clone(permission)),
-            Authority::Caller(caller) => {
-                let erasures = drafts.iter().map(|draft| &draft.erasure);
-                let now = acceptor.ports.clock.now();
-                let permission = acceptor.permissions.permit(caller, erasures, now);
-                permission.map(Arc::new)
-            }
-        };
+        let permission = self.permission(call, &drafts).await;
         let first = self.permitted.len();
-        let drafts = match permission {
-            None => drafts,
-            Some(permission) => match PermittedErasure::permitted(drafts, &permission) {
-                Err(drafts) => drafts,
+        let (drafts, error) = match permission {
+            Err(error) => (drafts, Some(error)),
+            Ok(None) => (drafts, None),
+            Ok(Some(permission)) => match PermittedErasure::permitted(drafts, &permission) {
+                Err(drafts) => (drafts, None),
                 Ok(new) => {
                     self.permitted.extend(new);
                     self.permissions.push(permission);
@@ -271,8 +265,30 @@ impl AcceptBatch<'_> {
             if let Decision::New(place, _) = answer
                 && let Some(place) = place.checked_sub(first)
             {
-                let erasure = Box::new(drafts[place].erasure.clone());
-                *answer = Decision::Refused(AcceptError::NeedsApproval(erasure));
+                let erasure = &drafts[place].erasure;
+                *answer = Decision::Refused(match &error {
+                    Some(error) => error.clone().into(),
+                    None => AcceptError::NeedsApproval(Box::new(erasure.clone())),
+                });
+            }
+        }
+    }
+
+    /// The permission of a call's new erasures; none if they need an approval.
+    async fn permission(
+        &mut self,
+        call: usize,
+        drafts: &[ErasureDraft],
+    ) -> Result<Option<Arc<Permission>>, StoreError> {
+        match &self.calls[call].by {
+            Authority::Permission(permission) => Ok(Some(Arc::clone(permission))),
+            Authority::Caller(caller) => {
+                let acceptor = self.acceptor;
+                let erasures: Vec<&Erasure> = drafts.iter().map(|draft| &draft.erasure).collect();
+                let now = acceptor.ports.clock.now();
+                let permissions = &acceptor.permissions;
+                let permission = permissions.permit(caller, &erasures, &mut self.sums, now);
+                Ok(permission.await?.map(Arc::new))
             }
         }
     }

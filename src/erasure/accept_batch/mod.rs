@@ -7,6 +7,7 @@ mod write;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lethe_core::approval::ShredSums;
 use lethe_core::erasure::{AcceptedErasure, ErasureNumber};
 use lethe_core::ports::StoreError;
 use lethe_core::receipt::{ErasureId, Opening};
@@ -59,7 +60,9 @@ pub(super) struct AcceptBatch<'a> {
     earlier: HashMap<ErasureId, AcceptedErasure>,
     /// New erasures, in the order of their numbers.
     permitted: Vec<PermittedErasure>,
-    /// The permissions of the new erasures. One that is not used is given back when it is dropped.
+    /// The windows that these calls count in, as the store has them and with what these calls add.
+    sums: ShredSums,
+    /// The permissions of the new erasures.
     permissions: Vec<Arc<Permission>>,
     /// New erasures of the call that is being decided: their indices follow those of `permitted`.
     drafts: Vec<ErasureDraft>,
@@ -74,6 +77,7 @@ impl<'a> AcceptBatch<'a> {
             calls,
             earlier: HashMap::new(),
             permitted: Vec::new(),
+            sums: ShredSums::new(),
             permissions: Vec::new(),
             drafts: Vec::new(),
             by_id: HashMap::new(),
@@ -99,7 +103,7 @@ impl<'a> AcceptBatch<'a> {
     }
 
     /// Decides, marks the keys as pending, and then checks whether the decision still holds. If a rotation,
-    /// an issue or new settings came in between, it decides again.
+    /// an issue, new settings or shreds of other processes came in between, it decides again.
     async fn accept(&mut self) -> (Vec<Vec<Decision>>, WriteResult) {
         let refusals = Arc::clone(&self.acceptor.key_state.refusals);
         loop {
@@ -109,12 +113,14 @@ impl<'a> AcceptBatch<'a> {
             }
             let pending = refusals.pend(self.targets());
             let now = self.acceptor.ports.clock.now();
-            if self.still_holds() {
-                let written = self.write(&pending, now).await;
+            if self.still_holds()
+                && let Some(written) = self.write(&pending, now).await
+            {
                 return (answers, written);
             }
             refusals.withdraw(&pending);
             self.permitted.clear();
+            self.sums.clear();
             self.permissions.clear();
             self.by_id.clear();
         }

@@ -1,9 +1,8 @@
 //! Writes the new erasures, and refuses their keys from then on.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use lethe_core::approval::{Asker, ShredCount};
+use lethe_core::approval::ShredCount;
 use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureNumber};
 use lethe_core::ports::{Effect, StoreError};
 use lethe_core::refusals::Target;
@@ -17,23 +16,25 @@ use crate::erasure::draft::PermittedErasure;
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 impl AcceptBatch<'_> {
-    /// Writes the rows, and refuses the keys for good. Callers are answered after both.
-    pub(super) async fn write(&mut self, pending: &[Target], now: Timestamp) -> WriteResult {
+    /// Writes the rows, and refuses the keys for good. Callers are answered after both. None if nothing was
+    /// written because the windows have no room any more: other processes have counted shreds meanwhile.
+    pub(super) async fn write(
+        &mut self,
+        pending: &[Target],
+        now: Timestamp,
+    ) -> Option<WriteResult> {
         let refusals = &self.acceptor.key_state.refusals;
         for new in &mut self.permitted {
             new.accept_at(now);
         }
         let drafts = self.permitted.iter().map(PermittedErasure::draft);
         let erasures: Vec<Erasure> = drafts.map(|draft| draft.erasure.clone()).collect();
-        let written = match self.store(&erasures).await {
-            Err(error) => self.find_out(error).await.map_err(WriteError::from),
-            Ok(first) => first.ok_or(WriteError::NotWaiting),
+        let written = match self.store(&erasures, now).await {
+            Err(WriteError::Store(error)) => self.find_out(error).await.map_err(WriteError::from),
+            written => written.transpose()?,
         };
         match &written {
             Ok(first) => {
-                for permission in &self.permissions {
-                    permission.mark_used();
-                }
                 refusals.accept(self.targets());
                 // Keys may have been issued since: another shred of such a conversation must not join it.
                 let drafts = self.permitted.iter().map(PermittedErasure::draft);
@@ -52,39 +53,26 @@ impl AcceptBatch<'_> {
                 refusals.withdraw(pending);
             }
         }
-        written
+        Some(written)
     }
 
-    /// In one transaction with the approval, if there is one. None if the approval does not wait any more.
-    async fn store(&self, erasures: &[Erasure]) -> Result<Option<ErasureNumber>, StoreError> {
-        let mut approvals = self.calls.iter().filter_map(Call::approval);
-        match approvals.next() {
-            None => {
-                let store = &self.acceptor.permissions.store;
-                let counts = self.counts();
-                let accepted = store.accept_counted(erasures, &counts).await;
-                accepted.map(Some)
-            }
-            Some(approval) => {
-                let store = &self.acceptor.permissions.store;
-                store.approve(approval, Effect::Erasures(erasures)).await
-            }
+    /// In one transaction with the approval, if there is one, or with what the windows count. None if the
+    /// windows have no room.
+    async fn store(
+        &self,
+        erasures: &[Erasure],
+        now: Timestamp,
+    ) -> Result<Option<ErasureNumber>, WriteError> {
+        let permissions = &self.acceptor.permissions;
+        let store = &permissions.store;
+        if let Some(approval) = self.calls.iter().find_map(Call::approval) {
+            let accepted = store.approve(approval, Effect::Erasures(erasures)).await;
+            return accepted?.ok_or(WriteError::NotWaiting).map(Some);
         }
-    }
-
-    /// The counts that are added to the windows: one for each client and keyspace.
-    fn counts(&self) -> Vec<ShredCount> {
-        let mut counts: HashMap<(&Asker, Timestamp), u64> = HashMap::new();
-        let permissions = self.permissions.iter();
-        for count in permissions.filter_map(|permission| permission.count()) {
-            *counts.entry((&count.asker, count.end)).or_default() += count.conversations;
-        }
-        let count = |((asker, end), conversations): ((&Asker, Timestamp), u64)| ShredCount {
-            asker: asker.clone(),
-            end,
-            conversations,
-        };
-        counts.into_iter().map(count).collect()
+        let counts = self.permissions.iter().filter_map(|it| it.count().cloned());
+        let counts: Vec<ShredCount> = counts.collect();
+        let accepted = store.accept_counted(erasures, &counts, &permissions.limits, now);
+        Ok(accepted.await?)
     }
 
     /// Finds out whether the commit was made: it failed, or its answer was lost. Asks the store until it

@@ -10,5 +10,6 @@ mod limits;
 mod operations;
 mod outages;
 mod places;
+mod shred_window;
 mod shreds;
 mod world;

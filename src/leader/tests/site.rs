@@ -167,8 +167,7 @@ async fn keeper(
     let refusals = Arc::clone(&key_state.refusals);
     let pending_erasures = Arc::new(PendingErasures::new(Arc::clone(&ports.store), refusals));
     let section = ApprovalsSection::default();
-    let permissions = Permissions::open(&section, Arc::clone(store) as _, node.now());
-    let permissions = Arc::new(permissions.await.unwrap());
+    let permissions = Arc::new(Permissions::new(&section, Arc::clone(store) as _));
     let (_, acceptor) = Acceptor::new(
         node.deployment,
         ports.clone(),

@@ -2,11 +2,13 @@
 //! to do its action, and the transaction that approves it does the action. It holds no conversation id.
 
 mod digest;
+mod window;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use digest::DigestKey;
+pub use window::{ShredCount, ShredLimits, ShredSums, ShredWindow, sum_by_window};
 
 use crate::erasure::Erasure;
 use crate::identity::KeyspaceId;
@@ -186,17 +188,6 @@ pub struct Asker {
     pub client: Box<str>,
     /// The keyspace.
     pub keyspace: KeyspaceId,
-}
-
-/// The number of conversations that one client shredded without an approval, in one part of a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShredCount {
-    /// The client and the keyspace.
-    pub asker: Asker,
-    /// The end of the part.
-    pub end: Timestamp,
-    /// The number of conversations.
-    pub conversations: u64,
 }
 
 /// An action that waits for a second operator, or waited.

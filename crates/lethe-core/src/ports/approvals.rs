@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 
 use super::store::StoreError;
-use crate::approval::{Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount};
+use crate::approval::{
+    Approval, ApprovalDecision, ApprovalId, Decision, End, ShredCount, ShredLimits, ShredWindow,
+};
 use crate::clock::Mark;
 use crate::erasure::{Erasure, ErasureNumber};
 use crate::receipt::ErasureId;
@@ -103,16 +105,24 @@ pub trait ApprovalStore: Send + Sync {
     /// none is left.
     async fn forget_approvals(&self, before: Timestamp) -> Result<bool, StoreError>;
 
-    /// Accepts erasures as [`ErasureStore::accept`](super::ErasureStore::accept) does, and adds `counts` to the
-    /// windows.
+    /// Accepts erasures as [`ErasureStore::accept`](super::ErasureStore::accept) does, and adds `counts` to
+    /// their windows, if the windows as they are in this transaction have room for one count after the other.
+    /// None if they do not: then nothing was done. So processes that share the store cannot exceed a limit
+    /// together.
     async fn accept_counted(
         &self,
         erasures: &[Erasure],
         counts: &[ShredCount],
-    ) -> Result<ErasureNumber, StoreError>;
+        limits: &ShredLimits,
+        now: Timestamp,
+    ) -> Result<Option<ErasureNumber>, StoreError>;
 
-    /// The counts of parts of the windows that end after a time, in the order of their ends.
-    async fn shred_counts(&self, after: Timestamp) -> Result<Vec<ShredCount>, StoreError>;
+    /// The conversations that were counted in each of these windows, in parts that end after a time.
+    async fn shred_sums(
+        &self,
+        windows: &[ShredWindow],
+        after: Timestamp,
+    ) -> Result<Vec<u64>, StoreError>;
 
     /// Deletes the counts of parts that ended at `until` or before.
     async fn forget_shred_counts(&self, until: Timestamp) -> Result<(), StoreError>;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lethe_core::approval::{
     Action, Approval, ApprovalDecision, ApprovalId, ApprovalState, Asker, Decision, End, Pool,
-    Principal, ShredCount,
+    Principal, ShredCount, ShredLimits,
 };
 use lethe_core::clock::Mark;
 use lethe_core::erasure::{Erasure, ErasureNumber};
@@ -70,19 +70,25 @@ fn approval(number: u64) -> Approval {
     }
 }
 
-fn counts(number: u64) -> [ShredCount; 1] {
+fn count() -> ShredCount {
     let asker = Asker {
         pool: Pool::Operators,
         client: "a".into(),
         keyspace: KeyspaceId::from_bytes([1; 16]),
     };
-    let end = Timestamp::from_millis(number % 3);
-    [ShredCount {
+    ShredCount {
         asker,
-        end,
         conversations: 2,
-    }]
+    }
 }
+
+const LIMITS: ShredLimits = ShredLimits {
+    span: Duration::from_millis(100),
+    pool: 9_999,
+    client: 9_999,
+    keyspace: 9_999,
+    floor: 0,
+};
 
 fn mark(number: u64) -> Mark {
     Mark {
@@ -128,7 +134,7 @@ async fn write(store: &PostgresStore, kind: u64, number: u64) {
         ),
         4 => drop(
             store
-                .accept_counted(&erasures(number), &counts(number))
+                .accept_counted(&erasures(number), &[count()], &LIMITS, at)
                 .await,
         ),
         5 => {

@@ -1,6 +1,5 @@
 use lethe_core::approval::{
-    Action, Approval, ApprovalId, ApprovalState, Asker, Decision, End, Pool, Scope, ShredCount,
-    Void,
+    Action, Approval, ApprovalId, ApprovalState, Decision, End, Scope, Void,
 };
 use lethe_core::duration::Span;
 use lethe_core::identity::KeyspaceId;
@@ -93,24 +92,6 @@ fn settings(source: &Source<'_>) -> Result<Action, StoreError> {
     };
     let (from, to) = (policy(&numbers[..12])?, policy(&numbers[12..])?);
     Ok(Action::SetPolicy { from, to })
-}
-
-pub fn shred_count(row: &impl StoredRow) -> Result<ShredCount, StoreError> {
-    let source = Source::new(row, "shred_window");
-    let pool = match source.number("pool")? {
-        1 => Pool::MessageServers,
-        2 => Pool::Operators,
-        _ => return Err(source.corrupt("pool")),
-    };
-    Ok(ShredCount {
-        asker: Asker {
-            pool,
-            client: source.text("client")?.into(),
-            keyspace: KeyspaceId::from_bytes(source.bytes("keyspace_id")?),
-        },
-        end: source.time("end_ms")?,
-        conversations: source.number("conversations")?,
-    })
 }
 
 pub fn waiting_erasure(row: &impl StoredRow) -> Result<(ErasureId, ApprovalId), StoreError> {

@@ -26,7 +26,7 @@ use lethe_core::ports::{
 use lethe_core::succession::{PublishedKey, Succession};
 use lethe_core::time::Expiry;
 
-pub use approvals::{approval, shred_count, waiting_erasure};
+pub use approvals::{approval, waiting_erasure};
 pub use erasures::erasure;
 use source::Source;
 

@@ -1,4 +1,4 @@
-use lethe_core::approval::{Action, Approval, Decision, End, Pool, Scope, Void};
+use lethe_core::approval::{Action, Approval, Decision, End, Pool, Scope, ShredWindow, Void};
 use lethe_core::keyspace::{MAX_SHORTER_RETENTIONS, Policy};
 use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
@@ -162,11 +162,33 @@ impl StateColumns {
     }
 }
 
-/// The column `shred_window.pool`.
-#[must_use]
-pub const fn pool_number(pool: Pool) -> i64 {
-    match pool {
-        Pool::MessageServers => 1,
-        Pool::Operators => 2,
+/// The columns that name a window of shreds.
+#[derive(Debug)]
+pub struct WindowColumns {
+    /// `pool`
+    pub pool: i64,
+    /// `client`; empty if the window is not of a client
+    pub client: String,
+    /// `keyspace_id`; empty if the window is not of a keyspace
+    pub keyspace: Vec<u8>,
+}
+
+impl WindowColumns {
+    /// The columns of one window.
+    #[must_use]
+    pub fn new(window: &ShredWindow) -> Self {
+        let (pool, client, keyspace) = match window {
+            ShredWindow::Pool(pool) => (pool, "", vec![]),
+            ShredWindow::Client(pool, client) => (pool, client.as_ref(), vec![]),
+            ShredWindow::Keyspace(pool, id) => (pool, "", id.as_bytes().to_vec()),
+        };
+        Self {
+            pool: match pool {
+                Pool::MessageServers => 1,
+                Pool::Operators => 2,
+            },
+            client: client.to_owned(),
+            keyspace,
+        }
     }
 }

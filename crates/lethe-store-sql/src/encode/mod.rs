@@ -4,7 +4,7 @@
 mod approvals;
 mod erasures;
 
-pub use approvals::{ApprovalColumns, StateColumns, pool_number};
+pub use approvals::{ApprovalColumns, StateColumns, WindowColumns};
 pub use erasures::ErasureColumns;
 
 use lethe_core::deployment_key::Column;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lethe_core::approval::{
-    Action, Approval, ApprovalDecision, ApprovalId, ApprovalState, Asker, Decision, End, Pool,
-    Principal, Scope, ShredCount, Void,
+    Action, Approval, ApprovalDecision, ApprovalId, ApprovalState, Decision, End, Principal, Scope,
+    Void,
 };
 use lethe_core::clock::Mark;
 use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
@@ -377,42 +377,4 @@ pub async fn old_approvals_are_forgotten(fixture: impl Fixture) {
         let found = store.approval(id(byte)).await.expect("one or none");
         assert_eq!(found.is_some(), kept, "{byte}");
     }
-}
-
-/// Counts are stored with the erasures that they are for, until they are deleted.
-pub async fn shreds_are_counted(mut fixture: impl Fixture) {
-    let store = fixture.store();
-    let count = |client: u8, pool, end, conversations| ShredCount {
-        asker: Asker {
-            pool,
-            client: principal(client).client,
-            keyspace: KeyspaceId::from_bytes([1; 16]),
-        },
-        end: Timestamp::from_millis(end),
-        conversations,
-    };
-    let (servers, operators) = (Pool::MessageServers, Pool::Operators);
-    let counts = [count(1, servers, 2_000, 2), count(2, operators, 1_000, 1)];
-    let accepted = store.accept_counted(&[shred(1), shred(2)], &counts).await;
-    assert_eq!(accepted, Ok(ErasureNumber::new(1)));
-    let more = [count(1, servers, 2_000, 5), count(1, servers, 3_000, 1)];
-    let accepted = store.accept_counted(&[shred(3)], &more).await;
-    assert_eq!(accepted, Ok(ErasureNumber::new(3)));
-    // The id is taken: nothing is accepted, and nothing counted.
-    let refused = store.accept_counted(&[shred(3)], &more).await;
-    assert!(refused.is_err());
-    drop(store);
-    fixture.reopen().await;
-    let store = fixture.store();
-    let all = [
-        count(2, operators, 1_000, 1),
-        count(1, servers, 2_000, 7),
-        count(1, servers, 3_000, 1),
-    ];
-    let counted = async |after| store.shred_counts(Timestamp::from_millis(after)).await;
-    assert_eq!(counted(0).await, Ok(all.to_vec()));
-    assert_eq!(counted(1_000).await, Ok(all[1..].to_vec()));
-    let until = Timestamp::from_millis(2_000);
-    assert_eq!(store.forget_shred_counts(until).await, Ok(()));
-    assert_eq!(counted(0).await, Ok(all[2..].to_vec()));
 }

@@ -6,6 +6,7 @@ mod authentic;
 mod erasures;
 mod hsm_moves;
 mod key_uses;
+mod shred_window;
 mod trees;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use authentic::*;
 pub use erasures::*;
 pub use hsm_moves::*;
 pub use key_uses::*;
+pub use shred_window::*;
 pub use trees::*;
 
 /// A store under test that can be closed and opened again.
@@ -411,7 +413,8 @@ macro_rules! store_contract {
             receipts_are_forgotten_by_whole_batches, erased_names_are_remembered,
             approvals_come_back_whole, approvals_change_once, an_approval_and_what_it_does_are_one, old_approvals_are_forgotten,
             a_client_has_its_share_of_approvals,
-            shreds_are_counted,
+            shreds_are_counted, a_full_window_accepts_nothing, windows_have_limits_of_their_own, windows_slide,
+            together_nobody_passes_a_limit,
             buckets_are_replaced_by_key, moves_keep_the_succession,
             uses_sum_up_by_client,
             every_column_counts, every_column_of_an_early_row_counts, an_altered_row_gets_no_new_mac,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lethe_core::approval::{
-    Action, Approval, ApprovalId, ApprovalState, Decision, End, Principal, Scope, Void,
+    Action, Approval, ApprovalId, ApprovalState, Decision, End, Pool, Principal, Scope,
+    ShredWindow, Void,
 };
 use lethe_core::clock::{BootPoint, Mark};
 use lethe_core::duration::Span;
@@ -281,3 +282,23 @@ pub(crate) const SEAT: Seat = Seat {
 };
 
 pub(crate) const HSM_MOVE: HsmMove = HsmMove::Emptied;
+
+/// Of all message servers, of each client, and of a keyspace.
+pub(crate) fn shred_windows() -> [ShredWindow; 5] {
+    let (servers, operators) = (Pool::MessageServers, Pool::Operators);
+    [
+        ShredWindow::Pool(servers),
+        ShredWindow::Client(servers, "spiffe://asks/1".into()),
+        ShredWindow::Client(servers, "spiffe://asks/2".into()),
+        ShredWindow::Keyspace(servers, CHAT),
+        ShredWindow::Client(operators, "spiffe://asks/1".into()),
+    ]
+}
+
+pub(crate) fn shred_sums(schema: i64) -> Vec<u64> {
+    match schema {
+        ..10 => vec![0; 5],
+        10..15 => vec![7, 3, 4, 7, 0],
+        _ => vec![7, 3, 4, 7, 5],
+    }
+}

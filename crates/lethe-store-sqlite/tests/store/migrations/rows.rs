@@ -27,6 +27,9 @@ pub(crate) fn of_schema(version: i64) -> String {
                  last_unwrapped_ms) VALUES ({}, 2, 'spiffe://example.org/chat', 3, 5000, 4, 6000)",
             id(1)
         ),
+        15 => "INSERT INTO shred_window (pool, client, keyspace_id, end_ms, conversations)
+                   VALUES (2, 'spiffe://asks/1', x'', 6000, 5)"
+            .into(),
         other => {
             panic!("a new migration, {other}, needs rows here and in what is expected of them")
         }
@@ -248,7 +251,7 @@ fn approvals_once() -> String {
                     ({}, 6, NULL, NULL, NULL, {}, NULL, NULL, 2, NULL, {}, 1541, 0),
                     ({}, 7, NULL, NULL, NULL, {}, NULL, NULL, 4, 2, {none}, 1542, 1);
          INSERT INTO shred_window (pool, client, keyspace_id, end_ms, conversations)
-             VALUES (1, 'spiffe://asks/1', {chat}, 5000, 3);",
+             VALUES (1, 'spiffe://asks/1', {chat}, 5000, 3), (1, 'spiffe://asks/2', {chat}, 5000, 4);",
         id(40),
         asked(40),
         id(41),
