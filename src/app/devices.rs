@@ -22,7 +22,7 @@ pub(super) async fn open_devices(
     let located = locate(store, first, moves.opened()).await?;
     if located.at_second {
         let moving = located.devices.pair().is_some();
-        moves.note(|progress| {
+        moves.update(|progress| {
             progress.state = if moving {
                 MoveState::Moving
             } else {

@@ -25,7 +25,7 @@ use crate::http::ApiState;
 use crate::http::{self, ops};
 use crate::leader::{Keeper, KeeperHandle};
 use crate::node::NodeState;
-use crate::node::upkeep::{Upkeep, look_at_hsm};
+use crate::node::upkeep::{Upkeep, check_hsm};
 use crate::observability::metrics::{Exposition, Metrics};
 
 /// Between two rounds that drop counts which are over.
@@ -63,7 +63,7 @@ impl OpsListener {
             listener,
             routes.clone(),
             pool,
-            limits(server),
+            timeouts(server),
             stopped,
         ));
         Ok(Self {
@@ -160,7 +160,7 @@ impl App {
         let (gate, node) = (Arc::clone(&service.gate), Arc::clone(&service.node));
         let reload = self.reloader.start(gate, node, service.metrics.clone())?;
         let hangup = Hangup::new(reload)?;
-        let limits = limits(&config.server);
+        let timeouts = timeouts(&config.server);
         // Every poll of a connection looks at it: its waiters are spread over several locks.
         let (stop_api, api_stopped) = watch::channel(false);
         self.ops.routes.open(ops::Ops {
@@ -168,7 +168,7 @@ impl App {
             exposition: self.ops.exposition,
         });
         opened.begin(config);
-        let api = http::serve(listener, Arc::clone(service), limits, api_stopped);
+        let api = http::serve(listener, Arc::clone(service), timeouts, api_stopped);
         let api = tokio::spawn(api);
         let stop_keeper = CancellationToken::new();
         let upkeep = Upkeep::new(
@@ -202,7 +202,7 @@ impl App {
         if ended.is_ok() {
             let _ = ends.keeper.await;
         }
-        opened.close(ended.is_ok(), limits.grace).await;
+        opened.close(ended.is_ok(), timeouts.grace).await;
         ended
     }
 }
@@ -217,7 +217,7 @@ impl Opened {
             Arc::clone(&service.approvals),
             config.receipts.keep,
         ));
-        tasks.spawn(look_at_hsm(
+        tasks.spawn(check_hsm(
             Arc::clone(&service.node),
             Arc::clone(&self.ports.hsm),
         ));
@@ -257,8 +257,8 @@ fn fitted(config: &Config) -> Result<Config, AppError> {
     Ok(config)
 }
 
-fn limits(server: &ServerSection) -> http::Limits {
-    http::Limits {
+fn timeouts(server: &ServerSection) -> http::Timeouts {
+    http::Timeouts {
         header_timeout: server.header_timeout,
         idle_timeout: server.idle_timeout,
         request_timeout: server.request_timeout,

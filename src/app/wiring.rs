@@ -32,14 +32,14 @@ use crate::node::entropy::SystemEntropy;
 use crate::node::key_state::KeyState;
 use crate::node::key_uses::KeyUses;
 use crate::node::status::ThisNode;
-use crate::node::{NodeState, Watch};
+use crate::node::{ClaimWatch, NodeState};
 use crate::observability::telemetry::{Delivery, Route, Telemetry};
 use crate::permissions::Permissions;
 
 /// A service whose parts know each other; none of them works yet but what accepts erasures.
 pub(super) struct Wired {
     pub(super) keeper: Keeper,
-    pub(super) watch: Watch,
+    pub(super) watch: ClaimWatch,
     pub(super) opened: Opened,
 }
 
@@ -162,7 +162,7 @@ impl Deployment {
         &self,
         adapters: &Adapters,
         handles: Handles,
-    ) -> Result<(Keeper, KeeperHandle, Watch), AppError> {
+    ) -> Result<(Keeper, KeeperHandle, ClaimWatch), AppError> {
         let (ports, id) = (&self.ports, self.node.deployment);
         let hsms = (Arc::clone(&adapters.devices), Arc::clone(&adapters.moves));
         let opened = Keeper::open(ports.clone(), handles, self.limits, hsms);
@@ -173,7 +173,7 @@ impl Deployment {
         if !self.limits.is_alone {
             confirm(ports, id).await?;
         }
-        let watch = Watch::begin(ports.clone(), id, Arc::clone(&self.node.lease)).await?;
+        let watch = ClaimWatch::begin(ports.clone(), id, Arc::clone(&self.node.lease)).await?;
         Ok((keeper, handle, watch))
     }
 

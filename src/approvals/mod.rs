@@ -1,5 +1,5 @@
-//! Approvals. What destroys much, or lets keys live longer, waits in the store until a second operator, with
-//! another name and another key, approves it. Then it is done.
+//! Approvals. An action that destroys much, or lets keys live longer, waits in the store until a second operator,
+//! with another name and another key, approves it. Then the action is done.
 //!
 //! ```text
 //! Waiting -> Approved              one transaction: the approval and what it does

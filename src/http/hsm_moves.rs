@@ -88,7 +88,7 @@ impl Endpoint for MoveHsm {
         call.check_audit()?;
         let moves = &call.service.hsm_moves;
         // Opened here and not in the keeper, because it may take long.
-        if moves.reopened().await.is_none() {
+        if moves.reopen().await.is_none() {
             return Err(KeeperError::NoOtherHsm.into());
         }
         match call.service.keeper.move_hsm(None).await {

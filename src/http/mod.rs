@@ -41,6 +41,6 @@ mod versions;
 pub use openapi::{document, outcomes};
 pub use problem::{Code, Problem};
 pub use routes::{Route, routes};
-pub use server::{Limits, serve};
+pub use server::{Timeouts, serve};
 pub use state::ApiState;
 pub(crate) use times::Rfc3339;

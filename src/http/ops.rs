@@ -19,7 +19,7 @@ use tower::Service as _;
 
 use super::answer::Answer;
 use super::browser::{is_of_a_page, names_loopback};
-use super::server::{Limits, Transport, accept};
+use super::server::{Timeouts, Transport, accept};
 use super::socket::Socket;
 use super::state::ApiState;
 use crate::admission::{Connection, Pool};
@@ -80,7 +80,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: Routes,
     pool: Arc<Pool>,
-    limits: Limits,
+    timeouts: Timeouts,
     stop: watch::Receiver<bool>,
 ) {
     loop {
@@ -105,7 +105,7 @@ pub async fn serve(
                 }
             });
             let transport = Transport {
-                limits,
+                timeouts,
                 connection: &connection,
                 outdated: &Notify::new(),
                 stop,
@@ -211,7 +211,7 @@ impl Readiness {
         if !service.node.has_lease() {
             missing.push("the claim in the HSM was not looked at for too long".into());
         }
-        let clock = service.node.clock_trouble();
+        let clock = service.node.clock_warning();
         let keys_wait = service.node.clock.reading().doubt.is_some();
         missing.extend(clock.clone().filter(|_| keys_wait));
         let condition = service.node.condition.lock();

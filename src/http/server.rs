@@ -38,7 +38,7 @@ const HEAD_BYTES: u32 = 16 << 10;
 
 /// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct Timeouts {
     /// For a handshake, and for the head of a request.
     pub header_timeout: Duration,
     /// For the time between two requests.
@@ -54,7 +54,7 @@ pub struct Limits {
 pub async fn serve(
     listener: TcpListener,
     service: Arc<ApiState>,
-    limits: Limits,
+    timeouts: Timeouts,
     stop: watch::Receiver<bool>,
 ) {
     let router = router(Arc::clone(&service));
@@ -80,7 +80,7 @@ pub async fn serve(
             let incoming = Arriving {
                 router: router.clone(),
                 service: Arc::clone(&service),
-                limits,
+                timeouts,
                 address,
                 connection: Arc::clone(&connection),
                 seat: Arc::downgrade(&seat),
@@ -94,7 +94,7 @@ pub async fn serve(
     if let Err(error) = handshakes.handshakes.spawn(arrivals).await {
         tracing::error!(%error, "no more connections are taken");
     }
-    if tokio::time::timeout(limits.grace, all_closed.recv())
+    if tokio::time::timeout(timeouts.grace, all_closed.recv())
         .await
         .is_err()
     {
@@ -122,7 +122,7 @@ type TcpSocket = Socket<(Arc<Mutex<Seat>>, mpsc::Sender<()>)>;
 struct Arriving {
     router: Router,
     service: Arc<ApiState>,
-    limits: Limits,
+    timeouts: Timeouts,
     address: IpAddr,
     connection: Arc<admission::Connection>,
     seat: Weak<Mutex<Seat>>,
@@ -136,7 +136,7 @@ impl Arriving {
         let connection = Arc::clone(&self.connection);
         let mut stop = self.stop.clone();
         let (handshakes, gate) = (&self.service.handshakes, &self.service.gate);
-        let limit = self.limits.header_timeout;
+        let limit = self.timeouts.header_timeout;
         let accepted = tokio::select! {
             accepted = handshakes.accept(socket, self.address, gate, limit) => accepted,
             () = connection.evicted() => return,
@@ -183,7 +183,7 @@ impl Arriving {
         let seat = Weak::clone(&self.seat);
         let mut context =
             ConnectionContext::seat(&self.service, session, connection, self.address, seat)?;
-        let seconds = self.limits.idle_timeout.as_secs();
+        let seconds = self.timeouts.idle_timeout.as_secs();
         let keep_alive = HeaderValue::from_str(&format!("timeout={seconds}")).ok();
         context.keep_alive = keep_alive.filter(|_| !http2 && seconds > 0);
         Some(context)
@@ -199,7 +199,7 @@ impl Arriving {
         };
         let service = service_fn(move |request| responder.respond(request));
         let transport = Transport {
-            limits: self.limits,
+            timeouts: self.timeouts,
             connection: &context.connection,
             outdated: &context.outdated,
             stop: self.stop,
@@ -214,7 +214,7 @@ impl Arriving {
 
 /// Serves HTTP on a connection, within its timeouts.
 pub(super) struct Transport<'a> {
-    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
     pub(super) connection: &'a admission::Connection,
     pub(super) outdated: &'a Notify,
     pub(super) stop: watch::Receiver<bool>,
@@ -242,23 +242,23 @@ impl Transport<'_> {
         builder.keep_alive_interval(Duration::from_secs(30));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let limits = self.limits;
-        let stuck = limits.request_timeout + limits.idle_timeout;
+        let timeouts = self.timeouts;
+        let stuck = timeouts.request_timeout + timeouts.idle_timeout;
         // An error of a connection is caused by the client, which is told or is gone.
         tokio::select! {
             _ = connection.as_mut() => return,
             // hyper waits for the preface without a limit, and a silent client would keep its seat.
-            () = self.connection.silent(limits.header_timeout) => return,
+            () = self.connection.silent(timeouts.header_timeout) => return,
             // The buffer keeps what was sent until more is sent or the connection ends. It holds
             // the data key of the last answer.
-            () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            () = self.connection.idle(timeouts.idle_timeout) => connection.as_mut().graceful_shutdown(),
             () = self.connection.stuck(stuck) => return,
             () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}
-            () = self.connection.idle(limits.idle_timeout) => {}
+            () = self.connection.idle(timeouts.idle_timeout) => {}
             () = self.connection.stuck(stuck) => {}
         }
     }
@@ -275,13 +275,13 @@ impl Transport<'_> {
         builder.max_buf_size(64 << 10);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let limits = self.limits;
-        let stuck = limits.request_timeout + limits.idle_timeout;
+        let timeouts = self.timeouts;
+        let stuck = timeouts.request_timeout + timeouts.idle_timeout;
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = self.connection.idle(limits.idle_timeout) => connection.as_mut().graceful_shutdown(),
+            () = self.connection.idle(timeouts.idle_timeout) => connection.as_mut().graceful_shutdown(),
             // A connection without any byte after the handshake also counts as half a head.
-            () = self.connection.half_head(limits.header_timeout) => return,
+            () = self.connection.half_head(timeouts.header_timeout) => return,
             () = self.connection.stuck(stuck) => return,
             () = self.outdated.notified() => connection.as_mut().graceful_shutdown(),
             _ = self.stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
@@ -289,7 +289,7 @@ impl Transport<'_> {
         tokio::select! {
             _ = connection => {}
             // A part of a head has arrived.
-            () = self.connection.idle(limits.header_timeout) => {}
+            () = self.connection.idle(timeouts.header_timeout) => {}
             () = self.connection.stuck(stuck) => {}
         }
     }

@@ -9,16 +9,16 @@ use super::handle::{ClockConfirmed, KeeperError};
 use super::keeper::Keeper;
 
 impl Keeper {
-    /// Somebody says that the wall clock is right: written down first, then gone by. The buckets
-    /// of the time that it is then are ready when it answers, if the HSM is there.
+    /// An operator confirms the wall clock. The confirmation is written to the store before the service uses
+    /// that time. If the HSM answers, the buckets for that time exist when this returns.
     pub(super) async fn confirm_clock(
         &mut self,
         approval: Option<&ApprovalDecision>,
     ) -> Result<ClockConfirmed, KeeperError> {
         let node = Arc::clone(&self.handles.node);
-        let was = node.watch_clock();
+        let was = node.check_clock();
         let confirmed = node.clock.confirmation();
-        // Ahead, keys would go before their time.
+        // If the clock is ahead, keys would be destroyed before they expire.
         if was == Some(Doubt::Ahead) && self.handles.permissions.required() && approval.is_none() {
             let action = Box::new(Action::ConfirmClock);
             return Err(KeeperError::NeedsApproval(action, None));
@@ -32,7 +32,7 @@ impl Keeper {
                 lag_ms = u64::try_from(confirmed.lag.as_millis()).unwrap_or(u64::MAX),
                 "an operator confirmed the wall clock"
             );
-            node.watch_clock();
+            node.check_clock();
             if let Err(error) = self.make_buckets().await {
                 tracing::warn!(%error, "no buckets for the confirmed time yet; trying again");
             }
@@ -49,12 +49,12 @@ impl Keeper {
         mark: &Mark,
         approval: Option<&ApprovalDecision>,
     ) -> Result<(), KeeperError> {
-        let Some(given) = approval else {
+        let Some(decision) = approval else {
             let written = self.ports.store.confirm_clock(mark).await;
             return Ok(written.map_err(BatchError::from)?);
         };
         let store = &self.handles.permissions.store;
-        let approved = store.approve(given, Effect::Clock(mark)).await;
+        let approved = store.approve(decision, Effect::Clock(mark)).await;
         let approved = approved.map_err(BatchError::from)?;
         approved.map(drop).ok_or(KeeperError::NotWaiting)
     }

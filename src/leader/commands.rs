@@ -1,16 +1,16 @@
 use lethe_core::batch::{BatchError, Halt};
 use tokio::sync::oneshot;
 
-use super::handle::{Command, KeeperError, Put};
+use super::handle::{Command, KeeperError, PutOutcome};
 use super::keeper::Keeper;
 
 impl Keeper {
-    /// Makes a change that somebody waits for, and answers.
+    /// Makes a change, and answers the caller that waits for it.
     pub(super) async fn handle_command(&mut self, command: Command) -> Result<(), Halt> {
         match command {
             Command::PutKeyspace(name, policy, answer) => {
                 let result = self.put_keyspace(name.clone(), *policy).await;
-                if let Ok(Put::Updated { lengthened: true }) = result {
+                if let Ok(PutOutcome::Updated { lengthened: true }) = result {
                     self.handles.metrics.lengthened_keyspaces.inc();
                     tracing::warn!(keyspace = %name, "keys, or leases of them, live longer from now on");
                 }
@@ -44,8 +44,8 @@ impl Keeper {
             Err(KeeperError::Batch(BatchError::Halt(halt))) => Err(halt.clone()),
             _ => Ok(()),
         };
-        self.measure();
-        // Who asked may be gone.
+        self.update_metrics();
+        // The caller may not wait any more.
         let _ = answer.send(result);
         halt
     }

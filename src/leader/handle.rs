@@ -12,43 +12,43 @@ use tokio::sync::{mpsc, oneshot};
 
 type Answer<T> = oneshot::Sender<Result<T, KeeperError>>;
 
-/// A change that someone waits for.
+/// A change, and the channel for its answer.
 pub(super) enum Command {
     /// Makes a keyspace or replaces its settings.
-    PutKeyspace(KeyspaceName, Box<Settings>, Answer<Put>),
-    /// A new key version.
+    PutKeyspace(KeyspaceName, Box<Settings>, Answer<PutOutcome>),
+    /// Makes a new key version of a keyspace.
     Rotate(KeyspaceName, Answer<()>),
-    /// A new root.
+    /// Makes a new root.
     RotateRoot(Answer<()>),
-    /// To the other HSM.
+    /// Begins the move to the second HSM.
     MoveHsm(Option<ApprovalDecision>, Answer<()>),
-    /// The wall clock is right.
+    /// Confirms the wall clock.
     ConfirmClock(Option<ApprovalDecision>, Answer<ClockConfirmed>),
 }
 
 /// Settings of a keyspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Of this keyspace alone, whoever bears the name; none for any, and for a new one.
+    /// The id that the keyspace must have; none if any keyspace of the name, or a new one, will do.
     pub keyspace: Option<KeyspaceId>,
-    /// Counts for keys issued from now on; none leaves that of a keyspace as it is.
+    /// The policy for keys that are issued from now on; none leaves the present policy.
     pub policy: Option<Policy>,
-    /// The policy that it takes the place of; none for any.
+    /// The policy that the keyspace must have before; none if any will do.
     pub expected: Option<Policy>,
-    /// Older versions are refused; none leaves it as it is.
+    /// Keys of older versions are refused; none leaves the present minimum.
     pub minimum_version: Option<KeyVersion>,
-    /// A second operator's approval, given in the transaction that sets them.
+    /// The decision of a second operator. The transaction that sets the settings also approves the approval.
     pub approval: Option<ApprovalDecision>,
 }
 
-/// What a `PUT` did.
+/// What a `PUT` of a keyspace did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// It is new.
+pub enum PutOutcome {
+    /// It made the keyspace.
     Created,
-    /// It was there.
+    /// It changed the settings of the keyspace.
     Updated {
-        /// Whether anything lives longer than before.
+        /// Whether keys or their leases live longer than before.
         lengthened: bool,
     },
 }
@@ -56,66 +56,66 @@ pub enum Put {
 /// What a confirmation of the clock did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockConfirmed {
-    /// What was doubted; nothing was done where nothing was.
+    /// The doubt that was confirmed away; none if the clock was not in doubt, and then nothing was done.
     pub was: Option<Doubt>,
-    /// The service's time then.
+    /// The service's time after it.
     pub now: Timestamp,
-    /// By how much it is ahead of the wall clock.
+    /// How far the service's time is ahead of the wall clock.
     pub lag: Duration,
 }
 
-/// Why a change was not made, or not for certain.
+/// Why a change was not made, or may not have been made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     /// The HSM has no room for the buckets.
     #[error("needs {needed} objects in the HSM, which may hold {limit}")]
     TooManyBuckets {
-        /// Objects with the change.
+        /// The number of objects after the change.
         needed: u64,
-        /// `hsm.max_objects`.
+        /// The value of `hsm.max_objects`.
         limit: u64,
     },
-    /// No keyspace of this name.
+    /// There is no keyspace of this name.
     #[error("no such keyspace")]
     UnknownKeyspace,
-    /// Its erase is accepted and not done.
+    /// The erase of the keyspace is accepted and not done yet.
     #[error("the keyspace is being erased")]
     BeingErased,
-    /// Its erase is accepted or not: nobody knows yet.
+    /// An erase of the keyspace is being written: it may be accepted or not.
     #[error("an erase of the keyspace is just being accepted, or not: ask again")]
     MayBeErased,
     /// A second operator has to approve this first: nothing was changed.
     #[error("a second operator has to approve it")]
     NeedsApproval(Box<Action>, Option<Scope>),
-    /// The approval was withdrawn, has ended, or was given before.
+    /// The approval was withdrawn, has ended, or was approved before.
     #[error("the approval does not wait any more")]
     NotWaiting,
-    /// The settings are others than those when it was asked for.
+    /// The settings have changed since the approval was asked for.
     #[error("the settings have changed since it was asked for: ask again")]
     Outdated,
-    /// It waits for a second operator, and the rest of the call must not.
+    /// The minimum version needs an approval, and the other settings of the call do not.
     #[error(
         "minimum_version waits for a second operator: set it alone, other settings before or after"
     )]
     SetAlone,
-    /// The newest version would be refused, or refused versions would open again by one operator.
+    /// The newest version would be refused; or the minimum would be lowered by one operator alone.
     #[error(
         "minimum_version is the newest version at most; two operators can lower it ([approvals] required)"
     )]
     MinimumVersion,
-    /// As many versions live as may.
+    /// The keyspace has as many live versions as it may have.
     #[error("{0} key versions live, and no more may: old ones go with their last bucket")]
     TooManyVersions(usize),
-    /// The configuration names one alone.
+    /// The configuration names no second HSM.
     #[error("the service's configuration names no HSM to move to: add [hsm_next] and restart it")]
     NoOtherHsm,
-    /// The HSM to move to cannot be used.
+    /// The second HSM cannot be opened.
     #[error("the HSM of [hsm_next]: {0}")]
     OtherHsm(HsmError),
-    /// The HSM to move to must not be used.
+    /// The move is refused.
     #[error(transparent)]
     HsmMoveError(HsmMoveError),
-    /// Store or HSM failed.
+    /// The store or the HSM failed.
     #[error(transparent)]
     Batch(#[from] BatchError),
     /// The service is stopping.
@@ -124,26 +124,26 @@ pub enum KeeperError {
 }
 
 impl KeeperError {
-    /// Whether the device is full.
+    /// Whether the HSM is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Batch(BatchError::Hsm(HsmError::Full)))
     }
 }
 
-/// Asks the keeper.
+/// Sends commands to the keeper.
 #[derive(Clone)]
 pub struct KeeperHandle(mpsc::Sender<Command>);
 
 impl KeeperHandle {
-    /// A handle, and where the keeper hears it.
+    /// A handle, and the channel from which the keeper receives its commands.
     pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
         let (sender, receiver) = mpsc::channel(64);
         (Self(sender), receiver)
     }
 
-    /// Makes a keyspace or replaces its settings; its first buckets are ready when it answers.
-    /// Runs to its end even when nobody waits any more.
+    /// Makes a keyspace or replaces its settings. Its first buckets exist when this returns. The change is
+    /// completed even if the caller does not wait any more.
     ///
     /// # Errors
     /// [`KeeperError`].
@@ -151,12 +151,12 @@ impl KeeperHandle {
         &self,
         name: KeyspaceName,
         settings: Settings,
-    ) -> Result<Put, KeeperError> {
+    ) -> Result<PutOutcome, KeeperError> {
         self.ask(|answer| Command::PutKeyspace(name, Box::new(settings), answer))
             .await
     }
 
-    /// Makes a new key version, which new issues use from then on.
+    /// Makes a new key version. Keys are issued from it from then on.
     ///
     /// # Errors
     /// [`KeeperError`].
@@ -172,8 +172,8 @@ impl KeeperHandle {
         self.ask(Command::RotateRoot).await
     }
 
-    /// Begins to move everything to the HSM of `[hsm_next]`, or finds it begun. It goes on by itself,
-    /// after a restart as well. Without an approval where one is required nothing begins.
+    /// Begins the move to the HSM of `[hsm_next]`; does nothing if it has begun. The keeper then moves
+    /// everything by itself, also after a restart. It does not begin without an approval if one is required.
     ///
     /// # Errors
     /// [`KeeperError`].
@@ -181,7 +181,7 @@ impl KeeperHandle {
         self.ask(|answer| Command::MoveHsm(approval, answer)).await
     }
 
-    /// Believes the wall clock, though it jumped. A jump ahead wants an approval where one is required.
+    /// Confirms the wall clock after a jump. A jump ahead needs an approval if approvals are required.
     ///
     /// # Errors
     /// [`KeeperError`].

@@ -8,24 +8,24 @@ use crate::observability::metrics::Metrics;
 use crate::observability::telemetry::Telemetry;
 use crate::permissions::Permissions;
 
-/// What the keeper uses beside what it owns.
+/// The parts of the process that the keeper shares with others.
 pub struct Handles {
-    /// What the node knows.
+    /// The state of the node.
     pub node: Arc<NodeState>,
-    /// The erasures that are accepted and not done.
+    /// The erasures that are accepted and not done yet.
     pub pending_erasures: Arc<PendingErasures>,
-    /// What waits for a second operator.
+    /// Which actions need an approval.
     pub permissions: Arc<Permissions>,
-    /// Where the drop of an old key version is accepted.
+    /// Accepts the drop of an old key version.
     pub acceptor: AcceptorHandle,
-    /// What Prometheus reads.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Traces, where a collector is configured.
+    /// The traces; none if no collector is configured.
     pub telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Handles {
-    /// The node as a batch sees it.
+    /// The parts of the node that a batch uses.
     pub(super) fn as_node<'a>(&'a self, ports: &'a Ports) -> Node<'a> {
         let key_state = self.node.key_state.as_ref();
         Node {

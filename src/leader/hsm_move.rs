@@ -11,26 +11,26 @@ use super::handle::KeeperError;
 use super::keeper::Keeper;
 use crate::leader::hsm_moves::{HsmMoves, MoveState};
 
-/// Between two tries of a step that failed.
-const BETWEEN_TRIES: Duration = Duration::from_secs(2);
+/// The time from a failed step to the next try.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The HSMs, and the move from one to another.
+/// The HSMs of the keeper, and the move between them.
 pub(super) struct Hsms {
-    /// What the ports' HSM is.
+    /// The devices that the HSM of the ports stands for: one, or two during a move.
     devices: Arc<Devices>,
-    /// What the configuration says of HSMs.
+    /// The HSMs of the configuration, and the progress that is shown.
     moves: Arc<HsmMoves>,
-    /// A move that is under way.
+    /// The move that is under way, if there is one.
     moving: Option<Moving>,
-    /// Objects that the HSM of new keys may hold.
+    /// The number of objects that the HSM for new keys may hold.
     pub(super) max_objects: u64,
 }
 
 impl Hsms {
-    /// As they are found at a start.
+    /// The state at the start of the process.
     pub(super) fn new(devices: Arc<Devices>, moves: Arc<HsmMoves>, max_objects: u64) -> Self {
         Self {
-            moving: devices.pair().map(|_| Moving::found()),
+            moving: devices.pair().map(|_| Moving::resumed()),
             devices,
             moves,
             max_objects,
@@ -41,17 +41,17 @@ impl Hsms {
 /// A move to another HSM that is under way.
 #[derive(Default)]
 struct Moving {
-    /// Buckets still in the old HSM; none when that is not known.
-    left: Option<Vec<Expiry>>,
-    /// The new signing keys are told and used.
+    /// The buckets that are still in the old HSM; none if that is not known.
+    remaining: Option<Vec<Expiry>>,
+    /// Whether the new signing keys are published and used.
     published: bool,
-    /// When the next step may be tried.
-    after: Duration,
+    /// When the next step may be taken, by the time since boot.
+    retry_at: Duration,
 }
 
 impl Moving {
-    /// Found at a start: the keys are told and used already.
-    fn found() -> Self {
+    /// A move that an earlier process began: the keys are published and used already.
+    fn resumed() -> Self {
         Self {
             published: true,
             ..Self::default()
@@ -60,7 +60,7 @@ impl Moving {
 }
 
 impl Keeper {
-    /// Begins a move to the second HSM of the configuration; its steps are taken between all else.
+    /// Begins a move to the second HSM of the configuration. The keeper takes its steps between its other work.
     pub(super) async fn begin_move(
         &mut self,
         approval: Option<&ApprovalDecision>,
@@ -68,7 +68,7 @@ impl Keeper {
         if self.hsms.moving.is_some() {
             return Ok(());
         }
-        self.upkeep().await?;
+        self.maintain().await?;
         let next = self
             .hsms
             .moves
@@ -79,12 +79,12 @@ impl Keeper {
             return Ok(());
         }
         let to = opened.map_err(KeeperError::OtherHsm)?;
-        self.check_room_in(limit)?;
+        self.check_capacity_of(limit)?;
         if self.handles.permissions.required() && approval.is_none() {
             let action = Box::new(Action::MoveHsm);
             return Err(KeeperError::NeedsApproval(action, None));
         }
-        let approval = approval.map(|given| (self.handles.permissions.store.as_ref(), given));
+        let approval = approval.map(|decision| (self.handles.permissions.store.as_ref(), decision));
         match hsm_move::begin(&self.ports, &self.hsms.devices, to, approval).await {
             Ok(()) => {}
             Err(HsmMoveError::NotWaiting) => return Err(KeeperError::NotWaiting),
@@ -95,7 +95,7 @@ impl Keeper {
         self.hsms.max_objects = limit;
         self.hsms.moving = Some(Moving::default());
         let buckets = self.buckets.count();
-        self.hsms.moves.note(|progress| {
+        self.hsms.moves.update(|progress| {
             progress.state = MoveState::Moving;
             progress.buckets = buckets;
         });
@@ -105,27 +105,32 @@ impl Keeper {
     /// Whether the next step may be taken.
     pub(super) fn move_is_due(&self) -> bool {
         let now = self.ports.clock.since_boot();
-        self.hsms.moving.as_ref().is_some_and(|it| it.after <= now)
+        self.hsms
+            .moving
+            .as_ref()
+            .is_some_and(|it| it.retry_at <= now)
     }
 
-    /// One step. What fails is tried again.
+    /// Takes one step. A step that failed is tried again later.
     pub(super) async fn advance_migration(&mut self) -> Result<(), Halt> {
         match self.move_step().await {
             Ok(()) => {
-                self.hsms.moves.note(|progress| progress.trouble = None);
+                self.hsms.moves.update(|progress| progress.trouble = None);
                 Ok(())
             }
             Err(BatchError::Halt(halt)) => Err(halt),
             Err(error) => {
                 tracing::warn!(%error, "a step of the move to another HSM failed; trying again");
-                let after = self.ports.clock.since_boot() + BETWEEN_TRIES;
+                let retry_at = self.ports.clock.since_boot() + RETRY_INTERVAL;
                 if let Some(moving) = &mut self.hsms.moving {
-                    moving.after = after;
-                    // Some of it may be done.
-                    moving.left = None;
+                    moving.retry_at = retry_at;
+                    // Some of its buckets may have moved.
+                    moving.remaining = None;
                 }
                 let trouble = Some(error.to_string());
-                self.hsms.moves.note(|progress| progress.trouble = trouble);
+                self.hsms
+                    .moves
+                    .update(|progress| progress.trouble = trouble);
                 Ok(())
             }
         }
@@ -139,29 +144,30 @@ impl Keeper {
         if self.hsms.moving.as_ref().is_some_and(|it| !it.published) {
             return self.use_new_signing_keys().await;
         }
-        self.recovered().await?;
-        let left = self.hsms.moving.as_mut().and_then(|it| it.left.take());
-        let mut left = match left {
-            Some(left) => left,
+        self.recover().await?;
+        let remaining = self.hsms.moving.as_mut();
+        let remaining = remaining.and_then(|it| it.remaining.take());
+        let mut remaining = match remaining {
+            Some(remaining) => remaining,
             None => self.buckets.in_hsm(pair.from.as_ref()).await?,
         };
-        if !left.is_empty() {
+        if !remaining.is_empty() {
             let mut usable = Vec::new();
             let (buckets, ports) = (&mut self.buckets, &self.ports);
             let moved = buckets
-                .move_some(ports, &pair, &mut left, &mut usable)
+                .move_some(ports, &pair, &mut remaining, &mut usable)
                 .await;
             self.handles.node.key_state.add_buckets(usable);
-            self.note_moved(left.len());
+            self.show_progress(remaining.len());
             moved?;
             if let Some(moving) = &mut self.hsms.moving
-                && !left.is_empty()
+                && !remaining.is_empty()
             {
-                moving.left = Some(left);
+                moving.remaining = Some(remaining);
             }
             return Ok(());
         }
-        self.note_moved(0);
+        self.show_progress(0);
         if !self.root_is_in(pair.to.as_ref()).await? {
             self.batch(Work::default()).await?;
             // A new HSM that is full leaves the root in the old one.
@@ -181,23 +187,23 @@ impl Keeper {
             self.hsms.moving = None;
             self.hsms
                 .moves
-                .note(|progress| progress.state = MoveState::Moved);
+                .update(|progress| progress.state = MoveState::Moved);
         }
         Ok(())
     }
 
-    /// Old keys stay published; receipts are signed by the new one from now on.
+    /// Signs receipts with the new keys from now on. The old keys stay published.
     async fn use_new_signing_keys(&mut self) -> Result<(), BatchError> {
         let (store, hsm) = (self.ports.store.as_ref(), self.ports.hsm.as_ref());
         let keys = published_keys(store, hsm, self.handles.node.deployment).await?;
-        // Before the first signature.
+        // They are published before the first signature.
         self.handles
             .node
             .verification_keys
             .send_replace(keys.into());
-        // What is left unsigned is signed by the new key, too.
+        // The recovery signs with the new key what is not signed yet.
         self.current = None;
-        self.recovered().await?;
+        self.recover().await?;
         let current = self.current.as_ref().ok_or(Halt::NotInitialised)?;
         self.buckets.sign_with(current.signing_key());
         if let Some(moving) = &mut self.hsms.moving {
@@ -212,11 +218,11 @@ impl Keeper {
         Ok(keys.iter().any(|key| Some(key.id) == current.root()))
     }
 
-    fn note_moved(&self, left: usize) {
+    fn show_progress(&self, remaining: usize) {
         let buckets = self.buckets.count();
-        self.hsms.moves.note(|progress| {
+        self.hsms.moves.update(|progress| {
             progress.buckets = buckets;
-            progress.moved = buckets.saturating_sub(left);
+            progress.moved = buckets.saturating_sub(remaining);
         });
     }
 }

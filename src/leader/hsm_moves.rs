@@ -1,4 +1,4 @@
-//! The HSMs that the configuration names, and how far a move from one to the other is.
+//! The HSMs that the configuration names, and the progress of a move from one to the other.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use tokio::time::sleep;
 use crate::config::{ConfigError, HsmSection};
 use crate::observability::metrics::{MeteredHsm, Metrics};
 
-/// Between two looks whether an HSM that was away is back.
-const LOOK: Duration = Duration::from_secs(10);
+/// The time between two tries to open an HSM that did not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// An HSM as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceName {
     /// The PKCS#11 module.
     pub module: PathBuf,
-    /// Which of its tokens.
+    /// The token in the module.
     pub token: TokenSelector,
 }
 
@@ -35,21 +35,21 @@ impl From<&HsmSection> for DeviceName {
     }
 }
 
-/// Where the deployment is.
+/// In which HSM the deployment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoveState {
-    /// In the only HSM that the configuration names.
+    /// It is in the only HSM that the configuration names.
     Unconfigured,
-    /// In `[hsm]`, and may move to `[hsm_next]`.
+    /// It is in `[hsm]`, and may move to `[hsm_next]`.
     Ready,
-    /// Between them.
+    /// It is moving from `[hsm]` to `[hsm_next]`.
     Moving,
-    /// In `[hsm_next]`.
+    /// It is in `[hsm_next]`.
     Moved,
 }
 
 impl MoveState {
-    /// As the API says it.
+    /// The name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -61,31 +61,31 @@ impl MoveState {
     }
 }
 
-/// How far it is.
+/// The progress of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Where the deployment is.
+    /// In which HSM the deployment is.
     pub state: MoveState,
-    /// Live buckets.
+    /// The number of live buckets.
     pub buckets: usize,
-    /// Those of them that have moved.
+    /// The number of buckets that have moved.
     pub moved: usize,
-    /// Why the move does not go on, until it does.
+    /// Why the last step failed; none after a step that succeeded.
     pub trouble: Option<String>,
 }
 
 /// The second HSM of the configuration.
-struct Next {
+struct SecondHsm {
     section: HsmSection,
     metrics: Metrics,
     opened: Mutex<Opened>,
-    /// The file of the PIN as it was when it was tried.
+    /// The state of the PIN file when the PIN was last tried.
     tried: Mutex<PinFile>,
 }
 
-impl Next {
+impl SecondHsm {
     async fn open(section: HsmSection, metrics: Metrics) -> Result<Self, ConfigError> {
-        // Before it is read: a change in between counts as one.
+        // Taken before the file is read, so that a change in between is noticed.
         let tried = pin_file(&section);
         let opened = open(&section, &metrics).await?;
         Ok(Self {
@@ -96,7 +96,8 @@ impl Next {
         })
     }
 
-    /// A PIN that was refused is not tried again until its file has changed: each try counts.
+    /// Whether the HSM may be opened. A PIN that was refused is not tried again until its file has changed,
+    /// because the HSM counts wrong PINs.
     fn may_try(&self) -> bool {
         let present = pin_file(&self.section);
         let before = std::mem::replace(&mut *self.tried.lock(), present);
@@ -104,7 +105,7 @@ impl Next {
     }
 }
 
-/// Which file, and when it was written.
+/// The device, the inode and the time of the last change of a PIN file.
 type PinFile = Option<(u64, u64, i64, i64)>;
 
 fn pin_file(section: &HsmSection) -> PinFile {
@@ -112,15 +113,15 @@ fn pin_file(section: &HsmSection) -> PinFile {
     Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
-/// See the module.
+/// The HSMs of the configuration, and the progress of a move.
 pub struct HsmMoves {
     first: DeviceName,
-    next: Option<Next>,
+    next: Option<SecondHsm>,
     progress: Mutex<Progress>,
 }
 
 impl HsmMoves {
-    /// Opens the second HSM of the configuration if there is one; it may be away.
+    /// Opens the second HSM of the configuration if there is one. The HSM may be unavailable.
     ///
     /// # Errors
     /// [`ConfigError`] of its section.
@@ -131,12 +132,12 @@ impl HsmMoves {
     ) -> Result<Self, ConfigError> {
         let next = match next {
             None => None,
-            Some(section) => Some(Next::open(section.clone(), metrics.clone()).await?),
+            Some(section) => Some(SecondHsm::open(section.clone(), metrics.clone()).await?),
         };
         Ok(Self::new(first, next))
     }
 
-    fn new(first: &HsmSection, next: Option<Next>) -> Self {
+    fn new(first: &HsmSection, next: Option<SecondHsm>) -> Self {
         let state = match &next {
             None => MoveState::Unconfigured,
             Some(_) => MoveState::Ready,
@@ -162,7 +163,7 @@ impl HsmMoves {
         hsm: Arc<dyn Hsm>,
         metrics: Metrics,
     ) -> Self {
-        let next = Next {
+        let next = SecondHsm {
             section,
             metrics,
             opened: Mutex::new(Ok(hsm)),
@@ -183,23 +184,23 @@ impl HsmMoves {
         self.next.as_ref().map(|next| (&next.section).into())
     }
 
-    /// The second HSM, as it was found.
+    /// The second HSM, or why it could not be opened; none if the configuration names none.
     #[must_use]
     pub fn opened(&self) -> Option<Opened> {
         self.next.as_ref().map(|next| next.opened.lock().clone())
     }
 
-    /// Objects that the second may hold.
+    /// The number of objects that the second HSM may hold.
     #[must_use]
     pub fn next_max_objects(&self) -> Option<u64> {
         self.next.as_ref().map(|next| next.section.max_objects)
     }
 
-    /// The second HSM, opened now if it was away.
+    /// The same, after another try to open it if it was not open.
     ///
     /// # Errors
-    /// Why it cannot be opened; none when there is no second.
-    pub async fn reopened(&self) -> Option<Opened> {
+    /// Why it cannot be opened.
+    pub async fn reopen(&self) -> Option<Opened> {
         let next = self.next.as_ref()?;
         let present = next.opened.lock().clone();
         if present.is_ok() || !next.may_try() {
@@ -210,29 +211,30 @@ impl HsmMoves {
             Err(error) => Err(HsmError::Unavailable(error.to_string())),
         };
         let mut kept = next.opened.lock();
-        // Another call may have been faster.
+        // Another call may have opened it meanwhile.
         if kept.is_err() {
             *kept = opened;
         }
         Some(kept.clone())
     }
 
-    /// Opens the second HSM when it comes back. Not one that refuses the PIN: each try would count.
+    /// Tries to open the second HSM until it answers. Stops if the HSM refuses the PIN, because it counts wrong
+    /// PINs.
     pub async fn watch(&self) {
         while let Some(Err(HsmError::Unavailable(_))) = self.opened() {
-            sleep(LOOK).await;
-            self.reopened().await;
+            sleep(RETRY_INTERVAL).await;
+            self.reopen().await;
         }
     }
 
-    /// How far a move is.
+    /// The progress of a move.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.progress.lock().clone()
     }
 
-    /// Says how far a move is.
-    pub fn note(&self, change: impl FnOnce(&mut Progress)) {
+    /// Changes the progress that is shown.
+    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.progress.lock());
     }
 
@@ -261,7 +263,8 @@ impl HsmMoves {
     }
 }
 
-/// Loading a module and logging in may block. What fails but for the HSM itself is the outer error.
+/// Opens an HSM. Loading a module and logging in may block. The outer error is one of the configuration, the
+/// inner one of the HSM.
 pub(crate) async fn open(section: &HsmSection, metrics: &Metrics) -> Result<Opened, ConfigError> {
     let config = section.pkcs11()?;
     let opened = tokio::task::spawn_blocking(move || Pkcs11Hsm::open(config)).await;
@@ -284,7 +287,7 @@ mod tests {
         let text = "module = \"m\"\ntoken = \"t\"\npin_file = \"p\"";
         let mut section: HsmSection = toml::from_str(text).unwrap();
         section.pin_file = write("pin");
-        let next = Next {
+        let next = SecondHsm {
             tried: Mutex::new(pin_file(&section)),
             section,
             metrics: Metrics::new().0,

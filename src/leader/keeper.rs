@@ -15,51 +15,51 @@ use super::handles::Handles;
 use super::hsm_move::Hsms;
 use crate::leader::hsm_moves::HsmMoves;
 
-/// Owns what the deployment holds: root, directory, buckets. It alone changes them.
+/// Owns the root, the directory and the buckets of the deployment. Nothing else changes them.
 pub struct Keeper {
     pub(super) ports: Ports,
     pub(super) handles: Handles,
     pub(super) hsms: Hsms,
     pub(super) limits: KeeperLimits,
-    /// None after an error: only a recovery tells what holds.
+    /// The state after the last batch; none after an error, until a recovery has found the state.
     pub(super) current: Option<Current>,
     pub(super) buckets: Buckets,
     pub(super) due: Due,
     commands: mpsc::Receiver<Command>,
 }
 
-/// What has to be done, and from when on.
+/// Which work is due.
 pub(super) struct Due {
-    /// The last tick, by the time since boot.
-    pub(super) ticked: Duration,
-    /// The last batch failed; the next one waits for the tick.
+    /// When the last tick was, by the time since boot.
+    pub(super) last_tick: Duration,
+    /// Whether the last batch failed: the next one waits for the next tick.
     pub(super) paused: bool,
-    /// A call of the HSM failed: nobody says that all is well before the HSM was looked at again.
-    pub(super) look: bool,
+    /// Whether a call of the HSM failed: its status is asked for before it counts as working again.
+    pub(super) check_hsm: bool,
     /// When buckets may be made again, by the time since boot.
     pub(super) buckets_after: Duration,
-    /// When rows were tidied last.
-    pub(super) tidied: Timestamp,
+    /// When old rows were last deleted.
+    pub(super) last_tidy: Timestamp,
 }
 
-/// What a keeper needs to know beside its ports.
+/// The settings of a keeper.
 #[derive(Debug, Clone, Copy)]
 pub struct KeeperLimits {
-    /// Objects that the token may hold.
+    /// The number of objects that the token may hold.
     pub max_objects: u64,
     /// How long receipts are kept.
     pub keep_receipts: Duration,
-    /// A version that has forgotten so many leaves is replaced.
+    /// After so many shreds a key version is replaced by a new one.
     pub rotate_after_shreds: u64,
-    /// No other process can be at work on the HSM for this deployment.
+    /// Whether no other process can work on the HSM for this deployment.
     pub is_alone: bool,
 }
 
 impl Keeper {
-    /// Opens the deployment: root first, then directory, keyspaces, buckets, open requests.
+    /// Opens the deployment: first the root, then the directory, the keyspaces, the buckets and the open erasures.
     ///
     /// # Errors
-    /// [`BatchError`]; nothing was destroyed.
+    /// [`BatchError`]; then nothing was destroyed.
     pub async fn open(
         ports: Ports,
         handles: Handles,
@@ -87,11 +87,11 @@ impl Keeper {
             current: Some(current),
             buckets,
             due: Due {
-                ticked: Duration::ZERO,
+                last_tick: Duration::ZERO,
                 paused: false,
-                look: false,
+                check_hsm: false,
                 buckets_after: Duration::ZERO,
-                tidied: Timestamp::from_millis(0),
+                last_tidy: Timestamp::from_millis(0),
             },
             commands,
         };
@@ -105,7 +105,7 @@ impl Keeper {
     /// Works until `stop`, or until it must halt.
     ///
     /// # Errors
-    /// [`Halt`]: a person has to look.
+    /// [`Halt`]: an operator has to find out what happened.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Halt> {
         let pending = Arc::clone(&self.handles.pending_erasures);
         loop {
@@ -125,7 +125,7 @@ impl Keeper {
                     () = due => None,
                 }
             };
-            self.forget().await?;
+            self.run_next_batch().await?;
             if let Some(command) = command {
                 self.handle_command(command).await?;
             }
@@ -138,7 +138,7 @@ impl Keeper {
         }
     }
 
-    /// Runs one batch. After an error only a recovery tells what holds.
+    /// Runs one batch. After an error the state is unknown until a recovery.
     pub(super) async fn batch(&mut self, work: Work) -> Result<(), BatchError> {
         let current = self.current.take().ok_or(Halt::NotInitialised)?;
         let node = self.handles.as_node(&self.ports);
@@ -148,8 +148,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// After an error finds out what holds; the open requests are those of the store.
-    pub(super) async fn recovered(&mut self) -> Result<(), BatchError> {
+    /// Recovers the state if the last batch failed. The open erasures are read from the store again.
+    pub(super) async fn recover(&mut self) -> Result<(), BatchError> {
         if self.current.is_some() {
             return Ok(());
         }
@@ -161,7 +161,7 @@ impl Keeper {
         self.reload_erasures(finished).await
     }
 
-    /// Those who wait for receipts get them.
+    /// Answers the callers that wait for these receipts.
     fn finish(&self, finished: Option<Finished>) {
         if let Some(finished) = finished {
             let now = self.handles.node.boot_time();
@@ -169,7 +169,7 @@ impl Keeper {
         }
     }
 
-    /// After a recovery: what was done is said, what is open is refused and waits.
+    /// After a recovery: answers what the recovery finished, and reads the open erasures from the store.
     async fn reload_erasures(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
         self.finish(finished);
         let commitments = self.current.as_ref().and_then(Current::commitments);
@@ -182,7 +182,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The first batch of this release commits to what the store holds.
+    /// Runs the batch that writes the first commitments, if the directory has none yet.
     async fn begin_commitments(&mut self) -> Result<(), BatchError> {
         let current = self.current.as_ref();
         match current.and_then(Current::commitments) {

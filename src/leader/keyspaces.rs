@@ -11,11 +11,11 @@ use lethe_core::secret::Secret32;
 use lethe_core::time::Timestamp;
 use lethe_core::tree::CoverRoot;
 
-use super::handle::{KeeperError, Put, Settings};
+use super::handle::{KeeperError, PutOutcome, Settings};
 use super::keeper::Keeper;
 use crate::permissions::{SettingsCheck, lengthens};
 
-/// Objects beside buckets: two roots, the claim, signing keys.
+/// The objects that are no buckets: two roots, the claim, and the signing keys.
 const OTHER_OBJECTS: u64 = 8;
 
 impl Keeper {
@@ -23,8 +23,8 @@ impl Keeper {
         &mut self,
         name: KeyspaceName,
         settings: Settings,
-    ) -> Result<Put, KeeperError> {
-        self.upkeep().await?;
+    ) -> Result<PutOutcome, KeeperError> {
+        self.maintain().await?;
         let present = self
             .handles
             .node
@@ -39,11 +39,11 @@ impl Keeper {
         }
         let policy = settings.policy.or(present.as_ref().map(|it| it.policy));
         let policy = policy.ok_or(KeeperError::UnknownKeyspace)?;
-        self.check_room(&name, &policy)?;
+        self.check_capacity(&name, &policy)?;
         let minimum = match &present {
             None => settings.minimum_version.unwrap_or(KeyVersion::FIRST),
             Some(present) => {
-                self.check_lives(present.id)?;
+                self.check_not_erased(present.id)?;
                 self.check_settings(present, &settings, policy)?
             }
         };
@@ -54,9 +54,9 @@ impl Keeper {
                 return Err(KeeperError::MinimumVersion);
             }
             self.create_keyspace(name, policy).await?;
-            return Ok(Put::Created);
+            return Ok(PutOutcome::Created);
         };
-        // Until the keyring is replaced keys go out by the settings before.
+        // Until the keyring is replaced, keys are issued by the old settings.
         let since = self.ports.clock.now();
         let row = self.keyspace_row(present.id).await?;
         let lease = since.saturating_add(present.policy.cache_ttl().as_millis());
@@ -68,8 +68,8 @@ impl Keeper {
             expiries_until: present.expiries_until.max(expiry),
             ..row
         };
-        if let Some(given) = &settings.approval {
-            self.check_waits(given).await?;
+        if let Some(decision) = &settings.approval {
+            self.check_waits(decision).await?;
         }
         let work = Work {
             keyspaces: vec![row],
@@ -77,18 +77,18 @@ impl Keeper {
             ..Work::default()
         };
         match self.change_rules(since, work).await {
-            // Withdrawn meanwhile, or given by somebody else: nothing was changed.
+            // Another call has ended or approved it meanwhile: nothing was changed.
             Err(BatchError::Store(StoreError::NotWaiting)) => return Err(KeeperError::NotWaiting),
             done => done?,
         }
         let lengthened = lengthens(&present.policy, &policy);
-        Ok(Put::Updated { lengthened })
+        Ok(PutOutcome::Updated { lengthened })
     }
 
-    /// Before the HSM does anything for it; what counts is that it still waits when the batch is
-    /// committed.
-    async fn check_waits(&self, given: &ApprovalDecision) -> Result<(), KeeperError> {
-        let approval = self.handles.permissions.store.approval(given.id).await;
+    /// Checks that the approval waits, before the HSM does any work. The transaction of the batch checks it
+    /// again.
+    async fn check_waits(&self, decision: &ApprovalDecision) -> Result<(), KeeperError> {
+        let approval = self.handles.permissions.store.approval(decision.id).await;
         let approval = approval.map_err(BatchError::from)?;
         match approval.map(|it| it.state) {
             Some(ApprovalState::Waiting) => Ok(()),
@@ -96,8 +96,8 @@ impl Keeper {
         }
     }
 
-    /// Here, where nothing changes meanwhile: the smallest version, unless the settings are to wait, or
-    /// are refused whoever sets them.
+    /// The minimum version of the new settings, if they may be set now. Only the keeper changes settings, so
+    /// they stay as they are after the check.
     fn check_settings(
         &self,
         present: &LiveKeyspace,
@@ -139,8 +139,8 @@ impl Keeper {
             .ok_or(KeeperError::UnknownKeyspace)
     }
 
-    /// A batch after which keys are issued by other rules than before. The times in it count from
-    /// `since`, and are moved on once nobody issues by the rules before any more.
+    /// Runs a batch that changes the rules by which keys are issued. Its times count from `since`. They are
+    /// adjusted when no call issues by the old rules any more.
     async fn change_rules(&mut self, since: Timestamp, work: Work) -> Result<(), BatchError> {
         let work = Work {
             rules: IssueRules::ChangeFrom(since),
@@ -150,7 +150,7 @@ impl Keeper {
         match self.adjust_times().await {
             Err(BatchError::Halt(halt)) => Err(halt.into()),
             Err(error) => {
-                // The change is made; the keyring has its times, and the next tick tries again.
+                // The change is made and the keyring has its times. The next tick tries again.
                 tracing::warn!(%error, "the times of a change are not written down yet");
                 Ok(())
             }
@@ -158,8 +158,8 @@ impl Keeper {
         }
     }
 
-    /// Writes down until when keys were issued by rules that were replaced, if that is still to be
-    /// done: now, or before a crash at the latest.
+    /// Writes until when keys were issued by the old rules, if that was not written yet. They were issued until
+    /// now at the latest.
     pub(super) async fn adjust_times(&mut self) -> Result<(), BatchError> {
         let Some(current) = &self.current else {
             return Ok(());
@@ -183,8 +183,8 @@ impl Keeper {
         self.batch(work).await
     }
 
-    /// Not one whose erase is accepted.
-    fn check_lives(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
+    /// Refuses a keyspace whose erase is accepted, or may be.
+    fn check_not_erased(&self, keyspace: KeyspaceId) -> Result<(), KeeperError> {
         match self
             .handles
             .node
@@ -198,8 +198,8 @@ impl Keeper {
         }
     }
 
-    /// Each live bucket is an object in the HSM.
-    fn check_room(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
+    /// Checks that the HSM has room for the buckets of a keyspace with this policy and of all others.
+    fn check_capacity(&self, name: &KeyspaceName, policy: &Policy) -> Result<(), KeeperError> {
         let keyring = self.handles.node.key_state.keyring();
         let others = keyring.keyspaces.values().filter(|it| it.name != *name);
         let planned: u64 = others.map(|keyspace| keyspace.policy.live_buckets()).sum();
@@ -214,8 +214,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// The same for all keyspaces in an HSM that may hold so many.
-    pub(super) fn check_room_in(&self, limit: u64) -> Result<(), KeeperError> {
+    /// Checks that an HSM with this limit has room for the buckets of all keyspaces.
+    pub(super) fn check_capacity_of(&self, limit: u64) -> Result<(), KeeperError> {
         let keyring = self.handles.node.key_state.keyring();
         let planned = keyring
             .keyspaces
@@ -258,9 +258,9 @@ impl Keeper {
         self.batch(work).await
     }
 
-    /// A new newest version with randomness of its own.
+    /// Makes a new key version from new randomness.
     pub(super) async fn rotate(&mut self, name: &KeyspaceName) -> Result<(), KeeperError> {
-        self.upkeep().await?;
+        self.maintain().await?;
         let present = self
             .handles
             .node
@@ -270,7 +270,7 @@ impl Keeper {
             .get(name)
             .cloned();
         let present = present.ok_or(KeeperError::UnknownKeyspace)?;
-        self.check_lives(present.id)?;
+        self.check_not_erased(present.id)?;
         if present.versions.len() >= MAX_LIVE_VERSIONS {
             return Err(KeeperError::TooManyVersions(present.versions.len()));
         }
@@ -292,9 +292,9 @@ impl Keeper {
         Ok(self.change_rules(since, work).await?)
     }
 
-    /// A new root; all below it is read as before.
+    /// Makes a new root. Nothing below it changes.
     pub(super) async fn rotate_root(&mut self) -> Result<(), KeeperError> {
-        self.upkeep().await?;
+        self.maintain().await?;
         Ok(self.batch(Work::default()).await?)
     }
 }

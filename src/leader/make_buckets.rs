@@ -7,8 +7,8 @@ use lethe_core::time::Expiry;
 
 use super::keeper::Keeper;
 
-/// Between two tries to make buckets that failed.
-const BETWEEN_TRIES: Duration = Duration::from_secs(5);
+/// The time from a failure to the next try.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Keeper {
     /// Makes the buckets that the policies of all keyspaces need now.
@@ -24,15 +24,15 @@ impl Keeper {
         self.make(&wanted).await
     }
 
-    /// Makes buckets; what failed is not tried again at once: a key that was made in vain stays in
-    /// the HSM until the expiry that its label says.
+    /// Makes buckets. After a failure it waits before the next try: a key that was made without a row stays in
+    /// the HSM until the expiry in its label.
     pub(super) async fn make(&mut self, wanted: &BTreeSet<Expiry>) -> Result<(), BatchError> {
         let Made { keys, failed } = self.buckets.make(&self.ports, wanted).await;
         self.handles.node.key_state.add_buckets(keys);
         match failed {
             None => Ok(()),
             Some(error) => {
-                self.due.buckets_after = self.ports.clock.since_boot() + BETWEEN_TRIES;
+                self.due.buckets_after = self.ports.clock.since_boot() + RETRY_INTERVAL;
                 Err(error)
             }
         }

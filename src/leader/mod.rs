@@ -1,8 +1,8 @@
-//! What one node does alone: one task owns the deployment's state and changes it, batch by batch.
+//! What only the leader does. One task, the keeper, owns the deployment's state and changes it, batch by batch.
 
+mod batches;
 mod clock;
 mod commands;
-mod forget;
 mod handle;
 mod handles;
 mod hsm_move;
@@ -16,6 +16,6 @@ mod rotation;
 mod tests;
 mod tick;
 
-pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, Put, Settings};
+pub use handle::{ClockConfirmed, KeeperError, KeeperHandle, PutOutcome, Settings};
 pub use handles::Handles;
 pub use keeper::{Keeper, KeeperLimits};

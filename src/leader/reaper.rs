@@ -8,8 +8,8 @@ use super::keeper::Keeper;
 use crate::node::clock::SystemClock;
 
 impl Keeper {
-    /// Drops what has expired from memory, then destroys it in the HSM and deletes its row. What
-    /// fails is tried again at the next tick.
+    /// Drops expired bucket keys from memory, then destroys the buckets in the HSM and deletes their rows. A
+    /// bucket that was not destroyed is tried again at the next tick.
     pub(super) async fn reap(&mut self) -> Result<(), Halt> {
         let node = Arc::clone(&self.handles.node);
         let now = node.now();
@@ -19,11 +19,10 @@ impl Keeper {
             node.condition.lock().overdue.clear();
             return Ok(());
         };
-        // Time must not run back over a restart to before what is refused from now on, and
-        // destroyed.
+        // After a restart the time must not be earlier than the expiry of a bucket that is destroyed.
         let marked = node.mark.reach(latest.instant()).await;
-        if node.watch_clock().is_some() {
-            self.say_overdue(now);
+        if node.check_clock().is_some() {
+            self.publish_overdue(now);
             return Ok(());
         }
         let prepared = match marked {
@@ -31,10 +30,10 @@ impl Keeper {
             Err(error) => Err(error.into()),
         };
         if let Err(error) = prepared {
-            self.say_overdue(now);
+            self.publish_overdue(now);
             self.handles.metrics.failed_destroys.inc();
             tracing::warn!(%error, "expired buckets are not destroyed yet; trying again");
-            return self.report(Err(error));
+            return self.record_result(Err(error));
         }
         let begun = SystemClock.since_boot();
         let reaped = self.buckets.reap(&self.ports, now).await;
@@ -50,22 +49,23 @@ impl Keeper {
             tracing::warn!(expiry = expiry.as_seconds(), %error, "a bucket was not destroyed; trying again");
             match error {
                 BatchError::Halt(halt) => return Err(halt.clone()),
-                BatchError::Hsm(_) => self.due.look = true,
+                BatchError::Hsm(_) => self.due.check_hsm = true,
                 _ => {}
             }
         }
         if !reaped.destroyed.is_empty() {
-            // Not above debug: buckets of a second would fill the log. Receipts and metrics tell of each.
+            // At debug only: there may be a bucket each second. Receipts and metrics have each of them.
             tracing::debug!(
                 buckets = reaped.destroyed.len(),
                 "expired buckets destroyed"
             );
         }
-        self.say_overdue(now);
+        self.publish_overdue(now);
         Ok(())
     }
 
-    /// The time is written down; nobody may still look at the key of what is destroyed now.
+    /// Checks the claim, waits for the durability barrier, and waits until no call uses a key of an expired
+    /// bucket.
     async fn prepare_to_destroy(&self) -> Result<(), BatchError> {
         let node = &self.handles.node;
         check_ours(&self.ports, node.deployment).await?;
@@ -73,23 +73,23 @@ impl Keeper {
         node.key_state.until_unused().await
     }
 
-    fn say_overdue(&self, now: Timestamp) {
+    fn publish_overdue(&self, now: Timestamp) {
         let overdue = self.buckets.overdue(now).into_iter();
         self.handles.node.condition.lock().overdue = overdue.map(|(expiry, _)| expiry).collect();
     }
 
-    /// Into metrics, readiness and log, how the work went.
-    pub(super) fn report(&mut self, done: Result<(), BatchError>) -> Result<(), Halt> {
-        self.measure();
+    /// Shows in the metrics, in readiness and in the log whether the work succeeded.
+    pub(super) fn record_result(&mut self, done: Result<(), BatchError>) -> Result<(), Halt> {
+        self.update_metrics();
         if let Err(BatchError::Halt(halt)) = done {
             return Err(halt);
         }
         let node = &self.handles.node;
-        node.change_condition(|condition| match done {
+        node.update_condition(|condition| match done {
             Ok(()) => (condition.hsm_work, condition.store) = (None, None),
             Err(BatchError::Store(error)) => condition.store = Some(error.to_string()),
             Err(error) => {
-                self.due.look = true;
+                self.due.check_hsm = true;
                 condition.hsm_work = Some(error.to_string());
                 condition.store = None;
             }
@@ -97,8 +97,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// What only the leader knows: buckets in the HSM.
-    pub(super) fn measure(&self) {
+    /// Updates the metrics of the buckets in the HSM, which only the leader knows.
+    pub(super) fn update_metrics(&self) {
         let now = self.ports.clock.now();
         let metrics = &self.handles.metrics;
         metrics

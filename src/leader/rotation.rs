@@ -13,19 +13,19 @@ use crate::erasure::ErasureRequest;
 use crate::permissions::Permission;
 
 impl Keeper {
-    /// New versions for keyspaces whose newest is old or has forgotten much; old versions go with
-    /// their last bucket. What fails is tried again at the next tick.
-    pub(super) async fn rotate_what_is_due(&mut self) -> Result<(), Halt> {
+    /// Makes a new version of each keyspace whose newest version is old or has many shreds, and drops versions
+    /// whose last bucket has expired. What failed is tried again at the next tick.
+    pub(super) async fn rotate_due(&mut self) -> Result<(), Halt> {
         let now = self.ports.clock.now();
         let mut due: Vec<KeyspaceName> = Vec::new();
-        // The keyring must not be held on to: a batch waits until nobody looks at it any more.
+        // The keyring must be released: a batch waits until no call uses it any more.
         let keyring = self.handles.node.key_state.keyring();
         let keyspaces: Vec<Arc<LiveKeyspace>> = keyring.keyspaces.values().cloned().collect();
         drop(keyring);
-        let clock_is_sound = self.handles.node.watch_clock().is_none();
+        let clock_is_sound = self.handles.node.check_clock().is_none();
         for keyspace in &keyspaces {
             if clock_is_sound {
-                for version in outlived(keyspace, now) {
+                for version in expired_versions(keyspace, now) {
                     self.drop_version(keyspace, version);
                 }
             }
@@ -35,7 +35,7 @@ impl Keeper {
         }
         drop(keyspaces);
         for name in due {
-            self.rotate_by_itself(&name).await?;
+            self.rotate_automatically(&name).await?;
         }
         Ok(())
     }
@@ -47,22 +47,22 @@ impl Keeper {
         let age = keyspace.policy.rotation().as_millis();
         let old = clock_is_sound && now >= newest.created_at.saturating_add(age)
             || newest.root.forgotten() >= self.limits.rotate_after_shreds;
-        // Old ones go first; until then the newest serves on.
+        // While there are too many versions, an old one has to be dropped first.
         let refusals = &self.handles.node.key_state.refusals;
         old && keyspace.versions.len() < MAX_LIVE_VERSIONS
             && refusals.get(Target::Keyspace(keyspace.id)).is_none()
     }
 
-    async fn rotate_by_itself(&mut self, name: &KeyspaceName) -> Result<(), Halt> {
+    async fn rotate_automatically(&mut self, name: &KeyspaceName) -> Result<(), Halt> {
         match self.rotate(name).await {
             Ok(()) => tracing::info!(keyspace = %name, "a new key version"),
-            Err(KeeperError::Batch(error)) => return self.report(Err(error)),
+            Err(KeeperError::Batch(error)) => return self.record_result(Err(error)),
             Err(error) => tracing::warn!(keyspace = %name, %error, "no new key version"),
         }
         Ok(())
     }
 
-    /// By the road of all that is forgotten, with a receipt.
+    /// Drops an expired version as an erasure like any other, with a receipt.
     fn drop_version(&self, keyspace: &LiveKeyspace, version: KeyVersion) {
         let tree = TreeId {
             keyspace: keyspace.id,
@@ -90,8 +90,8 @@ impl Keeper {
     }
 }
 
-/// Old versions whose last key has expired.
-fn outlived(keyspace: &LiveKeyspace, now: Timestamp) -> Vec<KeyVersion> {
+/// The old versions whose last key has expired.
+fn expired_versions(keyspace: &LiveKeyspace, now: Timestamp) -> Vec<KeyVersion> {
     let pairs = keyspace.versions.windows(2);
     pairs
         .filter(|pair| now >= keyspace.last_expiry(pair[1].created_at))

@@ -1,4 +1,4 @@
-//! What the keeper looks at twice a second, and at the next expiry.
+//! The work of the keeper twice a second, and at the next expiry.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use lethe_core::time::Timestamp;
 use super::keeper::Keeper;
 use crate::node::upkeep::{TICK, check_rows};
 
-/// How often rows are tidied, in milliseconds.
-const TIDY: u64 = 10_000;
-/// Rows that go at one time, in transactions.
-const TIDIED: usize = 20;
+/// The time between two deletions of old rows, in milliseconds.
+const TIDY_INTERVAL: u64 = 10_000;
+/// The most transactions of one deletion of old rows.
+const TIDY_ROUNDS: usize = 20;
 
 impl Keeper {
     pub(super) fn tick_is_due(&self) -> bool {
@@ -19,51 +19,52 @@ impl Keeper {
             .ports
             .clock
             .since_boot()
-            .saturating_sub(self.due.ticked);
+            .saturating_sub(self.due.last_tick);
         since >= TICK.min(self.until_expiry())
     }
 
-    /// Does what is due because of the time, and looks whether store and HSM are well.
+    /// Does what is due because of the time, and checks whether store and HSM work.
     pub(super) async fn tick(&mut self) -> Result<(), Halt> {
-        self.due.ticked = self.ports.clock.since_boot();
-        // The node halts for it too: this is before anything is destroyed.
+        self.due.last_tick = self.ports.clock.since_boot();
+        // The node halts for an altered row, too. The check here comes before anything is destroyed.
         check_rows(self.ports.store.as_ref())?;
         self.reap().await?;
-        let done = self.upkeep().await;
-        let well = done.is_ok();
-        self.report(done)?;
-        if well {
-            self.rotate_what_is_due().await?;
+        let done = self.maintain().await;
+        let works = done.is_ok();
+        self.record_result(done)?;
+        if works {
+            self.rotate_due().await?;
         }
         Ok(())
     }
 
-    pub(super) async fn upkeep(&mut self) -> Result<(), BatchError> {
-        self.recovered().await?;
+    /// Recovers after an error, makes the buckets that are needed, and deletes old rows.
+    pub(super) async fn maintain(&mut self) -> Result<(), BatchError> {
+        self.recover().await?;
         // Shreds need no buckets.
         self.due.paused = false;
         self.adjust_times().await?;
         self.make_buckets().await?;
         self.tidy().await?;
-        if self.due.look {
+        if self.due.check_hsm {
             let hsm = self.ports.hsm.as_ref();
-            self.handles.node.look_at_hsm(hsm).await?;
-            self.due.look = false;
+            self.handles.node.check_hsm(hsm).await?;
+            self.due.check_hsm = false;
         }
         Ok(())
     }
 
-    /// Until the next tick.
+    /// The time until the next tick.
     pub(super) fn pause(&self) -> Duration {
         let since = self
             .ports
             .clock
             .since_boot()
-            .saturating_sub(self.due.ticked);
+            .saturating_sub(self.due.last_tick);
         TICK.min(self.until_expiry()).saturating_sub(since)
     }
 
-    /// An overdue destroy is tried again at the pace of the tick.
+    /// The time until the next expiry. A bucket that is overdue is tried again at the next tick.
     fn until_expiry(&self) -> Duration {
         let now = self.ports.clock.now().as_millis();
         let due = self
@@ -77,22 +78,24 @@ impl Keeper {
         }
     }
 
-    /// Rows of dropped trees, and receipts that were kept long enough, go bit by bit.
+    /// Deletes some rows of dropped trees, and some receipts that were kept long enough.
     async fn tidy(&mut self) -> Result<(), BatchError> {
         let now = self.ports.clock.now().as_millis();
-        if now < self.due.tidied.as_millis() + TIDY || self.handles.node.watch_clock().is_some() {
+        if now < self.due.last_tidy.as_millis() + TIDY_INTERVAL
+            || self.handles.node.check_clock().is_some()
+        {
             return Ok(());
         }
         let kept = u64::try_from(self.limits.keep_receipts.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp::from_millis(now.saturating_sub(kept));
-        for _ in 0..TIDIED {
+        for _ in 0..TIDY_ROUNDS {
             let store = &self.ports.store;
             let trees = store.sweep_dropped_trees().await?;
             if !store.forget_receipts(before).await? && !trees {
                 break;
             }
         }
-        self.due.tidied = Timestamp::from_millis(now);
+        self.due.last_tidy = Timestamp::from_millis(now);
         Ok(())
     }
 }

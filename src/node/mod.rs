@@ -1,5 +1,5 @@
-//! What every node does, whether it leads or not: it opens keys, knows the time and the public keys of its
-//! deployment, drops what has expired, and looks at the HSM and at its claim.
+//! What every node does, whether it is the leader or not: it opens keys, keeps the time and the public keys of
+//! its deployment, drops expired keys from memory, and checks the HSM and its claim.
 
 pub mod clock;
 pub mod entropy;
@@ -12,4 +12,4 @@ pub mod verification_keys;
 mod watch;
 
 pub use state::NodeState;
-pub use watch::Watch;
+pub use watch::ClaimWatch;

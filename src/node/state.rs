@@ -16,32 +16,31 @@ use super::key_state::KeyState;
 use super::key_uses::KeyUses;
 use super::status::{Condition, Seen, ThisNode};
 
-/// What every node of a deployment knows, whether it leads or not: the keys that it opens, the time,
-/// and what it says of itself.
+/// The state of a node, whether it is the leader or not: the keys in memory, the time, and what works and what
+/// does not.
 pub struct NodeState {
-    /// Whose keys these are.
+    /// The deployment that the keys belong to.
     pub deployment: DeploymentId,
-    /// All that opens now.
+    /// The keys in memory.
     pub key_state: Arc<KeyState>,
-    /// Steady time.
+    /// The service's time, which does not go back.
     pub clock: Arc<SteadyClock<SystemClock>>,
-    /// What of it is written down.
+    /// The mark of the time in the store.
     pub mark: Arc<ClockMark>,
-    /// Until when keys are served without another look at the HSM's claim.
+    /// Until when keys are served without another check of the claim in the HSM.
     pub lease: Arc<Lease>,
-    /// Who used which key version when.
+    /// How often and when each client used each key version.
     pub key_uses: KeyUses,
-    /// What the background work says of itself.
+    /// What works and what does not.
     pub condition: Mutex<Condition>,
-    /// The public keys of what the HSM signs, and signed before it moved; each behind the one that it
-    /// took over from.
+    /// The public keys of the signing keys, in order of succession: also those of an earlier HSM.
     pub verification_keys: watch::Sender<Arc<[PublishedKey]>>,
-    /// Who serves.
+    /// The name of this node, and since when it serves.
     pub this: ThisNode,
 }
 
 impl NodeState {
-    /// Whether this process may still take itself for the one that serves.
+    /// Whether this node may still serve keys.
     #[must_use]
     pub fn has_lease(&self) -> bool {
         self.lease.holds(SystemClock.since_boot())
@@ -54,24 +53,24 @@ impl NodeState {
         published.iter().map(|it| it.key.clone()).collect()
     }
 
-    /// Steady time.
+    /// The service's time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The time since boot, which never steps: by it what is done is refused for some time more, whatever
-    /// the wall clock does.
+    /// The time since boot. It never jumps, so what was destroyed is refused for long enough whatever the wall
+    /// clock does.
     #[must_use]
     pub fn boot_time(&self) -> Timestamp {
         let since = self.clock.since_boot().as_millis();
         Timestamp::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// Looks whether the wall clock has jumped. Until somebody confirms it nothing is destroyed, dropped,
-    /// tidied or rotated because of the time; what is accepted for forgetting goes on. Whoever does such a
-    /// thing looks just before.
-    pub fn watch_clock(&self) -> Option<Doubt> {
+    /// Checks whether the wall clock has jumped. Until an operator confirms it, nothing is destroyed, dropped,
+    /// deleted or rotated because of the time. Accepted erasures are still done. It is called just before each
+    /// such step.
+    pub fn check_clock(&self) -> Option<Doubt> {
         let doubt = self.clock.watch();
         let said = std::mem::replace(&mut self.condition.lock().doubt, doubt);
         if let Some(doubt) = doubt
@@ -88,31 +87,31 @@ impl NodeState {
         doubt
     }
 
-    /// Wipes the bucket keys that have expired. Whoever destroys a bucket in the HSM does this first.
+    /// Wipes the expired bucket keys from memory. This comes before a bucket is destroyed in the HSM.
     pub fn drop_expired(&self, now: Timestamp) {
         self.key_state.drop_buckets(|expiry| expiry.has_passed(now));
     }
 
-    /// Looks whether the HSM answers, and what it says of itself.
+    /// Asks the HSM for its status, and updates the condition.
     ///
     /// # Errors
-    /// Of the HSM; the condition has it then.
-    pub async fn look_at_hsm(&self, hsm: &dyn Hsm) -> Result<(), HsmError> {
+    /// Of the HSM.
+    pub async fn check_hsm(&self, hsm: &dyn Hsm) -> Result<(), HsmError> {
         let at = self.now();
         let looked = hsm.status(self.deployment).await;
-        self.change_condition(|condition| match &looked {
+        self.update_condition(|condition| match &looked {
             Ok(status) => {
                 let status = status.clone();
                 condition.seen = Some(Seen { at, status });
-                condition.hsm_look = None;
+                condition.hsm_check = None;
             }
-            Err(error) => condition.hsm_look = Some(error.to_string()),
+            Err(error) => condition.hsm_check = Some(error.to_string()),
         });
         looked.map(drop)
     }
 
-    /// Changes what is known of HSM and store. The log has it when one of them fails or works again.
-    pub fn change_condition(&self, change: impl FnOnce(&mut Condition)) {
+    /// Updates the condition. It is logged when the HSM or the store begins to fail, or works again.
+    pub fn update_condition(&self, change: impl FnOnce(&mut Condition)) {
         let mut condition = self.condition.lock();
         let said = |it: &Condition| (it.hsm().map(str::to_owned), it.store.clone());
         let before = said(&condition);
@@ -126,7 +125,7 @@ impl NodeState {
         }
     }
 
-    /// Writes down who used which key version; what fails is tried again.
+    /// Writes the counts of key uses to the store. If that fails, the next call writes them.
     pub async fn flush_key_uses(&self) {
         let keyring = self.key_state.keyring();
         let trees = keyring.keyspaces.values().flat_map(|it| &it.versions);
@@ -137,9 +136,9 @@ impl NodeState {
         }
     }
 
-    /// What is wrong with the clock, until an operator has confirmed it.
+    /// The doubt about the clock, as a text; none if there is no doubt, or an operator has confirmed the clock.
     #[must_use]
-    pub fn clock_trouble(&self) -> Option<String> {
+    pub fn clock_warning(&self) -> Option<String> {
         let doubt = self.clock.doubt().or(self.clock.reading().doubt)?;
         let why = match doubt {
             Doubt::Rebooted => "nobody can tell how long the service was down".to_owned(),

@@ -1,4 +1,4 @@
-//! What a node says of itself, and of the HSM and the store that it works with.
+//! The condition of a node, and of the HSM and the store that it works with.
 
 use lethe_core::clock::Doubt;
 use lethe_core::ports::HsmStatus;
@@ -7,19 +7,19 @@ use lethe_core::time::{Expiry, Timestamp};
 /// What works and what does not, as the background work last saw it.
 #[derive(Debug, Clone, Default)]
 pub struct Condition {
-    /// Why the last look at the HSM failed, until one succeeds.
-    pub hsm_look: Option<String>,
-    /// Why the leader's work failed in the HSM, until the HSM was looked at again and the work goes on.
+    /// Why the last check of the HSM failed; none after a check that succeeded.
+    pub hsm_check: Option<String>,
+    /// Why the leader's work failed in the HSM, until the HSM was checked again and the work has succeeded.
     pub hsm_work: Option<String>,
-    /// Why the leader's work failed in the store, until it goes on.
+    /// Why the leader's work failed in the store, until it has succeeded.
     pub store: Option<String>,
-    /// What the HSM said of itself when it last answered.
+    /// The last status of the HSM.
     pub seen: Option<Seen>,
-    /// Buckets that should be gone and are not, by expiry.
+    /// The expiries of buckets that have expired and are not destroyed yet.
     pub overdue: Vec<Expiry>,
-    /// Why what the configuration now says is not in force.
+    /// Why the present configuration files are not in force; none if they are.
     pub configuration: Option<String>,
-    /// The doubt of the clock that the log has.
+    /// The doubt about the clock that was logged last.
     pub doubt: Option<Doubt>,
 }
 
@@ -27,7 +27,7 @@ impl Condition {
     /// Why the HSM failed last, until it works again.
     #[must_use]
     pub fn hsm(&self) -> Option<&str> {
-        self.hsm_work.as_deref().or(self.hsm_look.as_deref())
+        self.hsm_work.as_deref().or(self.hsm_check.as_deref())
     }
 }
 
@@ -40,11 +40,11 @@ pub struct Seen {
     pub status: HsmStatus,
 }
 
-/// The process that serves, as operators tell it from others.
+/// The names by which operators tell this node from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThisNode {
-    /// Its host.
+    /// The name of its host.
     pub name: String,
-    /// Since when it serves.
+    /// When it began to serve.
     pub started_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What every node does twice a second and at the next expiry, whether it leads or not.
+//! The work of every node twice a second and at the next expiry, whether it is the leader or not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use tokio_util::sync::CancellationToken;
 use super::NodeState;
 use super::clock::SystemClock;
 
-/// Longest pause between two rounds.
+/// The longest time between two rounds.
 pub const TICK: Duration = Duration::from_millis(500);
-/// How often the high-water mark of the clock is written, in milliseconds.
-const MARK: u64 = 10_000;
-/// How often the HSM is looked at while it answers.
-const LOOK: Duration = Duration::from_secs(5);
+/// The time between two writes of the clock's high-water mark, in milliseconds.
+const MARK_INTERVAL: u64 = 10_000;
+/// The time between two checks of the HSM while it answers.
+const HSM_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The background work of a node.
 pub struct Upkeep {
     node: Arc<NodeState>,
     store: Arc<dyn Store>,
-    /// From a request's look at the keyring to its answer.
+    /// The longest time for which a request may use a keyring.
     longest_request: Duration,
-    /// When the clock's mark was written last.
+    /// When the clock's mark was last written.
     marked: Timestamp,
 }
 
@@ -56,7 +56,7 @@ impl Upkeep {
 
     async fn round(&mut self) -> Result<(), Halt> {
         check_rows(self.store.as_ref())?;
-        self.node.watch_clock();
+        self.node.check_clock();
         self.node.drop_expired(self.node.now());
         let since_boot = self.node.boot_time().as_millis();
         let longest = u64::try_from(self.longest_request.as_millis()).unwrap_or(u64::MAX);
@@ -66,10 +66,10 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Every few seconds, whatever else works or is doubted.
+    /// Writes the clock's mark and the key uses every few seconds.
     async fn write_mark(&mut self) {
         let now = self.node.now();
-        if now.as_millis() < self.marked.as_millis() + MARK {
+        if now.as_millis() < self.marked.as_millis() + MARK_INTERVAL {
             return;
         }
         match self.node.mark.write().await {
@@ -89,7 +89,7 @@ impl Upkeep {
     }
 }
 
-/// Whoever found a row that somebody altered: the service halts.
+/// Halts the service if any part of it has read a row that was altered.
 ///
 /// # Errors
 /// [`Halt::Altered`].
@@ -100,13 +100,13 @@ pub fn check_rows(store: &dyn Store) -> Result<(), Halt> {
     }
 }
 
-/// Looks at the HSM again and again: with nothing to do nobody would find out that it is gone, or is
-/// back. On a task of its own, so that a slow HSM holds up nothing else.
-pub async fn look_at_hsm(node: Arc<NodeState>, hsm: Arc<dyn Hsm>) {
+/// Checks the HSM again and again, so that an outage is noticed when no other call needs the HSM. It runs on a
+/// task of its own, so that a slow HSM delays nothing else.
+pub async fn check_hsm(node: Arc<NodeState>, hsm: Arc<dyn Hsm>) {
     loop {
         let begun = SystemClock.since_boot();
-        let pause = match node.look_at_hsm(hsm.as_ref()).await {
-            Ok(()) => LOOK,
+        let pause = match node.check_hsm(hsm.as_ref()).await {
+            Ok(()) => HSM_CHECK_INTERVAL,
             Err(_) => TICK,
         };
         let took = SystemClock.since_boot().saturating_sub(begun);

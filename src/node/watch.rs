@@ -5,47 +5,47 @@ use lethe_core::batch::{BatchError, Halt, Ports};
 use lethe_core::claim::{CHECK_INTERVAL, Lease, check};
 use lethe_core::identity::DeploymentId;
 
-/// A look that takes longer counts as an HSM that does not answer.
-const LONGEST: Duration = Duration::from_secs(5);
+/// A check that takes longer counts as an HSM that does not answer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks every few seconds whether the HSM still belongs to this store, on a task of its own: neither
-/// a long batch nor a slow device must make the lease lapse.
-pub struct Watch {
+/// Checks every few seconds whether the claim in the HSM is still that of this store, and renews the lease. It
+/// runs on a task of its own, so that a long batch does not let the lease end.
+pub struct ClaimWatch {
     ports: Ports,
     deployment: DeploymentId,
     lease: Arc<Lease>,
-    /// When a look succeeded last, by the time since boot.
-    seen: Duration,
+    /// When a check last succeeded, by the time since boot.
+    last_success: Duration,
 }
 
-impl Watch {
-    /// The first look.
+impl ClaimWatch {
+    /// Makes the first check.
     ///
     /// # Errors
-    /// [`BatchError`] when it does not succeed.
+    /// [`BatchError`] if it fails.
     pub async fn begin(
         ports: Ports,
         deployment: DeploymentId,
         lease: Arc<Lease>,
     ) -> Result<Self, BatchError> {
-        let seen = ports.clock.since_boot();
+        let last_success = ports.clock.since_boot();
         check(&ports, deployment).await?;
-        lease.renew(seen);
+        lease.renew(last_success);
         Ok(Self {
             ports,
             deployment,
             lease,
-            seen,
+            last_success,
         })
     }
 
-    /// Looks until it must halt.
+    /// Checks until the service must halt.
     pub async fn run(mut self) -> Halt {
         loop {
             let begun = self.ports.clock.since_boot();
-            match tokio::time::timeout(LONGEST, check(&self.ports, self.deployment)).await {
+            match tokio::time::timeout(CHECK_TIMEOUT, check(&self.ports, self.deployment)).await {
                 Ok(Ok(())) => {
-                    self.seen = begun;
+                    self.last_success = begun;
                     self.lease.renew(begun);
                 }
                 Ok(Err(BatchError::Halt(halt))) => return halt,
@@ -56,9 +56,9 @@ impl Watch {
         }
     }
 
-    /// Keys need no HSM: they are served on, for as long as the configuration allows.
+    /// Keys are served without the HSM for as long as `hsm.max_outage` allows.
     fn without_hsm(&self, begun: Duration) {
-        let out = begun.saturating_sub(self.seen);
+        let out = begun.saturating_sub(self.last_success);
         if self.ports.max_outage.is_none_or(|most| out < most) {
             self.lease.renew(begun);
         } else if !self.lease.holds(begun) {

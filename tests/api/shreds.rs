@@ -1,7 +1,7 @@
 //! Shredding as clients see it: what is gone, what goes on, what is said of it.
 
 use crate::support::shreds::shredded_keys;
-use crate::support::{Api, Dev, PATIENCE, Role, eventually, refused};
+use crate::support::{Api, Dev, Role, WAIT_LIMIT, eventually, refused};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -121,7 +121,7 @@ async fn no_key_of_the_old_generation_leaves_after_acceptance() {
             })
             .collect();
         for _ in &callers {
-            let first = tokio::time::timeout(PATIENCE, has_begun.recv());
+            let first = tokio::time::timeout(WAIT_LIMIT, has_begun.recv());
             first.await.unwrap().unwrap();
         }
         shred.send_replace(Shred::Asked);

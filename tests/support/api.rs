@@ -107,7 +107,7 @@ impl Api {
             .collect();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .timeout(super::PATIENCE)
+            .timeout(super::WAIT_LIMIT)
             .build()
             .unwrap();
         Self {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::api::tls;
-use super::{Dev, PATIENCE};
+use super::{Dev, WAIT_LIMIT};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -117,7 +117,7 @@ impl Line {
 
     /// Waits until the server has closed it, without a word from this side.
     pub async fn closed(&mut self) {
-        let ended = tokio::time::timeout(PATIENCE, &mut self.connection).await;
+        let ended = tokio::time::timeout(WAIT_LIMIT, &mut self.connection).await;
         assert!(ended.is_ok(), "the connection stays open");
     }
 

@@ -35,8 +35,8 @@ use rustix::process::{Pid, Signal, kill_process};
 #[allow(unused_imports, reason = "each test binary uses a part")]
 pub use api::{Api, Role, refused};
 
-/// Longer than anything takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what it needs: longer than anything takes on a busy machine.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A binary of this build. The service finds simulator and module beside itself.
 pub fn binary(name: &str) -> PathBuf {
@@ -208,7 +208,7 @@ impl Dev {
                 let _ = sender.send(line);
             }
         });
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(WAIT_LIMIT) {
             Ok(line) => {
                 assert_eq!(line, format!("lethe ready https://{}", self.listen));
                 self.process = Some(child);
@@ -303,7 +303,7 @@ impl Dev {
         use sqlx::ConnectOptions;
         sqlx::sqlite::SqliteConnectOptions::new()
             .filename(self.dir().join("lethe.db"))
-            .busy_timeout(PATIENCE)
+            .busy_timeout(WAIT_LIMIT)
             .connect()
             .await
             .unwrap()
@@ -324,9 +324,9 @@ impl Dev {
     }
 }
 
-/// Tries until there is an answer, or patience ends.
+/// Tries until there is an answer, for [`WAIT_LIMIT`] at most.
 pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    for _ in 0..PATIENCE.as_millis() / 20 {
+    for _ in 0..WAIT_LIMIT.as_millis() / 20 {
         if let Some(found) = look() {
             return Some(found);
         }
@@ -335,9 +335,9 @@ pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
-/// The same for what takes a call to see.
+/// Waits until an asynchronous check succeeds. Panics after [`WAIT_LIMIT`].
 pub async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / 50 {
+    for _ in 0..WAIT_LIMIT.as_millis() / 50 {
         if look().await {
             return;
         }

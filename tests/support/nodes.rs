@@ -13,7 +13,7 @@ use rustls::version;
 
 use super::api::tls;
 use super::device::Daemon;
-use super::{Api, Dev, PATIENCE, Role, free_addresses, lethe, until};
+use super::{Api, Dev, Role, WAIT_LIMIT, free_addresses, lethe, until};
 
 /// A deployment whose store is a database of a server.
 pub struct Site {
@@ -133,7 +133,7 @@ impl Node {
 
     /// Waits until it serves.
     pub fn serves(&self) {
-        let line = self.lines.as_ref().unwrap().recv_timeout(PATIENCE);
+        let line = self.lines.as_ref().unwrap().recv_timeout(WAIT_LIMIT);
         let expected = format!("lethe ready https://{}", self.listen);
         assert_eq!(line.as_deref(), Ok(expected.as_str()), "{}", self.log());
     }

@@ -95,7 +95,7 @@ async fn accepted_is_followed_until_destroyed() {
 }
 
 #[tokio::test]
-async fn patience_ends() {
+async fn waiting_ends() {
     let request = request("c");
     let service = Service::saying((0..9).map(|_| Say::Json(202, accepted(&request)))).await;
     let client = service.client();

@@ -77,8 +77,8 @@ impl Endpoint for Put {
         let keyring = call.service.node.key_state.keyring();
         let keyspace = keyring.keyspace(name)?;
         let status = match put {
-            leader::Put::Created => StatusCode::CREATED,
-            leader::Put::Updated { .. } => StatusCode::OK,
+            leader::PutOutcome::Created => StatusCode::CREATED,
+            leader::PutOutcome::Updated { .. } => StatusCode::OK,
         };
         Outcome::json(status, &KeyspaceView::new(keyspace, &keyring, call))
     }

@@ -120,7 +120,7 @@ fn answer(call: &Call) -> StatusAnswer {
         hsm: ok(condition.hsm().map(str::to_owned)),
         store: ok(condition.store),
         audit: ok(service.audit.check().err().map(|error| error.to_string())),
-        clock: ok(service.node.clock_trouble()),
+        clock: ok(service.node.clock_warning()),
         clock_state: doubt.map_or("trusted", Doubt::name),
         waiting_approvals: u64::try_from(service.metrics.waiting_approvals.get()).unwrap_or(0),
         nodes: vec![NodeStatus::this(service)],

@@ -18,7 +18,7 @@ use crate::http::connection::ConnectionContext;
 use crate::http::document;
 use crate::http::request::{Responder, Unanswered};
 use crate::http::routes::{Route, router, routes};
-use crate::leader::{Put, Settings};
+use crate::leader::{PutOutcome, Settings};
 
 /// A deployment with the keyspace `chat`.
 pub(super) struct World {
@@ -37,7 +37,7 @@ impl World {
         let router = router(Arc::clone(&process.service));
         let keeper = &process.service.keeper;
         let made = keeper.put_keyspace("chat".parse().unwrap(), chat()).await;
-        assert_eq!(made.unwrap(), Put::Created);
+        assert_eq!(made.unwrap(), PutOutcome::Created);
         Self { process, router }
     }
 

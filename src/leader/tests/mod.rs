@@ -1,4 +1,4 @@
-//! What the keeper may rely on, and what it does itself, though the node works on a task of its own.
+//! The keeper beside the node's own task: what each of them does, and what the keeper checks itself.
 
 mod site;
 
@@ -52,7 +52,7 @@ async fn a_bucket_is_out_of_memory_and_its_time_written_down_before_it_is_destro
     assert!(mark >= Some(expiry.instant()));
 }
 
-/// The HSM's part of the condition, and how often the HSM was asked for its status.
+/// The condition of the HSM, and how often the HSM was asked for its status.
 fn condition(node: &NodeState, looks: &Mutex<u32>) -> (Option<String>, u32) {
     let hsm = node.condition.lock().hsm().map(str::to_owned);
     (hsm, *looks.lock())
@@ -79,11 +79,11 @@ async fn after_a_lost_answer_the_hsm_is_looked_at_before_all_is_well() {
         (None, 0),
         "the node looks by itself"
     );
-    // One answer is lost; by the next tick the HSM does everything but tell its status.
+    // One answer is lost. At the next tick the HSM answers every call but that for its status.
     *lost.lock() = vec!["create_key"];
     let batch = site.keeper.rotate_root().await;
     assert!(batch.is_err());
-    site.keeper.report(Err(away.clone().into())).unwrap();
+    site.keeper.record_result(Err(away.clone().into())).unwrap();
     *lost.lock() = vec!["status"];
     let why = Some(away.to_string());
     site.keeper.tick().await.unwrap();
@@ -100,8 +100,10 @@ async fn after_a_lost_answer_the_hsm_is_looked_at_before_all_is_well() {
 #[tokio::test]
 async fn what_the_leader_could_not_do_stays_though_the_node_finds_the_hsm_well() {
     let mut site = Site::new().await;
-    site.keeper.report(Err(HsmError::Full.into())).unwrap();
-    site.node.look_at_hsm(site.hsm.as_ref()).await.unwrap();
+    site.keeper
+        .record_result(Err(HsmError::Full.into()))
+        .unwrap();
+    site.node.check_hsm(site.hsm.as_ref()).await.unwrap();
     let condition = site.node.condition.lock().clone();
     assert_eq!(condition.hsm(), Some("the HSM is full"));
     assert_eq!(condition.seen.unwrap().status.token, "memory");
@@ -120,7 +122,7 @@ async fn what_has_expired_goes_from_memory_without_a_leader_and_nothing_else_doe
     assert_eq!(site.node.clock.doubt(), Some(Doubt::Ahead));
 }
 
-/// Somebody alters a row, and somebody else has read it.
+/// Alters a row, and reads it, so that the store has found it.
 async fn alter(site: &Site) -> Halt {
     let erasure = Erasure {
         id: ErasureId::from_bytes([1; 16]),
@@ -147,7 +149,7 @@ async fn who_found_an_altered_row_halts_node_and_leader_and_nothing_is_destroyed
     let expiry = site.expired_bucket().await;
     let halt = alter(&site).await;
     assert_eq!(site.round().await, Some(halt.clone()));
-    assert_eq!(site.keeper.forget().await, Err(halt.clone()));
+    assert_eq!(site.keeper.run_next_batch().await, Err(halt.clone()));
     assert_eq!(site.keeper.tick().await, Err(halt));
     assert!(site.in_hsm(expiry).await);
 }

@@ -1,5 +1,5 @@
-//! Where the time stood is written down before somebody relies on it: a key that was refused as
-//! expired stays refused, whatever the clock says at the next start.
+//! The mark of the time in the store. It is written before anything depends on the time: a key that was refused
+//! as expired is refused after a restart, too, whatever the clock shows then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use super::SystemClock;
 pub struct ClockMark {
     clock: Arc<SteadyClock<SystemClock>>,
     store: Arc<dyn ClockStore>,
-    /// The latest time that is written down, in milliseconds.
+    /// The latest time in the store, in milliseconds.
     written: AtomicU64,
-    /// Held while writing: who waits finds it done.
+    /// Held during a write. A caller that waited for it often finds that its time is written.
     writing: Mutex<()>,
 }
 
@@ -33,7 +33,7 @@ impl ClockMark {
         }
     }
 
-    /// Answers when at least `time`, which has passed, is written down.
+    /// Returns when the mark in the store is at least `time`, which must have passed.
     ///
     /// # Errors
     /// Of the store.
@@ -52,7 +52,7 @@ impl ClockMark {
         Ok(())
     }
 
-    /// Writes the present time down.
+    /// Writes the present time.
     ///
     /// # Errors
     /// Of the store.

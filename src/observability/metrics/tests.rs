@@ -194,7 +194,7 @@ fn parts_are_up_or_down_and_the_process_has_a_size() {
     let objects = ["lethe_hsm_objects 17", "lethe_hsm_objects_max 20000"];
     assert_shown(&exposition, &["lethe_hsm_up 1", "lethe_store_up 1"]);
     assert_shown(&exposition, &objects);
-    condition.hsm_look = Some("away".into());
+    condition.hsm_check = Some("away".into());
     metrics.condition(&condition, 20_000);
     assert_shown(&exposition, &["lethe_hsm_up 0", "lethe_store_up 1"]);
     condition.store = Some("away".into());

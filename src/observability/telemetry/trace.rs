@@ -9,19 +9,19 @@ tokio::task_local! {
     static CURRENT: Trace;
 }
 
-/// The trace of a request or of a batch. It ends with its last clone. If it is not traced it is a null
-/// pointer.
+/// The trace of a request or of a batch. Its span ends with the last clone, if it has not ended before. Empty if
+/// the request or batch is not traced.
 #[derive(Clone, Default)]
 pub struct Trace(Option<Arc<Traced>>);
 
 struct Traced {
     tracer: SdkTracer,
-    /// The context whose span is that of the whole request.
+    /// The context with the span of the whole request or batch.
     context: Context,
 }
 
 impl Trace {
-    /// A trace of a span that the sampler chose.
+    /// The trace of a span that is sampled.
     pub(super) fn from_span(tracer: &SdkTracer, span: Span) -> Self {
         Self(Some(Arc::new(Traced {
             tracer: tracer.clone(),
@@ -29,29 +29,30 @@ impl Trace {
         })))
     }
 
-    /// The trace in whose [`Self::within`] the caller runs; an empty one otherwise.
+    /// The trace whose [`Self::within`] runs the caller; empty if there is none.
     #[must_use]
     pub fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Runs `work` so that it finds this by [`Self::current`].
+    /// Runs `work` with this trace as [`Self::current`].
     pub async fn within<T>(&self, work: impl Future<Output = T>) -> T {
         CURRENT.scope(self.clone(), work).await
     }
 
-    /// Begins a part of the trace, which ends when it is dropped. Names come from the program, never
-    /// from a caller.
+    /// Begins a child span, which ends when the guard is dropped. Names are constants of the program: no caller
+    /// chooses them.
     pub fn part(&self, name: &'static str) -> SpanGuard {
         SpanGuard(self.0.as_ref().map(|it| it.part(name)))
     }
 
-    /// A call of the HSM.
+    /// Begins a child span for a call of the HSM.
     pub fn hsm_call(&self, call: &'static str) -> SpanGuard {
         SpanGuard(self.0.as_ref().map(|it| it.part(format!("hsm {call}"))))
     }
 
-    /// Ends the trace with the answer of the request. `items` is 0 if the number is not known.
+    /// Sets the attributes of the answer, and ends the span of the request. `items` is 0 if the number is not
+    /// known.
     pub fn answered(&self, status: StatusCode, code: &'static str, items: usize) {
         let Some(traced) = &self.0 else { return };
         let span = traced.context.span();
@@ -69,7 +70,7 @@ impl Trace {
         span.end();
     }
 
-    /// Ends the trace of a batch that was not finished.
+    /// Marks the span of a batch as failed.
     pub fn failed(&self) {
         if let Some(traced) = &self.0 {
             traced.context.span().set_status(Status::error(""));
@@ -84,12 +85,12 @@ impl Traced {
     }
 }
 
-/// A part that is under way; it ends when it is dropped.
+/// A child span. It ends when this is dropped.
 #[must_use]
 pub struct SpanGuard(Option<Box<Span>>);
 
 impl SpanGuard {
-    /// Sets the result of a call. Anything but `ok` is an error.
+    /// Sets the result of a call. The span is marked as failed unless it is `ok`.
     pub fn result(&mut self, result: &'static str) {
         let Some(span) = &mut self.0 else { return };
         span.set_attribute(KeyValue::new("lethe.result", result));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::support::api::tls;
 use crate::support::line::{Line, Protocol};
-use crate::support::{Dev, PATIENCE, Role, eventually};
+use crate::support::{Dev, Role, WAIT_LIMIT, eventually};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// Few places and little patience, so that a client that is not cut off is noticed.
+/// Few places and short timeouts, so that a test notices a client that is not cut off.
 fn strict(text: String) -> String {
     let limits = "max_connections = 10\nheader_timeout = \"3s\"\nrequest_timeout = \"1s\"\n";
     text.replace("certificate =", &format!("{limits}certificate ="))
@@ -41,7 +41,7 @@ async fn open_as(dev: &Dev, certificate: &Path, protocol: &[u8]) -> TlsStream<Tc
 /// Reads to the end that the server makes.
 async fn cut_off(what: &str, mut stream: impl AsyncReadExt + Unpin) -> String {
     let mut said = Vec::new();
-    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+    let ended = tokio::time::timeout(WAIT_LIMIT, stream.read_to_end(&mut said)).await;
     assert!(ended.is_ok(), "{what} was not cut off");
     String::from_utf8_lossy(&said).into_owned()
 }
@@ -161,7 +161,7 @@ async fn answers_that_nobody_reads_keep_their_place_until_the_connection_is_cut(
     // Another client has a share of its own.
     dev.api(Role::Operator).get("/v1/status").await.ok(200);
     // Its client may ask on; that alone keeps it no more.
-    let ended = tokio::time::timeout(PATIENCE, connection).await;
+    let ended = tokio::time::timeout(WAIT_LIMIT, connection).await;
     assert!(ended.is_ok(), "the connection was not cut off");
     api.issue("chat", "room").await.ok(201);
     drop(unread);

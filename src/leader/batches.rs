@@ -4,17 +4,17 @@ use super::keeper::Keeper;
 use crate::node::upkeep::check_rows;
 use crate::observability::telemetry::Trace;
 
-/// Requests of one batch, at most.
-const TOGETHER: usize = 4_096;
+/// The most erasures of one batch.
+const MAX_ERASURES: usize = 4_096;
 
 impl Keeper {
-    /// One batch of what is accepted, if there is any.
-    pub(super) async fn forget(&mut self) -> Result<(), Halt> {
+    /// Runs a batch with the next accepted erasures, if there are any.
+    pub(super) async fn run_next_batch(&mut self) -> Result<(), Halt> {
         check_rows(self.ports.store.as_ref())?;
         if self.due.paused {
             return Ok(());
         }
-        let erasures = self.handles.pending_erasures.next(TOGETHER);
+        let erasures = self.handles.pending_erasures.next(MAX_ERASURES);
         if erasures.is_empty() {
             return Ok(());
         }
@@ -28,7 +28,7 @@ impl Keeper {
             None => Trace::default(),
         };
         let done = trace.within(async {
-            self.recovered().await?;
+            self.recover().await?;
             self.batch(work).await
         });
         let done = done.await;
@@ -43,7 +43,7 @@ impl Keeper {
                 self.due.paused = true;
                 trace.failed();
                 tracing::warn!(%error, "a batch was not finished; trying again");
-                self.report(Err(error))
+                self.record_result(Err(error))
             }
         }
     }
