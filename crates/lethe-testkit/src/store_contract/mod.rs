@@ -3,16 +3,17 @@
 
 mod approvals;
 mod authentic;
+mod clock;
 mod erasures;
 mod hsm_moves;
 mod key_uses;
+mod keyspaces;
 mod shred_window;
 mod trees;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use lethe_core::clock::{BootPoint, Mark};
+use lethe_core::clock::Mark;
 use lethe_core::duration::Span;
 use lethe_core::identity::{ClaimNonce, DeploymentId, HsmKeyId, KeyspaceId, StoreId};
 use lethe_core::keyspace::{KeyVersion, Policy};
@@ -25,9 +26,11 @@ use lethe_core::time::{Expiry, Timestamp};
 
 pub use approvals::*;
 pub use authentic::*;
+pub use clock::*;
 pub use erasures::*;
 pub use hsm_moves::*;
 pub use key_uses::*;
+pub use keyspaces::*;
 pub use shred_window::*;
 pub use trees::*;
 
@@ -181,89 +184,6 @@ pub async fn batches_are_all_or_nothing(fixture: impl Fixture) {
     }
 }
 
-/// Versions and keyspaces come and go.
-pub async fn versions_and_keyspaces_come_and_go(fixture: impl Fixture) {
-    let store = fixture.store();
-    let mut chat = keyspace(1, "chat");
-    assert_eq!(create(&*store, 1, &chat).await, Ok(()));
-    let second = VersionRow {
-        version: KeyVersion::new(2).expect("not zero"),
-        created_at: Timestamp::from_millis(7),
-    };
-    let changes = vec![
-        KeyspaceChange::AddVersion(chat.id, second.clone()),
-        KeyspaceChange::DropVersion(chat.id, KeyVersion::FIRST),
-    ];
-    assert_eq!(store.commit_batch(&batch(2, changes)).await, Ok(()));
-    chat.versions = vec![second];
-    assert_eq!(store.keyspaces().await, Ok(vec![chat.clone()]));
-    let changes = vec![KeyspaceChange::DropKeyspace(chat.id)];
-    assert_eq!(store.commit_batch(&batch(3, changes)).await, Ok(()));
-    assert_eq!(store.keyspaces().await, Ok(vec![]));
-}
-
-/// Keyspaces come back whole, by name.
-pub async fn keyspaces_come_back_by_name(fixture: impl Fixture) {
-    let store = fixture.store();
-    let mut two = keyspace(1, "b");
-    let version = KeyVersion::new(2).expect("not zero");
-    two.versions.push(VersionRow {
-        version,
-        created_at: Timestamp::from_millis(9_000),
-    });
-    let (first, last) = (keyspace(9, "a"), keyspace(0, "c-1"));
-    for (sequence, row) in [(1, &last), (2, &two), (3, &first)] {
-        assert_eq!(create(&*store, sequence, row).await, Ok(()));
-    }
-    assert_eq!(store.keyspaces().await, Ok(vec![first, two, last]));
-}
-
-/// A name or id that is taken is refused and changes nothing.
-pub async fn keyspace_names_are_unique(fixture: impl Fixture) {
-    let store = fixture.store();
-    assert_eq!(create(&*store, 1, &keyspace(1, "chat")).await, Ok(()));
-    for duplicate in [keyspace(2, "chat"), keyspace(1, "other")] {
-        assert!(matches!(
-            create(&*store, 2, &duplicate).await,
-            Err(StoreError::Conflict(_))
-        ));
-    }
-    assert_eq!(store.keyspaces().await, Ok(vec![keyspace(1, "chat")]));
-}
-
-/// Settings and times are replaced, of a keyspace and versions that are there.
-pub async fn keyspaces_are_replaced(fixture: impl Fixture) {
-    let store = fixture.store();
-    let row = keyspace(1, "chat");
-    assert_eq!(create(&*store, 1, &row).await, Ok(()));
-    let version = |number, created_at| VersionRow {
-        version: KeyVersion::new(number).expect("not zero"),
-        created_at: Timestamp::from_millis(created_at),
-    };
-    let changed = |hours, versions| KeyspaceRow {
-        policy: policy(hours),
-        leases_until: Timestamp::from_millis(hours),
-        expiries_until: Timestamp::from_millis(hours * 2),
-        minimum_version: KeyVersion::new(3).expect("not zero"),
-        versions,
-        ..row.clone()
-    };
-    let whole = changed(6, vec![version(1, 77)]);
-    let strange = KeyspaceRow {
-        id: KeyspaceId::from_bytes([7; 16]),
-        ..whole.clone()
-    };
-    for refused in [strange, changed(5, vec![version(1, 7), version(2, 8)])] {
-        let change = vec![KeyspaceChange::Replace(refused)];
-        let done = store.commit_batch(&batch(2, change)).await;
-        assert!(matches!(done, Err(StoreError::Conflict(_))));
-        assert_eq!(store.keyspaces().await, Ok(vec![row.clone()]));
-    }
-    let change = vec![KeyspaceChange::Replace(whole.clone())];
-    assert_eq!(store.commit_batch(&batch(2, change)).await, Ok(()));
-    assert_eq!(store.keyspaces().await, Ok(vec![whole]));
-}
-
 /// Buckets are added all or none, and listed soonest first.
 pub async fn buckets_are_all_or_none(fixture: impl Fixture) {
     let store = fixture.store();
@@ -303,50 +223,6 @@ pub async fn buckets_go_by_expiry_and_key(fixture: impl Fixture) {
     }
     assert_eq!(kept, Ok(vec![orphan, own]));
     assert_eq!(store.expiries(first.expiry, 5).await, Ok(vec![]));
-}
-
-fn mark(time: u64, lag: u64, boot: Option<u8>) -> Mark {
-    let since_boot = Duration::from_millis(time + 1);
-    Mark {
-        high_water: Some(Timestamp::from_millis(time)),
-        lag: Duration::from_millis(lag),
-        boot: boot.map(|id| BootPoint {
-            id: [id; 16],
-            since_boot,
-        }),
-        gained: Duration::from_millis(time + 2),
-    }
-}
-
-/// The mark never sinks, and keeps its lag.
-pub async fn clock_never_sinks(fixture: impl Fixture) {
-    let store = fixture.store();
-    assert_eq!(store.clock_mark().await, Ok(Mark::default()));
-    let steps = [
-        (mark(5, 9, Some(1)), mark(5, 0, Some(1))),
-        (mark(9, 9, None), mark(9, 0, None)),
-        (mark(3, 9, Some(2)), mark(9, 0, None)),
-        (mark(9, 9, Some(2)), mark(9, 0, Some(2))),
-    ];
-    for (written, highest) in steps {
-        assert_eq!(store.raise_clock_mark(&written).await, Ok(()));
-        assert_eq!(store.clock_mark().await, Ok(highest));
-    }
-}
-
-/// A confirmation raises the mark, never lowers it, and its lag replaces the one before.
-pub async fn clock_is_confirmed(mut fixture: impl Fixture) {
-    let store = fixture.store();
-    for (time, lag, highest) in [(50, 7, 50), (20, 9, 50), (60, 0, 60), (60, 5, 60)] {
-        let confirmed = mark(time, lag, Some(1));
-        assert_eq!(store.confirm_clock(&confirmed).await, Ok(()));
-        let expected = mark(highest, lag, Some(1));
-        assert_eq!(store.clock_mark().await, Ok(expected));
-    }
-    drop(store);
-    fixture.reopen().await;
-    let store = fixture.store();
-    assert_eq!(store.clock_mark().await, Ok(mark(60, 5, Some(1))));
 }
 
 /// Everything is there after a restart, and the store is where it was.

@@ -1,153 +1,15 @@
 //! Messages and the leases of their keys, on a key source and a clock that the test moves.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod keys;
+
+use std::sync::Arc;
 
 use lethe_client::{
-    CacheLimits, Clock, Context, Conversation, DataKey, Envelope, EnvelopeError, Error, ErrorCode,
-    IssuedKey, KeySource, KeyspaceName, MessageError, Messages, Problem, Retention, Sealed,
-    Timestamp, UnwrapRequest, UnwrappedKey,
+    CacheLimits, Clock, Context, Conversation, Envelope, EnvelopeError, ErrorCode, MessageError,
+    Messages, Retention, Sealed, Timestamp,
 };
 
-/// Keys of a keyspace with use of 60 s, cache of 10 s and life of 100 s.
-#[derive(Clone, Default)]
-struct Keys(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    now: i64,
-    cache_seconds: i64,
-    issued: HashMap<String, (Conversation, u8, i64)>,
-    shredded: Vec<Conversation>,
-    issues: usize,
-    unwraps: usize,
-    batches: usize,
-}
-
-impl Clock for Keys {
-    fn now(&self) -> Timestamp {
-        at(self.0.lock().unwrap().now)
-    }
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
-}
-
-fn data_key(number: u8) -> DataKey {
-    DataKey::filled::<()>(|bytes| {
-        bytes.fill(number);
-        Ok(())
-    })
-    .unwrap()
-}
-
-fn problem(code: &str) -> Problem {
-    Problem {
-        code: ErrorCode::from(code),
-        status: Some(410),
-        detail: String::new(),
-        retry_after: None,
-        request_id: None,
-    }
-}
-
-impl State {
-    fn open(&self, request: &UnwrapRequest) -> Result<UnwrappedKey, Problem> {
-        let found = self.issued.get(request.wrapped_key.as_str());
-        let (conversation, number, expires) =
-            found.ok_or_else(|| problem("invalid_wrapped_key"))?;
-        if *conversation != request.conversation {
-            return Err(problem("invalid_wrapped_key"));
-        }
-        if self.shredded.contains(conversation) {
-            return Err(problem("shredded"));
-        }
-        if self.now >= *expires {
-            return Err(problem("expired"));
-        }
-        Ok(UnwrappedKey {
-            data_key: data_key(*number),
-            version: 1,
-            cache_until: at(self.now + self.cache_seconds),
-            expires_at: at(*expires),
-        })
-    }
-}
-
-impl KeySource for Keys {
-    async fn issue(
-        &self,
-        _: &KeyspaceName,
-        conversation: &Conversation,
-        retention: Option<&Retention>,
-    ) -> Result<IssuedKey, Error> {
-        tokio::task::yield_now().await;
-        let mut state = self.0.lock().unwrap();
-        state.issues += 1;
-        let number = u8::try_from(state.issues).unwrap();
-        let wrapped_key = format!("lethe:v1:{number}");
-        let expires = state.now + if retention.is_some() { 61 } else { 100 };
-        let row = (conversation.clone(), number, expires);
-        state.issued.insert(wrapped_key.clone(), row);
-        Ok(IssuedKey {
-            data_key: data_key(number),
-            wrapped_key: wrapped_key.parse().unwrap(),
-            version: 1,
-            use_until: at(state.now + 60),
-            cache_until: at(state.now + state.cache_seconds),
-            expires_at: at(expires),
-        })
-    }
-
-    async fn unwrap(
-        &self,
-        _: &KeyspaceName,
-        request: &UnwrapRequest,
-    ) -> Result<UnwrappedKey, Error> {
-        tokio::task::yield_now().await;
-        let mut state = self.0.lock().unwrap();
-        state.unwraps += 1;
-        Ok(state.open(request)?)
-    }
-
-    async fn unwrap_batch(
-        &self,
-        _: &KeyspaceName,
-        requests: &[UnwrapRequest],
-    ) -> Result<Vec<Result<UnwrappedKey, Problem>>, Error> {
-        let mut state = self.0.lock().unwrap();
-        state.batches += 1;
-        state.unwraps += requests.len();
-        Ok(requests.iter().map(|request| state.open(request)).collect())
-    }
-}
-
-impl Keys {
-    fn caching(seconds: i64) -> Self {
-        let keys = Self::default();
-        keys.0.lock().unwrap().cache_seconds = seconds;
-        keys
-    }
-
-    fn messages(&self) -> Messages<Self> {
-        self.messages_with(CacheLimits::default())
-    }
-
-    fn messages_with(&self, limits: CacheLimits) -> Messages<Self> {
-        Messages::with_clock(self.clone(), limits, Arc::new(self.clone()))
-    }
-
-    fn set(&self, now: i64) {
-        self.0.lock().unwrap().now = now;
-    }
-
-    /// Issues, unwraps.
-    fn counts(&self) -> (usize, usize) {
-        let state = self.0.lock().unwrap();
-        (state.issues, state.unwraps)
-    }
-}
+use keys::{Keys, at};
 
 fn place(conversation: &str, id: &str) -> Context {
     Context {
@@ -314,7 +176,7 @@ async fn forgetting_is_for_one_conversation_and_for_both_sides() {
     let gone = sealed(&messages, "c", "1").await;
     let stays = sealed(&messages, "d", "2").await;
     let shredded: Conversation = "c".parse().unwrap();
-    keys.0.lock().unwrap().shredded.push(shredded.clone());
+    keys.shred(shredded.clone());
     assert!(open(&messages, &gone).await.is_ok(), "the lease still runs");
     messages.forget(&"chat".parse().unwrap(), &shredded);
     let error = open(&messages, &gone).await.unwrap_err();
@@ -374,7 +236,7 @@ async fn a_batch_asks_once_for_each_key_and_keeps_the_order() {
     }
     keys.set(50); // the leases have ended
     batch.push(sealed(&messages, "e", "4").await);
-    keys.0.lock().unwrap().shredded.push("d".parse().unwrap());
+    keys.shred("d".parse().unwrap());
     let mut altered = batch[0].clone();
     altered.envelope.bytes[20] ^= 1;
     batch.push(altered);
@@ -402,7 +264,7 @@ async fn a_batch_asks_once_for_each_key_and_keeps_the_order() {
     let last = opened[5].as_ref().unwrap_err();
     assert_eq!(code(last), Some(&ErrorCode::InvalidWrappedKey));
     // c's, d's and the unknown one; e's is kept from the sealing.
-    assert_eq!((keys.counts().1, keys.0.lock().unwrap().batches), (3, 1));
+    assert_eq!((keys.counts().1, keys.batches()), (3, 1));
 
     messages.open_batch(&batch).await.unwrap();
     assert_eq!(keys.counts().1, 5, "c's key is kept, refusals are not");
