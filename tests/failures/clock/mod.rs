@@ -8,7 +8,7 @@ mod restarts;
 
 use serde_json::Value;
 
-use crate::support::{Api, Dev, Role, eventually, lethe};
+use crate::support::{Api, Dev, eventually, lethe};
 
 const DAY: i64 = 86_400_000;
 

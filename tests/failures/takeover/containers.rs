@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{copy, said, takeover};
+use super::{copy, issued, said, takeover};
 use crate::support::device::Daemon;
 use crate::support::{Dev, Role, api::Api, binary, eventually, free_addresses, refused, until};
 
@@ -91,6 +91,14 @@ impl Container {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// One that has started, and a client of it.
+    fn serving(dev: &mut Dev, home: &Path, host: &str) -> (Self, Api) {
+        let mut container = Self::start(dev, home, host);
+        container.ready();
+        dev.listen = container.listen;
+        (container, dev.api(Role::MessageServer))
+    }
+
     fn ready(&mut self) {
         let ready = until(|| {
             let ended = self.process.try_wait().unwrap();
@@ -125,11 +133,6 @@ impl Container {
     fn kill(mut self) {
         self.signal(Signal::KILL);
         self.ended();
-    }
-
-    fn api(&self, dev: &mut Dev) -> Api {
-        dev.listen = self.listen;
-        dev.api(Role::MessageServer)
     }
 }
 
@@ -172,11 +175,9 @@ async fn a_clone_that_is_started_beside_production_halts_and_changes_nothing() {
     }
     let (mut dev, _device) = deployment();
     let home = dev.dir();
-    let mut production = Container::start(&dev, &home, "one");
-    production.ready();
-    let api = production.api(&mut dev);
-    let room = api.issue("chat", "room").await.text("wrapped_key");
-    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let (production, api) = Container::serving(&mut dev, &home, "one");
+    let room = issued(&api, "room").await;
+    let kept = issued(&api, "kept").await;
     let clone = clone_of(&dev, "clone").await;
     let before = dev.objects();
     for host in ["two", "one"] {
@@ -203,24 +204,18 @@ async fn a_container_that_is_made_anew_with_its_volume_goes_on() {
     }
     let (mut dev, _device) = deployment();
     let mut homes = vec![dev.dir()];
-    let mut first = Container::start(&dev, &homes[0], "first");
-    first.ready();
-    let api = first.api(&mut dev);
-    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let (first, api) = Container::serving(&mut dev, &homes[0], "first");
+    let kept = issued(&api, "kept").await;
     first.kill();
     // The same files on the same kernel; another name, and no time to wait.
-    let mut again = Container::start(&dev, &homes[0], "again");
-    again.ready();
+    let (again, api) = Container::serving(&mut dev, &homes[0], "again");
     assert!(!again.log().contains("waiting"), "{}", again.log());
-    let api = again.api(&mut dev);
     api.unwrap("chat", "kept", &kept).await.ok(200);
     again.stop();
     // The files of another volume, as after a move to another machine: it was stopped in order.
     homes.push(copy_folder(&dev, "moved"));
-    let mut moved = Container::start(&dev, &homes[1], "moved");
-    moved.ready();
+    let (moved, api) = Container::serving(&mut dev, &homes[1], "moved");
     assert!(!moved.log().contains("waiting"), "{}", moved.log());
-    let api = moved.api(&mut dev);
     api.unwrap("chat", "kept", &kept).await.ok(200);
     moved.kill();
     // Not stopped in order: nobody answers.
@@ -229,10 +224,8 @@ async fn a_container_that_is_made_anew_with_its_volume_goes_on() {
     renamed.unwrap();
     std::fs::copy(homes[2].join("lethe.db"), homes[2].join("copy")).unwrap();
     std::fs::rename(homes[2].join("copy"), homes[2].join("lethe.db")).unwrap();
-    let mut lost = Container::start(&dev, &homes[2], "lost");
-    lost.ready();
+    let (lost, api) = Container::serving(&mut dev, &homes[2], "lost");
     assert!(lost.log().contains("nobody answered"), "{}", lost.log());
-    let api = lost.api(&mut dev);
     api.unwrap("chat", "kept", &kept).await.ok(200);
     api.shred("chat", "kept").await.ok(200);
     refused(&api.unwrap("chat", "kept", &kept).await, 410, "shredded");
@@ -251,17 +244,13 @@ async fn production_that_was_stopped_for_too_long_serves_no_key_and_halts() {
     }
     let (mut dev, _device) = deployment();
     let home = dev.dir();
-    let mut production = Container::start(&dev, &home, "one");
-    production.ready();
-    let asleep = production.api(&mut dev);
-    let room = asleep.issue("chat", "room").await.text("wrapped_key");
-    let kept = asleep.issue("chat", "kept").await.text("wrapped_key");
+    let (mut production, asleep) = Container::serving(&mut dev, &home, "one");
+    let room = issued(&asleep, "room").await;
+    let kept = issued(&asleep, "kept").await;
     let clone = clone_of(&dev, "clone").await;
     production.signal(Signal::STOP);
-    let mut taken = Container::start(&dev, &clone, "two");
-    taken.ready();
+    let (taken, api) = Container::serving(&mut dev, &clone, "two");
     assert!(taken.log().contains("nobody answered"), "{}", taken.log());
-    let api = taken.api(&mut dev);
     api.shred("chat", "room").await.ok(200);
     // It waits in the socket of who sleeps.
     let late = tokio::spawn({

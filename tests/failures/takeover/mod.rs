@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::device::Daemon;
-use crate::support::{Dev, Role, eventually, lethe, refused};
+use crate::support::{Api, Dev, Role, eventually, lethe, refused};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
@@ -29,6 +29,27 @@ fn folder(dev: &Dev, name: &str) -> PathBuf {
     let folder = dev.dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder.join("lethe.db")
+}
+
+/// A deployment that is served, and a key of the conversation `kept`.
+async fn served() -> (Dev, Api, String) {
+    let dev = Dev::start();
+    let api = dev.api(Role::MessageServer);
+    let kept = issued(&api, "kept").await;
+    (dev, api, kept)
+}
+
+/// A key of a conversation.
+async fn issued(api: &Api, conversation: &str) -> String {
+    api.issue("chat", conversation).await.text("wrapped_key")
+}
+
+/// Starts the service, which must unwrap a key of the conversation `kept`.
+async fn serves(dev: &mut Dev, kept: &str) -> Api {
+    dev.run();
+    let api = dev.api(Role::MessageServer);
+    api.unwrap("chat", "kept", kept).await.ok(200);
+    api
 }
 
 fn takeover(config: &Path, words: &[&str]) -> Output {
@@ -85,12 +106,10 @@ async fn copy(dev: &Dev, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_moved_store_is_served_and_what_was_left_behind_is_not() {
-    let mut dev = Dev::start();
-    let api = dev.api(Role::MessageServer);
-    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let (mut dev, api, kept) = served().await;
     let backup = dev.scratch().join("backup.db");
     copy(&dev, &backup).await;
-    let gone = api.issue("chat", "gone").await.text("wrapped_key");
+    let gone = issued(&api, "gone").await;
     api.shred("chat", "gone").await.ok(200);
     dev.stop();
 
@@ -118,9 +137,7 @@ async fn a_moved_store_is_served_and_what_was_left_behind_is_not() {
         dev.audit()
             .contains("\"operation\":\"takeover\",\"outcome\":\"ok\"")
     );
-    dev.run();
-    let api = dev.api(Role::MessageServer);
-    api.unwrap("chat", "kept", &kept).await.ok(200);
+    let api = serves(&mut dev, &kept).await;
     refused(&api.unwrap("chat", "gone", &gone).await, 410, "shredded");
     dev.stop();
 
@@ -145,16 +162,12 @@ async fn a_moved_store_is_served_and_what_was_left_behind_is_not() {
 
     std::fs::rename(&right, &new).unwrap();
     place(&dev, "new/lethe.db");
-    dev.run();
-    let api = dev.api(Role::MessageServer);
-    api.unwrap("chat", "kept", &kept).await.ok(200);
+    serves(&mut dev, &kept).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_still_served_is_not_taken_over_and_halts_where_that_was_not_seen() {
-    let mut dev = Dev::start();
-    let api = dev.api(Role::MessageServer);
-    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let (mut dev, api, kept) = served().await;
     copy(&dev, &folder(&dev, "new")).await;
     let other = dev.dir().join("other.toml");
     let text = std::fs::read_to_string(dev.dir().join("lethe.toml")).unwrap();
@@ -186,16 +199,12 @@ async fn what_is_still_served_is_not_taken_over_and_halts_where_that_was_not_see
         dev.log()
     );
     place(&dev, "new/lethe.db");
-    dev.run();
-    let api = dev.api(Role::MessageServer);
-    api.unwrap("chat", "kept", &kept).await.ok(200);
+    serves(&mut dev, &kept).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_others_have_gone_on_from_wants_a_word_more() {
-    let mut dev = Dev::start();
-    let api = dev.api(Role::MessageServer);
-    let kept = api.issue("chat", "kept").await.text("wrapped_key");
+    let (mut dev, _, kept) = served().await;
     let operator = dev.api(Role::Operator);
     let settings =
         json!({ "retention": "2m", "granularity": "1s", "rotation": "30d", "cache_ttl": "1s" });
@@ -225,7 +234,5 @@ async fn a_copy_that_others_have_gone_on_from_wants_a_word_more() {
         let told = taken(&takeover(&config, &["--yes", "--interrupted"]));
         assert_eq!(told["taken_over"], true);
     });
-    dev.run();
-    let api = dev.api(Role::MessageServer);
-    api.unwrap("chat", "kept", &kept).await.ok(200);
+    serves(&mut dev, &kept).await;
 }
