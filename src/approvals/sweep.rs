@@ -12,7 +12,7 @@ use super::end::{due_end, end};
 use super::record::record;
 use super::{Approvals, MAX_WAITING};
 
-/// From one round to the next.
+/// The time between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The caller that changes an approval has so many milliseconds to write the record itself.
 const RECORD_TIME: u64 = 15_000;

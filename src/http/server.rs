@@ -39,13 +39,13 @@ const HEAD_BYTES: u32 = 16 << 10;
 /// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a handshake, and for the head of a request.
+    /// How long a handshake may take, and how long the head of a request.
     pub header_timeout: Duration,
-    /// For the time between two requests.
+    /// How long a connection may be idle between two requests.
     pub idle_timeout: Duration,
-    /// For one request.
+    /// How long one request may take.
     pub request_timeout: Duration,
-    /// For the requests that are being run when the service stops.
+    /// How long a stop waits for the requests that are being run.
     pub grace: Duration,
 }
 

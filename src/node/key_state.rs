@@ -47,7 +47,7 @@ pub struct KeyState {
 }
 
 impl KeyState {
-    /// Without keys.
+    /// A state without keys.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: CacheLimits) -> Self {
         let pages = Arc::new(PageCache::new(limits));

@@ -14,26 +14,26 @@ use crate::http::times::Rfc3339;
 /// Largest number of entries in the list of buckets. Neighbours are grouped when there are more.
 const MOST_ENTRIES: usize = 100;
 
-/// What a seizure now would find of one keyspace.
+/// What an attacker would find of one keyspace who seized the service now.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct KeyspaceStatus {
-    /// Its name.
+    /// The name of the keyspace.
     name: String,
     /// How long messages live at least, such as `72h`.
     retention: String,
     /// Live key versions, oldest first.
     versions: Vec<u32>,
-    /// Messages sealed before this moment do not open any more. While keys of earlier settings may be
-    /// alive, the age of the oldest key version.
+    /// Messages that were sealed before this time do not open any more. While keys of earlier settings may
+    /// exist, the time at which the oldest key version was made.
     #[schema(value_type = String, format = DateTime)]
     oldest_readable: Rfc3339,
-    /// Keys of earlier settings may open until then.
+    /// The time until which keys of earlier settings may open.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     earlier_settings_until: Option<Rfc3339>,
-    /// Buckets alive that the settings reach, those made ahead included.
+    /// The number of live buckets for keys of this keyspace, including buckets that were made ahead.
     live_buckets: usize,
-    /// The same with their time left, the next to die first; at most 100 entries.
+    /// The same buckets with their time left, the next to expire first; at most 100 entries.
     buckets: Vec<BucketsStatus>,
     /// Live key versions, oldest first.
     key_versions: Vec<KeyVersionStatus>,
@@ -42,35 +42,36 @@ pub(in crate::http) struct KeyspaceStatus {
 /// One live bucket, or neighbours where there are many.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct BucketsStatus {
-    /// When the last of them dies.
+    /// The time at which the last bucket of the entry expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Rfc3339,
-    /// Until then.
+    /// The seconds until then.
     seconds_left: u64,
-    /// How many.
+    /// The number of buckets of the entry.
     count: usize,
 }
 
 /// One live key version.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct KeyVersionStatus {
-    /// Its number.
+    /// The number of the version.
     version: u32,
-    /// When it became the newest.
+    /// When the version became the newest.
     #[schema(value_type = String, format = DateTime)]
     created_at: Rfc3339,
-    /// Since then.
+    /// The seconds since then.
     age_seconds: u64,
-    /// Generations of conversations that it has forgotten.
+    /// The generations of conversations that were shredded in this version.
     forgotten: u64,
-    /// Who used its keys, the most recent first: nobody of the last weeks, and it may be dropped.
+    /// The clients that used keys of the version, the most recent first. If nobody used them for weeks, the
+    /// version may be dropped.
     clients: Vec<ClientUses>,
 }
 
 /// What one client did with the keys of a version.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ClientUses {
-    /// Its SPIFFE id; empty for those beyond the first thousand.
+    /// The SPIFFE id of the client; empty for all clients beyond the first thousand.
     client: String,
     #[serde(flatten)]
     uses: UsesView,

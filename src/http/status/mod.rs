@@ -18,40 +18,41 @@ use crate::node::status::Condition;
 pub(super) use keyspace::{BucketsStatus, ClientUses, KeyVersionStatus, KeyspaceStatus};
 pub(super) use parts::{HsmDeviceStatus, NodeStatus};
 
-/// `GET /v1/status`: shows what a seizure now would find.
+/// `GET /v1/status`: shows what an attacker would find who seized the service now.
 pub(crate) struct Status;
 
-/// What a seizure now would find.
+/// What an attacker would find who seized the service now.
 #[derive(Serialize, ToSchema)]
 pub(super) struct StatusAnswer {
     /// The service's time.
     #[schema(value_type = String, format = DateTime)]
     now: Rfc3339,
-    /// Buckets that live, those made ahead included.
+    /// The number of live buckets, including those that were made ahead.
     live_buckets: usize,
-    /// When the next of them expires.
+    /// When the next live bucket expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     next_expiry: Option<Rfc3339>,
-    /// When the last of them expires.
+    /// When the last live bucket expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_expiry: Option<Rfc3339>,
-    /// Buckets that have expired and are not destroyed yet: refused, but still to be found.
+    /// The number of buckets that have expired and are not destroyed yet. Their keys are refused, but an attacker
+    /// would find them.
     overdue_buckets: usize,
-    /// How late the oldest destruction is; 0 when none is.
+    /// How long the bucket that expired first has not been destroyed; 0 if there is none.
     expiry_lag_seconds: u64,
-    /// Requests to forget that are accepted and not done.
+    /// The number of erasures that are accepted and not done yet.
     open_requests: usize,
-    /// When the oldest of them was accepted.
+    /// When the oldest open erasure was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     oldest_open_request: Option<Rfc3339>,
-    /// How long the oldest of them waits; 0 when none does.
+    /// How long the oldest open erasure has waited; 0 if there is none.
     oldest_open_request_seconds: u64,
     /// `ok`, or what is wrong.
     hsm: String,
-    /// The HSM as it was last seen.
+    /// The last status of the HSM.
     hsm_device: HsmDeviceStatus,
     /// `ok`, or what is wrong.
     store: String,
@@ -61,11 +62,11 @@ pub(super) struct StatusAnswer {
     clock: String,
     /// `trusted`, or why the clock is doubted: `ahead`, `behind`, `rebooted`.
     clock_state: &'static str,
-    /// What waits for a second operator.
+    /// The number of approvals that wait for a second operator.
     waiting_approvals: u64,
-    /// Those that serve this deployment.
+    /// The nodes that serve this deployment.
     nodes: Vec<NodeStatus>,
-    /// Those that are granted to who asks, by name.
+    /// The keyspaces that the client may see, by name.
     keyspaces: Vec<KeyspaceStatus>,
 }
 

@@ -5,26 +5,26 @@ use crate::http::state::ApiState;
 use crate::http::times::Rfc3339;
 use crate::node::status::Condition;
 
-/// The HSM as the background work last saw it.
+/// The last status of the HSM.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct HsmDeviceStatus {
-    /// False while its last call failed.
+    /// False if the last call of the HSM failed.
     reachable: bool,
-    /// Objects that it may hold, by the configuration.
+    /// The number of objects that the HSM may hold, as configured.
     max_objects: u64,
-    /// Objects on the token, whoever made them.
+    /// The number of objects on the token, including those of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     objects: Option<u64>,
-    /// Free memory as the token reports it, in its own measure.
+    /// The free memory that the token reports, in the token's own unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_memory: Option<u64>,
-    /// Its label.
+    /// The label of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// As the token names it.
+    /// The model that the token reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    /// When it said so.
+    /// When the HSM reported this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     seen_at: Option<Rfc3339>,
@@ -49,16 +49,16 @@ impl HsmDeviceStatus {
 /// A node that serves.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct NodeStatus {
-    /// Its host.
+    /// The name of its host.
     name: String,
-    /// Its release.
+    /// The release of Lethe that it runs.
     release: &'static str,
     /// When it began to serve.
     #[schema(value_type = String, format = DateTime)]
     started_at: Rfc3339,
-    /// Open connections.
+    /// The number of open connections.
     connections: u64,
-    /// Requests under way, this one included.
+    /// The number of requests that are being run, including this one.
     requests_under_way: u64,
     /// Clients that connected without a post-quantum key exchange since the start, at most the last 100.
     classical_clients: Vec<String>,

@@ -113,7 +113,7 @@ pub enum InvalidKeys {
 pub struct VerificationKeys {
     /// The keys, each with what it signs and its id.
     pub named: Vec<VerificationKey>,
-    /// From which key a key took over: by the id of the later one.
+    /// The succession of each key that took over from another one, by the id of the later key.
     pub successions: Vec<(HsmKeyId, Succession)>,
 }
 
