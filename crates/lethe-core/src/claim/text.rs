@@ -194,6 +194,7 @@ mod tests {
         }
     }
 
+    /// Letter by letter as it stands in HSMs.
     #[test]
     fn the_text_has_one_spelling() {
         let bounded = Claim {
@@ -206,6 +207,7 @@ mod tests {
             ..claim()
         };
         let in_server = Claim {
+            state: State::Taken,
             location: StoreLocation {
                 kind: StoreKind::Postgres,
                 path: "7301234567890123456:lethe".into(),
@@ -213,8 +215,27 @@ mod tests {
             },
             ..claim()
         };
-        for claim in [claim(), bounded, in_server] {
-            assert_eq!(claim.to_string().parse(), Ok(claim));
+        let (ids, boot) = (
+            [1, 2].map(|id| format!("{id:02}").repeat(16)),
+            "b".repeat(32),
+        );
+        let ids = ids.join(":");
+        for (claim, text) in [
+            (
+                claim(),
+                format!("sqlite:{ids}:held:-:{boot}:8.123:/a:b/lethe.db"),
+            ),
+            (
+                bounded,
+                format!("sqlite:{ids}:free:30:-:8.123:/a:b/lethe.db"),
+            ),
+            (
+                in_server,
+                format!("postgres:{ids}:taken:-:{boot}:8.123:7301234567890123456:lethe"),
+            ),
+        ] {
+            assert_eq!(claim.to_string(), text);
+            assert_eq!(text.parse(), Ok(claim));
         }
         let text = claim().to_string();
         for bad in [

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lethe_core::batch::{BatchError, Current, Halt, Opened, Ports, Reader, Work};
-use lethe_core::ports::{BatchStore, ErasureStore, Hsm, HsmError, ReceiptStore};
+use lethe_core::claim::{Claim, examine};
+use lethe_core::ports::{
+    BatchStore, ClaimKind, DeploymentStore, ErasureStore, Hsm, HsmError, ReceiptStore,
+};
 use lethe_testkit::watched_hsm::{WatchedHsm, Watcher};
 use sqlx::Connection;
 use tokio::sync::oneshot;
@@ -243,6 +246,39 @@ async fn who_has_no_claim_gets_no_epoch() {
     let epoch = lethe_core::batch::Epoch::next(&ports).await;
     assert_eq!(epoch.err(), Some(BatchError::Halt(Halt::NoClaim)));
     assert_eq!(world.seen().await, seen);
+}
+
+/// Releases before the seat wrote `sqlite:<machine id>:<path>`: such a claim is this store's where it says so, until
+/// the store has a seat.
+#[tokio::test]
+async fn a_claim_of_an_earlier_release_is_taken_where_it_was_written() {
+    let (world, ports, _) = World::new().await;
+    let [written, elsewhere] = ["/a/lethe.db", "/b/lethe.db"]
+        .map(|path| format!("sqlite:0123456789abcdef0123456789abcdef:{path}"));
+    let hsm = &world.hsm;
+    let put = async || {
+        let set = hsm.set_claim(world.deployment, ClaimKind::Held, &written);
+        set.await.unwrap();
+    };
+    put().await;
+    let mut database = world.database().await;
+    let no_seat = sqlx::raw_sql("DELETE FROM seat").execute(&mut database);
+    no_seat.await.unwrap();
+    database.close().await.unwrap();
+    let is_foreign = |error| matches!(error, BatchError::Halt(Halt::ForeignClaim { .. }));
+    for other in [None, Some(elsewhere.as_str())] {
+        let refused = examine(&ports, other).await;
+        assert!(refused.err().is_some_and(is_foreign), "{other:?}");
+    }
+    let candidate = examine(&ports, Some(&written)).await.unwrap();
+    assert_eq!(candidate.take(&ports).await, Ok(None));
+    let claims = hsm.claim(world.deployment, ClaimKind::Held).await.unwrap();
+    let seat = world.store.seat().await.unwrap().unwrap();
+    let is_ours = |text: &String| text.parse().is_ok_and(|claim: Claim| claim.is_of(&seat));
+    assert!(claims.len() == 1 && is_ours(&claims[0]), "{claims:?}");
+    put().await;
+    let refused = examine(&ports, Some(&written)).await;
+    assert!(refused.err().is_some_and(is_foreign));
 }
 
 #[tokio::test]
