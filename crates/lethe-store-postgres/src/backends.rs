@@ -30,8 +30,12 @@ pub(crate) async fn end_left(connection: &mut PgConnection) -> Result<(), StoreE
         "SELECT pid, backend_start::text FROM pg_stat_activity
          WHERE application_name = $1 AND datname = current_database() AND usename = current_user",
     );
-    let left = left.bind(APPLICATION).fetch_all(&mut *connection).await;
-    let left: Result<Vec<Backend>, _> = left.map_err(&failed)?.iter().map(backend).collect();
+    let left = left.bind(APPLICATION).fetch_all(&mut *connection);
+    let left = within(LIMIT, "find sessions", async {
+        left.await.map_err(&failed)
+    })
+    .await?;
+    let left: Result<Vec<Backend>, _> = left.iter().map(backend).collect();
     for one in left.map_err(&failed)? {
         end(connection, &one).await?;
     }

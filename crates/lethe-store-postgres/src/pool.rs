@@ -1,6 +1,7 @@
 //! The connections of one store. The pool of sqlx does not say why it has none to give, and waits without a
 //! limit for one that is given back.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,6 @@ const ANSWER: Duration = Duration::from_secs(2);
 const OUT_OF_ANY_TRANSACTION: &str = "BEGIN; ROLLBACK";
 
 /// Connections that nobody uses, and the right to use one.
-#[derive(Debug)]
 pub(crate) struct Pool {
     options: PgConnectOptions,
     permits: Arc<Semaphore>,
@@ -40,6 +40,13 @@ pub(crate) struct Lent {
     connection: PgConnection,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Without the password.
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
 }
 
 impl Pool {
