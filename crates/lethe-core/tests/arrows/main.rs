@@ -30,7 +30,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lethe-core", &[]),
     (
         "lethe-store-postgres",
-        &["lethe-core", "lethe-store-sql", "lethe-testkit"],
+        &[
+            "lethe-core",
+            "lethe-store-sql",
+            "lethe-testkit",
+            "webpki-roots",
+        ],
     ),
     ("lethe-store-sql", &["lethe-core"]),
     (
@@ -40,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lethe-pkcs11", &["lethe-core", "lethe-testkit"]),
     ("lethe-testkit", &["lethe-core"]),
     ("lethe-tls", &[]),
+    ("webpki-roots", &[]),
     ("hsm-sim", &["lethe-tls"]),
     ("hsm-sim-pkcs11", &["hsm-sim"]),
 ];

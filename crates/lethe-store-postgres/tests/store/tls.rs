@@ -60,7 +60,7 @@ impl World {
                 ca: authority.certificate.clone(),
             }
         });
-        server.sql("postgres", &format!("ALTER ROLE {ROLE} PASSWORD 'open'"));
+        server.sql("postgres", &format!("ALTER ROLE {ROLE} PASSWORD 'sesame'"));
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             server,
@@ -88,7 +88,7 @@ impl World {
             port: PORT,
             database: database.into(),
             user: ROLE.into(),
-            password: Some("open".into()),
+            password: Some("sesame".into()),
             tls: Some(Tls {
                 ca: self.path("ca"),
                 certificate: None,
@@ -141,7 +141,10 @@ async fn a_server_is_known_by_its_certificate() {
          WHERE application_name LIKE 'lethe%'",
     );
     assert_eq!(encrypted, "t");
-    write_and_close(store.unwrap()).await;
+    let store = store.unwrap();
+    let shown = format!("{store:?} {connect:?}");
+    assert!(!shown.contains("sesame"), "{shown}");
+    write_and_close(store).await;
 
     let other = Connect {
         host: world.addresses[1].clone(),
@@ -208,6 +211,12 @@ async fn a_client_is_known_by_its_certificate() {
     let own = world.with_certificate(&nobody, &world.authority, "certified");
     let store = PostgresStore::create(&own, &world.lock()).await;
     write_and_close(store.unwrap()).await;
+}
+
+/// sqlx trusts all of these beside the operator's CA.
+#[test]
+fn no_other_ca_is_trusted() {
+    assert_eq!(webpki_roots::TLS_SERVER_ROOTS.len(), 0);
 }
 
 /// Nothing is said in clear to a server without TLS, and nothing is asked of a socket that it cannot do.
