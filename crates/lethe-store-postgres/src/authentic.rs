@@ -1,13 +1,6 @@
-//! Reads rows of PostgreSQL with their MACs, and writes MACs.
+//! Tables of which each row has a MAC.
 
-use async_trait::async_trait;
-use lethe_core::deployment_key::RowMac;
-use lethe_core::ports::StoreError;
-use lethe_store_sql::authentic::{DEPLOYMENT, ERASURE, HSM_MOVE, MacRows, SIGNING_KEY, Table};
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection};
-
-use crate::errors::during;
+use lethe_store_sql::authentic::{DEPLOYMENT, ERASURE, HSM_MOVE, SIGNING_KEY, Table};
 
 pub(crate) const BUCKET_SHARE: Table = Table {
     name: "bucket_share",
@@ -23,27 +16,3 @@ pub(crate) const ALL: [&Table; 5] = [
     &SIGNING_KEY,
     &HSM_MOVE,
 ];
-
-pub(crate) struct Rows<'c>(pub(crate) &'c mut PgConnection);
-
-#[async_trait]
-impl MacRows for Rows<'_> {
-    type Row = PgRow;
-
-    async fn select(&mut self, query: String) -> Result<Vec<PgRow>, StoreError> {
-        let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *self.0);
-        rows.await.map_err(during("read rows with their MACs"))
-    }
-
-    async fn execute(
-        &mut self,
-        statement: String,
-        mac: Option<RowMac>,
-        key: &[i64],
-    ) -> Result<(), StoreError> {
-        let query = sqlx::query(AssertSqlSafe(statement)).bind(mac.map(Vec::from));
-        let query = key.iter().fold(query, |query, number| query.bind(*number));
-        let written = query.execute(&mut *self.0).await;
-        written.map(drop).map_err(during("write a MAC"))
-    }
-}

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use lethe_core::identity::KeyspaceId;
-use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{StoreError, TreeChange, TreeStore};
 use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 use lethe_store_sql::tails::{TAILS, check_range, next_tail, prefix_key, tail_key};
@@ -61,22 +59,6 @@ impl TreeStore for PostgresStore {
     }
 }
 
-pub(crate) async fn create(
-    connection: &mut PgConnection,
-    keyspace: KeyspaceId,
-    version: KeyVersion,
-) -> Result<(), StoreError> {
-    let number: i64 = sqlx::query_scalar(
-        "INSERT INTO tree (keyspace_id, version, next_tail) VALUES ($1, $2, 0) RETURNING number",
-    )
-    .bind(keyspace.as_bytes().as_slice())
-    .bind(i64::from(version.number()))
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(during("create tree"))?;
-    advance(connection, number, number * TAILS).await
-}
-
 async fn advance(
     connection: &mut PgConnection,
     number: i64,
@@ -87,27 +69,6 @@ async fn advance(
     execute(connection, "advance tails", advance)
         .await
         .map(drop)
-}
-
-/// The rows go later, bit by bit.
-pub(crate) async fn drop_version(
-    connection: &mut PgConnection,
-    keyspace: KeyspaceId,
-    version: KeyVersion,
-) -> Result<(), StoreError> {
-    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = $1 AND version = $2")
-        .bind(keyspace.as_bytes().as_slice())
-        .bind(i64::from(version.number()));
-    execute(connection, "drop tree", update).await.map(drop)
-}
-
-pub(crate) async fn drop_keyspace(
-    connection: &mut PgConnection,
-    keyspace: KeyspaceId,
-) -> Result<(), StoreError> {
-    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = $1")
-        .bind(keyspace.as_bytes().as_slice());
-    execute(connection, "drop trees", update).await.map(drop)
 }
 
 /// The number of a live tree, and its `next_tail`.

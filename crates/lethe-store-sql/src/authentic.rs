@@ -4,11 +4,11 @@
 
 use std::sync::OnceLock;
 
-use async_trait::async_trait;
 use lethe_core::deployment_key::{Column, DeploymentKey, RowMac};
 use lethe_core::ports::StoreError;
 
 use crate::row::{StoredRow, Value};
+use crate::statements::{Bind, Connection};
 
 /// A table whose rows are authenticated.
 #[derive(Debug)]
@@ -82,23 +82,8 @@ const USED_BEFORE: [&Table; 3] = [&DEPLOYMENT, &SIGNING_KEY, &HSM_MOVE];
 /// Rows that get their first MAC in one statement's turn.
 const AT_ONCE: usize = 500;
 
-/// A connection that reads rows and writes their MACs.
-#[async_trait]
-pub trait MacRows: Send {
-    /// Its rows.
-    type Row: StoredRow + Send + Sync;
-
-    /// The rows of a query.
-    async fn select(&mut self, query: String) -> Result<Vec<Self::Row>, StoreError>;
-
-    /// A statement with a MAC, or none, as its first parameter and numbers as the others.
-    async fn execute(
-        &mut self,
-        statement: String,
-        mac: Option<RowMac>,
-        key: &[i64],
-    ) -> Result<(), StoreError>;
-}
+/// What errors say.
+const WRITE: &str = "write a MAC";
 
 /// The key, once it is known, and the first row that was found altered.
 #[derive(Debug, Default)]
@@ -157,9 +142,9 @@ impl Authenticity {
     ///
     /// # Errors
     /// [`StoreError::Altered`], and those of the store.
-    pub async fn check_used(&self, rows: &mut impl MacRows) -> Result<(), StoreError> {
+    pub async fn check_used(&self, db: &mut impl Connection) -> Result<(), StoreError> {
         for table in USED_BEFORE {
-            self.check_all(rows, table).await?;
+            self.check_all(db, table).await?;
         }
         Ok(())
     }
@@ -170,13 +155,13 @@ impl Authenticity {
     /// As [`Self::check_used`].
     pub async fn check_all(
         &self,
-        rows: &mut impl MacRows,
+        db: &mut impl Connection,
         table: &Table,
     ) -> Result<(), StoreError> {
         if self.key.get().is_none() {
             return Ok(());
         }
-        for row in select(rows, table, "true").await? {
+        for row in select(db, table, "true").await? {
             self.check(table, &row)?;
         }
         Ok(())
@@ -186,10 +171,10 @@ impl Authenticity {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn seal(&self, rows: &mut impl MacRows, table: &Table) -> Result<(), StoreError> {
+    pub async fn seal(&self, db: &mut impl Connection, table: &Table) -> Result<(), StoreError> {
         match self.key.get() {
             None => Ok(()),
-            Some(key) => seal(rows, key, table, "true").await.map(drop),
+            Some(key) => seal(db, key, table, "true").await.map(drop),
         }
     }
 }
@@ -199,26 +184,26 @@ impl Authenticity {
 /// # Errors
 /// Those of the store.
 pub async fn seal_all(
-    rows: &mut impl MacRows,
+    db: &mut impl Connection,
     key: &DeploymentKey,
     tables: &[&Table],
 ) -> Result<(), StoreError> {
     for table in tables {
         let clear = format!("UPDATE {} SET mac = $1 WHERE mac IS NOT NULL", table.name);
-        rows.execute(clear, None, &[]).await?;
+        db.execute(WRITE, &clear, vec![Bind::Bytes(None)]).await?;
         let some = format!("mac IS NULL LIMIT {AT_ONCE}");
-        while seal(rows, key, table, &some).await? > 0 {}
+        while seal(db, key, table, &some).await? > 0 {}
     }
     Ok(())
 }
 
 async fn seal(
-    rows: &mut impl MacRows,
+    db: &mut impl Connection,
     key: &DeploymentKey,
     table: &Table,
     condition: &str,
 ) -> Result<usize, StoreError> {
-    let found = select(rows, table, condition).await?;
+    let found = select(db, table, condition).await?;
     let names = table.columns[..table.key].iter().zip(2..);
     let named: Vec<_> = names
         .map(|(name, place)| format!("{name} = ${place}"))
@@ -236,17 +221,17 @@ async fn seal(
             Value::Integer(number) => Ok(*number),
             _ => Err(corrupt(table)),
         };
-        let name: Vec<i64> = values[..table.key]
-            .iter()
-            .map(number)
-            .collect::<Result<_, _>>()?;
-        rows.execute(update.clone(), Some(mac), &name).await?;
+        let mut binds = vec![Bind::Bytes(Some(mac.to_vec()))];
+        for value in &values[..table.key] {
+            binds.push(number(value)?.into());
+        }
+        db.execute(WRITE, &update, binds).await?;
     }
     Ok(found.len())
 }
 
-async fn select<R: MacRows>(
-    rows: &mut R,
+async fn select<R: Connection>(
+    db: &mut R,
     table: &Table,
     condition: &str,
 ) -> Result<Vec<R::Row>, StoreError> {
@@ -255,7 +240,7 @@ async fn select<R: MacRows>(
         "SELECT {columns}, mac FROM {} WHERE {condition}",
         table.name
     );
-    rows.select(query).await
+    db.rows("read rows with their MACs", &query, vec![]).await
 }
 
 fn values(table: &Table, row: &impl StoredRow) -> Result<Vec<Value>, StoreError> {

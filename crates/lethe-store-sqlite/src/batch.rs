@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use lethe_core::erasure::ErasureNumber;
 use lethe_core::ports::{BatchCommit, BatchStore, MetaRow, StoreError};
 use lethe_store_sql::authentic::{Authenticity, seal_all};
-use lethe_store_sql::decode;
 use lethe_store_sql::row::signed;
+use lethe_store_sql::{clock, decode, keyspaces, receipts};
 use sqlx::SqliteConnection;
 
-use crate::authentic::{ALL, Rows};
+use crate::authentic::ALL;
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::statements::execute;
-use crate::{approvals, clock, keyspaces, receipts, trees};
+use crate::statements::{Db, execute};
+use crate::{approvals, trees};
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -53,18 +53,18 @@ async fn commit_batch(
         return Err(StoreError::NotWaiting);
     }
     replace_meta(connection, &batch.meta).await?;
-    clock::raise(connection, authentic, &batch.mark).await?;
+    clock::raise(&mut Db(connection), authentic, &batch.mark).await?;
     for change in &batch.trees {
         trees::change(connection, change).await?;
     }
     if let Some(fulfilled) = &batch.fulfilled {
-        receipts::fulfil(connection, batch.meta.sequence, fulfilled).await?;
+        receipts::fulfil(&mut Db(connection), batch.meta.sequence, fulfilled).await?;
     }
     for change in &batch.keyspaces {
-        keyspaces::apply(connection, change).await?;
+        keyspaces::apply(&mut Db(connection), change).await?;
     }
     match &batch.begins {
-        Some(key) => seal_all(&mut Rows(connection), key, &ALL).await,
+        Some(key) => seal_all(&mut Db(connection), key, &ALL).await,
         None => Ok(()),
     }
 }

@@ -2,18 +2,14 @@
 
 use async_trait::async_trait;
 use lethe_core::erasure::ErasureNumber;
-use lethe_core::ports::{BatchRow, Fulfilled, ReceiptStore, SignedDestruction, StoreError};
+use lethe_core::ports::{BatchRow, ReceiptStore, SignedDestruction, StoreError};
 use lethe_core::time::Timestamp;
 use lethe_store_sql::row::signed;
-use lethe_store_sql::{decode, encode};
-use sqlx::SqliteConnection;
+use lethe_store_sql::{decode, receipts};
 
 use crate::errors::during;
 use crate::open::SqliteStore;
-use crate::statements::execute;
-
-/// The number of batches that one transaction deletes.
-const MAX_DELETED: usize = 64;
+use crate::statements::Db;
 
 #[async_trait]
 impl ReceiptStore for SqliteStore {
@@ -43,96 +39,14 @@ impl ReceiptStore for SqliteStore {
         signed: &SignedDestruction,
     ) -> Result<(), StoreError> {
         let mut write = self.write("sign a batch").await?;
-        let done = sign_batch(&mut write.inner, sequence, signed).await;
+        let done = receipts::sign_batch(&mut Db(&mut write.inner), sequence, signed).await;
         write.finish(done).await
     }
 
     async fn forget_receipts(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
         let mut write = self.write("forget receipts").await?;
-        let done = forget(&mut write.inner, before).await;
+        let done = receipts::forget(&mut Db(&mut write.inner), before).await;
         write.finish(done).await
     }
-}
-
-pub(crate) async fn fulfil(
-    connection: &mut SqliteConnection,
-    sequence: u64,
-    fulfilled: &Fulfilled,
-) -> Result<(), StoreError> {
-    // Every erasure is in exactly one batch: a batch must begin after the one before.
-    let insert = sqlx::query(
-        "INSERT INTO batch (sequence, first_request, last_request, replaced_root)
-         SELECT ?1, ?2, ?3, ?4
-         WHERE ?2 = (SELECT coalesce(max(last_request), 0) + 1 FROM batch)",
-    )
-    .bind(signed(sequence, "batch.sequence")?)
-    .bind(signed(fulfilled.first.number(), "batch.first_request")?)
-    .bind(signed(fulfilled.last.number(), "batch.last_request")?)
-    .bind(fulfilled.replaced_root.as_bytes().to_vec());
-    match execute(connection, "fulfil requests", insert).await? {
-        1 => Ok(()),
-        _ => Err(StoreError::Conflict(
-            "the batch does not begin after the one before",
-        )),
-    }
-}
-
-async fn sign_batch(
-    connection: &mut SqliteConnection,
-    sequence: u64,
-    destruction: &SignedDestruction,
-) -> Result<(), StoreError> {
-    let update = sqlx::query(
-        "UPDATE batch SET destroyed_at_ms = ?, destroyed = ?, signing_key = ?, signature = ?
-         WHERE sequence = ? AND signature IS NULL",
-    )
-    .bind(signed(
-        destruction.destroyed_at.as_millis(),
-        "batch.destroyed_at_ms",
-    )?)
-    .bind(encode::destroyed(destruction))
-    .bind(destruction.signing_key.as_bytes().to_vec())
-    .bind(destruction.signature.to_vec())
-    .bind(signed(sequence, "batch.sequence")?);
-    match execute(connection, "sign a batch", update).await? {
-        1 => Ok(()),
-        _ => Err(StoreError::Conflict("no such batch without signature")),
-    }
-}
-
-async fn forget(connection: &mut SqliteConnection, before: Timestamp) -> Result<bool, StoreError> {
-    let before = signed(before.as_millis(), "batch.destroyed_at_ms")?;
-    let expiries = sqlx::query("DELETE FROM expiry WHERE destroyed_at_ms < ?").bind(before);
-    execute(connection, "forget expiries", expiries).await?;
-    for _ in 0..MAX_DELETED {
-        if !forget_batch(connection, before).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Deletes the oldest batch whole, because a receipt needs all erasures of its batch.
-async fn forget_batch(connection: &mut SqliteConnection, before: i64) -> Result<bool, StoreError> {
-    let oldest: Option<(i64, i64, i64)> = sqlx::query_as(
-        "SELECT sequence, first_request, last_request FROM batch
-         WHERE sequence = (SELECT min(sequence) FROM batch) AND destroyed_at_ms < ?",
-    )
-    .bind(before)
-    .fetch_optional(&mut *connection)
-    .await
-    .map_err(during("forget receipts"))?;
-    let Some((sequence, first, last)) = oldest else {
-        return Ok(false);
-    };
-    let erasures = sqlx::query("DELETE FROM request WHERE number BETWEEN ? AND ?")
-        .bind(first)
-        .bind(last);
-    execute(connection, "forget requests", erasures).await?;
-    // The row of the last batch stays: it says which erasures are fulfilled.
-    let batch = sqlx::query(
-        "DELETE FROM batch WHERE sequence = ? AND sequence < (SELECT max(sequence) FROM batch)",
-    )
-    .bind(sequence);
-    Ok(execute(connection, "forget a batch", batch).await? > 0)
 }

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use lethe_core::identity::KeyspaceId;
-use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{StoreError, TreeChange, TreeStore};
 use lethe_core::tree::{Prefix, Row, SealedPage, SealedTail, TailId, TreeId};
 use lethe_store_sql::tails::{TAILS, check_range, next_tail, prefix_key, tail_key};
@@ -58,42 +56,6 @@ impl TreeStore for SqliteStore {
         let done = sweep(&mut write.inner).await;
         write.finish(done).await
     }
-}
-
-pub(crate) async fn create(
-    connection: &mut SqliteConnection,
-    keyspace: KeyspaceId,
-    version: KeyVersion,
-) -> Result<(), StoreError> {
-    let insert = sqlx::query("INSERT INTO tree (keyspace_id, version, next_tail) VALUES (?, ?, 0)")
-        .bind(keyspace.as_bytes().to_vec())
-        .bind(i64::from(version.number()));
-    execute(connection, "create tree", insert).await?;
-    let begin =
-        sqlx::query("UPDATE tree SET next_tail = number * ? WHERE number = last_insert_rowid()")
-            .bind(TAILS);
-    execute(connection, "create tree", begin).await.map(drop)
-}
-
-/// The rows go later, bit by bit.
-pub(crate) async fn drop_version(
-    connection: &mut SqliteConnection,
-    keyspace: KeyspaceId,
-    version: KeyVersion,
-) -> Result<(), StoreError> {
-    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = ? AND version = ?")
-        .bind(keyspace.as_bytes().to_vec())
-        .bind(i64::from(version.number()));
-    execute(connection, "drop tree", update).await.map(drop)
-}
-
-pub(crate) async fn drop_keyspace(
-    connection: &mut SqliteConnection,
-    keyspace: KeyspaceId,
-) -> Result<(), StoreError> {
-    let update = sqlx::query("UPDATE tree SET dropped = 1 WHERE keyspace_id = ?")
-        .bind(keyspace.as_bytes().to_vec());
-    execute(connection, "drop trees", update).await.map(drop)
 }
 
 async fn number(connection: &mut SqliteConnection, tree: TreeId) -> Result<i64, StoreError> {
