@@ -35,7 +35,8 @@ pub enum Fault {
     DestroyKeepsKey,
     /// `CKR_PIN_LOCKED` on login.
     PinLocked,
-    /// New objects are made without regard to what their template says of secrecy and change.
+    /// New objects are made without regard to what their template says of secrecy, change and copies;
+    /// with VALUE of the attribute of this number alone.
     IgnoreTemplate,
 }
 

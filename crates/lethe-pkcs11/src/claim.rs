@@ -12,7 +12,7 @@ use lethe_core::ports::{ClaimKind, HsmError};
 
 use crate::call::Call;
 use crate::errors::{self, Failure, Meaning};
-use crate::objects::{ensure_has, first_accepted, read};
+use crate::objects::{NO_COPIES, ensure_has, first_accepted, read};
 
 /// Attributes that every claim must have: somebody who could change a claim could give the deployment
 /// to another store.
@@ -100,7 +100,7 @@ pub(crate) fn set_claim(
     plain.extend(DEMANDED);
     plain.push(Attribute::Value(value.into_bytes()));
     let mut strict = plain.clone();
-    strict.push(Attribute::Copyable(false));
+    strict.push(NO_COPIES);
     let templates = [strict, plain];
     let create = |template: &Vec<Attribute>| Ok(call.session()?.create_object(template)?);
     let make = || first_accepted(&templates, create);

@@ -20,6 +20,10 @@ pub(crate) const NEVER_OUTSIDE: [Attribute; 3] = [
     Attribute::NeverExtractable(true),
 ];
 
+/// What a template says of copies, in its stricter form: a copy would outlive the destroy. Not every
+/// device knows the attribute.
+pub(crate) const NO_COPIES: Attribute = Attribute::Copyable(false);
+
 /// 16 bytes for `CKA_ID`.
 pub(crate) fn new_id() -> Result<HsmKeyId, HsmError> {
     let mut bytes = [0; 16];
@@ -72,16 +76,19 @@ pub(crate) fn read(
     }
 }
 
-/// Checks that a new object has the attributes of its template: a device may accept a template and
-/// ignore part of it.
+/// Checks that a new object has the attributes of its template, and that its device does not say that it
+/// may be copied: a device may accept a template and ignore part of it.
 pub(crate) fn ensure_has(
     call: &Call<'_>,
     object: ObjectHandle,
     demanded: &[Attribute],
 ) -> Result<(), Failure> {
-    let kinds: Vec<_> = demanded.iter().map(Attribute::attribute_type).collect();
+    let mut kinds: Vec<_> = demanded.iter().map(Attribute::attribute_type).collect();
+    kinds.push(NO_COPIES.attribute_type());
     let has = read(call, object, &kinds)?.unwrap_or_default();
-    match demanded.iter().find(|attribute| !has.contains(attribute)) {
+    let missing = demanded.iter().find(|attribute| !has.contains(attribute));
+    let copyable = has.contains(&Attribute::Copyable(true));
+    match missing.or(copyable.then_some(&NO_COPIES)) {
         None => Ok(()),
         Some(ignored) => Err(HsmError::Device(format!(
             "it made an object without the {} that was demanded",

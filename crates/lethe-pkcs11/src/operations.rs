@@ -11,7 +11,8 @@ use crate::call::Call;
 use crate::config::IvSource;
 use crate::errors::{self, Failure, Meaning};
 use crate::objects::{
-    NEVER_OUTSIDE, find_key, find_one, first_accepted, keep_if_right, key_template, random_bytes,
+    NEVER_OUTSIDE, NO_COPIES, find_key, find_one, first_accepted, keep_if_right, key_template,
+    random_bytes,
 };
 
 const TAG_BITS: u64 = 128;
@@ -39,7 +40,7 @@ pub(crate) fn create_key(call: &Call<'_>, key: HsmKey, tried: bool) -> Result<()
     plain.extend(DEMANDED);
     plain.push(Attribute::ValueLen(32.into()));
     let mut strict = plain.clone();
-    strict.push(Attribute::Copyable(false));
+    strict.push(NO_COPIES);
     let make = |template: &Vec<Attribute>| {
         Ok(call
             .session()?

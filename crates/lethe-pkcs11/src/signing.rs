@@ -9,7 +9,7 @@ use lethe_core::ports::{HsmError, SigningPurpose, VerificationKey};
 use crate::call::Call;
 use crate::errors::Failure;
 use crate::objects::{
-    NEVER_OUTSIDE, find_one, first_accepted, keep_if_right, key_template, list, read,
+    NEVER_OUTSIDE, NO_COPIES, find_one, first_accepted, keep_if_right, key_template, list, read,
 };
 use crate::operations::find_any;
 
@@ -78,7 +78,7 @@ fn generate(
 ) -> Result<(ObjectHandle, ObjectHandle), Failure> {
     let with = |template: &[Attribute], more: &[Attribute]| [template, more].concat();
     let mut templates = Vec::new();
-    for uncopyable in [&[Attribute::Copyable(false)][..], &[]] {
+    for uncopyable in [&[NO_COPIES][..], &[]] {
         for curve in [CURVE_NAME, CURVE_OID] {
             let public = with(public, &[Attribute::EcParams(curve.to_vec())]);
             templates.push((with(&public, uncopyable), with(private, uncopyable)));

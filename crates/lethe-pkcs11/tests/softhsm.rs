@@ -215,14 +215,18 @@ fn two_tokens_of_one_label_are_told_apart_or_refused() {
 }
 
 #[test]
-fn claims_and_signing_pairs_cannot_be_changed() {
-    let name = "claims_and_signing_pairs_cannot_be_changed";
+fn what_was_made_cannot_be_changed_or_copied() {
+    let name = "what_was_made_cannot_be_changed_or_copied";
     in_child(name, || {
-        use cryptoki::object::{Attribute, ObjectClass};
+        use cryptoki::object::{Attribute, AttributeType, ObjectClass};
         use cryptoki::session::UserType;
         let hsm = Pkcs11Hsm::open(config()).unwrap();
         let deployment = DeploymentId::from_bytes([1; 16]);
         run(async {
+            let expiry = Expiry::from_seconds(1);
+            hsm.create_key(KeyLabel::Bucket { deployment, expiry })
+                .await
+                .unwrap();
             hsm.set_claim(deployment, ClaimKind::Held, "store")
                 .await
                 .unwrap();
@@ -237,12 +241,15 @@ fn claims_and_signing_pairs_cannot_be_changed() {
         let _ = session.login(UserType::User, Some(&"1234".to_owned().into()));
         for class in [
             ObjectClass::DATA,
+            ObjectClass::SECRET_KEY,
             ObjectClass::PUBLIC_KEY,
             ObjectClass::PRIVATE_KEY,
         ] {
             let template = [Attribute::Token(true), Attribute::Class(class)];
             let objects = session.find_objects(&template).unwrap();
             assert_eq!(objects.len(), 1, "{class}");
+            let copyable = session.get_attributes(objects[0], &[AttributeType::Copyable]);
+            assert_eq!(copyable.unwrap(), [Attribute::Copyable(false)], "{class}");
             let change = [Attribute::Label(b"other".to_vec())];
             session.update_attributes(objects[0], &change).unwrap_err();
             session.copy_object(objects[0], &change).unwrap_err();

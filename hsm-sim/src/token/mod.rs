@@ -241,14 +241,15 @@ impl Token {
 
     /// What of a template is heeded.
     fn heeded(&self, mut template: Vec<Attribute>) -> Vec<Attribute> {
-        if self.faults.get(Fault::IgnoreTemplate).is_some() {
-            template.retain(|it| ![CKA_MODIFIABLE, CKA_COPYABLE].contains(&it.kind));
-            for attribute in &mut template {
-                match attribute.kind {
-                    CKA_SENSITIVE => attribute.value = flag(false),
-                    CKA_EXTRACTABLE => attribute.value = flag(true),
-                    _ => {}
-                }
+        let Some(which) = self.faults.get(Fault::IgnoreTemplate) else {
+            return template;
+        };
+        let all = which == 1;
+        for attribute in template.iter_mut().filter(|it| all || it.kind == which) {
+            match attribute.kind {
+                CKA_SENSITIVE => attribute.value = flag(false),
+                CKA_EXTRACTABLE | CKA_MODIFIABLE | CKA_COPYABLE => attribute.value = flag(true),
+                _ => {}
             }
         }
         template

@@ -109,18 +109,32 @@ fn a_device_that_ignores_its_template_is_refused() {
         let _daemon = device.serve();
         run(async {
             let hsm = open(Duration::from_secs(10));
-            device.fault(&["set", "ignore-template"]);
-            let key = hsm.create_key(label(1)).await.err();
-            assert!(matches!(key, Some(HsmError::Device(_))), "{key:?}");
-            let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
-            let pair = pair.await.err();
-            assert!(matches!(pair, Some(HsmError::Device(_))), "{pair:?}");
-            let claim = hsm
-                .set_claim(DEPLOYMENT, ClaimKind::Held, "store")
-                .await
-                .err();
-            assert!(matches!(claim, Some(HsmError::Device(_))), "{claim:?}");
-            assert_eq!(device.json(&["dump"])["objects"], serde_json::json!([]));
+            // CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_MODIFIABLE, CKA_COPYABLE
+            for (attribute, of_claims) in
+                [(0x103, false), (0x162, false), (0x170, true), (0x171, true)]
+            {
+                device.fault(&["set", "ignore-template", &attribute.to_string()]);
+                let key = hsm.create_key(label(1)).await.err();
+                assert!(
+                    matches!(key, Some(HsmError::Device(_))),
+                    "{attribute:x} {key:?}"
+                );
+                let pair = hsm.create_signing_key(DEPLOYMENT, SigningPurpose::Receipt);
+                let pair = pair.await.err();
+                assert!(
+                    matches!(pair, Some(HsmError::Device(_))),
+                    "{attribute:x} {pair:?}"
+                );
+                if of_claims {
+                    let claim = hsm.set_claim(DEPLOYMENT, ClaimKind::Held, "store");
+                    let claim = claim.await.err();
+                    assert!(
+                        matches!(claim, Some(HsmError::Device(_))),
+                        "{attribute:x} {claim:?}"
+                    );
+                }
+                assert_eq!(device.json(&["dump"])["objects"], serde_json::json!([]));
+            }
 
             device.fault(&["clear", "--all"]);
             hsm.create_key(label(1)).await.unwrap();
