@@ -108,20 +108,19 @@ async fn an_hsm_that_hangs_is_full_or_is_killed_stops_no_key() {
     dev.hsm_sim(&["fault", "clear", "--all"]);
     back(&operator, "b", "47h").await;
 
-    dev.kill_device();
+    dev.take_device();
     refused(
         &operator.set_keyspace("c", "46h", "7m").await,
         503,
         "hsm_unavailable",
     );
     serves(&api, 20).await;
-    let daemon = dev.serve_device();
+    dev.return_device();
     back(&operator, "c", "46h").await;
     serves(&api, 20).await;
 
     let wrapped = api.issue("chat", "kept").await.text("wrapped_key");
     dev.stop();
-    drop(daemon);
     dev.run();
     let api = dev.api(Role::MessageServer);
     api.unwrap("chat", "kept", &wrapped).await.ok(200);

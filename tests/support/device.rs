@@ -63,6 +63,16 @@ impl Dev {
         until(|| (!is_alive(pid)).then_some(())).unwrap();
     }
 
+    /// As [`Self::kill_device`], and it cannot be started again before [`Self::return_device`].
+    pub fn take_device(&self) {
+        std::fs::rename(self.dir().join("hsm"), self.dir().join("hsm.taken")).unwrap();
+        self.kill_device();
+    }
+
+    pub fn return_device(&self) {
+        std::fs::rename(self.dir().join("hsm.taken"), self.dir().join("hsm")).unwrap();
+    }
+
     /// A daemon in place of one that was killed.
     pub fn serve_device(&self) -> Daemon {
         let mut child = self

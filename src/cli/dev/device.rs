@@ -1,20 +1,27 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use lethe_core::ports::Clock;
+use parking_lot::{Condvar, Mutex};
 
 use crate::cli::Failure;
+use crate::node::clock::SystemClock;
 use crate::observability::logging;
 use crate::pki::write_private;
 
 const LOOKS: u32 = 2_000;
 const RESPAWNS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Before one that has ended is started again. The pause doubles while they end soon.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Longest path of a socket, with the zero behind it.
 const LONGEST_SOCKET: usize = 108;
@@ -35,11 +42,25 @@ pub(super) fn check_length(dir: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// The simulated HSM, as a child process.
+/// The simulated HSM, as a child process that is started again when it ends.
 pub(super) struct Device {
-    child: Child,
-    /// Whether this program is ending the process. Another end is logged.
-    stopping: Arc<AtomicBool>,
+    control: Arc<Control>,
+    watcher: JoinHandle<()>,
+}
+
+/// What this program and the thread that watches the child share.
+#[derive(Default)]
+struct Control {
+    state: Mutex<State>,
+    stopped: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether this program is ending the process.
+    stopping: bool,
+    /// Standard input of the child, whose end is the child's.
+    stdin: Option<ChildStdin>,
 }
 
 impl Device {
@@ -63,38 +84,83 @@ impl Device {
             }
             std::thread::sleep(PAUSE / 10);
             if UnixStream::connect(state.join("hsm.sock")).is_ok() && child.try_wait()?.is_none() {
-                return Self::watched(child);
+                return Self::watched(child, state);
             }
         }
         child.kill()?;
         Err(io::Error::other("hsm-sim does not answer on its socket"))
     }
 
-    /// Copies its output to the log, and logs if it ends by itself.
-    fn watched(mut child: Child) -> io::Result<Self> {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let (said, expected) = (child.stderr.take(), Arc::clone(&stopping));
-        std::thread::Builder::new()
+    fn watched(mut child: Child, state: PathBuf) -> io::Result<Self> {
+        let control = Arc::<Control>::default();
+        control.state.lock().stdin = child.stdin.take();
+        let watching = Arc::clone(&control);
+        let watcher = std::thread::Builder::new()
             .name("hsm-sim".into())
-            .spawn(move || {
-                let lines = said.map(|said| BufReader::new(said).lines());
-                for line in lines.into_iter().flatten().map_while(Result::ok) {
-                    logging::say(&line);
-                }
-                if !expected.load(Ordering::SeqCst) {
-                    tracing::error!(
-                        "hsm-sim has ended: the service goes on without an HSM; start `lethe dev` again"
-                    );
-                }
-            })?;
-        Ok(Self { child, stopping })
+            .spawn(move || watch(child, &state, &watching))?;
+        Ok(Self { control, watcher })
     }
 
     /// Closes its standard input, which ends it, and waits.
-    pub(super) fn stop(mut self) -> io::Result<()> {
-        self.stopping.store(true, Ordering::SeqCst);
-        drop(self.child.stdin.take());
-        self.child.wait().map(drop)
+    pub(super) fn stop(self) {
+        let mut state = self.control.state.lock();
+        state.stopping = true;
+        drop(state.stdin.take());
+        drop(state);
+        self.control.stopped.notify_all();
+        // If it panicked, nobody waits for the child, which ends all the same.
+        let _ = self.watcher.join();
+    }
+}
+
+/// Copies the child's output to the log and, when it ends by itself, starts it again: the service goes
+/// on meanwhile, as with a device that is away.
+fn watch(mut child: Child, state: &Path, control: &Control) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let begun = SystemClock.since_boot();
+        let said = child.stderr.take().map(|said| BufReader::new(said).lines());
+        for line in said.into_iter().flatten().map_while(Result::ok) {
+            logging::say(&line);
+        }
+        let ended = child
+            .wait()
+            .map_or_else(|error| error.to_string(), |status| status.to_string());
+        if SystemClock.since_boot().saturating_sub(begun) > LONGEST_PAUSE {
+            pause = SHORTEST_PAUSE;
+        }
+        child = match again(&ended, &mut pause, state, control) {
+            Some(child) => child,
+            None => return,
+        };
+    }
+}
+
+/// The next child after a pause; none when this program ends.
+fn again(ended: &str, pause: &mut Duration, state: &Path, control: &Control) -> Option<Child> {
+    let mut shared = control.state.lock();
+    let mut why = ended.to_owned();
+    loop {
+        if shared.stopping {
+            return None;
+        }
+        tracing::error!(
+            seconds = pause.as_secs_f32(),
+            "hsm-sim has ended ({why}): it is started again, and the service goes on without it until then"
+        );
+        let serves = |shared: &mut State| !shared.stopping;
+        control.stopped.wait_while_for(&mut shared, serves, *pause);
+        *pause = LONGEST_PAUSE.min(*pause * 2);
+        if shared.stopping {
+            return None;
+        }
+        match spawn(state) {
+            Ok(mut child) => {
+                shared.stdin = child.stdin.take();
+                return Some(child);
+            }
+            Err(error) => why = error.to_string(),
+        }
     }
 }
 
@@ -117,6 +183,8 @@ fn spawn(state: &Path) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // A Ctrl-C goes to the terminal's process group, and the service needs its HSM to stop in order.
+        .process_group(0)
         .spawn()
 }
 

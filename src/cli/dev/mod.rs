@@ -47,7 +47,7 @@ impl Dev {
         // The simulated HSM ends when this process ends, in whatever way.
         let device = device::Device::start(&self.dir, &config.hsm.token)?;
         let served = block_on(async { self.serve(&config).await.map_err(app_failure) });
-        device.stop()?;
+        device.stop();
         served
     }
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::getpgid;
 
-use crate::support::{Dev, Role, lethe, until};
+use crate::support::{Dev, Role, eventually, lethe, until};
 
 fn status(dev: &Dev) -> Output {
     let mut command = lethe(&["status", "--output", "json"]);
@@ -75,11 +75,25 @@ fn a_path_that_is_too_long_is_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_device_that_dies_is_said_and_the_service_goes_on() {
-    let dev = Dev::start();
-    kill_process(dev.device_pid().unwrap(), Signal::KILL).unwrap();
-    until(|| dev.log().contains("hsm-sim has ended").then_some(())).unwrap();
-    let server = dev.api(Role::MessageServer);
+async fn a_device_that_dies_is_said_and_started_again() {
+    let mut dev = Dev::start();
+    let (server, operator) = (dev.api(Role::MessageServer), dev.api(Role::Operator));
+    let first = dev.device_pid().unwrap();
+    // Not reached by the Ctrl-C that stops the service.
+    assert_eq!(getpgid(Some(first)).unwrap(), first);
+    dev.kill_device();
+    until(|| {
+        dev.log()
+            .contains("hsm-sim has ended (signal: 9")
+            .then_some(())
+    })
+    .unwrap();
+    server.issue("chat", "room").await.ok(201);
+    let made = async || operator.set_keyspace("new", "48h", "1h").await.status < 300;
+    eventually("the HSM is back", made).await;
+    assert_ne!(dev.device_pid().unwrap(), first);
+
+    dev.take_device();
     server.issue("chat", "room").await.ok(201);
     // The device is looked at every five seconds. Nothing is wrong with the configuration.
     let hsm_state = || {
@@ -90,4 +104,6 @@ async fn a_device_that_dies_is_said_and_the_service_goes_on() {
     };
     let hsm = until(hsm_state).unwrap();
     assert!(!hsm.contains("no token"), "{hsm}");
+    // It is not waited for at the end.
+    dev.stop();
 }

@@ -64,7 +64,7 @@ async fn the_keys_come_from_the_service_and_stay_while_the_hsm_is_away() {
     assert_eq!(printed, "");
     assert_eq!(std::fs::read_to_string(out).unwrap(), file);
 
-    dev.kill_device();
+    dev.take_device();
     assert_eq!(answers().await, shown);
     assert_eq!(run(&mut in_dir(&["keys", "export"], &dir)), file);
 }
