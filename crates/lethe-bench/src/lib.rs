@@ -10,6 +10,9 @@
 //!
 //! A run with one wrong answer is reported as failed, never counted.
 
+// They panic when standard output or error is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod attacks;
 pub mod cli;
 mod clock;
@@ -19,6 +22,7 @@ mod error;
 mod identity;
 pub mod load;
 mod open_files;
+mod output;
 mod peers;
 mod pki;
 mod run;

@@ -91,3 +91,24 @@ fn a_certificate_of_another_authority_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("alert"), "{said}");
 }
+
+#[test]
+fn a_result_that_nobody_reads_is_an_error_and_no_panic() {
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.arg("attacks").args(arguments).stdout(full());
+        command
+    };
+    let output = run(&["--list"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output: "), "{said}");
+    let status = run(&["--only", "none"]).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}

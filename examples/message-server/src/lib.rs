@@ -5,6 +5,9 @@
 //! [`chat`] says what it does, [`store`] where it is kept, [`http`] how it is asked; [`replay`]
 //! plays real conversations against it in compressed time and checks what opens.
 
+// They panic when standard output or error is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod chat;
 pub mod cli;
 pub mod http;

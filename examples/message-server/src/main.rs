@@ -1,5 +1,9 @@
 //! Arguments and exit code.
 
+// They panic when standard output or error is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +20,8 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("message-server: {error}");
+            // There is nobody left to tell when that fails.
+            let _ = writeln!(std::io::stderr(), "message-server: {error}");
             ExitCode::FAILURE
         }
     }

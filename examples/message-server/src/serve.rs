@@ -29,6 +29,8 @@ pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
+        // They go to standard error too, and a panic follows where that is closed.
+        .log_internal_errors(false)
         .init();
     let config = ClientConfig::new(
         &arguments.lethe,
@@ -45,8 +47,10 @@ pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
 
     let stop = stop_signal()?;
     let listener = TcpListener::bind(arguments.listen).await?;
-    println!("message-server ready http://{}", listener.local_addr()?);
-    std::io::stdout().flush()?;
+    let address = listener.local_addr()?;
+    if let Err(error) = writeln!(std::io::stdout(), "message-server ready http://{address}") {
+        tracing::warn!(%error, "standard output does not take the line that it is ready");
+    }
     serve(listener, chat, stop).await?;
     store.close().await;
     Ok(())

@@ -5,6 +5,7 @@ use super::check::{Extent, run};
 use super::{all, report};
 use crate::error::BenchError;
 use crate::open_files;
+use crate::output::{print, say};
 
 /// What to try.
 #[derive(clap::Args)]
@@ -37,10 +38,10 @@ impl Attacks {
     pub(crate) fn run(&self) -> Result<(), BenchError> {
         let attacks = all();
         if self.list {
-            for attack in &attacks {
-                println!("{:<20} {}", attack.name(), attack.what());
-            }
-            return Ok(());
+            return print(|out| {
+                let mut attacks = attacks.iter();
+                attacks.try_for_each(|it| writeln!(out, "{:<20} {}", it.name(), it.what()))
+            });
         }
         let known = |name: &&String| attacks.iter().any(|it| it.name() == **name);
         if let Some(unknown) = self.only.iter().find(|name| !known(name)) {
@@ -57,7 +58,7 @@ impl Attacks {
             if !self.only.is_empty() && !self.only.iter().any(|name| name == attack.name()) {
                 continue;
             }
-            eprintln!("{}: {}", attack.name(), attack.what());
+            say(format_args!("{}: {}", attack.name(), attack.what()));
             match run(&**attack, &self.work_dir, extent) {
                 Ok(outcome) => {
                     if !outcome.broken.is_empty() {
@@ -66,16 +67,18 @@ impl Attacks {
                     outcomes.push(outcome);
                 }
                 Err(error) => {
-                    eprintln!("{} could not be tried: {error}", attack.name());
+                    say(format_args!(
+                        "{} could not be tried: {error}",
+                        attack.name()
+                    ));
                     failed.push(attack.name());
                 }
             }
         }
-        if self.json {
-            println!("{:#}", serde_json::json!(outcomes));
-        } else {
-            report::print(&outcomes);
-        }
+        print(|out| match self.json {
+            true => writeln!(out, "{:#}", serde_json::json!(outcomes)),
+            false => report::print(out, &outcomes),
+        })?;
         if failed.is_empty() {
             return Ok(());
         }

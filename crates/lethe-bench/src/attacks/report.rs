@@ -1,8 +1,11 @@
+use std::io::{self, Write};
+
 use super::check::Outcome;
 
 /// Prints a table, what each attacker got, and the bounds that were broken.
-pub(super) fn print(outcomes: &[Outcome]) {
-    println!(
+pub(super) fn print(out: &mut dyn Write, outcomes: &[Outcome]) -> io::Result<()> {
+    writeln!(
+        out,
         "\n{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}{:>8}{:>9}{:>8}",
         "good client, ms",
         "p50",
@@ -14,9 +17,9 @@ pub(super) fn print(outcomes: &[Outcome]) {
         "MB",
         "log KB/s",
         "late s"
-    );
-    outcomes.iter().for_each(row);
-    println!();
+    )?;
+    outcomes.iter().try_for_each(|outcome| row(out, outcome))?;
+    writeln!(out)?;
     for outcome in outcomes {
         let got: Vec<_> = outcome
             .gained
@@ -29,19 +32,21 @@ pub(super) fn print(outcomes: &[Outcome]) {
             .skipped
             .map(|why| format!("not tried: {why}"));
         let got = skipped.unwrap_or_else(|| got.join(", "));
-        println!("{:<20} {got}", outcome.name);
+        writeln!(out, "{:<20} {got}", outcome.name)?;
         for broken in &outcome.broken {
-            println!("{:<20} BROKEN: {broken}", "");
+            writeln!(out, "{:<20} BROKEN: {broken}", "")?;
         }
     }
+    Ok(())
 }
 
-fn row(outcome: &Outcome) {
+fn row(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let (before, during) = (&outcome.before, &outcome.during);
     let late = outcome
         .late
         .map_or("never".to_owned(), |late| format!("{late:.2}"));
-    println!(
+    writeln!(
+        out,
         "{:<20}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.1}{:>8}{:>8}{:>9}{:>8}",
         outcome.name,
         before.p50,
@@ -53,5 +58,5 @@ fn row(outcome: &Outcome) {
         outcome.memory[1] >> 20,
         outcome.audit >> 10,
         late,
-    );
+    )
 }

@@ -1,5 +1,6 @@
 //! Accepting and serving, in each of the ways that [`Threads`] names.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn shared(service: Service) -> std::io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let listener = listen(service.settings.listen, false)?;
-        announce(listener.local_addr()?);
+        announce(listener.local_addr()?)?;
         accept(listener, |socket| {
             tokio::spawn(service.clone().serve(socket));
         })
@@ -67,7 +68,7 @@ fn hand_over(service: Service) -> std::io::Result<()> {
     let mut turn = workers.iter().cycle();
     current_thread()?.block_on(async {
         let listener = listen(service.settings.listen, false)?;
-        announce(listener.local_addr()?);
+        announce(listener.local_addr()?)?;
         accept(listener, |socket| {
             // A socket leaves this runtime's reactor before another registers it.
             if let (Some(worker), Ok(socket)) = (turn.next(), socket.into_std()) {
@@ -95,7 +96,7 @@ fn reuseport(service: Service) -> std::io::Result<()> {
     // All of them listen before the address is printed.
     let listeners = shared_port(service.settings.listen, service.settings.workers)?;
     if let Some(first) = listeners.first() {
-        announce(first.local_addr()?);
+        announce(first.local_addr()?)?;
     }
     let serve = |listener: std::net::TcpListener| {
         let service = service.clone();
@@ -151,8 +152,8 @@ async fn accept(listener: TcpListener, mut serve: impl FnMut(TcpStream)) -> std:
     }
 }
 
-fn announce(address: SocketAddr) {
-    println!("control ready https://{address}");
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "control ready https://{address}")
 }
 
 impl Service {

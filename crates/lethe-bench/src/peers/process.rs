@@ -11,6 +11,7 @@ use crate::clock;
 use crate::cpu::Pid;
 use crate::error::BenchError;
 use crate::identity::Endpoint;
+use crate::output::say;
 
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -93,7 +94,7 @@ impl Stopped {
                     // Nobody may wait for it any more.
                     let _ = sender.send(clock::now());
                 }
-                eprintln!("{line}");
+                say(line);
             }
         });
         receiver

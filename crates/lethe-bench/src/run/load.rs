@@ -8,6 +8,7 @@ use crate::cpu::Pid;
 use crate::error::BenchError;
 use crate::identity::{Endpoint, Identity};
 use crate::load::{Fixed, Interval, Measured, Workload, head_before_length, measure};
+use crate::output::print;
 use crate::pki;
 
 use super::keys::{Issue, Keys};
@@ -55,8 +56,7 @@ impl Load {
             ),
             None => self.measure(&endpoint, control_workload(self.address, &self.body)),
         }?;
-        println!("{}", serde_json::json!(measured));
-        Ok(())
+        print(|out| writeln!(out, "{}", serde_json::json!(measured)))
     }
 
     fn measure(

@@ -20,6 +20,7 @@ pub(crate) use shreds::Shreds;
 use crate::error::BenchError;
 use crate::load::{Interval, measure};
 use crate::open_files;
+use crate::output::{print, say};
 use plan::Plan;
 use results::Results;
 use table::Beside;
@@ -94,15 +95,14 @@ impl Run {
     pub(crate) fn run(&self) -> Result<(), BenchError> {
         let mut results = Results::default();
         runtime()?.block_on(self.measure(&mut results))?;
-        match self.output {
+        print(|out| match self.output {
             Output::Table => {
-                table::print_cases(&results, &BESIDE);
-                table::print_spread(&results, [names::ISSUE, names::CONTROL]);
-                table::print_rest(&results, TARGETS);
+                table::print_cases(out, &results, &BESIDE)?;
+                table::print_spread(out, &results, [names::ISSUE, names::CONTROL])?;
+                table::print_rest(out, &results, TARGETS)
             }
-            Output::Json => println!("{:#}", table::json(&results, TARGETS)),
-        }
-        Ok(())
+            Output::Json => writeln!(out, "{:#}", table::json(&results, TARGETS)),
+        })
     }
 
     async fn measure(&self, results: &mut Results) -> Result<(), BenchError> {
@@ -137,10 +137,10 @@ impl Run {
         };
         for step in plan.steps() {
             let case = step.case.clone();
-            eprintln!(
+            say(format_args!(
                 "round {round} of {}: {} at {}",
                 self.rounds, case.name, case.connections
-            );
+            ));
             let server = plan.server(step);
             let measured = measure(
                 &server.endpoint,

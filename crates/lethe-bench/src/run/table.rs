@@ -1,5 +1,7 @@
 //! What the run found, for people and for programs.
 
+use std::io::{self, Write};
+
 use serde_json::{Value, json};
 
 use super::results::Results;
@@ -12,17 +14,23 @@ pub(super) struct Beside {
 }
 
 /// Prints the medians of all cases.
-pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
-    print!(
+pub(super) fn print_cases(
+    out: &mut dyn Write,
+    results: &Results,
+    beside: &[Beside],
+) -> io::Result<()> {
+    write!(
+        out,
         "\n{:<29}{:>5}{:>11}{:>10}{:>10}{:>9}{:>8}{:>8}{:>8}",
         "", "conns", "ops/s", "p50 us", "p99 us", "CPU us", "sleeps", "HSM us", "gen us"
-    );
-    beside
-        .iter()
-        .for_each(|other| print!("{:>10}", other.title));
-    println!();
+    )?;
+    for other in beside {
+        write!(out, "{:>10}", other.title)?;
+    }
+    writeln!(out)?;
     for (case, figures) in results.medians() {
-        print!(
+        write!(
+            out,
             "{:<29}{:>5}{:>11.0}{:>10.0}{:>10.0}{:>9.1}{:>8.2}{:>8.1}{:>8.1}",
             case.name,
             case.connections,
@@ -33,18 +41,24 @@ pub(super) fn print_cases(results: &Results, beside: &[Beside]) {
             figures.server_sleeps,
             figures.children_cpu,
             figures.generator_cpu,
-        );
+        )?;
         for other in beside {
             let ratio = share(results, case.name, other.case, case.connections);
-            print!("{:>10}", shown(ratio));
+            write!(out, "{:>10}", shown(ratio))?;
         }
-        println!();
+        writeln!(out)?;
     }
+    Ok(())
 }
 
 /// Prints how far the rounds' ratios of `of` to `to` lie apart, at each number of connections.
-pub(super) fn print_spread(results: &Results, [of, to]: [&str; 2]) {
-    println!(
+pub(super) fn print_spread(
+    out: &mut dyn Write,
+    results: &Results,
+    [of, to]: [&str; 2],
+) -> io::Result<()> {
+    writeln!(
+        out,
         "\n{:<29}{:>5}{:>8}{:>8}{:>8}{:>8}",
         format!("{of} / {to}"),
         "conns",
@@ -52,7 +66,7 @@ pub(super) fn print_spread(results: &Results, [of, to]: [&str; 2]) {
         "lowest",
         "median",
         "highest"
-    );
+    )?;
     for (case, _) in results.medians().filter(|(case, _)| case.name == of) {
         let ratios = results.ratios([of, to], case.connections, |it| it.throughput);
         let Some(ratios) = ratios.filter(|ratios| ratios.len() > 1) else {
@@ -60,7 +74,8 @@ pub(super) fn print_spread(results: &Results, [of, to]: [&str; 2]) {
         };
         let (lowest, highest) = (ratios.first().copied(), ratios.last().copied());
         let median = results.ratio([of, to], case.connections, |it| it.throughput);
-        println!(
+        writeln!(
+            out,
             "{:<29}{:>5}{:>8}{:>8}{:>8}{:>8}",
             "",
             case.connections,
@@ -68,16 +83,21 @@ pub(super) fn print_spread(results: &Results, [of, to]: [&str; 2]) {
             shown(lowest),
             shown(median),
             shown(highest)
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// Prints what was measured once, the targets, and what is missing.
-pub(super) fn print_rest(results: &Results, targets: &[Target]) {
+pub(super) fn print_rest(
+    out: &mut dyn Write,
+    results: &Results,
+    targets: &[Target],
+) -> io::Result<()> {
     for (name, value) in results.singles() {
-        println!("{name}: {value:.1}");
+        writeln!(out, "{name}: {value:.1}")?;
     }
-    println!("\n{:<53}{:>12}{:>12}", "target", "asked", "measured");
+    writeln!(out, "\n{:<53}{:>12}{:>12}", "target", "asked", "measured")?;
     for verdict in verdicts(results, targets) {
         let measured = verdict.measured.map(|(value, _)| value);
         let word = match verdict.measured {
@@ -85,16 +105,18 @@ pub(super) fn print_rest(results: &Results, targets: &[Target]) {
             Some((_, false)) => "MISSED",
             None => "not measured",
         };
-        println!(
+        writeln!(
+            out,
             "{:<53}{:>12}{:>12}  {word}",
             verdict.what,
             verdict.bound.to_string(),
             shown(measured)
-        );
+        )?;
     }
     for missing in &results.missing {
-        println!("not measured: {missing}");
+        writeln!(out, "not measured: {missing}")?;
     }
+    Ok(())
 }
 
 /// Or a dash.

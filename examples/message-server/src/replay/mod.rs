@@ -66,13 +66,18 @@ pub async fn run(arguments: ReplayArguments) -> Result<bool, Failure> {
     let printer = Printer::new(&arguments, calendar.clone());
     let (day_ends, ends) = mpsc::unbounded_channel();
     let reader = Reader::new(stage.clone(), lifetime, day, &arguments);
-    let reading = tokio::spawn(reader.run(ends, printer));
+    let mut reading = tokio::spawn(reader.run(ends, printer));
     let most = arguments.days;
-    let played = play(&stage, recorded, first, &calendar, most, &day_ends).await;
+    let playing = play(&stage, recorded, first, &calendar, most, &day_ends);
+    let played = tokio::select! {
+        played = playing => played,
+        // Before the playing it ends by an error or a panic alone.
+        read = &mut reading => return Err(read?.err().map_or("nobody reads".into(), Into::into)),
+    };
     drop(day_ends);
-    let tally = reading.await?;
+    let tally = reading.await??;
     let posted = played?;
-    Ok(tally.conclude(&posted, arguments.output))
+    Ok(tally.conclude(&posted, arguments.output)?)
 }
 
 fn lifetime(arguments: &ReplayArguments) -> Result<Lifetime, Failure> {

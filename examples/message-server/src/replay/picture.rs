@@ -1,6 +1,6 @@
 //! One line a day: how many of each age opened.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -106,7 +106,7 @@ impl Printer {
             0 => ProgressBar::no_length(),
             days => ProgressBar::new(days.into()),
         };
-        if arguments.output == Output::Json || !std::io::stdout().is_terminal() {
+        if arguments.output == Output::Json || !io::stdout().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let style = ProgressStyle::with_template("{bar:30} day {pos} of {len}, {elapsed}");
@@ -118,7 +118,7 @@ impl Printer {
         }
     }
 
-    pub(super) fn day(&mut self, end: &DayEnd, ages: &Ages) {
+    pub(super) fn day(&mut self, end: &DayEnd, ages: &Ages) -> io::Result<()> {
         let (number, date) = (end.day + 1, self.calendar.date(end.day));
         let line = match self.output {
             Output::Text => format!(
@@ -131,37 +131,42 @@ impl Printer {
                     .to_string()
             }
         };
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
         self.bar.inc(1);
+        Ok(())
     }
 
-    pub(super) fn end(&self, ages: &Ages) {
+    pub(super) fn end(&self, ages: &Ages) -> io::Result<()> {
         self.bar.finish_and_clear();
+        let out = &mut io::stdout();
         match self.output {
-            Output::Text => println!("when all retention has ended        {}", ages.line()),
-            Output::Json => println!("{}", json!({"after_all": ages.json()})),
+            Output::Text => writeln!(out, "when all retention has ended        {}", ages.line()),
+            Output::Json => writeln!(out, "{}", json!({"after_all": ages.json()})),
         }
     }
 }
 
 impl Tally {
     /// Prints the summary; true if every promise held.
-    pub(super) fn conclude(&self, posted: &Posted, output: Output) -> bool {
+    ///
+    /// # Errors
+    /// Of standard output.
+    pub(super) fn conclude(&self, posted: &Posted, output: Output) -> io::Result<bool> {
         let mut broken = self.broken();
         if let Some(first) = posted.failures.first() {
             let count = posted.failures.len();
             broken.push(format!("{count} messages were not stored: {first}"));
         }
         match output {
-            Output::Text => self.print(posted, &broken),
-            Output::Json => println!("{}", self.summary(posted, &broken)),
+            Output::Text => self.print(posted, &broken)?,
+            Output::Json => writeln!(io::stdout(), "{}", self.summary(posted, &broken))?,
         }
-        broken.is_empty()
+        Ok(broken.is_empty())
     }
 
-    fn print(&self, posted: &Posted, broken: &[String]) {
-        println!();
-        println!("{} messages stored", posted.stored);
+    fn print(&self, posted: &Posted, broken: &[String]) -> io::Result<()> {
+        let out = &mut io::stdout();
+        writeln!(out, "\n{} messages stored", posted.stored)?;
         for (what, count, must) in [
             ("within their retention", self.living, "all must open"),
             ("around its end", self.ending, "either way"),
@@ -169,22 +174,27 @@ impl Tally {
             ("of shredded rooms", self.shredded, "none may open"),
         ] {
             if count.read > 0 {
-                println!(
+                writeln!(
+                    out,
                     "read {what}: {} of {} opened ({must})",
                     count.opened, count.read
-                );
+                )?;
             }
         }
         if posted.behind > Duration::from_secs(1) {
             let seconds = posted.behind.as_secs_f64();
-            println!("the replay fell behind its time by up to {seconds:.1} s");
+            writeln!(
+                out,
+                "the replay fell behind its time by up to {seconds:.1} s"
+            )?;
         }
         for promise in broken {
-            println!("BROKEN: {promise}");
+            writeln!(out, "BROKEN: {promise}")?;
         }
         if broken.is_empty() {
-            println!("every check held");
+            writeln!(out, "every check held")?;
         }
+        Ok(())
     }
 
     fn summary(&self, posted: &Posted, broken: &[String]) -> Value {

@@ -1,5 +1,6 @@
 //! Reads samples back at the end of every day, and judges them.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,22 +52,25 @@ impl Reader {
     }
 
     /// Reads at the end of each day; and once more when all that was stored has expired.
+    ///
+    /// # Errors
+    /// Of the printer, at once.
     pub(super) async fn run(
         mut self,
         mut ends: mpsc::UnboundedReceiver<DayEnd>,
         mut printer: Printer,
-    ) -> Tally {
+    ) -> io::Result<Tally> {
         while let Some(end) = ends.recv().await {
             if end.day == self.shred.0 {
                 self.shred_rooms().await;
             }
             let ages = self.read_all_ages().await;
-            printer.day(&end, &ages);
+            printer.day(&end, &ages)?;
         }
         tokio::time::sleep(self.lifetime.most + self.day / 2).await;
         let ages = self.read_all_ages().await;
-        printer.end(&ages);
-        self.tally
+        printer.end(&ages)?;
+        Ok(self.tally)
     }
 
     /// One column for each day in which a message can be alive, one for all older ones, one for

@@ -1,5 +1,6 @@
 //! The replay on keys in memory: it finds what is right, and what is wrong.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -146,4 +147,20 @@ async fn senseless_arguments_are_refused() {
         spoil(&mut arguments);
         assert!(replay::run(arguments).await.is_err(), "{index}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_that_nobody_reads_end_it_and_do_not_panic() {
+    let server = Server::start(&MemoryKeys::lasting()).await;
+    let input = recording(server.dir.path(), &conversations());
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut replay = std::process::Command::new(env!("CARGO_BIN_EXE_message-server"));
+    replay.args(["replay", "--server", &server.address, "--input", &input]);
+    replay.args(["--day-seconds", "0.2"]);
+    let output = replay.stdout(full()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("message-server: No space left"), "{said}");
+    let status = replay.stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
 }

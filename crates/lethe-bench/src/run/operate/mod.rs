@@ -4,6 +4,7 @@
 mod rewrap;
 mod rotation;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::targets::{Bound, Target, target};
 use super::{Output, runtime, table};
 use crate::error::BenchError;
 use crate::load::Tail;
+use crate::output::{print, say};
 use crate::peers::{Lethe, Method, call};
 
 /// What to run.
@@ -81,11 +83,10 @@ impl Operate {
     pub(crate) fn run(&self) -> Result<(), BenchError> {
         let mut found = Found::default();
         runtime()?.block_on(self.measure(&mut found))?;
-        match self.output {
-            Output::Table => found.print(),
-            Output::Json => println!("{:#}", found.json()),
-        }
-        Ok(())
+        print(|out| match self.output {
+            Output::Table => found.print(out),
+            Output::Json => writeln!(out, "{:#}", found.json()),
+        })
     }
 
     async fn measure(&self, found: &mut Found) -> Result<(), BenchError> {
@@ -100,7 +101,7 @@ impl Operate {
         let measured = Duration::from_secs(self.seconds);
         for round in 1..=self.rounds {
             for case in [ALONE, KEYSPACE, ROOT] {
-                eprintln!("round {round} of {}: {case}", self.rounds);
+                say(format_args!("round {round} of {}: {case}", self.rounds));
                 let keyspace = format!("bench-{}", found.rounds.len());
                 put(&lethe, &keyspace).await?;
                 let measured = rotation::measure(&lethe, case, &keyspace, self.rate, measured);
@@ -109,7 +110,7 @@ impl Operate {
         }
         let failed: u64 = found.rounds.iter().map(|round| round.tail.failed).sum();
         found.results.note(FAILED, failed as f64);
-        eprintln!("rewrapping {} keys", self.thousands * 1_000);
+        say(format_args!("rewrapping {} keys", self.thousands * 1_000));
         put(&lethe, rewrap::KEYSPACE).await?;
         let rate = rewrap::measure(&lethe, &path, self.thousands * 1_000).await?;
         found.results.note(REWRAP, rate);
@@ -131,14 +132,16 @@ impl Found {
         median(rounds.map(|round| figure(&round.tail))).unwrap_or_default()
     }
 
-    fn print(&self) {
-        println!(
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
             "\n{:<31}{:>11}{:>11}{:>10}{:>10}{:>10}{:>12}",
             "", "rotations", "requests/s", "p50 us", "p99 us", "p99.9 us", "longest us"
-        );
+        )?;
         for name in [ALONE, KEYSPACE, ROOT] {
             let rounds = self.rounds.iter().filter(|round| round.name == name);
-            println!(
+            writeln!(
+                out,
                 "{name:<31}{:>11}{:>11.0}{:>10.0}{:>10.0}{:>10.0}{:>12.0}",
                 rounds.map(|round| round.rotations).sum::<u32>(),
                 self.median_of(name, |tail| tail.rate),
@@ -146,10 +149,10 @@ impl Found {
                 self.median_of(name, |tail| tail.p99),
                 self.median_of(name, |tail| tail.p999),
                 self.median_of(name, |tail| tail.longest),
-            );
+            )?;
         }
-        println!();
-        table::print_rest(&self.results, TARGETS);
+        writeln!(out)?;
+        table::print_rest(out, &self.results, TARGETS)
     }
 
     fn json(&self) -> Value {

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::error::BenchError;
 use crate::identity::Endpoint;
 use crate::load::{self, Connection, Interval, Measured, Workload};
+use crate::output::say;
 
 /// Conversations that are not shredded, and their keys.
 const FEW: u64 = 64;
@@ -57,7 +58,9 @@ pub(super) async fn measure(
     let trickle = Trickle::default();
     for round in 1..=rounds {
         for (name, name_beside, workload) in &cases {
-            eprintln!("round {round} of {rounds}: {name}, alone and beside shreds");
+            say(format_args!(
+                "round {round} of {rounds}: {name}, alone and beside shreds"
+            ));
             // In turn: what gets slower all the time must not show as the trickle's doing.
             for is_beside in [round.is_multiple_of(2), !round.is_multiple_of(2)] {
                 if is_beside {

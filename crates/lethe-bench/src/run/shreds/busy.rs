@@ -5,6 +5,7 @@ use super::site::Site;
 use super::targets::{BUSY_CONNECTIONS, names};
 use crate::error::BenchError;
 use crate::load::Interval;
+use crate::output::say;
 
 /// Shreds in a request.
 const BATCH: u64 = 1_000;
@@ -20,7 +21,9 @@ pub(super) async fn measure(
     let (mut together, mut page_bytes) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         for connections in BUSY_CONNECTIONS {
-            eprintln!("round {round} of {rounds}: shreds at {connections}");
+            say(format_args!(
+                "round {round} of {rounds}: shreds at {connections}"
+            ));
             let shredding = site.shred(connections, BATCH, interval).await?;
             let name = names::SHRED_BUSY;
             results.add(Case { name, connections }, shredding.figures);

@@ -6,6 +6,7 @@ use super::site::{Shredding, Site};
 use super::{Found, database, memory};
 use crate::error::BenchError;
 use crate::load::Extent;
+use crate::output::say;
 
 /// Shreds in a request of the fill.
 const BATCH: u64 = 1_000;
@@ -46,7 +47,10 @@ pub(super) async fn measure(
         while site.shredded < to {
             let next = to.min(site.shredded + STRETCH);
             let rate = stretch(site, next).await?.figures.throughput;
-            eprintln!("{} of {earlier} shredded, {rate:.0}/s", site.shredded);
+            say(format_args!(
+                "{} of {earlier} shredded, {rate:.0}/s",
+                site.shredded
+            ));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::site::{KEYSPACE, Site};
 use super::targets::names;
 use crate::error::BenchError;
 use crate::load::{Extent, measure};
+use crate::output::say;
 
 /// Between two words of progress.
 const STRETCH: u64 = 1_000_000;
@@ -34,7 +35,9 @@ pub(super) async fn issue(site: &Site, conversations: u64) -> Result<(), BenchEr
         );
         let rate = measured.await?.throughput;
         issued += count;
-        eprintln!("keys for {issued} of {conversations} conversations, {rate:.0}/s");
+        say(format_args!(
+            "keys for {issued} of {conversations} conversations, {rate:.0}/s"
+        ));
     }
     Ok(())
 }

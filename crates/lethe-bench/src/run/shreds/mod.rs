@@ -24,6 +24,7 @@ use crate::clock;
 use crate::cpu::load_average;
 use crate::error::BenchError;
 use crate::load::Interval;
+use crate::output::{print, say};
 use fill::Point;
 use sample::Sample;
 use site::Site;
@@ -77,11 +78,10 @@ impl Shreds {
     pub(crate) fn run(&self) -> Result<(), BenchError> {
         let mut found = Found::default();
         runtime()?.block_on(self.measure(&mut found))?;
-        match self.output {
-            Output::Table => report::print(&found),
-            Output::Json => println!("{:#}", report::json(&found)),
-        }
-        Ok(())
+        print(|out| match self.output {
+            Output::Table => report::print(out, &found),
+            Output::Json => writeln!(out, "{:#}", report::json(&found)),
+        })
     }
 
     async fn measure(&self, found: &mut Found) -> Result<(), BenchError> {
@@ -160,7 +160,7 @@ impl Found {
             seconds: (clock::now() - begun).as_secs_f64(),
             load_average: load_average(),
         };
-        eprintln!("{part}");
+        say(&part);
         self.parts.push(part);
     }
 }

@@ -1,5 +1,7 @@
 //! What the run found, for people and for programs.
 
+use std::io::{self, Write};
+
 use serde_json::{Value, json};
 
 use super::super::table::{self, Beside, shown};
@@ -17,18 +19,22 @@ const BESIDE: [Beside; 2] = [
     },
 ];
 
-pub(super) fn print(found: &Found) {
-    print_curve(&found.curve);
-    table::print_cases(&found.results, &BESIDE);
-    table::print_rest(&found.results, TARGETS);
-    println!();
-    found.parts.iter().for_each(|part| println!("{part}"));
+pub(super) fn print(out: &mut dyn Write, found: &Found) -> io::Result<()> {
+    print_curve(out, &found.curve)?;
+    table::print_cases(out, &found.results, &BESIDE)?;
+    table::print_rest(out, &found.results, TARGETS)?;
+    writeln!(out)?;
+    found
+        .parts
+        .iter()
+        .try_for_each(|part| writeln!(out, "{part}"))?;
     let all: f64 = found.parts.iter().map(|part| part.seconds).sum();
-    println!("in all: {all:.1} s");
+    writeln!(out, "in all: {all:.1} s")
 }
 
-fn print_curve(curve: &[Point]) {
-    println!(
+fn print_curve(out: &mut dyn Write, curve: &[Point]) -> io::Result<()> {
+    writeln!(
+        out,
         "\n{:>14}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}{:>9}{:>8}",
         "earlier",
         "shreds/s",
@@ -39,10 +45,11 @@ fn print_curve(curve: &[Point]) {
         "disk bytes",
         "CPU us",
         "HSM us"
-    );
+    )?;
     for Point { earlier, shredding } in curve {
         let figures = &shredding.figures;
-        println!(
+        writeln!(
+            out,
             "{earlier:>14}{:>10.0}{:>10.1}{:>10.1}{:>10}{:>12}{:>12}{:>9.1}{:>8.1}",
             figures.throughput,
             figures.p50 / 1e3,
@@ -52,8 +59,9 @@ fn print_curve(curve: &[Point]) {
             shown(figures.disk),
             figures.server_cpu,
             figures.children_cpu,
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// The same as JSON.
