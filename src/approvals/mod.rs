@@ -36,7 +36,7 @@ use crate::observability::metrics::Metrics;
 use crate::permissions::Permissions;
 
 /// Approvals that may wait at the same time.
-const MAX_WAITING: u32 = 1_000;
+pub const MAX_WAITING: u32 = 1_000;
 /// The part of [`MAX_WAITING`] that only operators may use.
 const RESERVED_FOR_OPERATORS: u32 = 100;
 

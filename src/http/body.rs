@@ -17,9 +17,9 @@ use crate::admission::{Connection, RequestPermit};
 const MOST_BYTES: usize = 1 << 20;
 /// Largest body that is copied instead of kept in the buffer of the connection.
 const SMALL: usize = 4_096;
-/// How many bytes of a refused body are read and discarded.
+/// How many bytes of a body that nobody needs are read and discarded.
 const DISCARD_BYTES: u64 = 64 << 20;
-/// How long a refused body is read.
+/// How long such a body is read.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// Checks the headers that describe the body of a request.
@@ -108,7 +108,8 @@ fn too_many_bytes() -> Problem {
     Problem::new(Code::Overloaded, "too many bytes of bodies are under way")
 }
 
-/// Reads the rest of a refused body, within bounds, and discards it. Many clients send the whole body
+/// Reads the rest of a body that nobody needs, within bounds, and discards it: of a refused request, and of a
+/// call that takes none. Many clients send the whole body
 /// before they read the answer, and report a failure when the connection is closed before that. A
 /// client that waits for `100 Continue` sends no body.
 pub(super) async fn discard(headers: &HeaderMap, body: &mut Body, context: &RequestContext) {

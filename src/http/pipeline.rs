@@ -138,7 +138,12 @@ impl Pipeline {
                 let read = body::read(&mut incoming, &context.permit, connection).await;
                 read.inspect(|_| context.body_ended())
             }
-            admitted => admitted.map(|()| Bytes::new()),
+            // Its bytes are accounted for all the same: what no request accounts for is read slowly.
+            Ok(()) => {
+                body::discard(&parts.headers, &mut incoming, context).await;
+                Ok(Bytes::new())
+            }
+            Err(problem) => Err(problem),
         };
         let body = match admitted {
             Ok(body) => body,

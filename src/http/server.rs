@@ -272,7 +272,11 @@ impl Transport<'_> {
         H: Send + Unpin + 'static,
     {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(64 << 10);
+        builder
+            .max_buf_size(64 << 10)
+            .max_header_size(HEAD_BYTES as usize)
+            // Who has sent its request may close its side, and still wants the answer.
+            .half_close(true);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let timeouts = self.timeouts;

@@ -3,7 +3,7 @@ use lethe_core::approval::{Approval, ApprovalId, ApprovalState};
 use serde::Serialize;
 
 use super::view::ApprovalView;
-use crate::approvals::effective;
+use crate::approvals::{MAX_WAITING, effective};
 use crate::http::call::{Call, Endpoint, Outcome};
 use crate::http::openapi::{Description, uuid};
 use crate::http::page::Page;
@@ -40,17 +40,16 @@ impl Endpoint for List {
         let after = after.transpose().map_err(Problem::invalid)?;
         let after = after.unwrap_or(ApprovalId::FIRST);
         let store = &call.service.approvals.store;
-        // One entry more shows whether there is a next page.
-        let waiting = store.waiting_approvals(after, page.limit + 1);
-        let mut waiting = waiting.await?;
-        let more = waiting.len() > page.limit as usize;
-        waiting.truncate(page.limit as usize);
-        let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
+        // All of them: `next` is one that the caller may see.
+        let mut waiting = store.waiting_approvals(after, MAX_WAITING).await?;
         let shown = |it: &Approval| {
             let effective = effective(&call.service.approvals, it.clone(), call.now);
             call.grants_approval(it) && effective.state == ApprovalState::Waiting
         };
         waiting.retain(shown);
+        let more = waiting.len() > page.limit as usize;
+        waiting.truncate(page.limit as usize);
+        let next = waiting.last().filter(|_| more).map(|it| it.id.to_string());
         let approvals = waiting.iter().map(|it| ApprovalView::new(it, None));
         let approvals = approvals.collect();
         Outcome::json(StatusCode::OK, &ListAnswer { approvals, next })

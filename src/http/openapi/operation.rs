@@ -9,9 +9,10 @@ use crate::http::problem::Code;
 use crate::identity::Role;
 
 /// Codes that the pipeline may refuse every call with.
-const OF_THE_PIPELINE: [Code; 6] = [
+const OF_THE_PIPELINE: [Code; 7] = [
     Code::Forbidden,
     Code::UnsupportedMediaType,
+    Code::ExpectationFailed,
     Code::QuotaExceeded,
     Code::AuditUnavailable,
     Code::LeaseLost,
@@ -111,11 +112,7 @@ impl Description {
     /// Adds a JSON body.
     pub(in crate::http) fn body(mut self, schema: Value) -> Self {
         self.body = Some(schema);
-        self.refuses(&[
-            Code::InvalidRequest,
-            Code::TooLarge,
-            Code::ExpectationFailed,
-        ])
+        self.refuses(&[Code::InvalidRequest, Code::TooLarge])
     }
 
     /// Adds a successful answer. Several schemas of one status are alternatives.

@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use hyper::{Request, Version, header};
+use hyper::{Method, Request, Version, header};
 use serde_json::{Value, json};
 
 use super::cases::{Case, Worlds};
-use super::world::{Client, Reply, World, described, refused};
+use super::world::{Client, Reply, World, described, refused, request};
 use crate::http::routes::{Route, routes};
 
 const JSON: &str = "application/json";
@@ -189,6 +189,9 @@ async fn what_does_not_come_whole_is_refused() {
     };
     let reply = issue(&client, |it| expects(it, Version::HTTP_2)).await;
     refused(&reply, 417, "expectation_failed");
+    let mut bodyless = request(&Method::GET, "/v1/keyspaces", None);
+    expects(&mut bodyless, Version::HTTP_2);
+    refused(&client.send(bodyless).await, 417, "expectation_failed");
     let reply = issue(&client, |it| expects(it, Version::HTTP_11)).await;
     reply.ok(201);
 }

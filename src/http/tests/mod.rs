@@ -2,6 +2,7 @@
 //! connection, the finished router and the pipeline. Tests over the wire are in the folder `tests`.
 
 mod access;
+mod approvals;
 mod bodies;
 mod cases;
 mod data_keys;

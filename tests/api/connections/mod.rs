@@ -104,14 +104,26 @@ async fn half_closed_connections_end() {
         stream.shutdown().await.unwrap();
         cut_off(text, stream).await;
     }
-    // A whole request before the half-close is answered.
-    let mut stream = open(&dev, b"http/1.1").await;
-    stream
-        .write_all(b"GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let said = cut_off("a whole request", stream).await;
-    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // Whole requests before the half-close are answered, whether they take long or not.
+    let get = "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned();
+    let post = |path: &str| {
+        format!(
+            "POST /v1/keyspaces/chat/{path} HTTP/1.1\r\nhost: localhost\r\n\
+             content-type: application/json\r\ncontent-length: 20\r\n\r\n{{\"conversation\":\"a\"}}"
+        )
+    };
+    for (text, status) in [
+        (get.clone(), "200"),
+        (post("data-keys"), "201"),
+        (get + &post("shreds"), "200"),
+    ] {
+        let mut stream = open(&dev, b"http/1.1").await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let said = cut_off(&text, stream).await;
+        let answers = said.matches(&format!("HTTP/1.1 {status}")).count();
+        assert_eq!(answers, text.matches("HTTP/1.1").count(), "{text} {said}");
+    }
     let mut gone = Vec::new();
     for _ in 0..6 {
         gone.push(open(&dev, b"http/1.1").await);
@@ -233,6 +245,45 @@ async fn an_answer_says_whether_its_connection_goes_on() {
     let said = cut_off("a connection that goes on", stream).await;
     assert_eq!(said.matches("HTTP/1.1 404").count(), 2, "{said}");
     assert!(said.contains("keep-alive: timeout="), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_a_call_does_not_take_slow_down_no_later_call() {
+    let dev = Dev::start();
+    let body = " ".repeat(100_000);
+    for protocol in Protocol::BOTH {
+        let certificate = dev.dir().join("pki/operator");
+        let mut line = Line::open(&dev, &certificate, protocol).await;
+        for _ in 0..20 {
+            let sent = line.send("GET", "/v1/status", &body);
+            let answer = tokio::time::timeout(WAIT_LIMIT, sent).await;
+            let answer = answer.expect("the connection is read slowly");
+            assert_eq!(answer.map(|it| it.0), Some(200), "{protocol:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_large_is_refused_at_once() {
+    let dev = Dev::start();
+    let head = |lines: usize, bytes: usize, end: &str| {
+        let line = format!("x-a: {}\r\n", "a".repeat(bytes));
+        let host = "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+        host.to_owned() + &line.repeat(lines) + end
+    };
+    for (text, status) in [
+        (head(1, 15 << 10, "\r\n"), "200"),
+        (head(98, 10, "\r\n"), "200"),
+        (head(1, 16 << 10, "\r\n"), "431"),
+        (head(99, 10, "\r\n"), "431"),
+        // Before it has ended.
+        (head(4, 15_000, ""), "431"),
+    ] {
+        let mut stream = open(&dev, b"http/1.1").await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let said = cut_off("a large head", stream).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
