@@ -25,7 +25,7 @@ use crate::http::ApiState;
 use crate::http::{self, ops};
 use crate::leader::{Keeper, KeeperHandle};
 use crate::node::NodeState;
-use crate::node::upkeep::{Upkeep, check_hsm};
+use crate::node::upkeep::{Upkeep, check_hsm, write_marks};
 use crate::observability::metrics::{Exposition, Metrics};
 
 /// Between two rounds that drop counts which are over.
@@ -43,6 +43,7 @@ struct OpsListener {
     routes: ops::Routes,
     exposition: Arc<Exposition>,
     stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
 }
 
 impl OpsListener {
@@ -59,7 +60,7 @@ impl OpsListener {
         let pool = Pool::new(server.ops_max_connections, exceeded);
         let (stop, stopped) = watch::channel(false);
         // To the end of the process: a stop is watched too.
-        tokio::spawn(ops::serve(
+        let serving = tokio::spawn(ops::serve(
             listener,
             routes.clone(),
             pool,
@@ -70,6 +71,7 @@ impl OpsListener {
             routes,
             exposition,
             stop,
+            serving,
         })
     }
 }
@@ -85,6 +87,10 @@ struct Ends {
     keeper: KeeperEnd,
     watch: JoinHandle<Option<Halt>>,
     upkeep: JoinHandle<Option<Halt>>,
+    api: JoinHandle<()>,
+    ops: JoinHandle<()>,
+    /// A panic of any other background work.
+    panicked: CancellationToken,
 }
 
 impl Ends {
@@ -97,6 +103,9 @@ impl Ends {
             ended = &mut self.keeper => Err(keeper_ended(ended)),
             ended = &mut self.watch => Err(node_ended(ended)),
             ended = &mut self.upkeep => Err(node_ended(ended)),
+            _ = &mut self.api => Err(ended_alone("the API's listener ended")),
+            _ = &mut self.ops => Err(ended_alone("the ops listener ended")),
+            () = self.panicked.cancelled() => Err(ended_alone("background work panicked")),
         }
     }
 }
@@ -158,7 +167,8 @@ impl App {
         let listener = service.handshakes.listener(listener)?;
         let address = listener.local_addr()?;
         let (gate, node) = (Arc::clone(&service.gate), Arc::clone(&service.node));
-        let reload = self.reloader.start(gate, node, service.metrics.clone())?;
+        let (metrics, alarm) = (service.metrics.clone(), opened.tasks.alarm());
+        let reload = self.reloader.start(gate, node, metrics, alarm)?;
         let hangup = Hangup::new(reload)?;
         let timeouts = timeouts(&config.server);
         // Every poll of a connection looks at it: its waiters are spread over several locks.
@@ -169,7 +179,6 @@ impl App {
         });
         opened.begin(config);
         let api = http::serve(listener, Arc::clone(service), timeouts, api_stopped);
-        let api = tokio::spawn(api);
         let stop_keeper = CancellationToken::new();
         let upkeep = Upkeep::new(
             Arc::clone(&service.node),
@@ -183,6 +192,9 @@ impl App {
             keeper: keep(keeper, stop_keeper.clone())?,
             watch: opened.tasks.spawn(claim.run()),
             upkeep: opened.tasks.spawn_to_its_end(|stop| upkeep.run(stop)),
+            api: tokio::spawn(api),
+            ops: self.ops.serving,
+            panicked: opened.tasks.panicked(),
         };
         let begun = tokio::select! {
             begun = ready(address) => begun,
@@ -195,7 +207,9 @@ impl App {
         tracing::info!("stopping");
         // The receivers may be gone already.
         let _ = stop_api.send(true);
-        let _ = api.await;
+        if !ends.api.is_finished() {
+            let _ = (&mut ends.api).await;
+        }
         let _ = self.ops.stop.send(true);
         // After the API: shreds under way come to their end.
         stop_keeper.cancel();
@@ -221,6 +235,7 @@ impl Opened {
             Arc::clone(&service.node),
             Arc::clone(&self.ports.hsm),
         ));
+        tasks.spawn(write_marks(Arc::clone(&service.node)));
         let moves = Arc::clone(&service.hsm_moves);
         tasks.spawn(async move { moves.watch().await });
         tasks.spawn(tidy(Arc::clone(service)));
@@ -281,8 +296,8 @@ fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> A
             tracing::error!(%halt, "halting");
             AppError::Halted(halt)
         }
-        Ok(Ok(())) => AppError::System(std::io::Error::other("the background work ended")),
-        Err(_) => AppError::System(std::io::Error::other("the background work panicked")),
+        Ok(Ok(())) => ended_alone("the background work ended"),
+        Err(_) => ended_alone("the background work panicked"),
     }
 }
 
@@ -292,10 +307,13 @@ fn node_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
             tracing::error!(%halt, "halting");
             AppError::Halted(halt)
         }
-        Ok(None) | Err(_) => {
-            AppError::System(std::io::Error::other("the node's background work panicked"))
-        }
+        Ok(None) | Err(_) => ended_alone("the node's background work panicked"),
     }
+}
+
+/// Nobody has asked for it.
+fn ended_alone(what: &'static str) -> AppError {
+    AppError::System(std::io::Error::other(what))
 }
 
 /// The next start need not ask then, wherever it is.

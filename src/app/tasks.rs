@@ -10,6 +10,18 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    panicked: CancellationToken,
+}
+
+/// Tells of a panic: what panics drops it.
+pub(super) struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 impl Tasks {
@@ -20,7 +32,7 @@ impl Tasks {
         F: Future<Output: Send> + Send + 'static,
     {
         let stop = self.stop.clone();
-        self.tracker.spawn(stop.run_until_cancelled_owned(task))
+        self.start(stop.run_until_cancelled_owned(task))
     }
 
     /// Runs to its own end, for which it is told of the stop.
@@ -31,7 +43,28 @@ impl Tasks {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.tracker.spawn(task(self.stop.clone()))
+        self.start(task(self.stop.clone()))
+    }
+
+    fn start<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let alarm = self.alarm();
+        self.tracker.spawn(async move {
+            let _alarm = alarm;
+            task.await
+        })
+    }
+
+    /// For a thread beside the tasks.
+    pub(super) fn alarm(&self) -> Alarm {
+        Alarm(self.panicked.clone())
+    }
+
+    /// Cancelled when one of them has panicked: most have nobody who waits for their end.
+    pub(super) fn panicked(&self) -> CancellationToken {
+        self.panicked.clone()
     }
 
     /// Stops all of them, and waits until they are gone, but no longer than `limit`: one may wait for a
@@ -73,6 +106,25 @@ mod tests {
         assert_eq!(Arc::strong_count(&kept), 1);
         assert_eq!(forever.await.unwrap(), None);
     }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_no_other_end() {
+        let tasks = Tasks::default();
+        tasks.spawn(async {}).await.unwrap();
+        drop(tasks.spawn(std::future::pending::<()>()));
+        tasks.spawn(std::future::pending::<()>()).abort();
+        assert!(!tasks.panicked().is_cancelled());
+        let ended = tasks.spawn(async { panic!("on purpose") }).await;
+        assert!(ended.unwrap_err().is_panic());
+        assert!(tasks.panicked().is_cancelled());
+
+        let tasks = Tasks::default();
+        let ended = tasks.spawn_to_its_end(|_| async { panic!("on purpose") });
+        assert!(ended.await.unwrap_err().is_panic());
+        assert!(tasks.panicked().is_cancelled());
+        tasks.stop(Duration::MAX).await;
+    }
+
     #[tokio::test]
     async fn one_that_does_not_end_holds_up_nobody() {
         let tasks = Tasks::default();

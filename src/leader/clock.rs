@@ -18,8 +18,10 @@ impl Keeper {
         let node = Arc::clone(&self.handles.node);
         let was = node.check_clock();
         let confirmed = node.clock.confirmation();
-        // If the clock is ahead, keys would be destroyed before they expire.
-        if was == Some(Doubt::Ahead) && self.handles.permissions.required() && approval.is_none() {
+        // If the clock is ahead, keys would be destroyed before they expire. It may have jumped since the check, and
+        // a doubt of the start hides a jump, so what is confirmed counts too.
+        let ahead = was == Some(Doubt::Ahead) || node.clock.leaps(confirmed);
+        if ahead && self.handles.permissions.required() && approval.is_none() {
             let action = Box::new(Action::ConfirmClock);
             return Err(KeeperError::NeedsApproval(action, None));
         }

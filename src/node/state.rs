@@ -71,8 +71,11 @@ impl NodeState {
     /// deleted or rotated because of the time. Accepted erasures are still done. It is called just before each
     /// such step.
     pub fn check_clock(&self) -> Option<Doubt> {
+        // Locked before the check, so that an older result does not overwrite a newer one.
+        let mut condition = self.condition.lock();
         let doubt = self.clock.watch();
-        let said = std::mem::replace(&mut self.condition.lock().doubt, doubt);
+        let said = std::mem::replace(&mut condition.doubt, doubt);
+        drop(condition);
         if let Some(doubt) = doubt
             && said != Some(doubt)
         {

@@ -24,8 +24,6 @@ pub struct Upkeep {
     store: Arc<dyn Store>,
     /// The longest time for which a request may use a keyring.
     longest_request: Duration,
-    /// When the clock's mark was last written.
-    marked: Timestamp,
 }
 
 impl Upkeep {
@@ -36,14 +34,13 @@ impl Upkeep {
             node,
             store,
             longest_request: longest_request.saturating_add(TICK),
-            marked: Timestamp::from_millis(0),
         }
     }
 
     /// Works until `stop`, or until the service must halt.
-    pub async fn run(mut self, stop: CancellationToken) -> Option<Halt> {
+    pub async fn run(self, stop: CancellationToken) -> Option<Halt> {
         loop {
-            if let Err(halt) = self.round().await {
+            if let Err(halt) = self.round() {
                 return Some(halt);
             }
             let due = tokio::time::sleep(self.until_next());
@@ -54,7 +51,8 @@ impl Upkeep {
         }
     }
 
-    async fn round(&mut self) -> Result<(), Halt> {
+    /// Waits for nobody: an expired key goes from memory, whatever store and HSM do.
+    fn round(&self) -> Result<(), Halt> {
         check_rows(self.store.as_ref())?;
         self.node.check_clock();
         self.node.drop_expired(self.node.now());
@@ -62,23 +60,7 @@ impl Upkeep {
         let longest = u64::try_from(self.longest_request.as_millis()).unwrap_or(u64::MAX);
         let done = Timestamp::from_millis(since_boot.saturating_sub(longest));
         self.node.key_state.refusals.drop_done(done);
-        self.write_mark().await;
         Ok(())
-    }
-
-    /// Writes the clock's mark and the key uses every few seconds.
-    async fn write_mark(&mut self) {
-        let now = self.node.now();
-        if now.as_millis() < self.marked.as_millis() + MARK_INTERVAL {
-            return;
-        }
-        match self.node.mark.write().await {
-            Ok(()) => {
-                self.marked = now;
-                self.node.flush_key_uses().await;
-            }
-            Err(error) => tracing::warn!(%error, "the time is not written down"),
-        }
     }
 
     fn until_next(&self) -> Duration {
@@ -97,6 +79,25 @@ pub fn check_rows(store: &dyn Store) -> Result<(), Halt> {
     match store.altered() {
         Some(row) => Err(Halt::Altered(row.to_owned())),
         None => Ok(()),
+    }
+}
+
+/// Writes the time down every few seconds, whatever else works or is doubted, and who used which key
+/// version. On a task of its own, so that a slow store delays nothing else.
+pub async fn write_marks(node: Arc<NodeState>) {
+    let mut marked = Timestamp::from_millis(0);
+    loop {
+        let now = node.now();
+        if now.as_millis() >= marked.as_millis() + MARK_INTERVAL {
+            match node.mark.write().await {
+                Ok(()) => {
+                    marked = now;
+                    node.flush_key_uses().await;
+                }
+                Err(error) => tracing::warn!(%error, "the time is not written down"),
+            }
+        }
+        tokio::time::sleep(TICK).await;
     }
 }
 

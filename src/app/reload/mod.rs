@@ -16,6 +16,7 @@ pub use hangup::Hangup;
 use lethe_core::ports::Clock as _;
 use lethe_core::time::Timestamp;
 
+use super::tasks::Alarm;
 use crate::config::{Config, ConfigError, ExpiredCrls};
 use crate::identity::tls::{ListMarks, Tls, TlsError};
 use crate::identity::{Access, Gate};
@@ -96,11 +97,12 @@ impl Reloader {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn start(
+    pub(in crate::app) fn start(
         self,
         gate: Arc<Gate>,
         node: Arc<NodeState>,
         metrics: Metrics,
+        alarm: Alarm,
     ) -> std::io::Result<Sender<()>> {
         let (sender, asked) = channel();
         let mut work = Work {
@@ -113,7 +115,11 @@ impl Reloader {
         };
         std::thread::Builder::new()
             .name("lethe-reload".into())
-            .spawn(move || work.run(&asked))?;
+            .spawn(move || {
+                // Without it no revocation would come into force, and nobody would notice.
+                let _alarm = alarm;
+                work.run(&asked);
+            })?;
         Ok(sender)
     }
 }

@@ -3,17 +3,24 @@
 mod site;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use lethe_core::batch::Halt;
-use lethe_core::clock::Doubt;
+use lethe_core::clock::{Doubt, Mark};
 use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
 use lethe_core::identity::KeyspaceId;
-use lethe_core::ports::{ClockStore, ErasureStore, HsmError};
+use lethe_core::ports::{ClockStore, ErasureStore, HsmError, StoreError};
 use lethe_core::receipt::ErasureId;
 use parking_lot::Mutex;
+use rustix::thread::gettid;
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::node::NodeState;
+use crate::node::upkeep::{TICK, write_marks};
 use site::Site;
 
 #[tokio::test]
@@ -115,11 +122,89 @@ async fn what_has_expired_goes_from_memory_without_a_leader_and_nothing_else_doe
     let expiry = site.expired_bucket().await;
     assert_eq!(site.round().await, None);
     assert!(!site.in_memory(expiry) && site.in_hsm(expiry).await);
-    let mark = site.store.clock_mark().await.unwrap().high_water;
-    assert!(mark >= Some(expiry.instant()), "it writes the time down");
     site.jump();
     assert_eq!(site.round().await, None);
     assert_eq!(site.node.clock.doubt(), Some(Doubt::Ahead));
+}
+
+/// A store that never answers, and tells when it is asked.
+#[derive(Default)]
+struct Hanging(Notify);
+
+#[async_trait]
+impl ClockStore for Hanging {
+    async fn clock_mark(&self) -> Result<Mark, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn raise_clock_mark(&self, _: &Mark) -> Result<(), StoreError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    async fn confirm_clock(&self, _: &Mark) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_keeps_no_expired_key_in_memory() {
+    let store = Arc::<Hanging>::default();
+    let hanging = Arc::clone(&store);
+    let mut site = Site::with_marks(|_| hanging).await;
+    let stop = CancellationToken::new();
+    let marks = tokio::spawn(write_marks(Arc::clone(&site.node)));
+    let upkeep = tokio::spawn(site.upkeep().run(stop.clone()));
+    store.0.notified().await;
+    let expiry = site.expired_bucket().await;
+    let gone = async {
+        while site.in_memory(expiry) {
+            tokio::time::sleep(TICK / 10).await;
+        }
+    };
+    timeout(Duration::from_secs(30), gone).await.unwrap();
+    stop.cancel();
+    assert_eq!(upkeep.await.unwrap(), None);
+    marks.abort();
+}
+
+#[tokio::test]
+async fn the_time_is_written_down_by_itself() {
+    let site = Site::new().await;
+    let now = site.node.now();
+    let marks = tokio::spawn(write_marks(Arc::clone(&site.node)));
+    let written = async {
+        while site.store.clock_mark().await.unwrap().high_water < Some(now) {
+            tokio::time::sleep(TICK / 10).await;
+        }
+    };
+    timeout(Duration::from_secs(30), written).await.unwrap();
+    marks.abort();
+}
+
+/// Nobody's older look takes the place of a newer one: who looks may already write down what it sees.
+#[tokio::test]
+async fn the_clock_is_looked_at_by_one_after_the_other() {
+    let site = Site::new().await;
+    site.jump();
+    let node = &site.node;
+    let (sender, threads) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let held = node.condition.lock();
+        let look = scope.spawn(move || {
+            sender.send(gettid()).unwrap();
+            node.check_clock()
+        });
+        let stat = format!("/proc/self/task/{}/stat", threads.recv().unwrap());
+        // Until it sleeps.
+        while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+            std::thread::yield_now();
+        }
+        let seen = node.clock.doubt();
+        drop(held);
+        assert_eq!(look.join().unwrap(), Some(Doubt::Ahead));
+        assert_eq!(seen, None);
+    });
 }
 
 /// Alters a row, and reads it, so that the store has found it.

@@ -60,6 +60,13 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
+        Self::with_marks(|store| store).await
+    }
+
+    /// With another store for the clock's marks from now on.
+    pub(super) async fn with_marks(
+        marks: impl FnOnce(Arc<dyn ClockStore>) -> Arc<dyn ClockStore>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::create(folder.path().join("lethe.db")).await;
         let store = Arc::new(store.unwrap());
@@ -87,7 +94,7 @@ impl Site {
             deployment,
             key_state: Arc::new(key_state),
             clock: Arc::clone(&clock),
-            mark: Arc::new(ClockMark::new(clock, Arc::clone(&store) as _)),
+            mark: Arc::new(ClockMark::new(clock, marks(Arc::clone(&store) as _))),
             lease: Arc::default(),
             key_uses: KeyUses::open(Arc::clone(&store) as _).await.unwrap(),
             condition: Mutex::default(),
@@ -148,11 +155,14 @@ impl Site {
 
     /// One round of what the node does by itself.
     pub(super) async fn round(&self) -> Option<lethe_core::batch::Halt> {
-        let (node, store) = (Arc::clone(&self.node), Arc::clone(&self.store));
-        let upkeep = Upkeep::new(node, store, Duration::from_secs(1));
         let stopped = CancellationToken::new();
         stopped.cancel();
-        upkeep.run(stopped).await
+        self.upkeep().run(stopped).await
+    }
+
+    pub(super) fn upkeep(&self) -> Upkeep {
+        let (node, store) = (Arc::clone(&self.node), Arc::clone(&self.store));
+        Upkeep::new(node, store, Duration::from_secs(1))
     }
 }
 

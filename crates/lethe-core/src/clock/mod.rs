@@ -199,6 +199,12 @@ impl<C: Clock> SteadyClock<C> {
         }
     }
 
+    /// Whether a confirmation brings the time further ahead than the wall clock is believed by itself:
+    /// keys go before their time if it is wrong.
+    pub fn leaps(&self, confirmed: Confirmation) -> bool {
+        signed(confirmed.time) - boot(&self.clock) > self.ceiling()
+    }
+
     /// Goes by a confirmation.
     pub fn adopt(&self, confirmed: Confirmation) {
         let mut watched = self.watched.lock();

@@ -300,6 +300,22 @@ fn over_a_boot_nobody_knows_the_time_down_and_an_operator_may_want_to_confirm_it
 }
 
 #[test]
+fn a_confirmation_tells_whether_it_leaps_whatever_was_doubted() {
+    let mark = at(&Hands::of_boot(1, YEAR, 500_000), None).mark();
+    for (wall, doubt) in [
+        (YEAR + 3, Doubt::Rebooted),
+        (YEAR - 2 * GAP, Doubt::BehindAtStart),
+    ] {
+        let hands = Hands::of_boot(2, wall, 600_000);
+        let clock = SteadyClock::new(&hands, mark, trust(true));
+        assert!(!clock.leaps(clock.confirmation()));
+        hands.set(YEAR + 2 * GAP, 600_001);
+        assert_eq!(clock.watch(), Some(doubt));
+        assert!(clock.leaps(clock.confirmation()));
+    }
+}
+
+#[test]
 fn confirming_a_clock_that_is_trusted_changes_nothing() {
     let hands = Hands::new(YEAR, 0);
     let clock = at(&hands, None);
