@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lethe_core::batch::{BatchError, Halt};
+use lethe_core::claim::{Claim, StoreKind};
 use lethe_core::ports::{AuditError, HsmError, StoreError};
 use lethe_core::takeover::TakeoverError;
 
@@ -28,13 +29,16 @@ pub enum AppError {
     Audit(#[from] AuditError),
     /// The service halted: it cannot know which state is right, and a person has to look.
     #[error("halted: {0}")]
-    Halted(#[from] Halt),
+    Halted(Halt),
     /// The service cannot listen on this address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     /// Another process has the database open that the takeover would leave; its path.
     #[error("the database at {0} is still served: stop that service first. Nothing was changed")]
     StillServed(PathBuf),
+    /// Another node has taken over, or the store has moved. The program can start again, and wait as a spare.
+    #[error("{0}: this node waits as a spare")]
+    Superseded(String),
     /// It is not certain that the store may take over the deployment.
     #[error(transparent)]
     Takeover(TakeoverError),
@@ -55,6 +59,27 @@ impl From<StoreError> for AppError {
     }
 }
 
+impl From<Halt> for AppError {
+    /// Nodes that share a database replace each other. Of anything else a person has to know.
+    fn from(halt: Halt) -> Self {
+        let is_of_a_node = |claimed: &str, ours: &str| {
+            let claims: (Result<Claim, _>, Result<Claim, _>) = (claimed.parse(), ours.parse());
+            let (Ok(claimed), Ok(ours)) = claims else {
+                return false;
+            };
+            ours.location.kind == StoreKind::Postgres
+                && claimed.store == ours.store
+                && claimed.location.is_same_place(&ours.location)
+        };
+        match halt {
+            Halt::ForeignClaim { claimed, ours } if is_of_a_node(&claimed, &ours) => {
+                Self::Superseded("another node has taken the claim in the HSM".into())
+            }
+            halt => Self::Halted(halt),
+        }
+    }
+}
+
 impl From<TakeoverError> for AppError {
     fn from(error: TakeoverError) -> Self {
         match error {
@@ -67,7 +92,7 @@ impl From<TakeoverError> for AppError {
 impl From<BatchError> for AppError {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::Halt(halt) => Self::Halted(halt),
+            BatchError::Halt(halt) => halt.into(),
             BatchError::Store(error) => error.into(),
             BatchError::Hsm(error) => Self::Hsm(error),
             other => Self::Batch(other),

@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::AppError;
 use super::adapters::Adapters;
 use super::reload::{Hangup, Reloader};
+use super::stores::ServiceStore;
 use super::wiring::{Opened, Wired, wire};
 use crate::admission::{Pool, open_files};
 use crate::approvals;
-use crate::config::{Config, ServerSection};
+use crate::config::{Config, ServerSection, StoreSection};
 use crate::http::ApiState;
 use crate::http::{self, ops};
 use crate::leader::{Keeper, KeeperHandle};
@@ -28,6 +29,8 @@ use crate::node::NodeState;
 use crate::node::upkeep::{Upkeep, check_hsm, write_marks};
 use crate::observability::metrics::{Exposition, Metrics};
 
+/// For requests under way when another node has taken over: what they wait for does not come.
+const SUPERSEDED_GRACE: Duration = Duration::from_secs(1);
 /// Between two rounds that drop counts which are over.
 const TIDY: Duration = Duration::from_millis(500);
 
@@ -91,6 +94,7 @@ struct Ends {
     ops: JoinHandle<()>,
     /// A panic of any other background work.
     panicked: CancellationToken,
+    store: Arc<dyn ServiceStore>,
 }
 
 impl Ends {
@@ -106,6 +110,7 @@ impl Ends {
             _ = &mut self.api => Err(ended_alone("the API's listener ended")),
             _ = &mut self.ops => Err(ended_alone("the ops listener ended")),
             () = self.panicked.cancelled() => Err(ended_alone("background work panicked")),
+            why = self.store.ended() => Err(AppError::Superseded(why.into())),
         }
     }
 }
@@ -125,7 +130,9 @@ impl App {
         let ops = OpsListener::begin(&config.server, &starting, &metrics, exposition).await?;
         let adapters = Adapters::open(config, &mut reloader, metrics, &starting).await?;
         Ok(Self {
-            wired: wire(config, adapters).await?,
+            wired: wire(config, adapters)
+                .await
+                .map_err(|error| of_a_spare(&config.store, error))?,
             ops,
             reloader,
         })
@@ -195,6 +202,7 @@ impl App {
             api: tokio::spawn(api),
             ops: self.ops.serving,
             panicked: opened.tasks.panicked(),
+            store: Arc::clone(&opened.store),
         };
         let begun = tokio::select! {
             begun = ready(address) => begun,
@@ -207,8 +215,13 @@ impl App {
         tracing::info!("stopping");
         // The receivers may be gone already.
         let _ = stop_api.send(true);
+        let limit = match &ended {
+            Err(AppError::Superseded(_)) => SUPERSEDED_GRACE,
+            // It has limits of its own.
+            _ => Duration::MAX,
+        };
         if !ends.api.is_finished() {
-            let _ = (&mut ends.api).await;
+            let _ = tokio::time::timeout(limit, &mut ends.api).await;
         }
         let _ = self.ops.stop.send(true);
         // After the API: shreds under way come to their end.
@@ -264,6 +277,16 @@ impl Opened {
     }
 }
 
+/// A node that had the lock on the database and found that another one still serves goes back to waiting.
+fn of_a_spare(store: &StoreSection, error: AppError) -> AppError {
+    match (store, error) {
+        (StoreSection::Postgres(_), AppError::Halted(Halt::Served)) => {
+            AppError::Superseded("another node answered in the HSM".into())
+        }
+        (_, error) => error,
+    }
+}
+
 /// With as many connections and handshakes as the process may open files for.
 fn fitted(config: &Config) -> Result<Config, AppError> {
     let mut config = config.clone();
@@ -292,21 +315,23 @@ async fn tidy(service: Arc<ApiState>) {
 
 fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {
     match ended {
-        Ok(Err(halt)) => {
-            tracing::error!(%halt, "halting");
-            AppError::Halted(halt)
-        }
+        Ok(Err(halt)) => halted(halt),
         Ok(Ok(())) => ended_alone("the background work ended"),
         Err(_) => ended_alone("the background work panicked"),
     }
 }
 
+fn halted(halt: Halt) -> AppError {
+    let error = AppError::from(halt);
+    if let AppError::Halted(halt) = &error {
+        tracing::error!(%halt, "halting");
+    }
+    error
+}
+
 fn node_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
     match ended {
-        Ok(Some(halt)) => {
-            tracing::error!(%halt, "halting");
-            AppError::Halted(halt)
-        }
+        Ok(Some(halt)) => halted(halt),
         Ok(None) | Err(_) => ended_alone("the node's background work panicked"),
     }
 }

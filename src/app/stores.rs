@@ -23,12 +23,20 @@ const NEXT_TRY: Duration = Duration::from_millis(500);
 /// All that the service keeps in its store.
 #[async_trait]
 pub(crate) trait ServiceStore: Store + ApprovalStore + KeyUseStore {
+    /// Waits until this process cannot serve the store any more, and says why.
+    async fn ended(&self) -> &'static str;
+
     /// Ends what is under way, and gives the store up.
     async fn close(&self);
 }
 
 #[async_trait]
 impl ServiceStore for SqliteStore {
+    /// Never: this process has locked the file.
+    async fn ended(&self) -> &'static str {
+        std::future::pending().await
+    }
+
     async fn close(&self) {
         Self::close(self).await;
     }
@@ -36,6 +44,10 @@ impl ServiceStore for SqliteStore {
 
 #[async_trait]
 impl ServiceStore for PostgresStore {
+    async fn ended(&self) -> &'static str {
+        Self::ended(self).await
+    }
+
     async fn close(&self) {
         Self::close(self).await;
     }

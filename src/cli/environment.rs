@@ -14,6 +14,11 @@ pub(super) fn ensure(variables: &BTreeMap<String, String>) -> Result<(), Failure
     if variables.iter().all(set) {
         return Ok(());
     }
+    start_again(variables)
+}
+
+/// Starts the program again, in its place, with the same words and these variables beside its own.
+pub(super) fn start_again(variables: &BTreeMap<String, String>) -> Result<(), Failure> {
     let error = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .envs(variables)

@@ -7,6 +7,7 @@ mod environment;
 mod init;
 mod keys;
 mod keyspace;
+mod members;
 mod openapi;
 mod output;
 mod pki;
@@ -68,6 +69,8 @@ enum Command {
     Clock(clock::Clock),
     /// Makes this store the one that is served, after the deployment's store was moved.
     Takeover(takeover::Takeover),
+    /// Shows the copies of a database in PostgreSQL, or says which of them could be promoted.
+    Members(members::Members),
     /// Brings a file of wrapped keys to the newest key version.
     Rewrap(rewrap::Rewrap),
     /// Prints the public keys that check receipts.
@@ -202,6 +205,7 @@ impl Cli {
             Command::Withdraw(command) => command.run(self.output),
             Command::Clock(command) => command.run(self.output),
             Command::Takeover(command) => command.run(self.output),
+            Command::Members(command) => command.run(self.output),
             Command::Rewrap(command) => command.run(self.output),
             Command::Keys(command) => command.run(self.output),
             Command::Receipt(command) => command.run(self.output),

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Failure, app_failure, block_on, environment, output, warn_of_writers};
-use crate::app::App;
 use crate::app::memory;
+use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::observability::logging;
 
@@ -24,15 +25,24 @@ impl Serve {
         logging::start(&config.log).map_err(std::io::Error::other)?;
         protection.report();
         warn_of_writers(&config, &self.config, |who| tracing::warn!("{who}"))?;
-        block_on(async {
-            let app = App::open(&config, &self.config)
-                .await
-                .map_err(app_failure)?;
-            let ready = async |address| {
-                output::announce(format!("lethe ready https://{address}"));
-                Ok(())
-            };
-            app.run(&config, ready).await.map_err(app_failure)
+        let served = block_on(async { Ok(self.serve(&config).await) })?;
+        match served {
+            // Nothing of what this process knows stays.
+            Err(AppError::Superseded(why)) => {
+                tracing::warn!("{why}: starting again, to wait as a spare");
+                logging::flush();
+                environment::start_again(&BTreeMap::new())
+            }
+            served => served.map_err(app_failure),
+        }
+    }
+
+    async fn serve(&self, config: &Config) -> Result<(), AppError> {
+        let app = App::open(config, &self.config).await?;
+        app.run(config, async |address| {
+            output::announce(format!("lethe ready https://{address}"));
+            Ok(())
         })
+        .await
     }
 }

@@ -35,7 +35,7 @@ pub use log::{LogFormat, LogSection};
 pub use receipts::ReceiptsSection;
 pub use rotation::RotationSection;
 pub use server::{ExpiredCrls, ServerSection};
-pub use store::{PostgresSection, StoreSection};
+pub use store::{PostgresSection, StoreSection, named_host};
 pub use telemetry::TelemetrySection;
 
 /// The whole file.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lethe_store_postgres::{Connect, Tls};
+use lethe_store_postgres::{Connect, Host, Tls};
 use serde::Deserialize;
 
 use super::{ConfigError, is_open_to_all, read};
@@ -55,6 +55,8 @@ pub struct PostgresSection {
     pub certificate: Option<PathBuf>,
     /// Key of this client, PEM.
     pub key: Option<PathBuf>,
+    /// On how many copies something has to be before it is answered or used; two, or one if there is one.
+    pub durable_on: Option<u32>,
     /// A folder of this node's own, for its lock.
     pub state: PathBuf,
 }
@@ -94,10 +96,20 @@ impl StoreSection {
 
 impl PostgresSection {
     fn check(&self) -> Result<(), String> {
-        let [(_, host)] = self.hosts.iter().collect::<Vec<_>>()[..] else {
-            return Err("store.postgres.hosts must name one server".into());
-        };
-        address(host).map_err(|why| format!("store.postgres.hosts: {host}: {why}"))?;
+        let copies = self.hosts.len();
+        if !(1..=9).contains(&copies) {
+            return Err("store.postgres.hosts must name 1 to 9 copies".into());
+        }
+        for (name, host) in &self.hosts {
+            address(host).map_err(|why| format!("store.postgres.hosts: {host}: {why}"))?;
+            check_name(name).map_err(|why| format!("store.postgres.hosts: {why}"))?;
+        }
+        if self
+            .durable_on
+            .is_some_and(|on| on == 0 || on as usize > copies)
+        {
+            return Err(format!("store.postgres.durable_on must be 1 to {copies}"));
+        }
         for (option, value) in [("database", &self.database), ("user", &self.user)] {
             // PostgreSQL cuts longer names.
             if !(1..=63).contains(&value.len()) || value.contains('\0') {
@@ -107,7 +119,12 @@ impl PostgresSection {
         if self.certificate.is_some() != self.key.is_some() {
             return Err("store.postgres.certificate and store.postgres.key need each other".into());
         }
-        let is_reached_by_network = !host.starts_with('/');
+        let sockets = self.hosts.values().filter(|it| it.starts_with('/'));
+        let is_reached_by_network = match sockets.count() {
+            0 => true,
+            sockets if sockets == copies => false,
+            _ => return Err("store.postgres.hosts must be sockets or none".into()),
+        };
         match (&self.ca, is_reached_by_network) {
             (None, true) => Err(
                 "store.postgres.ca is required: passwords and rows would go in clear without TLS"
@@ -126,12 +143,19 @@ impl PostgresSection {
     /// # Errors
     /// [`ConfigError`] when the password cannot be read, is empty, or everybody may read it.
     pub fn connect(&self) -> Result<Connect, ConfigError> {
-        let host = self.hosts.values().next().map_or("", String::as_str);
-        // Checked when the configuration was read.
-        let (host, port) = address(host).unwrap_or((host, PORT));
+        let host = |(name, text): (&String, &String)| {
+            // Checked when the configuration was read.
+            let (host, port) = address(text).unwrap_or((text, PORT));
+            Host {
+                name: name.clone(),
+                host: host.to_owned(),
+                port,
+            }
+        };
+        let most = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         Ok(Connect {
-            host: host.to_owned(),
-            port,
+            hosts: self.hosts.iter().map(host).collect(),
+            durable_on: self.durable_on.unwrap_or_else(|| most.min(2)),
             database: self.database.clone(),
             user: self.user.clone(),
             password: self.password()?,
@@ -164,6 +188,32 @@ impl PostgresSection {
             "" => Err(invalid("holds no password")),
             password => Ok(Some(password.to_owned())),
         }
+    }
+}
+
+/// A copy of the database as the command line names it: `NAME=ADDRESS`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn named_host(text: &str) -> Result<Host, String> {
+    let (name, text) = text.split_once('=').ok_or("must be NAME=HOST:PORT")?;
+    check_name(name)?;
+    let (host, port) = address(text)?;
+    Ok(Host {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        port,
+    })
+}
+
+/// As PostgreSQL takes it for `cluster_name` and `application_name`.
+fn check_name(name: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match (1..=63).contains(&name.len()) && name.bytes().all(is_plain) {
+        true => Ok(()),
+        false => Err(format!(
+            "{name:?} must be 1 to 63 letters, digits, '-', '_' or '.'"
+        )),
     }
 }
 

@@ -209,7 +209,8 @@ impl Readiness {
             .collect();
         missing.extend(service.audit.check().err().map(|error| error.to_string()));
         if !service.node.has_lease() {
-            missing.push("the claim in the HSM was not looked at for too long".into());
+            missing
+                .push("the store, or the claim in the HSM, was not looked at for too long".into());
         }
         let clock = service.node.clock_warning();
         let keys_wait = service.node.clock.reading().doubt.is_some();

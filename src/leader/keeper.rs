@@ -5,7 +5,9 @@ use lethe_core::batch::{
     BatchError, Current, Epoch, Finished, Halt, Opened, Ports, Reader, Recovered, Work,
 };
 use lethe_core::buckets::Buckets;
+use lethe_core::erasure::ErasureNumber;
 use lethe_core::hsm_move::Devices;
+use lethe_core::ports::StoreError;
 use lethe_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +57,11 @@ pub struct KeeperLimits {
     pub is_alone: bool,
 }
 
+/// Whether rows of the store can be told from those of others: since the first batch of the deployment.
+fn is_authenticated(opened: &Opened) -> bool {
+    opened.directory().commitments().is_some()
+}
+
 impl Keeper {
     /// Opens the deployment: first the root, then the directory, the keyspaces, the buckets and the open erasures.
     ///
@@ -66,17 +73,10 @@ impl Keeper {
         limits: KeeperLimits,
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
-        let epoch = Epoch::next(&ports).await?;
         let opened = Opened::open(Reader::of(&ports)).await?;
-        let node = handles.as_node(&ports);
-        let recovered = if limits.is_alone {
-            opened.recover(node, epoch).await
-        } else {
-            opened.take_over(node, epoch).await
-        };
-        let Recovered { current, finished } = recovered?;
+        opened.serve(handles.as_node(&ports)).await?;
         let now = ports.clock.now();
-        let (buckets, keys) = Buckets::load(&ports, current.deployment(), now).await?;
+        let (buckets, keys) = Buckets::load(&ports, opened.deployment(), now).await?;
         handles.node.key_state.add_buckets(keys);
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
@@ -84,7 +84,7 @@ impl Keeper {
             handles,
             hsms: Hsms::new(devices, moves, limits.max_objects),
             limits,
-            current: Some(current),
+            current: None,
             buckets,
             due: Due {
                 last_tick: Duration::ZERO,
@@ -95,9 +95,19 @@ impl Keeper {
             },
             commands,
         };
-        keeper.reload_erasures(finished).await?;
-        keeper.begin_commitments().await?;
-        keeper.adjust_times().await?;
+        match keeper.recover().await {
+            Ok(()) => {
+                keeper.begin_commitments().await?;
+                keeper.adjust_times().await?;
+            }
+            // A copy of the store is away. What was accepted is refused; it is destroyed when the copy is back.
+            Err(BatchError::Store(StoreError::Unavailable(why))) if is_authenticated(&opened) => {
+                tracing::warn!(why, "the last batch is not finished yet");
+                let done = opened.directory().commitments().map(|it| it.fulfilled);
+                keeper.refuse_open_erasures(done).await?;
+            }
+            Err(error) => return Err(error),
+        }
         keeper.make_buckets().await?;
         Ok((keeper, handle))
     }
@@ -156,9 +166,18 @@ impl Keeper {
         let epoch = Epoch::next(&self.ports).await?;
         let opened = Opened::open(Reader::of(&self.ports)).await?;
         let node = self.handles.as_node(&self.ports);
-        let Recovered { current, finished } = opened.recover(node, epoch).await?;
+        let recovered = if self.limits.is_alone {
+            opened.recover(node, epoch).await
+        } else {
+            opened.take_over(node, epoch).await
+        };
+        let Recovered { current, finished } = recovered?;
+        // The store names a root now that only this process knows.
+        self.limits.is_alone = true;
+        let done = current.commitments().map(|it| it.fulfilled);
         self.current = Some(current);
-        self.reload_erasures(finished).await
+        self.finish(finished);
+        self.refuse_open_erasures(done).await
     }
 
     /// Answers the callers that wait for these receipts.
@@ -169,12 +188,10 @@ impl Keeper {
         }
     }
 
-    /// After a recovery: answers what the recovery finished, and reads the open erasures from the store.
-    async fn reload_erasures(&mut self, finished: Option<Finished>) -> Result<(), BatchError> {
-        self.finish(finished);
-        let commitments = self.current.as_ref().and_then(Current::commitments);
-        let done = match commitments {
-            Some(commitments) => commitments.fulfilled,
+    /// What is open is refused and waits: all after `done`, which the store says if the directory does not.
+    async fn refuse_open_erasures(&self, done: Option<ErasureNumber>) -> Result<(), BatchError> {
+        let done = match done {
+            Some(done) => done,
             None => self.ports.store.fulfilled_up_to().await?,
         };
         let now = self.handles.node.boot_time();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use lethe_core::batch::{BatchError, Halt, check_ours};
-use lethe_core::ports::Clock;
+use lethe_core::ports::{Clock, Strength};
 use lethe_core::time::Timestamp;
 
 use super::keeper::Keeper;
@@ -69,7 +69,7 @@ impl Keeper {
     async fn prepare_to_destroy(&self) -> Result<(), BatchError> {
         let node = &self.handles.node;
         check_ours(&self.ports, node.deployment).await?;
-        self.ports.store.barrier().await?;
+        self.ports.store.barrier(Strength::Destroying).await?;
         node.key_state.until_unused().await
     }
 

@@ -40,11 +40,15 @@ impl Keeper {
 
     /// Recovers after an error, makes the buckets that are needed, and deletes old rows.
     pub(super) async fn maintain(&mut self) -> Result<(), BatchError> {
-        self.recover().await?;
-        // Shreds need no buckets.
-        self.due.paused = false;
-        self.adjust_times().await?;
+        let recovered = self.recover().await;
+        if recovered.is_ok() {
+            // Shreds need no buckets.
+            self.due.paused = false;
+            self.adjust_times().await?;
+        }
+        // Buckets need no batch: keys are issued while a copy of the store is away.
         self.make_buckets().await?;
+        recovered?;
         self.tidy().await?;
         if self.due.check_hsm {
             let hsm = self.ports.hsm.as_ref();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{BatchError, Halt, Ports};
+use lethe_core::batch::{BatchError, Halt, Ports, check_ours};
 use lethe_core::claim::{CHECK_INTERVAL, Lease, check};
 use lethe_core::identity::DeploymentId;
 
@@ -43,6 +43,13 @@ impl ClaimWatch {
     pub async fn run(mut self) -> Halt {
         loop {
             let begun = self.ports.clock.since_boot();
+            let alone = tokio::time::timeout(CHECK_TIMEOUT, self.ports.store.confirm_alone()).await;
+            if !matches!(alone, Ok(Ok(()))) {
+                if let Some(halt) = self.look_without_store().await {
+                    return halt;
+                }
+                continue;
+            }
             match tokio::time::timeout(CHECK_TIMEOUT, check(&self.ports, self.deployment)).await {
                 Ok(Ok(())) => {
                     self.last_success = begun;
@@ -54,6 +61,17 @@ impl ClaimWatch {
             let took = self.ports.clock.since_boot().saturating_sub(begun);
             tokio::time::sleep(CHECK_INTERVAL.saturating_sub(took)).await;
         }
+    }
+
+    /// Another process may serve the store: the lease is not renewed, and a challenge not answered.
+    async fn look_without_store(&self) -> Option<Halt> {
+        let looked = check_ours(&self.ports, self.deployment);
+        if let Ok(Err(BatchError::Halt(halt))) = tokio::time::timeout(CHECK_TIMEOUT, looked).await {
+            return Some(halt);
+        }
+        // The store is asked again soon: the lease lasts for seconds alone.
+        tokio::time::sleep(CHECK_INTERVAL / 5).await;
+        None
     }
 
     /// Keys are served without the HSM for as long as `hsm.max_outage` allows.

@@ -1,18 +1,25 @@
 //! Several nodes on one PostgreSQL: one serves, the others wait as its spares.
 
-use serde_json::json;
+use lethe_testkit::postgres::Server;
+use reqwest::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::support::nodes::{Node, Site};
-use crate::support::{Role, eventually, refused};
+use crate::support::{Api, Role, eventually, refused};
 
-/// A node that waits says so, and serves nobody.
-async fn waits(node: &Node) {
+async fn waits_again(node: &Node) {
     eventually("it waits as a spare", async || {
         let said = node.ops("/readyz").await;
         said.is_some_and(|(status, text)| status == 503 && text.contains("waits as a spare"))
     })
     .await;
     assert_eq!(node.ops("/healthz").await.unwrap().0, 200);
+}
+
+/// A node that waits says so, and serves nobody.
+async fn waits(node: &Node) {
+    waits_again(node).await;
     assert!(!node.has_served(), "{}", node.log());
 }
 
@@ -77,4 +84,117 @@ async fn a_node_that_was_killed_serves_again_at_once() {
         "{}",
         node.log()
     );
+}
+
+async fn shred(api: &Api, conversation: &str) -> Value {
+    let body = json!({ "conversation": conversation }).to_string();
+    let request = api.request(Method::POST, "/v1/keyspaces/chat/shreds");
+    let request = request.header("content-type", "application/json");
+    let answer = request.header("prefer", "respond-async").body(body).send();
+    answer.await.unwrap().json().await.unwrap()
+}
+
+async fn destroyed(api: &Api, id: &Value) -> Option<Value> {
+    let path = format!("/v1/keyspaces/chat/shreds/{}", id.as_str().unwrap());
+    let answer = api.get(&path).await;
+    (answer.status == 200 && answer.body["state"] == "destroyed").then_some(answer.body)
+}
+
+/// Keys are served on while nobody can write. When another copy is promoted, nothing is lost, and what is
+/// destroyed waits until all copies follow it.
+#[tokio::test]
+async fn the_database_fails_over() {
+    let mut site = Site::with_standbys(&["b", "c"]);
+    let mut node = site.node("only");
+    node.lethe(&["init"]);
+    node.run();
+    let operator = site.api(&node, Role::Operator);
+    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
+    let api = site.api(&node, Role::MessageServer);
+    let kept = api.issue("chat", "kept").await;
+    let gone = api.issue("chat", "gone").await;
+    let id = shred(&api, "gone").await["id"].clone();
+    eventually("a receipt from all copies", async || {
+        destroyed(&api, &id).await.is_some()
+    })
+    .await;
+    let receipt = destroyed(&api, &id).await;
+
+    site.server.stop("immediate");
+    let read = api.unwrap("chat", "kept", &kept.text("wrapped_key")).await;
+    assert_eq!(read.ok(200)["data_key"], kept.body["data_key"]);
+    let later = api.issue("chat", "later").await;
+    site.standbys["b"].promote();
+    site.standbys["c"].follow(&site.standbys["b"], "c");
+    // It starts again, with what the new primary holds.
+    node.serves();
+    let api = site.api(&node, Role::MessageServer);
+    for key in [&kept, &later] {
+        let conversation = key.text("conversation");
+        let wrapped = key.text("wrapped_key");
+        let read = api.unwrap("chat", &conversation, &wrapped).await.ok(200);
+        assert_eq!(read["data_key"], key.body["data_key"]);
+    }
+    let read = api.unwrap("chat", "gone", &gone.text("wrapped_key")).await;
+    refused(&read, 410, "shredded");
+    assert_eq!(destroyed(&api, &id).await, receipt);
+
+    let waiting = shred(&api, "later").await["id"].clone();
+    let wrapped = later.text("wrapped_key");
+    let read = api.unwrap("chat", "later", &wrapped).await;
+    refused(&read, 410, "shredded");
+    eventually("it says which copy is missing", async || {
+        let said = node.ops("/readyz").await;
+        said.is_some_and(|(_, text)| text.contains("the copy a does not follow"))
+    })
+    .await;
+    assert_eq!(destroyed(&api, &waiting).await, None);
+    let again: Server = site.standbys["b"].standby("a");
+    eventually("all copies follow", async || {
+        destroyed(&api, &waiting).await.is_some()
+    })
+    .await;
+    site.standbys.insert("a".into(), again);
+    node.stop();
+}
+
+/// A node that was stopped does not know that another one has gone on: it gives out no key when it wakes.
+#[tokio::test]
+async fn a_node_that_was_stopped_gives_out_nothing_when_it_wakes() {
+    let site = Site::new();
+    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
+    first.lethe(&["init"]);
+    second.lethe(&["init"]);
+    first.run();
+    let operator = site.api(&first, Role::Operator);
+    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
+    let old = site.api(&first, Role::MessageServer);
+    let gone = old.issue("chat", "gone").await;
+    second.begin();
+    waits(&second).await;
+    first.signal(Signal::STOP);
+    second.serves();
+    let api = site.api(&second, Role::MessageServer);
+    let body = json!({ "conversation": "gone" });
+    let shredded = api.post("/v1/keyspaces/chat/shreds", &body).await.ok(200);
+    assert_eq!(shredded["state"], "destroyed");
+    // Its answer waits in the socket while it is stopped.
+    let asked = tokio::spawn({
+        let (old, wrapped) = (old.clone(), gone.text("wrapped_key"));
+        async move { old.unwrap("chat", "gone", &wrapped).await }
+    });
+    first.signal(Signal::CONT);
+    // It may have started again before it answered.
+    if let Ok(answer) = asked.await {
+        refused(&answer, 503, "lease_lost");
+    }
+    waits_again(&first).await;
+    let later = api.issue("chat", "later").await;
+    second.stop();
+    first.serves();
+    let wrapped = later.text("wrapped_key");
+    let read = old.unwrap("chat", "later", &wrapped).await.ok(200);
+    assert_eq!(read["data_key"], later.body["data_key"]);
+    let read = old.unwrap("chat", "gone", &gone.text("wrapped_key")).await;
+    refused(&read, 410, "shredded");
 }

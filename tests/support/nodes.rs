@@ -1,5 +1,6 @@
 //! Several nodes of one deployment: `lethe serve` on a database in PostgreSQL and one simulated HSM.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub struct Site {
     /// Its certificates, and the folder of its HSM.
     pub dev: Dev,
     pub server: Server,
+    /// Copies that follow it, by name.
+    pub standbys: BTreeMap<String, Server>,
     pub database: String,
     device: Option<Daemon>,
 }
@@ -38,13 +41,21 @@ pub struct Node {
 impl Site {
     /// Certificates, HSM and an empty database.
     pub fn new() -> Self {
+        Self::with_standbys(&[])
+    }
+
+    /// The same, with copies of these names that follow the primary, `a`.
+    pub fn with_standbys(names: &[&str]) -> Self {
         let mut dev = Dev::start();
         dev.stop();
         std::fs::remove_dir_all(dev.dir().join("hsm")).unwrap();
         let server = Server::new();
         let database = server.database();
+        let standbys = names.iter();
+        let standbys = standbys.map(|name| ((*name).to_owned(), server.standby(name)));
         let mut site = Self {
             dev,
+            standbys: standbys.collect(),
             server,
             database,
             device: None,
@@ -64,9 +75,14 @@ impl Site {
         let dir = self.dev.dir();
         let text = std::fs::read_to_string(dir.join("lethe.toml")).unwrap();
         let (dev_listen, dev_ops) = (self.dev.listen.to_string(), self.dev.ops.to_string());
+        let copies = self.standbys.iter().map(|(name, it)| (name.as_str(), it));
+        let copies = [("a", &self.server)].into_iter().chain(copies);
+        let hosts: Vec<String> = copies
+            .map(|(name, it)| format!("{name} = {:?}", it.socket()))
+            .collect();
         let postgres = format!(
-            "[store.postgres]\nhosts = {{ a = {:?} }}\ndatabase = {:?}\nuser = {ROLE:?}\nstate = \"state-{name}\"\n",
-            self.server.socket(),
+            "[store.postgres]\nhosts = {{ {} }}\ndatabase = {:?}\nuser = {ROLE:?}\nstate = \"state-{name}\"\n",
+            hosts.join(", "),
             self.database
         );
         let text = text

@@ -11,6 +11,21 @@ CREATE TABLE schema (
 );
 INSERT INTO schema (row_id, version, readable_by) VALUES (1, 1, 1);
 
+-- The copies of the database that could ever be promoted: a name, under which each follows the primary, and
+-- where it is. `host` is a folder for a socket.
+CREATE TABLE member (
+    name text COLLATE "C" PRIMARY KEY CHECK (name <> ''),
+    host text NOT NULL,
+    port bigint NOT NULL CHECK (port BETWEEN 1 AND 65535)
+);
+
+-- Advanced by each process that takes the lock on the database. One that sees another number has been replaced.
+CREATE TABLE fence (
+    row_id bigint PRIMARY KEY CHECK (row_id = 1),
+    epoch  bigint NOT NULL CHECK (epoch >= 0)
+);
+INSERT INTO fence (row_id, epoch) VALUES (1, 0);
+
 -- The columns `mac`: HMAC of each row that can lead to a signature, a destruction, or a key that opens. Null
 -- only until the first batch of the deployment: from then on a row without one is refused.
 

@@ -16,11 +16,12 @@ use std::time::Duration;
 use lethe_core::ports::StoreError;
 use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Executor, PgConnection};
+use sqlx::{Executor, PgConnection, Row};
 
 use crate::backends::{Backend, backend, end};
 use crate::errors::{during, failed, within};
-use crate::guard::Held;
+use crate::guard::{Held, replaced};
+use crate::members::{self, On};
 use crate::pool::{Lent, Pool};
 
 /// Longest time of one call: the server's own limits are shorter, so only a lost connection reaches it.
@@ -34,15 +35,20 @@ pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 pub(crate) struct Calls {
     pool: Arc<Pool>,
     held: Held,
+    /// The name of the member that is the primary.
+    here: Arc<str>,
+    durable_on: On,
     /// Sessions whose COMMIT was not answered.
     unsettled: Arc<Mutex<Vec<Backend>>>,
 }
 
 impl Calls {
-    pub(crate) fn new(options: PgConnectOptions, held: Held) -> Self {
+    pub(crate) fn new(options: PgConnectOptions, held: Held, here: &str, durable_on: u32) -> Self {
         Self {
             pool: Pool::new(options),
             held,
+            here: here.into(),
+            durable_on: On::Members(durable_on),
             unsettled: Arc::default(),
         }
     }
@@ -83,19 +89,42 @@ impl Calls {
     ) -> Result<T, StoreError> {
         let calls = self.clone();
         to_its_end(name, async move {
-            calls.held.check()?;
+            let fence = calls.held.fence()?;
             let mut connection = calls.acquire(name).await?;
             let mut committing = None;
-            let done = transaction(&mut connection, name, work, &mut committing);
+            let done = transaction(&mut connection, name, fence, work, &mut committing);
             let done = within(limit, name, done).await;
             if let Some(backend) = committing {
                 calls.unsettled.lock().push(backend);
             } else if !matches!(done, Err(StoreError::Unavailable(_))) {
+                let done = match done {
+                    Ok(done) => calls.flushed(&mut connection).await.map(|()| done),
+                    failed => failed,
+                };
                 connection.give_back();
+                return done;
             }
             done
         })
         .await
+    }
+
+    /// On how many members something has to be before it is answered or used.
+    pub(crate) const fn durable_on(&self) -> On {
+        self.durable_on
+    }
+
+    /// Waits until enough members have flushed what this session has committed.
+    async fn flushed(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        if self.durable_on == On::Members(1) {
+            return Ok(());
+        }
+        let place = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text");
+        let place: String = place
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(during("flush"))?;
+        members::wait(connection, &self.here, &place, self.durable_on).await
     }
 
     /// Waits for what is under way.
@@ -127,14 +156,19 @@ async fn to_its_end<T: Send + 'static>(
 async fn transaction<T>(
     connection: &mut PgConnection,
     name: &'static str,
+    fence: i64,
     work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T>,
     committing: &mut Option<Backend>,
 ) -> Result<T, StoreError> {
-    let begin =
-        "BEGIN; SELECT pid, backend_start::text FROM pg_stat_get_activity(pg_backend_pid())";
+    let begin = "BEGIN; SELECT pid, backend_start::text, (SELECT epoch FROM fence)
+                 FROM pg_stat_get_activity(pg_backend_pid())";
     let begun = connection.fetch_one(begin).await.map_err(during(name))?;
     let backend = backend(&begun).map_err(during(name))?;
-    let done = work(&mut *connection).await;
+    let newest: i64 = begun.try_get(2).map_err(during(name))?;
+    let done = match newest == fence {
+        true => work(&mut *connection).await,
+        false => Err(replaced()),
+    };
     if done.is_err() {
         // Where that fails, the connection is found to be dead, or in a transaction, before it is used again.
         let _ = connection.execute("ROLLBACK").await;
@@ -152,11 +186,9 @@ async fn transaction<T>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use lethe_testkit::postgres::{PORT, ROLE, Server};
-    use sqlx::Row;
-
     use super::*;
-    use crate::connect::Connect;
+    use crate::connect::{Connect, Host};
+    use lethe_testkit::postgres::{PORT, ROLE, Server};
 
     /// In a simple query, whose time is that of its transaction when it is alone in it.
     const INSIDE: &str = "SELECT now() <> statement_timestamp() OR to_regclass('half') IS NOT NULL";
@@ -165,15 +197,20 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_taken_out_of_any_transaction() {
         let server = Server::shared();
-        let connect = Connect {
+        let host = Host {
+            name: "a".into(),
             host: server.socket().to_str().unwrap().to_owned(),
             port: PORT,
+        };
+        let connect = Connect {
+            hosts: vec![host.clone()],
+            durable_on: 1,
             database: server.database(),
             user: ROLE.into(),
             password: None,
             tls: None,
         };
-        let calls = Calls::new(connect.options(), Held::default());
+        let calls = Calls::new(connect.options(&host), Held::default(), "a", 1);
         for left in ["BEGIN", "BEGIN; CREATE TABLE half ()"] {
             let begun = calls.read("leave", move |connection| {
                 Box::pin(async move { connection.execute(left).await.map_err(during("leave")) })

@@ -19,10 +19,10 @@ const ENVIRONMENT: [&str; 3] = ["PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
 /// How to connect to the database.
 #[derive(Clone)]
 pub struct Connect {
-    /// A host name or address, or the folder of a socket.
-    pub host: String,
-    /// The port; of a socket too.
-    pub port: u16,
+    /// The copies of the database: at least one.
+    pub hosts: Vec<Host>,
+    /// On how many members something has to be before it is answered or used, from 1.
+    pub durable_on: u32,
     /// The database.
     pub database: String,
     /// The role.
@@ -31,6 +31,23 @@ pub struct Connect {
     pub password: Option<String>,
     /// None for a socket alone.
     pub tls: Option<Tls>,
+}
+
+/// One copy of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The name under which it follows another copy: its `application_name`.
+    pub name: String,
+    /// A host name or address, or the folder of a socket.
+    pub host: String,
+    /// The port; of a socket too.
+    pub port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 /// Files in PEM.
@@ -45,8 +62,7 @@ pub struct Tls {
 impl fmt::Debug for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
-            .field("host", &self.host)
-            .field("port", &self.port)
+            .field("hosts", &self.hosts)
             .field("database", &self.database)
             .field("user", &self.user)
             .finish_non_exhaustive()
@@ -63,21 +79,24 @@ impl Connect {
                 "the environment sets {name}, which would change the connection to PostgreSQL: unset it"
             ));
         }
-        match (&self.tls, self.host.starts_with('/')) {
-            (Some(tls), false) => tls.check(),
-            (None, true) => Ok(()),
-            (Some(_), true) => refused("PostgreSQL has no TLS on a socket: leave out either"),
-            (None, false) => refused(
+        let mut sockets = self.hosts.iter().map(|it| it.host.starts_with('/'));
+        match &self.tls {
+            Some(_) if sockets.any(|is_socket| is_socket) => {
+                refused("PostgreSQL has no TLS on a socket: leave out either")
+            }
+            Some(tls) => tls.check(),
+            None if sockets.all(|is_socket| is_socket) => Ok(()),
+            None => refused(
                 "PostgreSQL is reached over a network without TLS: name its CA, or the folder of its socket",
             ),
         }
     }
 
     /// The settings go along with the connection: none of them can be left out by a session.
-    pub(crate) fn options(&self) -> PgConnectOptions {
+    pub(crate) fn options(&self, host: &Host) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&self.host)
-            .port(self.port)
+            .host(&host.host)
+            .port(host.port)
             .database(&self.database)
             .username(&self.user)
             .password(self.password.as_deref().unwrap_or_default())

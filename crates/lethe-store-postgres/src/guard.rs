@@ -1,22 +1,27 @@
-//! One process serves a database: it holds an advisory lock in a session of its own.
+//! One process serves a database: it holds an advisory lock in a session of its own. When that process dies,
+//! is stopped or is cut off, the server ends the session, and another process takes the lock.
+//!
+//! Whoever takes the lock advances the fence, and ends the sessions of the process before. That process may go
+//! on without knowing it: what it begins then sees the new fence.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lethe_core::ports::StoreError;
 use parking_lot::Mutex;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::backends;
+use crate::connect::Connect;
 use crate::errors::{LOCKED, during, within};
-use crate::session;
+use crate::primary::{Primary, find};
 
-/// By which others know the session that holds the lock. It never writes, so nobody has to end it.
+/// By which others know the session that holds the lock. It never writes but to the fence, so nobody has to
+/// end it.
 const APPLICATION: &str = "lethe lock";
 /// "lethe" in ASCII.
 const KEY: i64 = 0x6c_6574_6865;
@@ -26,53 +31,130 @@ const LOOK: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(3);
 /// Longest wait for a session with the lock.
 const TAKEN: Duration = Duration::from_secs(6);
+/// The server ends the session of a process that was stopped.
+const IDLE: &str = "SET idle_session_timeout = '10s'";
 
 /// Whether this process holds the lock.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Held(Arc<AtomicBool>);
+pub(crate) struct Held(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The fence of this process while it holds the lock; else 0.
+    fence: AtomicI64,
+    /// The process of its session in the server.
+    session: AtomicI64,
+}
 
 impl Held {
-    fn set(&self, held: bool) {
-        self.0.store(held, Ordering::Release);
+    fn set(&self, fence: i64, session: i64) {
+        self.0.session.store(session, Ordering::Release);
+        self.0.fence.store(fence, Ordering::Release);
     }
 
-    /// Nothing is written by a process that another one may have replaced.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
-        if self.0.load(Ordering::Acquire) {
-            return Ok(());
+    /// The fence of this process. Nothing is written by a process that another one may have replaced.
+    pub(crate) fn fence(&self) -> Result<i64, StoreError> {
+        match self.0.fence.load(Ordering::Acquire) {
+            0 => Err(StoreError::Unavailable(
+                "the session that holds the lock on the database was lost".into(),
+            )),
+            fence => Ok(fence),
         }
-        Err(StoreError::Unavailable(
-            "the session that holds the lock on the database was lost".into(),
-        ))
     }
+
+    /// Asks the server whether this process holds the lock, and its fence is the newest.
+    pub(crate) async fn ask(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let fence = self.fence()?;
+        let session = self.0.session.load(Ordering::Acquire);
+        let held = sqlx::query_scalar(
+            "SELECT (SELECT epoch FROM fence) = $1 AND EXISTS (
+                 SELECT FROM pg_locks
+                 WHERE locktype = 'advisory' AND granted AND pid = $2 AND objsubid = 1
+                       AND (classid::bigint << 32) | objid::bigint = $3
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        );
+        let held = held.bind(fence).bind(session).bind(KEY);
+        let held: bool = held
+            .fetch_one(connection)
+            .await
+            .map_err(during("look at the lock"))?;
+        held.then_some(()).ok_or_else(replaced)
+    }
+}
+
+/// Another process has taken the lock.
+pub(crate) fn replaced() -> StoreError {
+    StoreError::Unavailable("another node serves the database".into())
+}
+
+/// The lock, before this process serves.
+pub(crate) struct Lock {
+    pub(crate) primary: Primary,
+    session: PgConnection,
 }
 
 /// Holds the lock, and takes it again when its session is lost.
 #[derive(Debug)]
 pub(crate) struct Guard {
     held: Held,
+    ended: watch::Receiver<Option<&'static str>>,
     stop: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Guard {
+impl Lock {
     /// Takes the lock, before this process has any other session, and ends those that an earlier one has left.
-    pub(crate) async fn take(options: &PgConnectOptions) -> Result<Self, StoreError> {
-        let options = options.clone().application_name(APPLICATION);
-        let mut connection = lock(&options).await?;
-        backends::end_left(&mut connection).await?;
-        let (held, stop) = (Held::default(), Arc::<Notify>::default());
-        held.set(true);
-        let task = hold(options, connection, held.clone(), Arc::clone(&stop));
-        Ok(Self {
+    pub(crate) async fn take(connect: &Connect) -> Result<Self, StoreError> {
+        within(TAKEN, "lock the database", async {
+            let (primary, mut session) = find(connect, APPLICATION).await?;
+            lock(&mut session).await?;
+            backends::end_left(&mut session).await?;
+            Ok(Self { primary, session })
+        })
+        .await
+    }
+
+    /// Advances the fence, ends what an earlier process has begun meanwhile, and holds the lock from now on.
+    pub(crate) async fn hold(mut self, connect: Connect) -> Result<Guard, StoreError> {
+        let advance = sqlx::query_scalar("UPDATE fence SET epoch = epoch + 1 RETURNING epoch");
+        let advanced = advance.fetch_one(&mut self.session).await;
+        let fence = advanced.map_err(during("advance the fence"))?;
+        backends::end_left(&mut self.session).await?;
+        let idle = self.session.execute(IDLE).await;
+        idle.map_err(during("lock the database"))?;
+        let held = Held::default();
+        held.set(fence, process(&mut self.session).await?);
+        let ((end, ended), stop) = (watch::channel(None), Arc::<Notify>::default());
+        let holder = Holder {
+            connect,
+            primary: self.primary,
+            fence,
+            held: held.clone(),
+        };
+        let task = holder.hold(self.session, end, Arc::clone(&stop));
+        Ok(Guard {
             held,
+            ended,
             stop,
             task: Mutex::new(Some(tokio::spawn(task))),
         })
     }
+}
 
+impl Guard {
     pub(crate) fn held(&self) -> Held {
         self.held.clone()
+    }
+
+    /// Waits until this process cannot serve the database any more; says why.
+    pub(crate) async fn ended(&self) -> &'static str {
+        let mut ended = self.ended.clone();
+        let why = ended.wait_for(Option::is_some).await.map(|why| *why);
+        match why {
+            Ok(why) => why.unwrap_or_default(),
+            // It was released.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Gives the lock up.
@@ -93,24 +175,86 @@ impl Drop for Guard {
     }
 }
 
-async fn hold(options: PgConnectOptions, connection: PgConnection, held: Held, stop: Arc<Notify>) {
-    let mut session = Some(connection);
-    loop {
-        tokio::select! {
-            () = stop.notified() => break,
-            () = tokio::time::sleep(LOOK) => {}
+/// What holds the lock.
+struct Holder {
+    connect: Connect,
+    primary: Primary,
+    fence: i64,
+    held: Held,
+}
+
+/// How a try to take the lock again has ended.
+enum Again {
+    /// It was taken, and nobody has had it meanwhile.
+    Held(PgConnection, i64),
+    /// Not yet.
+    NotYet,
+    /// What this process knows of the database may be old.
+    Ended(&'static str),
+}
+
+impl Holder {
+    async fn hold(
+        self,
+        session: PgConnection,
+        ended: watch::Sender<Option<&'static str>>,
+        stop: Arc<Notify>,
+    ) {
+        let mut session = Some(session);
+        loop {
+            tokio::select! {
+                () = stop.notified() => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            // A session that was lost is ended before a new one asks for the lock.
+            session = match session.take() {
+                Some(connection) => answering(connection).await,
+                None => match self.again().await {
+                    Again::Held(connection, process) => {
+                        self.held.set(self.fence, process);
+                        Some(connection)
+                    }
+                    Again::NotYet => None,
+                    Again::Ended(why) => {
+                        ended.send_replace(Some(why));
+                        stop.notified().await;
+                        break;
+                    }
+                },
+            };
+            if session.is_none() {
+                self.held.set(0, 0);
+            }
         }
-        // A session that was lost is ended before a new one asks for the lock.
-        session = match session.take() {
-            Some(connection) => answering(connection).await,
-            None => lock(&options).await.ok(),
-        };
-        held.set(session.is_some());
+        self.held.set(0, 0);
+        // The lock goes with the session.
+        if let Some(connection) = session {
+            let _ = timeout(ANSWER, connection.close()).await;
+        }
     }
-    held.set(false);
-    // The lock goes with the session.
-    if let Some(connection) = session {
-        let _ = timeout(ANSWER, connection.close()).await;
+
+    async fn again(&self) -> Again {
+        let tried = within(TAKEN, "lock the database", self.try_again()).await;
+        tried.unwrap_or(Again::NotYet)
+    }
+
+    async fn try_again(&self) -> Result<Again, StoreError> {
+        let (primary, mut session) = find(&self.connect, APPLICATION).await?;
+        if !primary.is(&self.primary) {
+            return Ok(Again::Ended(
+                "another copy of the database is the primary now",
+            ));
+        }
+        let locked = lock(&mut session).await;
+        // Whoever has the lock has advanced the fence before it serves.
+        if fence(&mut session).await? != self.fence {
+            return Ok(Again::Ended("another node serves the database now"));
+        }
+        locked?;
+        let idle = session.execute(IDLE).await;
+        idle.map_err(during("lock the database"))?;
+        let process = process(&mut session).await?;
+        Ok(Again::Held(session, process))
     }
 }
 
@@ -119,22 +263,30 @@ async fn answering(mut connection: PgConnection) -> Option<PgConnection> {
     matches!(answered, Ok(Ok(()))).then_some(connection)
 }
 
-async fn lock(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    within(TAKEN, "lock the database", try_lock(options)).await
-}
-
 /// A process that has just died may still have its session for a moment.
-async fn try_lock(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+async fn lock(session: &mut PgConnection) -> Result<(), StoreError> {
     let failed = during("lock the database");
-    let mut connection = session::connect(options).await?;
-    let set = connection.execute("SET lock_timeout = '1s'").await;
+    let set = session.execute("SET lock_timeout = '1s'").await;
     set.map_err(&failed)?;
     let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
-    match lock.execute(&mut connection).await {
-        Ok(_) => Ok(connection),
+    match lock.execute(session).await {
+        Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCKED) => {
             Err(StoreError::InUse)
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+async fn fence(session: &mut PgConnection) -> Result<i64, StoreError> {
+    let fence = sqlx::query_scalar("SELECT epoch FROM fence");
+    let fence = fence.fetch_one(session).await;
+    fence.map_err(during("read the fence"))
+}
+
+/// The process of a session in the server.
+async fn process(session: &mut PgConnection) -> Result<i64, StoreError> {
+    let process = sqlx::query_scalar("SELECT pg_backend_pid()::bigint");
+    let process = process.fetch_one(session).await;
+    process.map_err(during("lock the database"))
 }

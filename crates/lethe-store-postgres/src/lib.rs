@@ -3,6 +3,7 @@
 //! What a call begins is carried out to its end by a task of its own, whatever becomes of the caller
 //! (`calls.rs`). A COMMIT whose answer was lost has ended before anything else is asked.
 
+mod administer;
 mod approvals;
 mod authentic;
 mod backends;
@@ -19,14 +20,17 @@ mod guard;
 mod hsm_moves;
 mod key_uses;
 mod keyspaces;
+mod members;
 mod open;
 mod place;
 mod pool;
+mod primary;
 mod receipts;
 mod session;
 mod shred_window;
 mod statements;
 mod trees;
 
-pub use connect::{Connect, Tls};
+pub use administer::{Member, MemberRole};
+pub use connect::{Connect, Host, Tls};
 pub use open::PostgresStore;

@@ -14,11 +14,13 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::calls::Calls;
 use crate::connect::Connect;
 use crate::errors::{self, during, within};
-use crate::guard::Guard;
-use crate::{place, session};
+use crate::guard::{Guard, Lock};
+use crate::{members, place, session};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// By which others know the sessions of a start before it has the store.
+const OPENING: &str = "lethe start";
 /// Longest wait for a step of a start.
 const START: Duration = Duration::from_secs(10);
 /// Longest time of all migrations: it ends a start whose server has died.
@@ -33,7 +35,9 @@ pub struct PostgresStore {
     pub(crate) calls: Calls,
     pub(crate) authentic: Arc<Authenticity>,
     pub(crate) location: StoreLocation,
-    guard: Guard,
+    /// The name of the member that is the primary.
+    pub(crate) here: String,
+    pub(crate) guard: Guard,
     // Last, so that the connections go before the lock does.
     _lock: File,
 }
@@ -71,28 +75,42 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         connect.check()?;
         let lock = place::lock(lock)?;
-        let options = connect.options();
-        let guard = Guard::take(&options).await?;
-        session::check_listen(&options).await?;
-        let calls = Calls::new(options.clone(), guard.held());
-        let mut connection = within(START, "connect", session::connect(&options)).await?;
+        let taken = Lock::take(connect).await?;
+        let (here, options) = (
+            taken.primary.host.name.clone(),
+            taken.primary.options.clone(),
+        );
+        let first = options.clone().application_name(OPENING);
+        session::check_listen(&first).await?;
+        let mut connection = within(START, "connect", session::connect(&first)).await?;
         let prepared = prepare(&mut connection, connect, create);
         within(MIGRATION, "migrate", prepared).await?;
+        let members = members::add(&mut connection, &connect.hosts);
+        within(START, "write down the copies", members).await?;
         let location = within(
             START,
             "find the database",
             place::location(&mut connection, &lock),
         );
         let location = location.await?;
+        let guard = within(START, "lock the database", taken.hold(connect.clone())).await?;
+        let calls = Calls::new(options, guard.held(), &here, connect.durable_on);
         // Closed in order where it can be: nothing depends on it.
         let _ = tokio::time::timeout(START, connection.close()).await;
         Ok(Self {
             calls,
             authentic: Arc::default(),
             location,
+            here,
             guard,
             _lock: lock,
         })
+    }
+
+    /// Waits until this process cannot serve the database any more, and says why: another process serves it,
+    /// or another copy of it is the primary. A new start sees what is there.
+    pub async fn ended(&self) -> &'static str {
+        self.guard.ended().await
     }
 
     /// Waits for the calls that are under way, ends all connections, and gives the database up.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use lethe_core::claim::{StoreKind, StoreLocation};
-use lethe_core::ports::{Durability, StoreError};
+use lethe_core::ports::{Durability, StoreError, Strength};
 use lethe_store_sql::place::boot_id;
 
 use crate::open::SqliteStore;
@@ -223,8 +223,14 @@ impl Durable {
 
 #[async_trait]
 impl Durability for SqliteStore {
-    async fn barrier(&self) -> Result<(), StoreError> {
+    /// There is one copy.
+    async fn barrier(&self, _: Strength) -> Result<(), StoreError> {
         self.files.flush().await
+    }
+
+    /// This process has locked the database file.
+    async fn confirm_alone(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

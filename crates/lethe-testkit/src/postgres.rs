@@ -180,6 +180,22 @@ impl Server {
         run(self.control("stop").args(["-m", mode]));
     }
 
+    /// Promotes a standby; it can be written then.
+    pub fn promote(&self) {
+        run(self.control("promote").arg("-w"));
+    }
+
+    /// A standby follows another server from now on, under a name.
+    pub fn follow(&self, source: &Self, name: &str) {
+        let socket = source.socket().display();
+        let source = format!("host={socket} port={PORT} user=postgres application_name={name}");
+        self.sql(
+            "postgres",
+            &format!("ALTER SYSTEM SET primary_conninfo = '{source}'"),
+        );
+        self.reload();
+    }
+
     /// Reads its configuration again.
     pub fn reload(&self) {
         run(&mut self.control("reload"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lethe_core::approval::ShredCount;
 use lethe_core::erasure::{AcceptedErasure, Erasure, ErasureNumber};
-use lethe_core::ports::{Effect, StoreError};
+use lethe_core::ports::{Effect, StoreError, Strength};
 use lethe_core::refusals::Target;
 use lethe_core::time::Timestamp;
 
@@ -87,7 +87,7 @@ impl AcceptBatch<'_> {
             if let Ok(found) = store.erasures_by_id(&[first]).await {
                 let number = found.first().map(|it| it.number).ok_or(&error);
                 let number = number.map_err(Clone::clone)?;
-                if store.barrier().await.is_ok() {
+                if store.barrier(Strength::Answered).await.is_ok() {
                     return Ok(number);
                 }
             }

@@ -3,12 +3,13 @@
 
 use super::commit::Committed;
 use super::finished::Finished;
+use super::lease_holders::NewState;
 use super::sign::Unsigned;
 use super::work::Work;
 use super::{BatchError, Current, Epoch, Halt, Node, Ports, Reader, signing_key};
 use crate::directory::{Directory, root_aad};
 use crate::identity::DeploymentId;
-use crate::ports::{HsmError, HsmKey, MetaRow};
+use crate::ports::{HsmError, HsmKey, MetaRow, Strength};
 
 /// The state that the store names, opened through its root in the HSM. The HSM may hold other roots, and the
 /// last batch may lack its signature: batches run only on what was recovered.
@@ -83,6 +84,23 @@ impl Opened {
             root: meta.root(deployment),
             directory,
         })
+    }
+
+    /// The node serves this state. Enough copies have to hold it: see
+    /// [`Strength::Answered`](crate::ports::Strength::Answered).
+    ///
+    /// # Errors
+    /// Of the store; a [`Halt`] if it is not what the directory commits to.
+    pub async fn serve(&self, node: Node<'_>) -> Result<(), BatchError> {
+        node.ports.store.barrier(Strength::Answered).await?;
+        let state = NewState {
+            sequence: self.sequence,
+            directory: &self.directory,
+            deltas: None,
+            keyspaces_changed: true,
+            dropped: Vec::new(),
+        };
+        node.holders.advance(state).await
     }
 
     /// Finishes the last batch, from the barrier on: reads everything again, destroys all other roots, and

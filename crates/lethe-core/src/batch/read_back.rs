@@ -8,6 +8,7 @@ use super::opened::{authenticate, open_directory};
 use super::{BatchError, Halt, Node, Ports, Reader};
 use crate::directory::Directory;
 use crate::erasure::{AcceptedErasure, ErasureKind};
+use crate::ports::Strength;
 use crate::tree::{LeafId, Lookup};
 
 /// The commit has passed the barrier.
@@ -28,7 +29,7 @@ pub(super) struct Acknowledged {
 impl Committed {
     /// Step 4.
     pub(super) async fn flush(self, ports: &Ports) -> Result<Flushed, BatchError> {
-        ports.store.barrier().await?;
+        ports.store.barrier(Strength::Destroying).await?;
         Ok(Flushed(self))
     }
 }

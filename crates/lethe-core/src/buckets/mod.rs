@@ -13,7 +13,7 @@ use crate::batch::{BatchError, Halt, Ports, signing_key};
 use crate::grid;
 use crate::identity::{DeploymentId, HsmKeyId};
 use crate::keyspace::{Policy, Retention};
-use crate::ports::{BucketRow, HsmError, HsmKey, KeyLabel};
+use crate::ports::{BucketRow, HsmError, HsmKey, KeyLabel, Strength};
 use crate::secret::Secret32;
 use crate::time::{Expiry, Timestamp};
 
@@ -183,7 +183,7 @@ impl Buckets {
             return Ok(Vec::new());
         }
         // The barrier: no key is issued from a row that a start might not find.
-        ports.store.barrier().await?;
+        ports.store.barrier(Strength::Answered).await?;
         let rows = ports.store.buckets().await?;
         let new: Vec<_> = rows
             .iter()

@@ -9,7 +9,7 @@ use super::{BucketKeys, Buckets, CALLS, bucket_aad, bucket_key, open_one};
 use crate::batch::{BatchError, Halt, Ports, check_ours, destroy};
 use crate::hsm_move::Pair;
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{BucketRow, Hsm, HsmKey, KeyLabel};
+use crate::ports::{BucketRow, Hsm, HsmKey, KeyLabel, Strength};
 use crate::time::Expiry;
 
 /// Most buckets that are moved at once, so that other work is not delayed for long.
@@ -124,7 +124,7 @@ impl Buckets {
         }
         self.uncertain = true;
         ports.store.replace_buckets(replacements).await?;
-        ports.store.barrier().await?;
+        ports.store.barrier(Strength::Destroying).await?;
         let rows = ports.store.buckets().await?;
         let rows: BTreeMap<Expiry, BucketRow> =
             rows.into_iter().map(|row| (row.expiry, row)).collect();

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::{Devices, Pair, newest_receipt_key};
 use crate::batch::{BatchError, Halt, Ports, check_ours};
 use crate::identity::{DeploymentId, HsmKeyId};
-use crate::ports::{ClaimKind, Hsm, HsmError};
+use crate::ports::{ClaimKind, Hsm, HsmError, Strength};
 
 /// Calls that timed out may still make keys, so the HSM is emptied in more than one round.
 const ROUNDS: u32 = 4;
@@ -42,7 +42,7 @@ async fn holds_everything(
     to: &dyn Hsm,
     deployment: DeploymentId,
 ) -> Result<bool, BatchError> {
-    ports.store.barrier().await?;
+    ports.store.barrier(Strength::Destroying).await?;
     let keys = to.keys(deployment).await?;
     let held: HashSet<HsmKeyId> = keys.iter().map(|key| key.id).collect();
     let meta = ports.store.meta().await?.ok_or(Halt::NotInitialised)?;

@@ -22,5 +22,5 @@ pub use store::{
     BatchCommit, BatchRow, BatchStore, BucketRow, BucketStore, ClockStore, DeploymentStore,
     Durability, ErasureStore, ExpiryRow, Fulfilled, HsmMove, HsmMoveStore, KeyspaceChange,
     KeyspaceRow, KeyspaceStore, MetaRow, ReceiptStore, RootShare, Seat, SignedDestruction, Store,
-    StoreError, TreeChange, TreeStore, VersionRow,
+    StoreError, Strength, TreeChange, TreeStore, VersionRow,
 };

@@ -16,7 +16,7 @@ use lethe_core::keyspace::KeyVersion;
 use lethe_core::ports::{
     ApprovalStore, BatchStore, BucketStore, Capacity, ClockStore, DeploymentStore, Durability,
     Effect, ErasureStore, ExpiryRow, HsmMoveStore, KeyUse, KeyUseStore, KeyspaceChange,
-    KeyspaceStore, ReceiptStore, TreeStore, Uses,
+    KeyspaceStore, ReceiptStore, Strength, TreeStore, Uses,
 };
 use lethe_core::receipt::ErasureId;
 use lethe_core::time::{Expiry, Timestamp};
@@ -199,7 +199,7 @@ async fn read(store: &PostgresStore, kind: u64, number: u64) {
             drop(store.next_tail(TreeId { keyspace, version }).await);
         }
         22 => drop(store.expiries(Expiry::from_seconds(0), 9).await),
-        _ => drop(store.barrier().await),
+        _ => drop(store.barrier(Strength::Destroying).await),
     }
 }
 

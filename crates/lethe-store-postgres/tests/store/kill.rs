@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lethe_core::erasure::AcceptedErasure;
-use lethe_core::ports::{BucketStore, Durability, ErasureStore, StoreError};
+use lethe_core::ports::{BucketStore, Durability, ErasureStore, StoreError, Strength};
 use lethe_store_postgres::PostgresStore;
 use lethe_testkit::postgres::Server;
 use lethe_testkit::store_contract::{bucket, shred};
@@ -99,7 +99,10 @@ async fn requests_have_no_gaps_whatever_ends_their_sessions() {
     }
     let gaps = "SELECT count(*) - max(number) FROM request";
     assert_eq!(site.sql(gaps), "0");
-    until_async("the barrier", async || store.barrier().await.is_ok()).await;
+    until_async("the barrier", async || {
+        store.barrier(Strength::Destroying).await.is_ok()
+    })
+    .await;
     store.close().await;
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod environment;
 mod key_uses;
 mod kill;
+mod members;
 mod numbers;
 mod outages;
 mod pooler;

@@ -1,13 +1,13 @@
 //! What is not a database of ours, or not ours now, or cannot keep what it says, is refused with the right
 //! error.
 
-use lethe_core::ports::{BucketStore, DeploymentStore, Durability, StoreError};
+use lethe_core::ports::{BucketStore, DeploymentStore, Durability, StoreError, Strength};
 use lethe_store_postgres::{Connect, PostgresStore};
 use lethe_testkit::postgres::{ROLE, Server};
 use lethe_testkit::store_contract::bucket;
 
 use crate::pooler::{Edits, NO_EDITS, Pooler, replace};
-use crate::site::{Site, until, until_async};
+use crate::site::{Site, host, until, until_async};
 
 /// Of the first message of a session.
 type Edit = fn(&mut [u8]);
@@ -152,7 +152,7 @@ async fn a_server_that_does_not_know_a_setting_is_refused() {
 async fn a_network_without_tls_is_refused() {
     let site = closed_site().await;
     let mut connect = site.connect();
-    connect.host = "127.0.0.1".into();
+    connect.hosts = vec![host("a", "127.0.0.1")];
     let why = refused(&site, &connect).await;
     assert!(
         why.starts_with("PostgreSQL is reached over a network without TLS"),
@@ -219,7 +219,7 @@ async fn a_server_that_does_not_flush_is_refused() {
     let server = Server::new();
     let site = Site::new(&server);
     let store = site.create().await;
-    assert_eq!(store.barrier().await, Ok(()));
+    assert_eq!(store.barrier(Strength::Destroying).await, Ok(()));
     for name in ["fsync", "full_page_writes"] {
         let set = async |value: &str| {
             server.sql("postgres", &format!("ALTER SYSTEM SET {name} = {value}"));
@@ -234,9 +234,15 @@ async fn a_server_that_does_not_flush_is_refused() {
             "{why}"
         );
         // A session that is open hears of it a moment later.
-        until_async(name, async || store.barrier().await.is_err()).await;
+        until_async(name, async || {
+            store.barrier(Strength::Destroying).await.is_err()
+        })
+        .await;
         set("on").await;
-        until_async(name, async || store.barrier().await.is_ok()).await;
+        until_async(name, async || {
+            store.barrier(Strength::Destroying).await.is_ok()
+        })
+        .await;
     }
     store.close().await;
 }
@@ -247,13 +253,13 @@ async fn nothing_is_destroyed_while_a_copy_follows() {
     let server = Server::new();
     let site = Site::new(&server);
     let store = site.create().await;
-    assert_eq!(store.barrier().await, Ok(()));
+    assert_eq!(store.barrier(Strength::Destroying).await, Ok(()));
     let standby = server.standby("second");
-    let Err(StoreError::Unavailable(why)) = store.barrier().await else {
+    let Err(StoreError::Unavailable(why)) = store.barrier(Strength::Destroying).await else {
         panic!("it passed");
     };
     assert!(
-        why.starts_with("a copy of the database follows it (second at"),
+        why.starts_with("a copy of the database that is no member follows it (second at"),
         "{why}"
     );
     // The store serves on, and none is opened on the standby.
@@ -261,6 +267,9 @@ async fn nothing_is_destroyed_while_a_copy_follows() {
     let why = refused(&Site::new(&server), &site.connect_through(standby.socket())).await;
     assert!(why.starts_with("PostgreSQL is read-only"), "{why}");
     drop(standby);
-    until_async("no copy", async || store.barrier().await.is_ok()).await;
+    until_async("no copy", async || {
+        store.barrier(Strength::Destroying).await.is_ok()
+    })
+    .await;
     store.close().await;
 }

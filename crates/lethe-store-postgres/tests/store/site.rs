@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lethe_core::ports::StoreError;
-use lethe_store_postgres::{Connect, PostgresStore};
+use lethe_store_postgres::{Connect, Host, PostgresStore};
 use lethe_testkit::postgres::{PORT, ROLE, Server};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
@@ -34,6 +34,15 @@ pub(crate) async fn until_async(what: &str, mut there: impl AsyncFnMut() -> bool
     panic!("not within a minute: {what}");
 }
 
+/// A copy of the database.
+pub(crate) fn host(name: &str, host: &str) -> Host {
+    Host {
+        name: name.into(),
+        host: host.into(),
+        port: PORT,
+    }
+}
+
 pub(crate) struct Site<'s> {
     pub(crate) server: &'s Server,
     pub(crate) database: String,
@@ -54,17 +63,19 @@ impl<'s> Site<'s> {
     }
 
     pub(crate) fn connect(&self) -> Connect {
-        self.connect_through(self.server.socket())
+        Self::connect_to(&self.database, self.server.socket())
     }
 
     pub(crate) fn connect_through(&self, socket: &Path) -> Connect {
+        // It has moved there, if there is a store.
+        let _ = self.server.try_sql(&self.database, "DELETE FROM member");
         Self::connect_to(&self.database, socket)
     }
 
     pub(crate) fn connect_to(database: &str, socket: &Path) -> Connect {
         Connect {
-            host: socket.to_str().unwrap().to_owned(),
-            port: PORT,
+            hosts: vec![host("a", socket.to_str().unwrap())],
+            durable_on: 1,
             database: database.into(),
             user: ROLE.into(),
             password: None,

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use lethe_core::ports::{BucketStore, StoreError};
 use lethe_store_postgres::{Connect, PostgresStore, Tls};
-use lethe_testkit::postgres::{Identity, PORT, ROLE, Server};
+use lethe_testkit::postgres::{Identity, ROLE, Server};
 use lethe_testkit::store_contract::bucket;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-use crate::site::until_async;
+use crate::site::{host, until_async};
 
 struct Authority {
     certificate: String,
@@ -84,8 +84,8 @@ impl World {
 
     fn connect(&self, database: &str) -> Connect {
         Connect {
-            host: self.addresses[0].clone(),
-            port: PORT,
+            hosts: vec![host("a", &self.addresses[0])],
+            durable_on: 1,
             database: database.into(),
             user: ROLE.into(),
             password: Some("sesame".into()),
@@ -147,7 +147,7 @@ async fn a_server_is_known_by_its_certificate() {
     write_and_close(store).await;
 
     let other = Connect {
-        host: world.addresses[1].clone(),
+        hosts: vec![host("a", &world.addresses[1])],
         ..connect.clone()
     };
     let why = world.refused(&other).await;
@@ -245,7 +245,7 @@ async fn nothing_is_sent_without_tls() {
     assert!(why.starts_with(begin), "{why}");
     let socket: &Path = world.server.socket();
     let on_socket = Connect {
-        host: socket.to_str().unwrap().into(),
+        hosts: vec![host("a", socket.to_str().unwrap())],
         ..connect
     };
     let why = world.refused(&on_socket).await;

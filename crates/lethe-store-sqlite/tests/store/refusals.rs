@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lethe_core::clock::Mark;
 use lethe_core::ports::{
-    BucketStore, ClockStore, DeploymentStore, Durability, ErasureStore, StoreError,
+    BucketStore, ClockStore, DeploymentStore, Durability, ErasureStore, StoreError, Strength,
 };
 use lethe_core::time::Timestamp;
 use lethe_store_sqlite::SqliteStore;
@@ -177,7 +177,7 @@ async fn nothing_is_written_while_a_file_is_another_than_the_one_in_use() {
         };
         refused(store.raise_clock_mark(&mark).await);
         refused(store.accept(&[]).await.map(drop));
-        refused(store.barrier().await);
+        refused(store.barrier(Strength::Destroying).await);
         assert_eq!(store.buckets().await.unwrap().len(), before, "{name}");
         match name {
             "." => std::fs::rename(&aside, &home).unwrap(),
@@ -187,7 +187,7 @@ async fn nothing_is_written_while_a_file_is_another_than_the_one_in_use() {
             }
             file => std::fs::rename(&aside, home.join(file)).unwrap(),
         }
-        assert_eq!(store.barrier().await, Ok(()), "{name}");
+        assert_eq!(store.barrier(Strength::Destroying).await, Ok(()), "{name}");
         assert_eq!(store.create_buckets(&[bucket(expiry)]).await, Ok(()));
         expiry += 60;
     }

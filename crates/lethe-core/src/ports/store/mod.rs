@@ -47,15 +47,29 @@ pub enum StoreError {
     Conflict(&'static str),
 }
 
+/// What the durability barrier is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// Something is answered or used whose commit was not confirmed: it must outlive the loss of a copy.
+    Answered,
+    /// Something is destroyed: no copy that could ever be promoted may lack what replaces it.
+    Destroying,
+}
+
 /// The durability of what was written.
 #[async_trait]
 pub trait Durability: Send + Sync {
     /// The durability barrier. It is called before anything is destroyed, and before anything is used
     /// whose commit was not confirmed. When it returns, everything that anybody has committed is
-    /// flushed to every copy that could ever be promoted, and a start would find it. It checks this
+    /// flushed, and a start would find it: to every copy that could ever be promoted before something is
+    /// destroyed, else to as many copies as an answer needs. It checks this
     /// instead of trusting a setting. After a crash it flushes what may be left in the caches of the
     /// system.
-    async fn barrier(&self) -> Result<(), StoreError>;
+    async fn barrier(&self, strength: Strength) -> Result<(), StoreError>;
+
+    /// Confirms that no other process can have served this store when this was called. A node that cannot
+    /// confirm it lets its lease end.
+    async fn confirm_alone(&self) -> Result<(), StoreError>;
 }
 
 /// The store: everything that must outlive the process. Every method is one transaction. When a method

@@ -1,0 +1,113 @@
+//! What an operator sees of the members, and changes: beside the process that serves the store.
+
+use lethe_core::ports::StoreError;
+use sqlx::{Executor, PgConnection, Row};
+
+use crate::connect::{Connect, Host};
+use crate::errors::{during, failed};
+use crate::members::list;
+use crate::primary::{Primary, find};
+use crate::statements::{execute, rows};
+
+/// By which others know the session of an operator's command.
+const APPLICATION: &str = "lethe members";
+
+/// A member, as the primary sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name and address.
+    pub host: Host,
+    /// What it does.
+    pub role: MemberRole,
+}
+
+/// What a member does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberRole {
+    /// It is written to.
+    Primary,
+    /// It follows the primary, and lacks so many bytes of the WAL on its disk.
+    Follows(u64),
+    /// It does not follow the primary.
+    Away,
+}
+
+impl Connect {
+    /// All members, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no copy can be written, or the database holds no store.
+    pub async fn members(&self) -> Result<Vec<Member>, StoreError> {
+        let (primary, mut connection) = self.administer().await?;
+        let behind = behind(&mut connection).await?;
+        let members = list(&mut connection).await?.into_iter();
+        let role = |host: &Host| match behind.iter().find(|(name, _)| *name == host.name) {
+            _ if host.name == primary.host.name => MemberRole::Primary,
+            Some((_, bytes)) => MemberRole::Follows(*bytes),
+            None => MemberRole::Away,
+        };
+        let member = |host: Host| Member {
+            role: role(&host),
+            host,
+        };
+        Ok(members.map(member).collect())
+    }
+
+    /// Makes copies members, or gives members other addresses, and takes members off: those are stopped for good.
+    /// The barrier heeds it from its next look on.
+    ///
+    /// # Errors
+    /// As [`Self::members`]; also when a copy that is taken off is no member, or is the primary. Then nothing
+    /// was changed.
+    pub async fn set_members(&self, set: &[Host], off: &[String]) -> Result<(), StoreError> {
+        let name = "change the members";
+        let (primary, mut connection) = self.administer().await?;
+        if off.contains(&primary.host.name) {
+            let why = format!(
+                "{} is the primary: promote another one first",
+                primary.host.name
+            );
+            return Err(failed(name, &why));
+        }
+        connection.execute("BEGIN").await.map_err(during(name))?;
+        for host in set {
+            let insert = sqlx::query(
+                "INSERT INTO member (name, host, port) VALUES ($1, $2, $3)
+                 ON CONFLICT (name) DO UPDATE SET host = EXCLUDED.host, port = EXCLUDED.port",
+            );
+            let insert = insert.bind(&host.name).bind(&host.host);
+            execute(&mut connection, name, insert.bind(i64::from(host.port))).await?;
+        }
+        for member in off {
+            let delete = sqlx::query("DELETE FROM member WHERE name = $1").bind(member);
+            if execute(&mut connection, name, delete).await? == 0 {
+                // The transaction goes with the connection.
+                return Err(failed(name, &format!("{member} is no member")));
+            }
+        }
+        connection.execute("COMMIT").await.map_err(during(name))?;
+        Ok(())
+    }
+
+    async fn administer(&self) -> Result<(Primary, PgConnection), StoreError> {
+        self.check()?;
+        find(self, APPLICATION).await
+    }
+}
+
+/// Copies that follow, and how many bytes each lacks.
+async fn behind(connection: &mut PgConnection) -> Result<Vec<(String, u64)>, StoreError> {
+    let name = "look at the copies";
+    let behind = sqlx::query(
+        "SELECT r.application_name, greatest(pg_current_wal_flush_lsn() - r.flush_lsn, 0)::bigint
+         FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
+         WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.flush_lsn IS NOT NULL
+         ORDER BY r.backend_start DESC",
+    );
+    let behind = rows(connection, name, behind).await?;
+    let copy = |row: &sqlx::postgres::PgRow| -> Result<(String, u64), sqlx::Error> {
+        Ok((row.try_get(0)?, row.try_get::<i64, _>(1)?.unsigned_abs()))
+    };
+    let behind: Result<Vec<_>, _> = behind.iter().map(copy).collect();
+    behind.map_err(during(name))
+}
