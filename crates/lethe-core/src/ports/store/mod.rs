@@ -52,7 +52,7 @@ pub enum StoreError {
 pub enum Strength {
     /// Something is answered or used whose commit was not confirmed: it must outlive the loss of a copy.
     Answered,
-    /// Something is destroyed: no copy that could ever be promoted may lack what replaces it.
+    /// Something is destroyed: every copy that could ever be promoted must have what replaces it.
     Destroying,
 }
 
@@ -61,10 +61,8 @@ pub enum Strength {
 pub trait Durability: Send + Sync {
     /// The durability barrier. It is called before anything is destroyed, and before anything is used
     /// whose commit was not confirmed. When it returns, everything that anybody has committed is
-    /// flushed, and a start would find it: to every copy that could ever be promoted before something is
-    /// destroyed, else to as many copies as an answer needs. It checks this
-    /// instead of trusting a setting. After a crash it flushes what may be left in the caches of the
-    /// system.
+    /// flushed on as many copies as `strength` says, and a start would find it. It checks this instead
+    /// of trusting a setting. After a crash it flushes what may be left in the caches of the system.
     async fn barrier(&self, strength: Strength) -> Result<(), StoreError>;
 
     /// Confirms that no other process can have served this store when this was called. A node that cannot
