@@ -198,3 +198,29 @@ async fn a_node_that_was_stopped_gives_out_nothing_when_it_wakes() {
     let read = old.unwrap("chat", "gone", &gone.text("wrapped_key")).await;
     refused(&read, 410, "shredded");
 }
+
+/// Another node may serve at a primary that this one does not see. It goes on when it reaches enough copies.
+#[tokio::test]
+async fn a_node_that_reaches_too_few_copies_lets_its_lease_end() {
+    let site = Site::with_standbys(&["b"]);
+    let mut node = site.node("only");
+    node.lethe(&["init"]);
+    node.run();
+    let operator = site.api(&node, Role::Operator);
+    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
+    let api = site.api(&node, Role::MessageServer);
+    let key = api.issue("chat", "one").await;
+    let wrapped = key.text("wrapped_key");
+    site.standbys["b"].stop("fast");
+    eventually("the lease ends", async || {
+        api.unwrap("chat", "one", &wrapped).await.code() == "lease_lost"
+    })
+    .await;
+    site.standbys["b"].start();
+    eventually("it serves again", async || {
+        api.unwrap("chat", "one", &wrapped).await.status == 200
+    })
+    .await;
+    assert!(!node.has_served(), "it started again: {}", node.log());
+    node.stop();
+}

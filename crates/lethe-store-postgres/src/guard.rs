@@ -31,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(3);
 /// Longest wait for a session with the lock.
 const TAKEN: Duration = Duration::from_secs(6);
+/// From one look at all copies to the next.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
+/// Why a process cannot serve any more whose primary was replaced.
+const MOVED: &str = "another copy of the database is the primary now";
 /// The server ends the session of a process that was stopped.
 const IDLE: &str = "SET idle_session_timeout = '10s'";
 
@@ -200,6 +204,31 @@ impl Holder {
         ended: watch::Sender<Option<&'static str>>,
         stop: Arc<Notify>,
     ) {
+        let why = tokio::select! {
+            why = self.hold_lock(session, &stop) => why,
+            () = self.newer_primary() => Some(MOVED),
+        };
+        self.held.set(0, 0);
+        if why.is_some() {
+            ended.send_replace(why);
+            stop.notified().await;
+        }
+    }
+
+    /// Waits until a copy has a newer history than this primary, which may not know that it was left.
+    async fn newer_primary(&self) {
+        loop {
+            tokio::time::sleep(LOOK_AROUND).await;
+            if let Ok((found, _)) = find(&self.connect, APPLICATION).await
+                && found.timeline > self.primary.timeline
+            {
+                return;
+            }
+        }
+    }
+
+    /// Until `stop`; why it cannot be held any more, if it cannot.
+    async fn hold_lock(&self, session: PgConnection, stop: &Notify) -> Option<&'static str> {
         let mut session = Some(session);
         loop {
             tokio::select! {
@@ -215,11 +244,7 @@ impl Holder {
                         Some(connection)
                     }
                     Again::NotYet => None,
-                    Again::Ended(why) => {
-                        ended.send_replace(Some(why));
-                        stop.notified().await;
-                        break;
-                    }
+                    Again::Ended(why) => return Some(why),
                 },
             };
             if session.is_none() {
@@ -231,6 +256,7 @@ impl Holder {
         if let Some(connection) = session {
             let _ = timeout(ANSWER, connection.close()).await;
         }
+        None
     }
 
     async fn again(&self) -> Again {
@@ -241,9 +267,7 @@ impl Holder {
     async fn try_again(&self) -> Result<Again, StoreError> {
         let (primary, mut session) = find(&self.connect, APPLICATION).await?;
         if !primary.is(&self.primary) {
-            return Ok(Again::Ended(
-                "another copy of the database is the primary now",
-            ));
+            return Ok(Again::Ended(MOVED));
         }
         let locked = lock(&mut session).await;
         // Whoever has the lock has advanced the fence before it serves.

@@ -1,14 +1,19 @@
 //! Which copy of the database is the primary: the one that can be written. A copy that was promoted has a
 //! higher timeline than the primary before it.
 
+use std::time::Duration;
+
 use lethe_core::ports::StoreError;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
 use crate::connect::{Connect, Host};
-use crate::errors::{during, failed};
+use crate::errors::{during, failed, within};
 use crate::session;
+
+/// Longest wait for one copy: a machine that is gone must not hide the primary.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The copy that can be written.
 #[derive(Debug, Clone)]
@@ -40,7 +45,10 @@ pub(crate) async fn find(
     let mut asked = JoinSet::new();
     for host in connect.hosts.clone() {
         let options = connect.options(&host);
-        asked.spawn(async move { (ask(&host, options, application).await, host) });
+        asked.spawn(async move {
+            let answer = within(ANSWER, "connect", ask(&host, options, application));
+            (answer.await, host)
+        });
     }
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     while let Some(answer) = asked.join_next().await {

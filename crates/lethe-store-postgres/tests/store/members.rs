@@ -221,6 +221,30 @@ async fn the_promoted_copy_is_served_by_a_new_start() {
     store.close().await;
 }
 
+/// An old primary that nobody has stopped, and a machine that takes connections and never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_primary_is_found_beside_the_old_one_and_a_silent_one() {
+    let server = Server::new();
+    let mut copies = Copies::new(&server, &["b"]);
+    let silent = tempfile::tempdir().unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(silent.path().join(".s.PGSQL.5432"));
+    let _listener = listener.unwrap();
+    let silent = host("c", silent.path().to_str().unwrap());
+    copies.connect.hosts.push(silent);
+    let store = copies.create().await;
+    assert_eq!(store.create_buckets(&[bucket(1)]).await, Ok(()));
+    copies.standbys[0].promote();
+    assert_eq!(
+        store.ended().await,
+        "another copy of the database is the primary now"
+    );
+    assert!(store.create_buckets(&[bucket(2)]).await.is_err());
+    store.close().await;
+    let store = copies.open_elsewhere().await;
+    assert_eq!(store.buckets().await, Ok(vec![bucket(1)]));
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_member_at_another_address_is_refused() {
     let server = Server::new();

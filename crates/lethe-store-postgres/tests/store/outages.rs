@@ -151,7 +151,7 @@ async fn the_store_goes_on_when_answers_come_again() {
     })
     .await;
     let start = PostgresStore::open(&connect, &site.lock().with_extension("other")).await;
-    assert_eq!(why(start), "lock the database: PostgreSQL does not answer");
+    assert_eq!(why(start), "connect: PostgreSQL does not answer");
     pooler.hold(false);
     goes_on(&store, 3).await;
     store.close().await;
