@@ -17,7 +17,6 @@ use super::devices::{open_devices, open_hsm};
 use super::reload::Reloader;
 use super::stores::{self, ServiceStore};
 use crate::config::Config;
-use crate::http::ops::Starting;
 use crate::identity::tls::Tls;
 use crate::leader::hsm_moves::HsmMoves;
 use crate::node::clock::{HandshakeClock, SystemClock};
@@ -38,18 +37,16 @@ pub(super) struct Adapters {
 }
 
 impl Adapters {
-    /// Opens all of them; `reloader` has read the files of TLS when this ends. A store in PostgreSQL that
-    /// another node serves is waited for.
+    /// Opens all of them beside the store; `reloader` has read the files of TLS when this ends.
     ///
     /// # Errors
     /// [`AppError`]; nothing was changed but an older schema.
     pub(super) async fn open(
         config: &Config,
+        store: Arc<dyn ServiceStore>,
         reloader: &mut Reloader,
         metrics: Metrics,
-        starting: &Starting,
     ) -> Result<Self, AppError> {
-        let store = stores::open_when_free(&config.store, starting).await?;
         let audit = Arc::new(FileAuditSink::open(config.audit.sink())?);
         let (devices, moves) = open_devices(config, store.as_ref(), &metrics).await?;
         tracing::info!("the HSM is open");

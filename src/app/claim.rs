@@ -16,6 +16,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// # Errors
 /// [`BatchError`]; nothing was destroyed.
 pub(super) async fn take(ports: &Ports) -> Result<bool, BatchError> {
+    // What is read must be the newest, and nobody else may be about to change it.
+    ports.store.confirm_alone().await?;
     let candidate = examine(ports, earlier(ports.store.as_ref()).as_deref()).await?;
     let is_alone = candidate.wait().is_none();
     let candidate = match candidate.wait() {

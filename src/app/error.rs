@@ -29,7 +29,7 @@ pub enum AppError {
     Audit(#[from] AuditError),
     /// The service halted: it cannot know which state is right, and a person has to look.
     #[error("halted: {0}")]
-    Halted(Halt),
+    Halted(#[from] Halt),
     /// The service cannot listen on this address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -39,6 +39,9 @@ pub enum AppError {
     /// Another node has taken over, or the store has moved. The program can start again, and wait as a spare.
     #[error("{0}: this node waits as a spare")]
     Superseded(String),
+    /// A signal has ended a node that waited as a spare.
+    #[error("stopped")]
+    Stopped,
     /// It is not certain that the store may take over the deployment.
     #[error(transparent)]
     Takeover(TakeoverError),
@@ -59,9 +62,10 @@ impl From<StoreError> for AppError {
     }
 }
 
-impl From<Halt> for AppError {
-    /// Nodes that share a database replace each other. Of anything else a person has to know.
-    fn from(halt: Halt) -> Self {
+impl AppError {
+    /// Why a node stops that has had the claim. Nodes that share a database replace each other; of anything else
+    /// a person has to know.
+    pub(super) fn after(halt: Halt) -> Self {
         let is_of_a_node = |claimed: &str, ours: &str| {
             let claims: (Result<Claim, _>, Result<Claim, _>) = (claimed.parse(), ours.parse());
             let (Ok(claimed), Ok(ours)) = claims else {
@@ -92,7 +96,7 @@ impl From<TakeoverError> for AppError {
 impl From<BatchError> for AppError {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::Halt(halt) => halt.into(),
+            BatchError::Halt(halt) => Self::Halted(halt),
             BatchError::Store(error) => error.into(),
             BatchError::Hsm(error) => Self::Hsm(error),
             other => Self::Batch(other),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_core::batch::{Halt, Ports};
+use lethe_core::batch::{BatchError, Halt, Ports, check_ours};
 use lethe_core::claim::release;
 use lethe_core::identity::DeploymentId;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::AppError;
 use super::adapters::Adapters;
 use super::reload::{Hangup, Reloader};
-use super::stores::ServiceStore;
+use super::stores::{self, ServiceStore};
 use super::wiring::{Opened, Wired, wire};
 use crate::admission::{Pool, open_files};
 use crate::approvals;
@@ -58,7 +58,7 @@ impl OpsListener {
     ) -> Result<Self, AppError> {
         let listener = listen(server.ops_listen).await?;
         let exposition = Arc::new(exposition);
-        let routes = ops::Routes::starting(&listener, starting, &exposition);
+        let routes = ops::Routes::starting(&listener, starting);
         let exceeded = metrics.budget_exceeded("ops_connections");
         let pool = Pool::new(server.ops_max_connections, exceeded);
         let (stop, stopped) = watch::channel(false);
@@ -126,13 +126,19 @@ impl App {
         let config = &fitted(config)?;
         let (metrics, exposition) = Metrics::new();
         metrics.begin(&http::outcomes());
-        let starting = ops::Starting::new("the service starts");
+        // What is wrong with the store is said before anything listens.
+        let store = stores::open_if_free(&config.store).await?;
+        let starting = ops::Starting::new("the service starts".into());
         let ops = OpsListener::begin(&config.server, &starting, &metrics, exposition).await?;
-        let adapters = Adapters::open(config, &mut reloader, metrics, &starting).await?;
+        let store = match store {
+            Some(store) => store,
+            None => stores::wait_as_spare(&config.store, &starting).await?,
+        };
+        let adapters = Adapters::open(config, store, &mut reloader, metrics).await?;
         Ok(Self {
             wired: wire(config, adapters)
                 .await
-                .map_err(|error| of_a_spare(&config.store, error))?,
+                .map_err(|error| back_to_waiting(&config.store, error))?,
             ops,
             reloader,
         })
@@ -212,6 +218,10 @@ impl App {
             Ok(()) => ends.first().await,
             failed => failed,
         };
+        let ended = match ended {
+            Err(AppError::Halted(halt)) => Err(opened.after(halt).await),
+            ended => ended,
+        };
         tracing::info!("stopping");
         // The receivers may be gone already.
         let _ = stop_api.send(true);
@@ -229,8 +239,22 @@ impl App {
         if ended.is_ok() {
             let _ = ends.keeper.await;
         }
-        opened.close(ended.is_ok(), timeouts.grace).await;
-        ended
+        match ended {
+            Err(AppError::Superseded(why)) => {
+                opened.abandon().await;
+                tokio::select! {
+                    biased;
+                    // Nobody else hears them.
+                    _ = ends.terminate.recv() => Ok(()),
+                    _ = ends.interrupt.recv() => Ok(()),
+                    () = std::future::ready(()) => Err(AppError::Superseded(why)),
+                }
+            }
+            ended => {
+                opened.close(ended.is_ok(), timeouts.grace).await;
+                ended
+            }
+        }
     }
 }
 
@@ -252,6 +276,30 @@ impl Opened {
         let moves = Arc::clone(&service.hsm_moves);
         tasks.spawn(async move { moves.watch().await });
         tasks.spawn(tidy(Arc::clone(service)));
+    }
+
+    /// A node that another one has replaced may first find that its root is gone.
+    async fn after(&self, halt: Halt) -> AppError {
+        let deployment = self.service.node.deployment;
+        let error = match check_ours(&self.ports, deployment).await {
+            Err(BatchError::Halt(claim @ Halt::ForeignClaim { .. })) => AppError::after(claim),
+            _ => AppError::after(halt.clone()),
+        };
+        if !matches!(error, AppError::Superseded(_)) {
+            tracing::error!(%halt, "halting");
+            return AppError::Halted(halt);
+        }
+        error
+    }
+
+    /// Ends as [`Self::close`], and waits for nothing that needs the store: another node has it.
+    async fn abandon(self) {
+        self.tasks.stop(SUPERSEDED_GRACE).await;
+        self.refusals.record().await;
+        let _ = tokio::time::timeout(SUPERSEDED_GRACE, self.store.close()).await;
+        if let Err(error) = self.audit.close().await {
+            tracing::warn!(%error, "the audit log was not closed cleanly");
+        }
     }
 
     /// Ends what works beside requests, writes down what is only in memory, and closes the store and
@@ -278,7 +326,7 @@ impl Opened {
 }
 
 /// A node that had the lock on the database and found that another one still serves goes back to waiting.
-fn of_a_spare(store: &StoreSection, error: AppError) -> AppError {
+fn back_to_waiting(store: &StoreSection, error: AppError) -> AppError {
     match (store, error) {
         (StoreSection::Postgres(_), AppError::Halted(Halt::Served)) => {
             AppError::Superseded("another node answered in the HSM".into())
@@ -315,23 +363,15 @@ async fn tidy(service: Arc<ApiState>) {
 
 fn keeper_ended(ended: Result<Result<(), Halt>, oneshot::error::RecvError>) -> AppError {
     match ended {
-        Ok(Err(halt)) => halted(halt),
+        Ok(Err(halt)) => AppError::Halted(halt),
         Ok(Ok(())) => ended_alone("the background work ended"),
         Err(_) => ended_alone("the background work panicked"),
     }
 }
 
-fn halted(halt: Halt) -> AppError {
-    let error = AppError::from(halt);
-    if let AppError::Halted(halt) = &error {
-        tracing::error!(%halt, "halting");
-    }
-    error
-}
-
 fn node_ended(ended: Result<Option<Halt>, JoinError>) -> AppError {
     match ended {
-        Ok(Some(halt)) => halted(halt),
+        Ok(Some(halt)) => AppError::Halted(halt),
         Ok(None) | Err(_) => ended_alone("the node's background work panicked"),
     }
 }

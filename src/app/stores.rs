@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use lethe_core::ports::{ApprovalStore, KeyUseStore, Store, StoreError};
 use lethe_store_postgres::PostgresStore;
 use lethe_store_sqlite::SqliteStore;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::AppError;
 use crate::config::{PostgresSection, StoreSection};
@@ -67,28 +68,82 @@ pub(super) async fn open(section: &StoreSection) -> Result<Arc<dyn ServiceStore>
     })
 }
 
-/// Opens the store, as [`open`]. While another node serves a store in PostgreSQL, this one waits as its spare.
+/// Opens the store, as [`open`]; none if another node serves a store in PostgreSQL.
 ///
 /// # Errors
 /// As [`open`].
-pub(super) async fn open_when_free(
+pub(super) async fn open_if_free(
+    section: &StoreSection,
+) -> Result<Option<Arc<dyn ServiceStore>>, AppError> {
+    match (open(section).await, section) {
+        (Err(AppError::Store(StoreError::InUse)), StoreSection::Postgres(_)) => Ok(None),
+        (opened, _) => opened.map(Some),
+    }
+}
+
+/// Waits as a spare until no other node serves the store, also while the database is away, and opens it.
+///
+/// # Errors
+/// [`AppError::Stopped`] at a signal; else as [`open`].
+pub(super) async fn wait_as_spare(
     section: &StoreSection,
     starting: &Starting,
 ) -> Result<Arc<dyn ServiceStore>, AppError> {
+    let StoreSection::Postgres(postgres) = section else {
+        return open(section).await;
+    };
+    let mut stop = Stop::new()?;
+    let (connect, lock) = (postgres.connect()?, lock_of(postgres)?);
+    let mut last = None;
     loop {
-        match (open(section).await, section) {
-            (Err(AppError::Store(StoreError::InUse)), StoreSection::Postgres(_)) => {
-                let is_new = starting.send_if_modified(|it| std::mem::replace(it, SPARE) != SPARE);
-                if is_new {
-                    tracing::info!("{SPARE}");
-                }
+        let tried = tokio::select! {
+            tried = PostgresStore::open_as_spare(&connect, &lock) => tried,
+            () = stop.signal() => return Err(AppError::Stopped),
+        };
+        let why = match tried {
+            Err(StoreError::InUse) => SPARE.to_owned(),
+            Err(StoreError::Unavailable(why)) => format!("this node waits as a spare: {why}"),
+            opened => {
+                starting.send_replace("the service starts".into());
+                return Ok(opened.map(Arc::new)?);
             }
-            (opened, _) => {
-                starting.send_replace("the service starts");
-                return opened;
+        };
+        if last.as_ref() != Some(&why) {
+            tracing::info!("{why}");
+            starting.send_replace(why.clone());
+            last = Some(why);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(NEXT_TRY) => {}
+            () = stop.signal() => return Err(AppError::Stopped),
+        }
+    }
+}
+
+/// The signals that end a spare. SIGHUP does not: it reads its configuration when it serves.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn signal(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
             }
         }
-        tokio::time::sleep(NEXT_TRY).await;
     }
 }
 

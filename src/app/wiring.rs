@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use lethe_audit::FileAuditSink;
 use lethe_core::batch::{Halt, Ports};
-use lethe_core::claim::confirm;
 use lethe_core::hsm_move::published_keys;
 use lethe_core::identity::DeploymentId;
 use lethe_core::ports::StoreError;
@@ -170,9 +169,6 @@ impl Deployment {
         // Not before: only now does the store tell rows of this deployment from others.
         let published = published_keys(ports.store.as_ref(), ports.hsm.as_ref(), id).await?;
         self.node.verification_keys.send_replace(published.into());
-        if !self.limits.is_alone {
-            confirm(ports, id).await?;
-        }
         let watch = ClaimWatch::begin(ports.clone(), id, Arc::clone(&self.node.lease)).await?;
         Ok((keeper, handle, watch))
     }

@@ -19,7 +19,8 @@ pub(super) fn ensure(variables: &BTreeMap<String, String>) -> Result<(), Failure
 
 /// Starts the program again, in its place, with the same words and these variables beside its own.
 pub(super) fn start_again(variables: &BTreeMap<String, String>) -> Result<(), Failure> {
-    let error = Command::new(std::env::current_exe()?)
+    // Also when an upgrade has replaced the file.
+    let error = Command::new("/proc/self/exe")
         .args(std::env::args_os().skip(1))
         .envs(variables)
         .exec();

@@ -33,6 +33,7 @@ impl Serve {
                 logging::flush();
                 environment::start_again(&BTreeMap::new())
             }
+            Err(AppError::Stopped) => Ok(()),
             served => served.map_err(app_failure),
         }
     }

@@ -35,7 +35,7 @@ pub struct Ops {
 }
 
 /// What `/readyz` says while the service starts: why it does not serve yet.
-pub type Starting = watch::Sender<&'static str>;
+pub type Starting = watch::Sender<String>;
 
 /// What the ops listener answers: other things while the service starts than when it is open.
 #[derive(Clone)]
@@ -48,23 +48,19 @@ pub struct Routes {
 impl Routes {
     /// Those of a service that starts.
     #[must_use]
-    pub fn starting(
-        listener: &TcpListener,
-        starting: &Starting,
-        exposition: &Arc<Exposition>,
-    ) -> Self {
+    pub fn starting(listener: &TcpListener, starting: &Starting) -> Self {
         let loopback = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
         let router = Router::new()
             .route("/readyz", get(not_ready))
-            .with_state(starting.subscribe())
             .route("/metrics", get(metrics_of_a_start))
-            .with_state(Arc::clone(exposition));
+            .with_state(starting.subscribe());
         let routers = watch::Sender::new(common(router, loopback));
         Self { routers, loopback }
     }
 
     /// From now on those of an open service.
     pub fn open(&self, ops: Ops) {
+        ops.service.metrics.serving.set(1);
         let router = Router::new()
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
@@ -149,11 +145,11 @@ async fn metrics(State(ops): State<Ops>, headers: HeaderMap) -> impl IntoRespons
     render(ops.exposition, headers).await
 }
 
-async fn metrics_of_a_start(
-    State(exposition): State<Arc<Exposition>>,
-    headers: HeaderMap,
-) -> impl IntoResponse {
-    render(exposition, headers).await
+/// Nothing else is known yet: a gauge that nobody has set would say that the HSM is away.
+async fn metrics_of_a_start() -> impl IntoResponse {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let text = "# HELP lethe_serving Whether this node serves.\n# TYPE lethe_serving gauge\nlethe_serving 0\n";
+    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 async fn render(exposition: Arc<Exposition>, headers: HeaderMap) -> impl IntoResponse {
@@ -240,10 +236,10 @@ async fn readyz(State(ops): State<Ops>) -> impl IntoResponse {
     say(&Readiness::of(&ops.service))
 }
 
-async fn not_ready(State(starting): State<watch::Receiver<&'static str>>) -> impl IntoResponse {
+async fn not_ready(State(starting): State<watch::Receiver<String>>) -> impl IntoResponse {
     say(&Readiness {
         ready: false,
-        missing: vec![(*starting.borrow()).to_owned()],
+        missing: vec![starting.borrow().clone()],
         warnings: Vec::new(),
     })
 }

@@ -5,6 +5,7 @@ use lethe_core::batch::{
     BatchError, Current, Epoch, Finished, Halt, Opened, Ports, Reader, Recovered, Work,
 };
 use lethe_core::buckets::Buckets;
+use lethe_core::claim::confirm;
 use lethe_core::erasure::ErasureNumber;
 use lethe_core::hsm_move::Devices;
 use lethe_core::ports::StoreError;
@@ -172,8 +173,11 @@ impl Keeper {
             opened.take_over(node, epoch).await
         };
         let Recovered { current, finished } = recovered?;
-        // The store names a root now that only this process knows.
-        self.limits.is_alone = true;
+        if !self.limits.is_alone {
+            // The store names a root now that only this process knows.
+            confirm(&self.ports, current.deployment()).await?;
+            self.limits.is_alone = true;
+        }
         let done = current.commitments().map(|it| it.fulfilled);
         self.current = Some(current);
         self.finish(finished);

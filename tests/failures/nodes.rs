@@ -224,3 +224,39 @@ async fn a_node_that_reaches_too_few_copies_lets_its_lease_end() {
     assert!(!node.has_served(), "it started again: {}", node.log());
     node.stop();
 }
+
+/// Nothing but a signal to stop ends a spare: it may be all that is left.
+#[tokio::test]
+async fn a_spare_waits_while_the_database_is_away() {
+    let site = Site::new();
+    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
+    first.lethe(&["init"]);
+    second.lethe(&["init"]);
+    first.run();
+    second.begin();
+    waits(&second).await;
+    let (status, metrics) = second.ops("/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    assert!(metrics.ends_with("\nlethe_serving 0\n"), "{metrics}");
+    site.server.stop("fast");
+    eventually("it says what is away", async || {
+        let said = second.ops("/readyz").await;
+        said.is_some_and(|(_, text)| text.contains("spare: connect: no connection"))
+    })
+    .await;
+    second.signal(Signal::HUP);
+    site.server.start();
+    // The node that has lost the lock for a moment takes it again first.
+    let operator = site.api(&first, Role::Operator);
+    eventually("the first serves on", async || {
+        let answer = operator.set_keyspace("chat", "72h", "1h").await;
+        [200, 201].contains(&answer.status)
+    })
+    .await;
+    waits(&second).await;
+    second.stop();
+    assert!(!first.has_served(), "it started again: {}", first.log());
+    let (_, metrics) = first.ops("/metrics").await.unwrap();
+    assert!(metrics.contains("\nlethe_serving 1\n"));
+    first.stop();
+}

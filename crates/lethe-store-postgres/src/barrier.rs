@@ -16,26 +16,24 @@ impl Durability for PostgresStore {
             Strength::Answered => return self.confirm_alone().await,
             Strength::Destroying => On::All,
         };
-        let here = self.here.clone();
-        self.calls
-            .read("flush", move |connection| {
-                Box::pin(async move { pass(connection, &here, on).await })
-            })
-            .await
+        self.pass(on).await
     }
 
     /// A primary that others have left, and that can reach too few members, does not count.
     async fn confirm_alone(&self) -> Result<(), StoreError> {
-        let (held, here, on) = (
-            self.guard.held(),
-            self.here.clone(),
-            self.calls.durable_on(),
-        );
+        self.pass(self.calls.durable_on()).await
+    }
+}
+
+impl PostgresStore {
+    /// This process has the lock, and so many copies have flushed everything.
+    async fn pass(&self, on: On) -> Result<(), StoreError> {
+        let (held, here) = (self.guard.held(), self.here.clone());
         self.calls
-            .read("look at the lock", move |connection| {
+            .read("flush", move |connection| {
                 Box::pin(async move {
                     held.ask(connection).await?;
-                    pass(connection, &here, on).await
+                    flush(connection, &here, on).await
                 })
             })
             .await
@@ -44,7 +42,7 @@ impl Durability for PostgresStore {
 
 /// Writes a message to the WAL, and waits until so many copies have flushed it, and with it all that was
 /// committed before, by whoever and however.
-async fn pass(connection: &mut PgConnection, here: &str, on: On) -> Result<(), StoreError> {
+async fn flush(connection: &mut PgConnection, here: &str, on: On) -> Result<(), StoreError> {
     let failed = during("flush");
     session::check(connection).await?;
     let written = "SELECT pg_logical_emit_message(true, 'lethe', '')::text";

@@ -8,9 +8,6 @@ use lethe_core::ports::StoreError;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
 
-/// `lock_not_available`
-pub(crate) const LOCKED: &str = "55P03";
-
 /// Also of a database that is, when the store is opened.
 pub(crate) const READ_ONLY: &str =
     "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on";

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::backends;
 use crate::connect::Connect;
-use crate::errors::{LOCKED, during, within};
+use crate::errors::{during, within};
 use crate::primary::{Primary, find};
 
 /// By which others know the session that holds the lock. It never writes but to the fence, so nobody has to
@@ -30,13 +30,25 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Longest wait for an answer of the session.
 const ANSWER: Duration = Duration::from_secs(3);
 /// Longest wait for a session with the lock.
-const TAKEN: Duration = Duration::from_secs(6);
+const TAKEN: Duration = Duration::from_secs(10);
+/// How long the session of a process that has died may hold the lock.
+const DYING: Duration = Duration::from_secs(1);
 /// From one look at all copies to the next.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// Why a process cannot serve any more whose primary was replaced.
 const MOVED: &str = "another copy of the database is the primary now";
 /// The server ends the session of a process that was stopped.
 const IDLE: &str = "SET idle_session_timeout = '10s'";
+
+/// Who holds the lock `$1` on this database.
+macro_rules! locks {
+    () => {
+        "SELECT FROM pg_locks
+         WHERE locktype = 'advisory' AND granted AND objsubid = 1
+               AND (classid::bigint << 32) | objid::bigint = $1
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    };
+}
 
 /// Whether this process holds the lock.
 #[derive(Debug, Clone, Default)]
@@ -70,14 +82,12 @@ impl Held {
     pub(crate) async fn ask(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let fence = self.fence()?;
         let session = self.0.session.load(Ordering::Acquire);
-        let held = sqlx::query_scalar(
-            "SELECT (SELECT epoch FROM fence) = $1 AND EXISTS (
-                 SELECT FROM pg_locks
-                 WHERE locktype = 'advisory' AND granted AND pid = $2 AND objsubid = 1
-                       AND (classid::bigint << 32) | objid::bigint = $3
-                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
-        );
-        let held = held.bind(fence).bind(session).bind(KEY);
+        let held = sqlx::query_scalar(concat!(
+            "SELECT (SELECT epoch FROM fence) = $2 AND EXISTS (",
+            locks!(),
+            " AND pid = $3)"
+        ));
+        let held = held.bind(KEY).bind(fence).bind(session);
         let held: bool = held
             .fetch_one(connection)
             .await
@@ -107,10 +117,12 @@ pub(crate) struct Guard {
 }
 
 impl Lock {
-    /// Takes the lock, before this process has any other session, and ends those that an earlier one has left.
-    pub(crate) async fn take(connect: &Connect) -> Result<Self, StoreError> {
+    /// Takes the lock when it has been free for so long, before this process has any other session, and ends those
+    /// that an earlier one has left.
+    pub(crate) async fn take(connect: &Connect, free: Duration) -> Result<Self, StoreError> {
         within(TAKEN, "lock the database", async {
             let (primary, mut session) = find(connect, APPLICATION).await?;
+            stays_free(&mut session, free).await?;
             lock(&mut session).await?;
             backends::end_left(&mut session).await?;
             Ok(Self { primary, session })
@@ -287,19 +299,34 @@ async fn answering(mut connection: PgConnection) -> Option<PgConnection> {
     matches!(answered, Ok(Ok(()))).then_some(connection)
 }
 
-/// A process that has just died may still have its session for a moment.
+/// Takes the lock. A process that has just died may still have its session for a moment.
 async fn lock(session: &mut PgConnection) -> Result<(), StoreError> {
-    let failed = during("lock the database");
-    let set = session.execute("SET lock_timeout = '1s'").await;
-    set.map_err(&failed)?;
-    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
-    match lock.execute(session).await {
-        Ok(_) => Ok(()),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCKED) => {
-            Err(StoreError::InUse)
+    let begun = Instant::now();
+    loop {
+        let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(KEY);
+        let locked: Result<bool, _> = lock.fetch_one(&mut *session).await;
+        if locked.map_err(during("lock the database"))? {
+            return Ok(());
         }
-        Err(error) => Err(failed(error)),
+        if begun.elapsed() > DYING {
+            return Err(StoreError::InUse);
+        }
+        tokio::time::sleep(LOOK / 10).await;
     }
+}
+
+/// Nobody holds the lock for so long.
+async fn stays_free(session: &mut PgConnection, free: Duration) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    while begun.elapsed() < free {
+        let held = sqlx::query_scalar(concat!("SELECT EXISTS (", locks!(), ")")).bind(KEY);
+        let held: Result<bool, _> = held.fetch_one(&mut *session).await;
+        if held.map_err(during("look at the lock"))? {
+            return Err(StoreError::InUse);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 async fn fence(session: &mut PgConnection) -> Result<i64, StoreError> {

@@ -26,6 +26,9 @@ const START: Duration = Duration::from_secs(10);
 /// Longest time of all migrations: it ends a start whose server has died.
 const MIGRATION: Duration = Duration::from_secs(3_600);
 
+/// How long the lock on the database is free before a spare takes it.
+const FREE: Duration = Duration::from_secs(3);
+
 /// `undefined_table`
 const NO_TABLE: &str = "42P01";
 
@@ -57,7 +60,16 @@ impl PostgresStore {
     /// the database; [`StoreError::InUse`] when another process serves it; [`StoreError::Newer`] and
     /// [`StoreError::Corrupt`] when it is not for this release.
     pub async fn open(connect: &Connect, lock: &Path) -> Result<Self, StoreError> {
-        Self::open_or_create(connect, lock, false).await
+        Self::open_or_create(connect, lock, false, Duration::ZERO).await
+    }
+
+    /// Opens a store when nobody has served it for a while: a process that has lost the lock for a moment takes
+    /// it again before.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_as_spare(connect: &Connect, lock: &Path) -> Result<Self, StoreError> {
+        Self::open_or_create(connect, lock, false, FREE).await
     }
 
     /// Makes the tables of a store, all or none, and opens it.
@@ -65,17 +77,18 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Conflict`] when a store is there already; else as [`Self::open`].
     pub async fn create(connect: &Connect, lock: &Path) -> Result<Self, StoreError> {
-        Self::open_or_create(connect, lock, true).await
+        Self::open_or_create(connect, lock, true, Duration::ZERO).await
     }
 
     async fn open_or_create(
         connect: &Connect,
         lock: &Path,
         create: bool,
+        free: Duration,
     ) -> Result<Self, StoreError> {
         connect.check()?;
         let lock = place::lock(lock)?;
-        let taken = Lock::take(connect).await?;
+        let taken = Lock::take(connect, free).await?;
         let (here, options) = (
             taken.primary.host.name.clone(),
             taken.primary.options.clone(),

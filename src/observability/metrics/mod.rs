@@ -83,6 +83,8 @@ pub struct Metrics {
     audit_seconds: Histogram,
     /// Number of live buckets.
     pub live_buckets: Gauge,
+    /// 1 when the node serves; a node that starts, or waits as a spare, says 0.
+    pub serving: Gauge,
     /// Number of keyspaces.
     pub keyspaces: Gauge,
     /// Seconds until the next bucket expires; negative if its destruction is late.
@@ -158,6 +160,7 @@ impl Metrics {
             hsm_seconds: Family::new_with_constructor(latencies),
             audit_seconds: latencies(),
             live_buckets: Gauge::default(),
+            serving: Gauge::default(),
             keyspaces: Gauge::default(),
             next_expiry: Gauge::default(),
             expiry_lag: Gauge::default(),

@@ -36,6 +36,7 @@ impl Metrics {
             "Buckets that live",
             self.live_buckets.clone(),
         );
+        to.register("serving", "Whether this node serves", self.serving.clone());
         to.register("keyspaces", "Keyspaces", self.keyspaces.clone());
         to.register_with_unit(
             "next_expiry",

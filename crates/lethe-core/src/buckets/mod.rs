@@ -132,6 +132,8 @@ impl Buckets {
         if missing.is_empty() {
             return Ok(());
         }
+        // A key in the HSM whose row cannot be written is left there: not while the store is away.
+        ports.store.barrier(Strength::Answered).await?;
         let (rows, failed) = self.seal_new(ports, missing).await;
         if !rows.is_empty() {
             self.uncertain = true;

@@ -214,13 +214,18 @@ pub(crate) async fn first(ports: &Ports, deployment: DeploymentId) -> Result<(),
     put(ports, deployment, State::Free, Replace::Own).await
 }
 
-/// Gives the claim up at the end of a service: the next start needs no challenge. Older copies of the
+/// Gives the claim up at the end of a service: the next start needs no challenge. A claim that was taken and
+/// not confirmed stays so: the next start makes a new root. Older copies of the
 /// store have an old nonce from then on.
 ///
 /// # Errors
 /// Those of the ports, [`Halt::ForeignClaim`]; then the claim is still held.
 pub async fn release(ports: &Ports, deployment: DeploymentId) -> Result<(), BatchError> {
     check_claim(ports, deployment).await?;
+    let claim = ports.claim.text()?.parse::<Claim>();
+    if claim.is_ok_and(|claim| claim.state == State::Taken) {
+        return Ok(());
+    }
     put(ports, deployment, State::Free, Replace::Own).await
 }
 
