@@ -4,8 +4,8 @@ use lethe_core::ports::StoreError;
 use sqlx::{Executor, PgConnection, Row};
 
 use crate::connect::{Connect, Host};
-use crate::errors::{during, failed};
-use crate::members::list;
+use crate::errors::{during, failed, no_store};
+use crate::members::{On, list, wait};
 use crate::primary::{Primary, find};
 use crate::statements::{execute, rows};
 
@@ -57,8 +57,8 @@ impl Connect {
     /// The barrier heeds it from its next look on.
     ///
     /// # Errors
-    /// As [`Self::members`]; also when a copy that is taken off is no member, or is the primary. Then nothing
-    /// was changed.
+    /// As [`Self::members`]; also when a copy that is taken off is no member, or is the primary: then nothing
+    /// was changed. When too few copies have it, the text says that it is done.
     pub async fn set_members(&self, set: &[Host], off: &[String]) -> Result<(), StoreError> {
         let name = "change the members";
         let (primary, mut connection) = self.administer().await?;
@@ -86,12 +86,24 @@ impl Connect {
             }
         }
         connection.execute("COMMIT").await.map_err(during(name))?;
-        Ok(())
+        // A failover would forget it.
+        let place = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text");
+        let place: Result<String, _> = place.fetch_one(&mut connection).await;
+        let place = place.map_err(during(name))?;
+        let on = On::Members(self.durable_on);
+        let flushed = wait(&mut connection, &primary.host.name, &place, on).await;
+        flushed.map_err(|error| failed(name, &format!("it is done, but {error}")))
     }
 
     async fn administer(&self) -> Result<(Primary, PgConnection), StoreError> {
         self.check()?;
-        find(self, APPLICATION).await
+        let (primary, mut connection) = find(self, APPLICATION).await?;
+        let there = sqlx::query_scalar("SELECT to_regclass('member') IS NOT NULL");
+        let there: Result<bool, _> = there.fetch_one(&mut connection).await;
+        if !there.map_err(during("look for the store"))? {
+            return Err(no_store(&self.database));
+        }
+        Ok((primary, connection))
     }
 }
 

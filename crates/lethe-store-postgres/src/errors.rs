@@ -35,6 +35,13 @@ pub(crate) fn failed(operation: &str, why: &str) -> StoreError {
     StoreError::Unavailable(format!("{operation}: {why}"))
 }
 
+/// The database has no tables of a store.
+pub(crate) fn no_store(database: &str) -> StoreError {
+    StoreError::Unavailable(format!(
+        "no store in the database {database}: lethe init makes one"
+    ))
+}
+
 /// What waits for a server has an end.
 pub(crate) async fn within<T>(
     limit: Duration,

@@ -13,7 +13,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::calls::Calls;
 use crate::connect::Connect;
-use crate::errors::{self, during, within};
+use crate::errors::{self, during, no_store, within};
 use crate::guard::{Guard, Lock};
 use crate::{members, place, session};
 
@@ -145,10 +145,7 @@ async fn prepare(
             return Err(StoreError::Conflict("a store is in the database already"));
         }
         None if !create => {
-            return Err(StoreError::Unavailable(format!(
-                "no store in the database {}: lethe init makes one",
-                connect.database
-            )));
+            return Err(no_store(&connect.database));
         }
         Some(found) if found.version > newest && found.readable_by > newest => {
             return Err(StoreError::Newer(found.version));

@@ -65,7 +65,7 @@ fn again(site: &Site<'_>, variables: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_environment_changes_nothing() {
     if let Ok(database) = std::env::var(SITE[0]) {
         return open_here(&database).await;
@@ -90,7 +90,7 @@ async fn the_environment_changes_nothing() {
 }
 
 /// Tables of the same names stand in the schema of the role's name, and in one that the database names first.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_of_other_schemas_are_not_used() {
     let site = Site::new(Server::shared());
     site.create().await.close().await;

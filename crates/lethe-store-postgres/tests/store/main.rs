@@ -1,4 +1,6 @@
 //! The store in PostgreSQL: its contract, and what only a database can do wrong.
+//!
+//! On several threads: a test that waits for a program must not keep its store from giving signs of life.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 mod cancelled;

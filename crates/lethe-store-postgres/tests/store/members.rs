@@ -2,9 +2,10 @@
 //! changes.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use lethe_core::ports::{BucketStore, Durability, StoreError, Strength};
-use lethe_store_postgres::{Connect, MemberRole, PostgresStore};
+use lethe_store_postgres::{Connect, Member, MemberRole, PostgresStore};
 use lethe_testkit::postgres::Server;
 use lethe_testkit::store_contract::bucket;
 
@@ -63,7 +64,7 @@ impl<'s> Copies<'s> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_barrier_waits_for_every_member() {
     let server = Server::new();
     let copies = Copies::new(&server, &["b"]);
@@ -89,8 +90,35 @@ async fn the_barrier_waits_for_every_member() {
     store.close().await;
 }
 
+/// It follows, and writes nothing to its disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_barrier_waits_for_a_member_that_is_behind() {
+    let server = Server::new();
+    let copies = Copies::new(&server, &["b"]);
+    let refused = why(copies.connect.members().await);
+    assert!(refused.starts_with("no store in the database"), "{refused}");
+    let store = copies.create().await;
+    let receiver = copies.standbys[0].sql("postgres", "SELECT pid FROM pg_stat_wal_receiver");
+    let signal = |name: &str| {
+        let done = Command::new("kill").args([name, &receiver]).status();
+        assert!(done.unwrap().success());
+    };
+    signal("-STOP");
+    let missing = why(store.barrier(Strength::Destroying).await);
+    assert_eq!(missing, "the copy b is behind the primary a");
+    let members = copies.connect.members().await.unwrap();
+    let is_behind = |it: &Member| matches!(it.role, MemberRole::Follows(bytes) if bytes > 0);
+    assert!(members.iter().any(is_behind), "{members:?}");
+    signal("-CONT");
+    until_async("b has it", async || {
+        store.barrier(Strength::Destroying).await.is_ok()
+    })
+    .await;
+    store.close().await;
+}
+
 /// A member that is stopped for good is taken off; the primary is not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_says_who_is_a_member() {
     let server = Server::new();
     let copies = Copies::new(&server, &["b"]);
@@ -115,7 +143,7 @@ async fn an_operator_says_who_is_a_member() {
     store.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_answered_is_on_enough_members() {
     let server = Server::new();
     let mut copies = Copies::new(&server, &["b", "c"]);
@@ -245,7 +273,7 @@ async fn a_newer_primary_is_found_beside_the_old_one_and_a_silent_one() {
     store.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_at_another_address_is_refused() {
     let server = Server::new();
     let copies = Copies::new(&server, &[]);

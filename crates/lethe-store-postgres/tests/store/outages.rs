@@ -30,7 +30,7 @@ async fn goes_on(store: &PostgresStore, expiry: u64) {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_says_what_is_missing() {
     let site = Site::new(Server::shared());
     let elsewhere = Connect {
@@ -69,7 +69,7 @@ async fn a_start_says_what_is_missing() {
 }
 
 /// The codes are raised by a trigger: what a server does beside them, a full disk for one, is not shown here.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_store_says_what_the_server_lacks() {
     let site = Site::new(Server::shared());
     let store = site.create().await;

@@ -20,7 +20,7 @@ const MANY: &str = "
         decode(repeat('04', 64), 'hex')
     FROM generate_series(1, 20001) n";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn receipts_are_forgotten_in_parts() {
     let site = Site::new(Server::shared());
     let store = site.create().await;

@@ -26,7 +26,7 @@ async fn closed_site() -> Site<'static> {
     site
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_opening_is_refused_while_the_first_lives() {
     let site = Site::new(Server::shared());
     let first = site.create().await;
@@ -49,7 +49,7 @@ async fn a_second_opening_is_refused_while_the_first_lives() {
     store.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_not_made_by_opening() {
     let site = Site::new(Server::shared());
     let expected = format!(
@@ -63,7 +63,7 @@ async fn a_store_is_not_made_by_opening() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schema_says_which_releases_may_use_it() {
     let site = closed_site().await;
     assert_eq!(
@@ -78,7 +78,7 @@ async fn a_schema_says_which_releases_may_use_it() {
     assert_eq!(site.sql("SELECT version FROM schema"), "99");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_impossible_row_is_corrupt_and_named() {
     let site = closed_site().await;
     site.sql(
@@ -91,7 +91,7 @@ async fn an_impossible_row_is_corrupt_and_named() {
     store.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_is_refused() {
     let site = closed_site().await;
     let database = &site.database;
@@ -102,7 +102,7 @@ async fn a_read_only_database_is_refused() {
     assert!(why.starts_with("PostgreSQL is read-only"), "{why}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_sees_no_copies_is_refused() {
     let site = closed_site().await;
     site.sql(&format!(
@@ -116,7 +116,7 @@ async fn a_role_that_sees_no_copies_is_refused() {
     assert!(why.ends_with("GRANT pg_read_all_stats TO blind"), "{why}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_server_is_refused() {
     let site = closed_site().await;
     let old = Edits {
@@ -134,7 +134,7 @@ async fn an_old_server_is_refused() {
 }
 
 /// As one that is older still: it does not get so far as to say its version.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_know_a_setting_is_refused() {
     let site = closed_site().await;
     let older = Edits {
@@ -148,7 +148,7 @@ async fn a_server_that_does_not_know_a_setting_is_refused() {
 }
 
 /// Nothing is sent: nobody listens there.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_network_without_tls_is_refused() {
     let site = closed_site().await;
     let mut connect = site.connect();
@@ -160,7 +160,7 @@ async fn a_network_without_tls_is_refused() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_is_refused() {
     let site = closed_site().await;
     let deaf = Edits {
@@ -177,7 +177,7 @@ async fn a_pooler_is_refused() {
 }
 
 /// Each of the settings that a session must have.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_its_settings_is_refused() {
     let site = closed_site().await;
     let edits: [(&str, Edit); 6] = [
@@ -214,7 +214,7 @@ async fn a_session_without_its_settings_is_refused() {
 }
 
 /// Also when it is switched off under a store that is open.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_flush_is_refused() {
     let server = Server::new();
     let site = Site::new(&server);
@@ -248,7 +248,7 @@ async fn a_server_that_does_not_flush_is_refused() {
 }
 
 /// A copy that could be promoted would keep what is destroyed here.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_destroyed_while_a_copy_follows() {
     let server = Server::new();
     let site = Site::new(&server);

@@ -22,7 +22,7 @@ async fn session(site: &Site<'_>, database: &str, application: &str) -> PgConnec
     options.connect().await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_ends_no_session_of_its_own() {
     let server = Server::new();
     let site = Site::new(&server);
@@ -40,7 +40,7 @@ async fn a_start_ends_no_session_of_its_own() {
 }
 
 /// Its last COMMIT may be under way.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_ends_what_an_earlier_process_has_left() {
     let site = Site::new(Server::shared());
     site.create().await.close().await;

@@ -130,7 +130,7 @@ async fn write_and_close(store: PostgresStore) {
     store.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_known_by_its_certificate() {
     let world = World::new();
     let connect = world.connect(&world.server.database());
@@ -169,7 +169,7 @@ async fn a_server_is_known_by_its_certificate() {
     assert!(why.starts_with(&begin), "{why}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_needed() {
     let world = World::new();
     let connect = world.connect(&world.server.database());
@@ -184,7 +184,7 @@ async fn a_password_is_needed() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_known_by_its_certificate() {
     let world = World::new();
     world.server.sql(
@@ -220,7 +220,7 @@ fn no_other_ca_is_trusted() {
 }
 
 /// Nothing is said in clear to a server without TLS, and nothing is asked of a socket that it cannot do.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_without_tls() {
     let world = World::new();
     let connect = world.connect(&world.server.database());
