@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lethe_core::batch::Halt;
+use lethe_core::batch::{Halt, Work};
 use lethe_core::clock::{Doubt, Mark};
 use lethe_core::erasure::{Erasure, ErasureKind, ErasureNumber};
 use lethe_core::identity::KeyspaceId;
@@ -57,6 +57,22 @@ async fn a_bucket_is_out_of_memory_and_its_time_written_down_before_it_is_destro
     assert!(!site.in_hsm(expiry).await);
     let mark = site.store.clock_mark().await.unwrap().high_water;
     assert!(mark >= Some(expiry.instant()));
+}
+
+/// Whoever takes the claim makes a root then: one that is in a list from before is not of theirs.
+#[tokio::test]
+async fn the_claim_is_looked_at_between_each_list_of_the_roots_and_what_is_destroyed() {
+    let mut site = Site::new().await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&calls);
+    site.listen(move |call| {
+        if ["keys", "claim", "destroy"].contains(&call) {
+            heard.lock().push(call);
+        }
+        Ok(())
+    });
+    site.keeper.batch(Work::default()).await.unwrap();
+    assert_eq!(*calls.lock(), ["keys", "claim", "destroy", "keys", "claim"]);
 }
 
 /// The condition of the HSM, and how often the HSM was asked for its status.

@@ -65,11 +65,12 @@ impl Acknowledged {
             unsigned,
             ..
         } = committed;
-        check_claim(ports, deployment).await?;
         let mut destroyed: Vec<HsmKeyId> = replaced.iter().map(|root| root.id).collect();
         let mut rounds = 0;
         loop {
             let roots = roots(ports, deployment).await?;
+            // After the list: a process that has taken the claim since makes roots that are not in it.
+            check_claim(ports, deployment).await?;
             check_own(&roots, [Some(root), replaced.filter(|_| rounds == 0)])?;
             let mut others = roots.iter().filter(|(key, _)| key.id != root.id).peekable();
             let Some((first, _)) = others.peek() else {

@@ -29,6 +29,7 @@ mod more_mistakes;
 mod mutation;
 mod names;
 mod node;
+mod nodes;
 mod operator;
 mod properties;
 mod reader;
