@@ -184,6 +184,15 @@ impl Config {
             next.check("hsm_next")?;
             config.hsm.check_beside(next)?;
         }
+        if let StoreSection::Postgres(postgres) = &config.store
+            && postgres.may_have_two_primaries()
+            && config.hsm.max_outage.is_none()
+        {
+            return Err(
+                "store.postgres.durable_on of half of the hosts or fewer needs hsm.max_outage"
+                    .into(),
+            );
+        }
         config.audit.check()?;
         config.cache.check()?;
         config.receipts.check()?;

@@ -55,7 +55,7 @@ pub struct PostgresSection {
     pub certificate: Option<PathBuf>,
     /// Key of this client, PEM.
     pub key: Option<PathBuf>,
-    /// On how many copies something has to be before it is answered or used; two, or one if there is one.
+    /// On how many copies something has to be before it is answered or used; more than half if it is not given.
     pub durable_on: Option<u32>,
     /// A folder of this node's own, for its lock.
     pub state: PathBuf,
@@ -138,6 +138,17 @@ impl PostgresSection {
         }
     }
 
+    /// More than half of the copies.
+    fn majority(&self) -> u32 {
+        // At most nine.
+        u32::try_from(self.hosts.len() / 2 + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Whether two primaries, cut off from each other, could both find enough copies.
+    pub(super) fn may_have_two_primaries(&self) -> bool {
+        self.hosts.len() > 1 && self.durable_on.is_some_and(|on| on < self.majority())
+    }
+
     /// How to connect. Reads the password.
     ///
     /// # Errors
@@ -152,10 +163,9 @@ impl PostgresSection {
                 port,
             }
         };
-        let most = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         Ok(Connect {
             hosts: self.hosts.iter().map(host).collect(),
-            durable_on: self.durable_on.unwrap_or_else(|| most.min(2)),
+            durable_on: self.durable_on.unwrap_or_else(|| self.majority()),
             database: self.database.clone(),
             user: self.user.clone(),
             password: self.password()?,

@@ -376,6 +376,13 @@ fn a_store_is_one_of_both_and_says_how_it_is_reached() {
     for (options, reason) in [
         ("hosts = {}", "store.postgres.hosts"),
         ("hosts = { a = \"db-a\" }", "store.postgres.ca is required"),
+        (
+            "hosts = { a = \"/a\", b = \"/b\" }\ndurable_on = 1",
+            "needs hsm.max_outage",
+        ),
+        ("hosts = { a = \"/a\" }\ndurable_on = 2", "must be 1 to 1"),
+        ("hosts = { a = \"/a\", b = \"b\" }", "sockets or none"),
+        ("hosts = { \"a b\" = \"/a\" }", "letters"),
         ("hosts = { a = \"db-a:0\" }\nca = \"ca.crt\"", "port"),
         (
             "hosts = { a = \"/run\" }\nca = \"ca.crt\"",

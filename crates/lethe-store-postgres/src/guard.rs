@@ -39,6 +39,8 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 const MOVED: &str = "another copy of the database is the primary now";
 /// The server ends the session of a process that was stopped.
 const IDLE: &str = "SET idle_session_timeout = '10s'";
+/// Before it gives signs of life: longer than a migration.
+const IDLE_AT_A_START: &str = "SET idle_session_timeout = '10min'";
 
 /// Who holds the lock `$1` on this database.
 macro_rules! locks {
@@ -123,6 +125,8 @@ impl Lock {
         within(TAKEN, "lock the database", async {
             let (primary, mut session) = find(connect, APPLICATION).await?;
             stays_free(&mut session, free).await?;
+            let idle = session.execute(IDLE_AT_A_START).await;
+            idle.map_err(during("lock the database"))?;
             lock(&mut session).await?;
             backends::end_left(&mut session).await?;
             Ok(Self { primary, session })
