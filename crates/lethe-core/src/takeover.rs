@@ -104,6 +104,8 @@ pub async fn take(ports: &Ports, takeover: &Takeover) -> Result<u64, BatchError>
     let epoch = Epoch::next(ports).await?;
     let opened = Opened::open(Reader::of(ports)).await?;
     let recovered = opened.take_over(node, epoch).await?;
+    // The store names a root now that only this process knows.
+    claim::confirm(ports, takeover.deployment).await?;
     claim::release(ports, takeover.deployment).await?;
     Ok(recovered.current.sequence())
 }
