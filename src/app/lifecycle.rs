@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use super::adapters::Adapters;
+use super::ops_listener::OpsListener;
 use super::reload::{Hangup, Reloader};
 use super::stores::{self, ServiceStore};
 use super::wiring::{Opened, Wired, wire};
-use crate::admission::{Pool, open_files};
+use crate::admission::open_files;
 use crate::approvals;
 use crate::config::{Config, ServerSection, StoreSection};
 use crate::http::ApiState;
@@ -27,7 +28,7 @@ use crate::http::{self, ops};
 use crate::leader::{Keeper, KeeperHandle};
 use crate::node::NodeState;
 use crate::node::upkeep::{Upkeep, check_hsm, write_marks};
-use crate::observability::metrics::{Exposition, Metrics};
+use crate::observability::metrics::Metrics;
 
 /// For requests under way when another node has taken over: what they wait for does not come.
 const SUPERSEDED_GRACE: Duration = Duration::from_secs(1);
@@ -39,44 +40,6 @@ pub struct App {
     wired: Wired,
     ops: OpsListener,
     reloader: Reloader,
-}
-
-/// The ops listener, which answers from the beginning of a start to the end of the service.
-struct OpsListener {
-    routes: ops::Routes,
-    exposition: Arc<Exposition>,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
-}
-
-impl OpsListener {
-    async fn begin(
-        server: &ServerSection,
-        starting: &ops::Starting,
-        metrics: &Metrics,
-        exposition: Exposition,
-    ) -> Result<Self, AppError> {
-        let listener = listen(server.ops_listen).await?;
-        let exposition = Arc::new(exposition);
-        let routes = ops::Routes::starting(&listener, starting);
-        let exceeded = metrics.budget_exceeded("ops_connections");
-        let pool = Pool::new(server.ops_max_connections, exceeded);
-        let (stop, stopped) = watch::channel(false);
-        // To the end of the process: a stop is watched too.
-        let serving = tokio::spawn(ops::serve(
-            listener,
-            routes.clone(),
-            pool,
-            timeouts(server),
-            stopped,
-        ));
-        Ok(Self {
-            routes,
-            exposition,
-            stop,
-            serving,
-        })
-    }
 }
 
 /// The end of the keeper's thread.
@@ -343,7 +306,7 @@ fn fitted(config: &Config) -> Result<Config, AppError> {
     Ok(config)
 }
 
-fn timeouts(server: &ServerSection) -> http::Timeouts {
+pub(super) fn timeouts(server: &ServerSection) -> http::Timeouts {
     http::Timeouts {
         header_timeout: server.header_timeout,
         idle_timeout: server.idle_timeout,
@@ -402,7 +365,7 @@ fn keep(keeper: Keeper, stop: CancellationToken) -> Result<KeeperEnd, AppError> 
     Ok(end)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| AppError::Listen(address, error))

@@ -6,6 +6,7 @@ mod devices;
 mod error;
 mod lifecycle;
 pub mod memory;
+mod ops_listener;
 pub mod reload;
 mod stores;
 pub mod takeover;
