@@ -31,8 +31,8 @@ struct Set {
     /// Copies that could be promoted from now on, or that have moved.
     #[arg(value_name = "NAME=HOST:PORT", value_parser = named_host)]
     hosts: Vec<Host>,
-    /// A member that is stopped for good. If it is started or promoted all the same, what was destroyed may be
-    /// readable from it.
+    /// A member that is stopped for good. If it is promoted all the same, it may open nothing: the root that it
+    /// names may be destroyed.
     #[arg(long, value_name = "NAME")]
     off: Vec<String>,
 }
