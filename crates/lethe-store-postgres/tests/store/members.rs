@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use lethe_core::ports::{BucketStore, Durability, StoreError, Strength};
 use lethe_store_postgres::{Connect, Member, MemberRole, PostgresStore};
@@ -16,6 +17,12 @@ fn why<T: std::fmt::Debug>(done: Result<T, StoreError>) -> String {
         Err(StoreError::Unavailable(why)) => why,
         other => panic!("{other:?}"),
     }
+}
+
+/// Why the store cannot be served any more.
+async fn ended(store: &PostgresStore) -> &'static str {
+    let ended = tokio::time::timeout(Duration::from_secs(60), store.ended());
+    ended.await.expect("it ends within a minute")
 }
 
 /// A primary `a` with standbys of these names, and how to connect to all of them.
@@ -189,7 +196,7 @@ async fn who_was_replaced_writes_nothing() {
     site.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lethe lock'",
     );
-    assert_eq!(store.ended().await, "another node serves the database now");
+    assert_eq!(ended(&store).await, "another node serves the database now");
     store.close().await;
 }
 
@@ -229,7 +236,7 @@ async fn the_promoted_copy_is_served_by_a_new_start() {
     server.stop("immediate");
     copies.standbys[0].promote();
     assert_eq!(
-        store.ended().await,
+        ended(&store).await,
         "another copy of the database is the primary now"
     );
     assert!(store.create_buckets(&[bucket(2)]).await.is_err());
@@ -263,7 +270,7 @@ async fn a_newer_primary_is_found_beside_the_old_one_and_a_silent_one() {
     assert_eq!(store.create_buckets(&[bucket(1)]).await, Ok(()));
     copies.standbys[0].promote();
     assert_eq!(
-        store.ended().await,
+        ended(&store).await,
         "another copy of the database is the primary now"
     );
     assert!(store.create_buckets(&[bucket(2)]).await.is_err());
