@@ -5,7 +5,7 @@ use std::time::Duration;
 use lethe_pkcs11::{IvSource, Pin, Pkcs11Config, TokenSelector};
 use serde::Deserialize;
 
-use super::{ConfigError, is_open_to_all, read};
+use super::{ConfigError, secret};
 
 /// `[hsm]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -133,7 +133,7 @@ impl HsmSection {
     /// # Errors
     /// [`ConfigError`] when the PIN file cannot be read, is empty, or everybody may read it.
     pub fn pkcs11(&self) -> Result<Pkcs11Config, ConfigError> {
-        let pin = self.pin()?;
+        let pin = Pin::new(secret(&self.pin_file, "PIN")?);
         Ok(Pkcs11Config {
             module: self.module.clone(),
             token: self.selector(),
@@ -147,20 +147,5 @@ impl HsmSection {
             threads: self.threads,
             max_objects: self.max_objects,
         })
-    }
-
-    fn pin(&self) -> Result<Pin, ConfigError> {
-        let invalid = |reason: &str| ConfigError::Invalid {
-            path: self.pin_file.clone(),
-            reason: reason.to_owned(),
-        };
-        let text = zeroize::Zeroizing::new(read(&self.pin_file)?);
-        if is_open_to_all(&self.pin_file) {
-            return Err(invalid("every user may read this PIN: chmod o= it"));
-        }
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(invalid("holds no PIN")),
-            pin => Ok(Pin::new(pin.to_owned())),
-        }
     }
 }

@@ -265,6 +265,27 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
+/// Reads the file of a secret. `what` it is stands in the errors.
+///
+/// # Errors
+/// [`ConfigError`] when it cannot be read, is empty, or everybody may read it.
+fn secret(path: &Path, what: &str) -> Result<String, ConfigError> {
+    let invalid = |reason| ConfigError::Invalid {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = zeroize::Zeroizing::new(read(path)?);
+    if is_open_to_all(path) {
+        return Err(invalid(format!(
+            "every user may read this {what}: chmod o= it"
+        )));
+    }
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(invalid(format!("holds no {what}"))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 /// Whether users of the machine beyond owner and group may use a secret's file. The group may: that
 /// is how systemd's credentials look, whose access list shows as group permissions.
 #[must_use]

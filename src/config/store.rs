@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use lethe_store_postgres::{Connect, Host, Tls};
 use serde::Deserialize;
 
-use super::{ConfigError, is_open_to_all, read};
+use super::{ConfigError, secret};
 
 /// `[store]`: one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -163,12 +163,14 @@ impl PostgresSection {
                 port,
             }
         };
+        let password = self.password_file.as_ref();
+        let password = password.map(|path| secret(path, "password"));
         Ok(Connect {
             hosts: self.hosts.iter().map(host).collect(),
             durable_on: self.durable_on.unwrap_or_else(|| self.majority()),
             database: self.database.clone(),
             user: self.user.clone(),
-            password: self.password()?,
+            password: password.transpose()?,
             tls: self.ca.as_ref().map(|ca| Tls {
                 ca: ca.clone(),
                 certificate: self.certificate.clone().zip(self.key.clone()),
@@ -180,24 +182,6 @@ impl PostgresSection {
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         let files = [&self.password_file, &self.ca, &self.certificate, &self.key];
         files.into_iter().filter_map(Option::as_deref)
-    }
-
-    fn password(&self) -> Result<Option<String>, ConfigError> {
-        let Some(path) = &self.password_file else {
-            return Ok(None);
-        };
-        let invalid = |reason: &str| ConfigError::Invalid {
-            path: path.clone(),
-            reason: reason.to_owned(),
-        };
-        let text = zeroize::Zeroizing::new(read(path)?);
-        if is_open_to_all(path) {
-            return Err(invalid("every user may read this password: chmod o= it"));
-        }
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(invalid("holds no password")),
-            password => Ok(Some(password.to_owned())),
-        }
     }
 }
 

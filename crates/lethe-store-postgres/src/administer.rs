@@ -1,13 +1,13 @@
 //! What an operator sees of the members, and changes: beside the process that serves the store.
 
 use lethe_core::ports::StoreError;
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{Executor, PgConnection};
 
 use crate::connect::{Connect, Host};
 use crate::errors::{during, failed, no_store};
-use crate::members::{On, list, wait};
+use crate::members::{On, flushed_here, list, look, wait_for_commit};
 use crate::primary::{Primary, find};
-use crate::statements::{execute, rows};
+use crate::statements::execute;
 
 /// By which others know the session of an operator's command.
 const APPLICATION: &str = "lethe members";
@@ -39,11 +39,18 @@ impl Connect {
     /// [`StoreError::Unavailable`] when no copy can be written, or the database holds no store.
     pub async fn members(&self) -> Result<Vec<Member>, StoreError> {
         let (primary, mut connection) = self.administer().await?;
-        let behind = behind(&mut connection).await?;
+        let place = flushed_here(&mut connection).await?;
+        let copies = look(&mut connection, &place).await?;
         let members = list(&mut connection).await?.into_iter();
-        let role = |host: &Host| match behind.iter().find(|(name, _)| *name == host.name) {
+        let behind = |host: &Host| {
+            let copy = copies
+                .iter()
+                .find(|it| it.member.as_deref() == Some(&host.name));
+            copy.and_then(|it| it.behind)
+        };
+        let role = |host: &Host| match behind(host) {
             _ if host.name == primary.host.name => MemberRole::Primary,
-            Some((_, bytes)) => MemberRole::Follows(*bytes),
+            Some(bytes) => MemberRole::Follows(bytes),
             None => MemberRole::Away,
         };
         let member = |host: Host| Member {
@@ -87,11 +94,8 @@ impl Connect {
         }
         connection.execute("COMMIT").await.map_err(during(name))?;
         // A failover would forget it.
-        let place = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text");
-        let place: Result<String, _> = place.fetch_one(&mut connection).await;
-        let place = place.map_err(during(name))?;
         let on = On::Members(self.durable_on);
-        let flushed = wait(&mut connection, &primary.host.name, &place, on).await;
+        let flushed = wait_for_commit(&mut connection, &primary.host.name, on).await;
         flushed.map_err(|error| failed(name, &format!("it is done, but {error}")))
     }
 
@@ -105,21 +109,4 @@ impl Connect {
         }
         Ok((primary, connection))
     }
-}
-
-/// Copies that follow, and how many bytes each lacks.
-async fn behind(connection: &mut PgConnection) -> Result<Vec<(String, u64)>, StoreError> {
-    let name = "look at the copies";
-    let behind = sqlx::query(
-        "SELECT r.application_name, greatest(pg_current_wal_flush_lsn() - r.flush_lsn, 0)::bigint
-         FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
-         WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.flush_lsn IS NOT NULL
-         ORDER BY r.backend_start DESC",
-    );
-    let behind = rows(connection, name, behind).await?;
-    let copy = |row: &sqlx::postgres::PgRow| -> Result<(String, u64), sqlx::Error> {
-        Ok((row.try_get(0)?, row.try_get::<i64, _>(1)?.unsigned_abs()))
-    };
-    let behind: Result<Vec<_>, _> = behind.iter().map(copy).collect();
-    behind.map_err(during(name))
 }

@@ -12,16 +12,16 @@ use crate::session;
 #[async_trait]
 impl Durability for PostgresStore {
     async fn barrier(&self, strength: Strength) -> Result<(), StoreError> {
-        let on = match strength {
-            Strength::Answered => return self.confirm_alone().await,
+        self.pass(match strength {
+            Strength::Answered => self.calls.durable_on(),
             Strength::Destroying => On::All,
-        };
-        self.pass(on).await
+        })
+        .await
     }
 
     /// A primary that others have left, and that can reach too few members, does not count.
     async fn confirm_alone(&self) -> Result<(), StoreError> {
-        self.pass(self.calls.durable_on()).await
+        self.barrier(Strength::Answered).await
     }
 }
 

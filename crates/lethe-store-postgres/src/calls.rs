@@ -21,7 +21,7 @@ use sqlx::{Executor, PgConnection, Row};
 use crate::backends::{Backend, backend, end};
 use crate::errors::{during, failed, within};
 use crate::guard::{Held, replaced};
-use crate::members::{self, On};
+use crate::members::{On, wait_for_commit};
 use crate::pool::{Lent, Pool};
 
 /// Longest time of one call: the server's own limits are shorter, so only a lost connection reaches it.
@@ -98,7 +98,11 @@ impl Calls {
                 calls.unsettled.lock().push(backend);
             } else if !matches!(done, Err(StoreError::Unavailable(_))) {
                 let done = match done {
-                    Ok(done) => calls.flushed(&mut connection).await.map(|()| done),
+                    Ok(done) => {
+                        let on = calls.durable_on;
+                        let flushed = wait_for_commit(&mut connection, &calls.here, on).await;
+                        flushed.map(|()| done)
+                    }
                     failed => failed,
                 };
                 connection.give_back();
@@ -112,19 +116,6 @@ impl Calls {
     /// On how many members something has to be before it is answered or used.
     pub(crate) const fn durable_on(&self) -> On {
         self.durable_on
-    }
-
-    /// Waits until enough members have flushed what this session has committed.
-    async fn flushed(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        if self.durable_on == On::Members(1) {
-            return Ok(());
-        }
-        let place = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text");
-        let place: String = place
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(during("flush"))?;
-        members::wait(connection, &self.here, &place, self.durable_on).await
     }
 
     /// Waits for what is under way.

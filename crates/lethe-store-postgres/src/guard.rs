@@ -140,10 +140,8 @@ impl Lock {
         let advanced = advance.fetch_one(&mut self.session).await;
         let fence = advanced.map_err(during("advance the fence"))?;
         backends::end_left(&mut self.session).await?;
-        let idle = self.session.execute(IDLE).await;
-        idle.map_err(during("lock the database"))?;
         let held = Held::default();
-        held.set(fence, process(&mut self.session).await?);
+        held.set(fence, begin_signs(&mut self.session).await?);
         let ((end, ended), stop) = (watch::channel(None), Arc::<Notify>::default());
         let holder = Holder {
             connect,
@@ -291,9 +289,7 @@ impl Holder {
             return Ok(Again::Ended("another node serves the database now"));
         }
         locked?;
-        let idle = session.execute(IDLE).await;
-        idle.map_err(during("lock the database"))?;
-        let process = process(&mut session).await?;
+        let process = begin_signs(&mut session).await?;
         Ok(Again::Held(session, process))
     }
 }
@@ -339,9 +335,10 @@ async fn fence(session: &mut PgConnection) -> Result<i64, StoreError> {
     fence.map_err(during("read the fence"))
 }
 
-/// The process of a session in the server.
-async fn process(session: &mut PgConnection) -> Result<i64, StoreError> {
+/// From now on the server ends a session that gives no sign of life. Returns its process in the server.
+async fn begin_signs(session: &mut PgConnection) -> Result<i64, StoreError> {
+    let failed = during("lock the database");
+    session.execute(IDLE).await.map_err(&failed)?;
     let process = sqlx::query_scalar("SELECT pg_backend_pid()::bigint");
-    let process = process.fetch_one(session).await;
-    process.map_err(during("lock the database"))
+    process.fetch_one(session).await.map_err(failed)
 }

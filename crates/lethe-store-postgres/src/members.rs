@@ -1,5 +1,5 @@
-//! The members: the copies of the database that could ever be promoted. What is destroyed must be gone from
-//! all of them, so the barrier asks each.
+//! The members: the copies of the database that could ever be promoted. Before something is destroyed all of
+//! them must have what replaces it, so the barrier asks each.
 
 use std::time::Duration;
 
@@ -28,11 +28,41 @@ pub(crate) enum On {
 
 /// A member, a copy that follows the primary, or both.
 #[derive(Debug)]
-struct Copy {
-    member: Option<String>,
+pub(crate) struct Copy {
+    pub(crate) member: Option<String>,
     /// The name and the address of what follows.
     follows: Option<(String, String)>,
-    flushed: bool,
+    /// How many bytes of the WAL it has still to flush; none if it does not follow, or has not said.
+    pub(crate) behind: Option<u64>,
+}
+
+impl Copy {
+    fn flushed(&self) -> bool {
+        self.behind == Some(0)
+    }
+}
+
+/// Waits until what this session has committed is flushed by so many copies.
+///
+/// # Errors
+/// As [`wait`].
+pub(crate) async fn wait_for_commit(
+    connection: &mut PgConnection,
+    here: &str,
+    on: On,
+) -> Result<(), StoreError> {
+    if on == On::Members(1) {
+        return Ok(());
+    }
+    let place = flushed_here(connection).await?;
+    wait(connection, here, &place, on).await
+}
+
+/// Up to where the primary has flushed the WAL.
+pub(crate) async fn flushed_here(connection: &mut PgConnection) -> Result<String, StoreError> {
+    let place = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text");
+    let place = place.fetch_one(connection).await;
+    place.map_err(during("flush"))
 }
 
 /// Waits until what was written up to a place of the WAL is flushed by so many copies.
@@ -71,13 +101,18 @@ pub(crate) async fn wait(
 
 /// Logical replicas get rows, and never become this database. What writes a backup is let pass: nobody can do
 /// without backups, and whoever starts one is stopped by the claim in the HSM.
-async fn look(connection: &mut PgConnection, place: &str) -> Result<Vec<Copy>, StoreError> {
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    place: &str,
+) -> Result<Vec<Copy>, StoreError> {
     let name = "look at the copies";
     let copies = sqlx::query(
-        "SELECT m.name, r.name, r.address, coalesce(r.flushed, false)
+        "SELECT m.name, r.name, r.address, r.behind
          FROM member m FULL JOIN (
              SELECT r.application_name AS name, coalesce(r.client_addr::text, 'a socket') AS address,
-                    r.flush_lsn >= $1::text::pg_lsn AS flushed, r.backend_start AS began
+                    CASE WHEN r.flush_lsn IS NOT NULL
+                         THEN greatest($1::text::pg_lsn - r.flush_lsn, 0)::bigint END AS behind,
+                    r.backend_start AS began
              FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
              WHERE s.slot_type IS DISTINCT FROM 'logical'
                    AND r.application_name NOT IN ('pg_basebackup', 'pg_receivewal')
@@ -90,7 +125,7 @@ async fn look(connection: &mut PgConnection, place: &str) -> Result<Vec<Copy>, S
         Ok(Copy {
             member: row.try_get(0)?,
             follows: follows.0.zip(follows.1),
-            flushed: row.try_get(3)?,
+            behind: row.try_get::<Option<i64>, _>(3)?.map(i64::unsigned_abs),
         })
     };
     let copies: Result<Vec<Copy>, _> = copies.iter().map(copy).collect();
@@ -123,7 +158,7 @@ fn missing_of_all(copies: &[Copy], here: &str) -> Result<Option<String>, StoreEr
             missing = Some(format!(
                 "the copy {member} does not follow the primary {here}"
             ));
-        } else if member != here && !copy.flushed {
+        } else if member != here && !copy.flushed() {
             missing = Some(format!("the copy {member} is behind the primary {here}"));
         }
     }
@@ -133,7 +168,7 @@ fn missing_of_all(copies: &[Copy], here: &str) -> Result<Option<String>, StoreEr
 fn missing_of(copies: &[Copy], here: &str, number: u32) -> Option<String> {
     let others = copies
         .iter()
-        .filter_map(|it| it.member.as_deref().filter(|_| it.flushed));
+        .filter_map(|it| it.member.as_deref().filter(|_| it.flushed()));
     let mut others: Vec<&str> = others.filter(|it| *it != here).collect();
     others.dedup();
     let on = others.len() + 1;
@@ -198,7 +233,7 @@ mod tests {
         Copy {
             member: (!member.is_empty()).then(|| member.to_owned()),
             follows: follows.map(|(name, address)| (name.into(), address.into())),
-            flushed,
+            behind: follows.map(|_| u64::from(!flushed)),
         }
     }
 
