@@ -58,11 +58,6 @@ pub struct KeeperLimits {
     pub is_alone: bool,
 }
 
-/// Whether rows of the store can be told from those of others: since the first batch of the deployment.
-fn is_authenticated(opened: &Opened) -> bool {
-    opened.directory().commitments().is_some()
-}
-
 impl Keeper {
     /// Opens the deployment: first the root, then the directory, the keyspaces, the buckets and the open erasures.
     ///
@@ -75,10 +70,8 @@ impl Keeper {
         (devices, moves): (Arc<Devices>, Arc<HsmMoves>),
     ) -> Result<(Self, KeeperHandle), BatchError> {
         let opened = Opened::open(Reader::of(&ports)).await?;
-        opened.serve(handles.as_node(&ports)).await?;
         let now = ports.clock.now();
         let (buckets, keys) = Buckets::load(&ports, opened.deployment(), now).await?;
-        handles.node.key_state.add_buckets(keys);
         let (handle, commands) = KeeperHandle::new();
         let mut keeper = Self {
             ports,
@@ -96,18 +89,19 @@ impl Keeper {
             },
             commands,
         };
-        match keeper.recover().await {
-            Ok(()) => {
-                keeper.begin_commitments().await?;
-                keeper.adjust_times().await?;
-            }
-            // A copy of the store is away. What was accepted is refused; it is destroyed when the copy is back.
-            Err(BatchError::Store(StoreError::Unavailable(why))) if is_authenticated(&opened) => {
+        let is_authenticated = opened.directory().commitments().is_some();
+        match keeper.recover_from(opened).await {
+            Ok(()) => {}
+            Err(BatchError::Store(StoreError::Unavailable(why))) if is_authenticated => {
                 tracing::warn!(why, "the last batch is not finished yet");
-                let done = opened.directory().commitments().map(|it| it.fulfilled);
-                keeper.refuse_open_erasures(done).await?;
+                keeper.serve_unrecovered().await?;
             }
             Err(error) => return Err(error),
+        }
+        keeper.handles.node.key_state.add_buckets(keys);
+        if keeper.current.is_some() {
+            keeper.begin_commitments().await?;
+            keeper.adjust_times().await?;
         }
         keeper.make_buckets().await?;
         Ok((keeper, handle))
@@ -164,8 +158,12 @@ impl Keeper {
         if self.current.is_some() {
             return Ok(());
         }
-        let epoch = Epoch::next(&self.ports).await?;
         let opened = Opened::open(Reader::of(&self.ports)).await?;
+        self.recover_from(opened).await
+    }
+
+    async fn recover_from(&mut self, opened: Opened) -> Result<(), BatchError> {
+        let epoch = Epoch::next(&self.ports).await?;
         let node = self.handles.as_node(&self.ports);
         let recovered = if self.limits.is_alone {
             opened.recover(node, epoch).await
@@ -190,6 +188,15 @@ impl Keeper {
             let now = self.handles.node.boot_time();
             self.handles.pending_erasures.finish(finished, now);
         }
+    }
+
+    /// Serves although a copy of the store is away. What was accepted is refused, and destroyed when the copy is
+    /// back. The rows can be told from those of others: this deployment has had its first batch.
+    async fn serve_unrecovered(&self) -> Result<(), BatchError> {
+        let opened = Opened::open(Reader::of(&self.ports)).await?;
+        opened.serve(self.handles.as_node(&self.ports)).await?;
+        let done = opened.directory().commitments().map(|it| it.fulfilled);
+        self.refuse_open_erasures(done).await
     }
 
     /// What is open is refused and waits: all after `done`, which the store says if the directory does not.
