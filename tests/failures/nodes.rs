@@ -25,16 +25,9 @@ async fn waits(node: &Node) {
 #[tokio::test]
 async fn a_spare_serves_when_the_node_has_stopped_and_when_it_was_killed() {
     let site = Site::new();
-    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
-    assert!(first.lethe(&["init"]).contains("initialised"));
-    assert!(second.lethe(&["init"]).contains("was initialised before"));
-    first.run();
-    second.begin();
-    waits(&second).await;
+    let (mut first, mut second) = first_and_spare(&site).await;
 
-    let operator = site.api(&first, Role::Operator);
-    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
-    let api = site.api(&first, Role::MessageServer);
+    let api = with_chat(&site, &first).await;
     let kept = api.issue("chat", "kept").await;
     let gone = api.issue("chat", "gone").await;
     let shred = json!({ "conversation": "gone" });
@@ -85,6 +78,24 @@ async fn a_node_that_was_killed_serves_again_at_once() {
     );
 }
 
+/// A node that serves, and another one that waits.
+async fn first_and_spare(site: &Site) -> (Node, Node) {
+    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
+    assert!(first.lethe(&["init"]).contains("initialised"));
+    assert!(second.lethe(&["init"]).contains("was initialised before"));
+    first.run();
+    second.begin();
+    waits(&second).await;
+    (first, second)
+}
+
+/// A message server's client at a node, whose deployment gets the keyspace `chat`.
+async fn with_chat(site: &Site, node: &Node) -> Api {
+    let operator = site.api(node, Role::Operator);
+    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
+    site.api(node, Role::MessageServer)
+}
+
 async fn shred(api: &Api, conversation: &str) -> Value {
     let body = json!({ "conversation": conversation }).to_string();
     let request = api.request(Method::POST, "/v1/keyspaces/chat/shreds");
@@ -107,9 +118,7 @@ async fn the_database_fails_over() {
     let mut node = site.node("only");
     node.lethe(&["init"]);
     node.run();
-    let operator = site.api(&node, Role::Operator);
-    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
-    let api = site.api(&node, Role::MessageServer);
+    let api = with_chat(&site, &node).await;
     let kept = api.issue("chat", "kept").await;
     let gone = api.issue("chat", "gone").await;
     let id = shred(&api, "gone").await["id"].clone();
@@ -165,16 +174,9 @@ async fn the_database_fails_over() {
 #[tokio::test]
 async fn a_node_that_was_stopped_gives_out_nothing_when_it_wakes() {
     let site = Site::new();
-    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
-    first.lethe(&["init"]);
-    second.lethe(&["init"]);
-    first.run();
-    let operator = site.api(&first, Role::Operator);
-    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
-    let old = site.api(&first, Role::MessageServer);
+    let (first, mut second) = first_and_spare(&site).await;
+    let old = with_chat(&site, &first).await;
     let gone = old.issue("chat", "gone").await;
-    second.begin();
-    waits(&second).await;
     first.signal(Signal::STOP);
     second.serves();
     let api = site.api(&second, Role::MessageServer);
@@ -209,9 +211,7 @@ async fn a_node_that_reaches_too_few_copies_lets_its_lease_end() {
     let mut node = site.node("only");
     node.lethe(&["init"]);
     node.run();
-    let operator = site.api(&node, Role::Operator);
-    operator.set_keyspace("chat", "72h", "1h").await.ok(201);
-    let api = site.api(&node, Role::MessageServer);
+    let api = with_chat(&site, &node).await;
     let key = api.issue("chat", "one").await;
     let wrapped = key.text("wrapped_key");
     site.standbys["b"].stop("fast");
@@ -232,12 +232,7 @@ async fn a_node_that_reaches_too_few_copies_lets_its_lease_end() {
 #[tokio::test]
 async fn a_spare_waits_while_the_database_is_away() {
     let site = Site::new();
-    let [mut first, mut second] = ["first", "second"].map(|name| site.node(name));
-    first.lethe(&["init"]);
-    second.lethe(&["init"]);
-    first.run();
-    second.begin();
-    waits(&second).await;
+    let (mut first, mut second) = first_and_spare(&site).await;
     let (status, metrics) = second.ops("/metrics").await.unwrap();
     assert_eq!(status, 200);
     assert!(metrics.ends_with("\nlethe_serving 0\n"), "{metrics}");

@@ -26,7 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use lethe_testkit::built;
@@ -200,15 +200,7 @@ impl Dev {
     /// Starts it; how it ended when it did not get ready.
     pub fn try_run(&mut self) -> Result<(), ExitStatus> {
         let mut child = self.command().spawn().unwrap();
-        let output = child.stdout.take().unwrap();
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Read on when nobody listens any more: a full pipe would block the service.
-                let _ = sender.send(line);
-            }
-        });
-        match receiver.recv_timeout(WAIT_LIMIT) {
+        match lines_of(&mut child).recv_timeout(WAIT_LIMIT) {
             Ok(line) => {
                 assert_eq!(line, format!("lethe ready https://{}", self.listen));
                 self.process = Some(child);
@@ -238,12 +230,7 @@ impl Dev {
 
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
-        let mut child = self.process.take().unwrap();
-        let waited = until(|| child.try_wait().unwrap());
-        waited.unwrap_or_else(|| {
-            let _ = child.kill();
-            panic!("it does not end:\n{}", self.log())
-        })
+        end_of(self.process.take().unwrap(), || self.log())
     }
 
     /// SIGKILL, and waits for the simulated HSM to notice.
@@ -322,6 +309,28 @@ impl Dev {
             .map(|path| std::fs::read_to_string(path).unwrap())
             .collect()
     }
+}
+
+/// The lines that a child prints.
+pub fn lines_of(child: &mut Child) -> Receiver<String> {
+    let output = child.stdout.take().unwrap();
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Read on when nobody listens any more: a full pipe would block the service.
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+/// Waits for the end of a child.
+pub fn end_of(mut child: Child, log: impl FnOnce() -> String) -> ExitStatus {
+    let waited = until(|| child.try_wait().unwrap());
+    waited.unwrap_or_else(|| {
+        let _ = child.kill();
+        panic!("it does not end:\n{}", log())
+    })
 }
 
 /// Tries until there is an answer, for [`WAIT_LIMIT`] at most.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use lethe_testkit::postgres::{ROLE, Server};
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +13,7 @@ use rustls::version;
 
 use super::api::tls;
 use super::device::Daemon;
-use super::{Api, Dev, Role, WAIT_LIMIT, free_addresses, lethe, until};
+use super::{Api, Dev, Role, WAIT_LIMIT, end_of, free_addresses, lethe, lines_of};
 
 /// A deployment whose store is a database of a server.
 pub struct Site {
@@ -136,14 +135,7 @@ impl Node {
         let mut command = lethe(&["serve", "--config"]);
         command.arg(&self.config).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
-        let output = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Read on when nobody listens any more: a full pipe would block the service.
-                let _ = sender.send(line);
-            }
-        });
+        let lines = lines_of(&mut child);
         (self.process, self.lines) = (Some(child), Some(lines));
     }
 
@@ -183,12 +175,7 @@ impl Node {
 
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
-        let mut child = self.process.take().unwrap();
-        let waited = until(|| child.try_wait().unwrap());
-        waited.unwrap_or_else(|| {
-            let _ = child.kill();
-            panic!("it does not end:\n{}", self.log())
-        })
+        end_of(self.process.take().unwrap(), || self.log())
     }
 
     /// SIGKILL.
